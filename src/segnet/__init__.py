@@ -1,0 +1,56 @@
+"""Train, understand and ship compact image-segmentation networks in PyTorch.
+
+The names below are loaded when first used, so that ``import segnet`` and ``segnet --help`` are quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from segnet.core.classes import ClassTable as ClassTable
+    from segnet.core.errors import SegnetError as SegnetError
+    from segnet.data.dataset import Dataset as Dataset
+    from segnet.data.options import DataOptions as DataOptions
+    from segnet.data.sources import load_dataset as load_dataset
+    from segnet.inference.evaluate import evaluate as evaluate
+    from segnet.inference.segmenter import Segmentation as Segmentation
+    from segnet.inference.segmenter import Segmenter as Segmenter
+    from segnet.inference.segmenter import load as load
+    from segnet.models import MODELS as MODELS
+    from segnet.models import create_model as create_model
+    from segnet.objectives.metrics import Scores as Scores
+    from segnet.training.config import TrainConfig as TrainConfig
+    from segnet.training.loop import Run as Run
+    from segnet.training.loop import resume as resume
+    from segnet.training.loop import train as train
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "ClassTable": "core.classes",
+    "SegnetError": "core.errors",
+    "Dataset": "data.dataset",
+    "DataOptions": "data.options",
+    "load_dataset": "data.sources",
+    "evaluate": "inference.evaluate",
+    "Segmentation": "inference.segmenter",
+    "Segmenter": "inference.segmenter",
+    "load": "inference.segmenter",
+    "MODELS": "models",
+    "create_model": "models",
+    "Scores": "objectives.metrics",
+    "TrainConfig": "training.config",
+    "Run": "training.loop",
+    "resume": "training.loop",
+    "train": "training.loop",
+}
+
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'segnet' has no attribute {name!r}")
+    return getattr(import_module(f"segnet.{_HOME[name]}"), name)

@@ -1,0 +1,5 @@
+"""``python -m segnet`` is the ``segnet`` command."""
+
+from segnet.cli import main
+
+main()

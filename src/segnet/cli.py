@@ -1,0 +1,244 @@
+"""The ``segnet`` command: each subcommand is one function whose signature is its options.
+
+Heavy libraries are imported inside the functions: ``segnet --help`` must not wait for torch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+
+import cyclopts
+from cyclopts import Parameter
+from rich.console import Console
+
+from segnet import __version__
+from segnet.core.errors import SegnetError
+from segnet.data.options import DataOptions
+from segnet.training.config import TrainConfig, read_settings
+
+if TYPE_CHECKING:
+    from segnet.objectives.metrics import Scores
+    from segnet.training.loop import Run
+
+BAD_INPUT, INTERRUPTED, SOME_FAILED = 2, 130, 1
+
+app = cyclopts.App(
+    name="segnet",
+    version=__version__,
+    help="Train, understand and ship compact image-segmentation networks in PyTorch.",
+)
+_everything = Parameter(name="*")  # the fields of a dataclass become options of their own
+
+
+@app.command
+def train(config: Annotated[TrainConfig, _everything] = TrainConfig()) -> int:  # noqa: B008
+    """Train a model. With no option: the article's SegNet on Oxford-IIIT Pet, with its settings exactly.
+
+    Leaves a run folder with the best model, the learning GIF and report.html. Ctrl-C ends it cleanly.
+    --config FILE takes the options from a YAML file, such as the config.yaml of a run folder.
+    """
+    from segnet.training.loop import train as fit
+
+    return _say_result(fit(config))
+
+
+@app.command
+def resume(run: Path, /) -> int:
+    """Go on with a run that was stopped or killed; it ends with the same bits as if it never was.
+
+    Args:
+        run: the run folder.
+    """
+    from segnet.training.loop import resume as fit
+
+    return _say_result(fit(run))
+
+
+@app.command(name="eval")
+def evaluate(
+    model: str,
+    /,
+    options: Annotated[DataOptions, _everything] = DataOptions(),  # noqa: B008
+    *,
+    split: Literal["train", "val", "test"] | None = None,
+    device: str = "auto",
+    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> int:
+    """Score a model on a dataset: one confusion matrix over the whole split.
+
+    Args:
+        model: a run folder, a .safetensors file or a bundled name.
+        split: which part; by default test, or val where there is no test. With oxford-pets val is the
+            official test split.
+        device: auto, or a device by name.
+        json_: print one JSON object in place of the table.
+    """
+    from segnet.data.sources import load_dataset
+    from segnet.inference.evaluate import evaluate as score
+    from segnet.inference.segmenter import load
+    from segnet.training.device import pick_device
+
+    segmenter = load(model, device=pick_device(device))
+    dataset = load_dataset(options)
+    scores = score(segmenter, dataset, split=split)
+    if json_:
+        print(json.dumps(scores.to_dict()))
+    else:
+        _print_scores(scores, f"{model} on {dataset.name}, {split or ('test' if dataset.test else 'val')} split")
+    return 0
+
+
+@app.command
+def predict(
+    images: Annotated[list[str], Parameter(negative=(), allow_leading_hyphen=True)],
+    /,
+    *,
+    model: str = "pets-lite",
+    out: str = "masks",
+    device: str = "auto",
+) -> int:
+    """Segment images of any size and kind; each mask has its image's own size.
+
+    Writes NAME.mask.png (class ids, with a palette) and NAME.overlay.png (to look at), and prints one JSON
+    line for each image with the share of each class. A file that can't be read is reported and skipped; the
+    exit code is then 1.
+
+    Args:
+        images: files, folders, patterns, or - for one image from standard input.
+        model: a run folder, a .safetensors file or a bundled name.
+        out: the folder to write to, or - to write the mask PNG of a single image to standard output.
+        device: auto, or a device by name.
+    """
+    import io
+
+    from segnet.inference.files import find_images, predict_files, write_segmentation
+    from segnet.inference.segmenter import load
+    from segnet.training.device import pick_device
+
+    from_stdin = images == ["-"]
+    if not from_stdin and "-" in images:
+        raise SegnetError("- stands for standard input and can't be mixed with other images")
+    files = [] if from_stdin else find_images(images)
+    if out == "-" and not from_stdin and len(files) != 1:
+        raise SegnetError(f"--out - writes one mask to standard output, but there are {len(files)} images")
+    segmenter = load(model, device=pick_device(device))
+    if from_stdin:
+        data = io.BytesIO(sys.stdin.buffer.read())
+        data.name = "standard input"
+        results: Any = [(Path("stdin"), "stdin", segmenter.predict(data))]
+    else:
+        results = predict_files(segmenter, files)
+
+    failed = 0
+    for image, name, result in results:
+        if isinstance(result, SegnetError):
+            failed += 1
+            _say_error(result)
+            continue
+        line: dict[str, Any] = {"image": "-" if from_stdin else str(image)}
+        if out == "-":
+            result.index_image().save(sys.stdout.buffer, format="PNG")
+        else:
+            written = write_segmentation(result, Path(out), name)
+            line |= {"mask": str(written.mask), "overlay": str(written.overlay)}
+        line |= {"size": [result.image.height, result.image.width]}
+        line |= {"areas": {name: round(share, 6) for name, share in result.areas().items()}}
+        print(json.dumps(line), file=sys.stderr if out == "-" else sys.stdout, flush=True)
+    if failed:
+        _say_error(f"{failed} of {len(files)} images could not be read")
+    return SOME_FAILED if failed else 0
+
+
+@app.meta.default
+def _launch(
+    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    config: Annotated[Path | None, Parameter(negative=())] = None,
+    debug: Annotated[bool, Parameter(negative=())] = False,
+) -> Any:
+    """Take what concerns every command off the command line.
+
+    Args:
+        tokens: the rest.
+        config: train: a YAML file with options; those on the command line win.
+        debug: show the traceback of an error.
+    """
+    if config is not None:
+        if "train" not in tokens[:1]:
+            raise SegnetError("--config is for segnet train")
+        settings = read_settings(config)
+        app.config = cyclopts.config.Dict(settings, use_commands_as_keys=False, source=str(config))
+    return app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+
+
+def main() -> NoReturn:
+    """Run the command; a mistake of the user's is one line and exit code 2."""
+    # On a machine that does other things too, OpenMP threads that spin while they wait slow a training
+    # several times (benchmarks/cpu_settings.py). This must be set before torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    debug = "--debug" in sys.argv
+    try:
+        code = app.meta(exit_on_error=False, print_error=False, result_action="return_value")
+    except (SegnetError, cyclopts.CycloptsError) as error:
+        if debug:
+            raise
+        _say_error(error)
+        code = BAD_INPUT
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has gone, as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say_error(error: object) -> None:
+    text = " ".join(str(error).split())
+    print(f"segnet: {text}", file=sys.stderr)
+
+
+def _say_result(run: Run) -> int:
+    console = Console(highlight=False, soft_wrap=True)
+    if run.val is not None:
+        _print_scores(run.val, f"epoch {run.best_epoch}, the best, on the validation split")
+        majority, share = run.val.majority
+        console.print(f"predicting {majority} everywhere gives pixel accuracy {share:.3f}")
+    if run.test is not None:
+        _print_scores(run.test, "the same model on the test split")
+    if run.val is not None:
+        console.print(f"model    {run.folder / 'model.safetensors'}")
+        console.print(f"GIF      {run.folder / 'learning.gif'}")
+    console.print(f"report   {run.folder / 'report.html'}")
+    if not run.finished:
+        console.print(f"stopped; go on with: segnet resume {run.folder}")
+        return INTERRUPTED
+    return 0
+
+
+def _print_scores(scores: Scores, title: str) -> None:
+    from rich.table import Table
+
+    columns = ("iou", "dice", "precision", "recall", "share")
+    table = Table(title=title, title_justify="left", title_style="bold")
+    table.add_column("class")
+    for column in columns:
+        table.add_column(column, justify="right")
+    for name, entry in scores.per_class.items():
+        table.add_row(name, *(_shown(getattr(entry, column)) for column in columns))
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(table)
+    console.print(
+        f"pixel accuracy {_shown(scores.pixel_accuracy)} · mean IoU {_shown(scores.mean_iou)} · "
+        f"mean Dice {_shown(scores.mean_dice)} · loss {_shown(scores.loss)}"
+    )
+    console.print(
+        f"the article's IoU {_shown(scores.article_iou)} and custom IoU {_shown(scores.article_custom_iou)}: "
+        "both overstate, see the report"
+    )
+
+
+def _shown(value: float | None) -> str:
+    return "absent" if value is None else f"{value:.4f}"

@@ -1,0 +1,1 @@
+"""Floor 1: what everything rests on: pooling, blocks, class tables, errors."""

@@ -1,0 +1,63 @@
+"""The building blocks that the models share: convolution units and the two halves of a SegNet stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from torch import Tensor, nn
+
+from segnet.core.pooling import Size, max_pool_2x2, max_unpool_2x2
+
+
+class ConvBNReLU(nn.Sequential):
+    """3x3 convolution without bias, batch norm, ReLU: the unit that both the article and the paper repeat."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(
+            nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(out_channels),
+            nn.ReLU(inplace=True),
+        )
+
+
+class SeparableBNReLU(nn.Sequential):
+    """Depthwise then pointwise convolution, nothing between them, then batch norm and ReLU.
+
+    Costs ``C * k * k + C * K`` weights where an ordinary convolution costs ``C * K * k * k``.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int = 3) -> None:
+        super().__init__(
+            nn.Conv2d(in_channels, in_channels, kernel, padding=kernel // 2, groups=in_channels, bias=False),
+            nn.Conv2d(in_channels, out_channels, 1, bias=False),
+            nn.BatchNorm2d(out_channels),
+            nn.ReLU(inplace=True),
+        )
+
+
+class EncoderStage(nn.Module):
+    """Units, then a 2x2 max-pool that keeps positions and the size before it."""
+
+    def __init__(self, units: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.units = nn.Sequential(*units)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Size]:
+        """Return the pooled map, the codes of its maxima and the size ``(H, W)`` before the pool."""
+        x = self.units(x)
+        size = (x.shape[-2], x.shape[-1])
+        pooled, codes = max_pool_2x2(x)
+        return pooled, codes, size
+
+
+class DecoderStage(nn.Module):
+    """Un-pool to the size the encoder had, then units that fill the sparse map in."""
+
+    def __init__(self, units: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.units = nn.Sequential(*units)
+
+    def forward(self, x: Tensor, codes: Tensor, size: Size) -> Tensor:
+        """Return the map ``(N, C, *size)``."""
+        out: Tensor = self.units(max_unpool_2x2(x, codes, size))
+        return out

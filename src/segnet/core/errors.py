@@ -1,0 +1,17 @@
+"""The one exception for mistakes a user can correct; the command line prints it as one line, exit code 2."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SegnetError(Exception):
+    """What is wrong, where, and what to do, in one line written for the person who can fix it."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ``"; did you mean 'x'?"``, or the list of what exists where nothing comes near."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; there is {', '.join(known)}"

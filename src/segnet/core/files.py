@@ -1,0 +1,49 @@
+"""Files that are either whole or not there: written beside their place, then renamed into it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from segnet.core.errors import SegnetError
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``target`` to write to; rename it to ``target`` if all went well.
+
+    Folders that are missing are made. The file gets the permissions that the user's umask gives any new one.
+
+    Raises:
+        SegnetError: the folder can't be written to, or the disk is full.
+    """
+    # The suffix stays, since libraries choose a format by it; a long name is cut, since a name has a limit.
+    temporary = target.with_name(f".{target.stem[:40]}.{secrets.token_hex(4)}{target.suffix}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch(exist_ok=False)
+        yield temporary
+        temporary.replace(target)
+    except OSError as error:
+        raise SegnetError(
+            f"can't write {target}: {error.strerror or error}; choose a place that can be written to"
+        ) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write a whole text file or none; see ``replacing``."""
+    with replacing(target) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def expand_home(path: str | Path) -> Path:
+    """Return the path with ``~`` and ``~name`` replaced; a name that no user has stays as it is."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)

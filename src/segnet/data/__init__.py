@@ -1,0 +1,1 @@
+"""Datasets, the cache they are read through and the augmentation of batches."""

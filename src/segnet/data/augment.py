@@ -1,0 +1,73 @@
+"""Augmentation of whole batches, image and mask together, on the device where training runs."""
+
+from __future__ import annotations
+
+import kornia.augmentation as K
+import torch
+from torch import Tensor
+
+Size = tuple[int, int]
+
+
+class Augmentation:
+    """Random crop, flip and colour for a batch; the geometry moves the mask along.
+
+    Args:
+        flip: chance of a horizontal flip.
+        crop_scale: smallest share of the area that a crop keeps; 1 switches cropping off.
+        brightness, contrast, saturation: largest relative changes, as in torchvision's ColorJitter.
+        hue: largest turn of hue, as a share of the circle.
+    """
+
+    def __init__(
+        self,
+        *,
+        flip: float = 0.0,
+        crop_scale: float = 1.0,
+        brightness: float = 0.0,
+        contrast: float = 0.0,
+        saturation: float = 0.0,
+        hue: float = 0.0,
+    ) -> None:
+        self._flip = flip
+        self._crop_scale = crop_scale
+        self._colour = (brightness, contrast, saturation, hue)
+        self._pipelines: dict[Size, K.AugmentationSequential | None] = {}
+
+    def __call__(self, images: Tensor, masks: Tensor, size: Size, seed: int) -> tuple[Tensor, Tensor]:
+        """Augment one batch.
+
+        Args:
+            images: uint8 ``(N, 3, H, W)``.
+            masks: uint8 ``(N, H, W)``, 255 = ignore.
+            size: ``(H, W)`` of the result.
+            seed: decides every random choice. It also seeds torch's global generator, so whatever else is
+                random in this step (dropout) is the same again after a resume.
+
+        Returns:
+            float32 images in [0, 1] in channels-last order, and uint8 masks.
+        """
+        torch.manual_seed(seed)
+        image = images.float().div_(255)
+        pipeline = self._pipeline(size, resize=images.shape[-2:] != size)
+        if pipeline is not None:
+            # float masks: 0..255 are exact, and kornia samples masks by nearest
+            image, moved = pipeline(image, masks.unsqueeze(1).float())
+            masks = moved.squeeze(1).to(torch.uint8)
+        return image.contiguous(memory_format=torch.channels_last), masks
+
+    def _pipeline(self, size: Size, *, resize: bool) -> K.AugmentationSequential | None:
+        if size not in self._pipelines:
+            steps = []
+            if self._crop_scale < 1:
+                steps.append(K.RandomResizedCrop(size, scale=(self._crop_scale, 1.0), ratio=(3 / 4, 4 / 3)))
+            elif resize:
+                steps.append(K.Resize(size, antialias=True))
+            if self._flip:
+                steps.append(K.RandomHorizontalFlip(p=self._flip))
+            if any(self._colour):
+                steps.append(K.ColorJitter(*self._colour, p=1.0))
+            self._pipelines[size] = (
+                K.AugmentationSequential(*steps, data_keys=["input", "mask"]) if steps else None
+            )
+        return self._pipelines[size]

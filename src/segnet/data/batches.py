@@ -1,0 +1,55 @@
+"""Batches from a cached split, made ready in the background and put on the device as uint8."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from segnet.data.cache import CachedSplit
+
+Batch = tuple[Tensor, Tensor]
+
+
+def shuffled_order(count: int, seed: int) -> list[int]:
+    """Return a permutation of ``range(count)`` that depends on the seed alone."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed)).tolist()
+
+
+def split_into_batches(order: Sequence[int], batch_size: int) -> list[Sequence[int]]:
+    """Cut an order into batches; a last batch of one joins the one before, as batch norm needs two."""
+    starts = list(range(0, len(order), batch_size))
+    if len(starts) > 1 and len(order) - starts[-1] == 1:
+        starts.pop()
+    return [order[start:end] for start, end in zip(starts, [*starts[1:], len(order)], strict=True)]
+
+
+def load_batches(
+    split: CachedSplit, batches: Sequence[Sequence[int]], device: torch.device, *, ahead: int = 2
+) -> Iterator[Batch]:
+    """Yield images ``(N, 3, H, W)`` and masks ``(N, H, W)``, both uint8 on the device.
+
+    Images are in channels-last memory order, which is how the cache holds them: nothing is transposed.
+    ``ahead`` batches are read while the device works.
+    """
+
+    def read(indices: Sequence[int]) -> Batch:
+        rows = np.asarray(indices)
+        images = torch.from_numpy(split.images[rows]).permute(0, 3, 1, 2)
+        masks = torch.from_numpy(split.masks[rows])
+        if device.type == "cuda":
+            images, masks = images.pin_memory(), masks.pin_memory()
+        return images.to(device, non_blocking=True), masks.to(device, non_blocking=True)
+
+    with ThreadPoolExecutor(1, thread_name_prefix="batches") as reader:
+        waiting: deque[Future[Batch]] = deque()
+        for indices in batches:
+            waiting.append(reader.submit(read, indices))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

@@ -1,0 +1,179 @@
+"""Samples decoded and resized once, into memory-mapped uint8 arrays that every later epoch reads.
+
+A cache folder is named by what is in it: the samples' content, the size and the resize method. It is
+written under another name and renamed when whole, so a kill half-way leaves nothing that would be read,
+and of two processes that build the same cache the second to finish drops its copy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.format import open_memmap
+from PIL import Image
+
+from segnet.core.classes import ClassTable
+from segnet.core.errors import SegnetError
+from segnet.data.dataset import Sample
+from segnet.data.download import cache_folder
+
+Resize = Literal["nearest", "area", "bilinear"]
+Pixels = npt.NDArray[np.uint8]
+
+# Pillow's filters. NEAREST takes the pixel under the centre ("nearest-exact" elsewhere), the other two
+# average over the whole source area. Masks always use NEAREST.
+RESIZE = {
+    "nearest": Image.Resampling.NEAREST,
+    "area": Image.Resampling.BOX,
+    "bilinear": Image.Resampling.BILINEAR,
+}
+_VERSION = b"segnet cache 1"
+_STALE_AFTER_S = 24 * 3600
+
+
+@dataclass(frozen=True)
+class CachedSplit:
+    """One split at one size: images ``(N, H, W, 3)`` and masks ``(N, H, W)``, both uint8 and read-only."""
+
+    images: Pixels
+    masks: Pixels
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+Advance = Callable[[], object]
+
+
+def open_cached(
+    samples: Sequence[Sample],
+    classes: ClassTable,
+    *,
+    size: tuple[int, int],
+    resize: Resize,
+    folder: Path | None = None,
+    progress: Callable[[int], AbstractContextManager[Advance]] | None = None,
+) -> CachedSplit:
+    """Open the cache of these samples, building it first where there is none.
+
+    Args:
+        samples: what to read, at least one.
+        classes: what the mask values may be; 255 is always allowed.
+        size: ``(H, W)`` in pixels; aspect is not kept, as in the article.
+        resize: the method for images.
+        folder: where caches are; by default the user's cache folder.
+        progress: called with the number of samples; the context it returns gives a function that is called
+            after each one.
+
+    Raises:
+        SegnetError: no sample, one that can't be read, or a mask value that is no class.
+    """
+    if not samples:
+        raise SegnetError("the split is empty: there is no image in it")
+    folder = folder or cache_folder() / "pixels"
+    with ThreadPoolExecutor() as pool:
+        key = _key(list(pool.map(_identity, samples)), size, resize)
+        target = folder / key
+        if not target.exists():
+            _build(samples, classes, size, resize, target, progress, pool)
+    names = json.loads((target / "names.json").read_text())
+    return CachedSplit(
+        np.load(target / "images.npy", mmap_mode="r"),
+        np.load(target / "masks.npy", mmap_mode="r"),
+        tuple(names),
+    )
+
+
+def _identity(sample: Sample) -> bytes:
+    return sample.name.encode() + b"\0" + sample.fingerprint()
+
+
+def _key(identities: list[bytes], size: tuple[int, int], resize: str) -> str:
+    digest = hashlib.sha256(b"%s %d %d %s" % (_VERSION, *size, resize.encode()))
+    for identity in identities:
+        digest.update(hashlib.sha256(identity).digest())
+    return digest.hexdigest()[:32]
+
+
+def _build(
+    samples: Sequence[Sample],
+    classes: ClassTable,
+    size: tuple[int, int],
+    resize: Resize,
+    target: Path,
+    progress: Callable[[int], AbstractContextManager[Advance]] | None,
+    pool: ThreadPoolExecutor,
+) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _drop_stale(target.parent)
+        partial = Path(tempfile.mkdtemp(prefix=f"{target.name}.", suffix=".partial", dir=target.parent))
+    except OSError as error:
+        raise SegnetError(
+            f"the cache can't be written to {target.parent} ({error.strerror}); "
+            "set SEGNET_CACHE to a folder that can"
+        ) from error
+    try:
+        count = len(samples)
+        images = open_memmap(partial / "images.npy", "w+", np.uint8, (count, *size, 3))
+        masks = open_memmap(partial / "masks.npy", "w+", np.uint8, (count, *size))
+
+        def fill(index: int) -> None:
+            images[index], masks[index] = _read_resized(samples[index], classes, size, resize)
+
+        with progress(count) if progress else nullcontext(lambda: None) as advance:
+            for _ in pool.map(fill, range(count)):
+                advance()
+        images.flush()
+        masks.flush()
+        (partial / "names.json").write_text(json.dumps([sample.name for sample in samples]))
+        try:
+            partial.rename(target)
+        except OSError:
+            if not target.exists():  # not a race that another process won
+                raise
+    except BaseException:
+        pool.shutdown(wait=True, cancel_futures=True)
+        raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _read_resized(
+    sample: Sample, classes: ClassTable, size: tuple[int, int], resize: Resize
+) -> tuple[Pixels, Pixels]:
+    image, mask = sample.read()
+    values = np.unique(mask)
+    wrong = values[(values >= len(classes)) & (values != classes.ignore_index)]
+    if wrong.size:
+        raise SegnetError(
+            f"the mask of {sample.name} holds the value {wrong[0]}, but there are {len(classes)} classes "
+            f"(0 to {len(classes) - 1}, {classes.ignore_index} = ignore)"
+        )
+    height, width = size
+    small_image = image.resize((width, height), RESIZE[resize])
+    small_mask = Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST)
+    return np.asarray(small_image), np.asarray(small_mask)
+
+
+def _drop_stale(folder: Path) -> None:
+    """Remove what killed builds left; a running one is younger than a day."""
+    for partial in folder.glob("*.partial"):
+        try:
+            if time.time() - partial.stat().st_mtime > _STALE_AFTER_S:
+                shutil.rmtree(partial, ignore_errors=True)
+        except FileNotFoundError:
+            pass

@@ -1,0 +1,168 @@
+"""Reading pictures and masks as they come: every colour mode, rotated, damaged or not an image at all.
+
+Everything here ends in a decoded array or in one `SegnetError` that names the file; a damaged file is
+never half-read (Pillow's ``LOAD_TRUNCATED_IMAGES`` stays off).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from segnet.core.errors import SegnetError
+from segnet.data.dataset import Mask
+
+Source = Path | BinaryIO | Image.Image
+
+_HIGH_BYTE_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
+
+# (largest value, factor to 8 bits): the first row that holds every value of an "I" or "F" image is its range.
+_RANGES: dict[str, tuple[tuple[float, float], ...]] = {
+    "I": ((255, 1), (65535, 1 / 256)),
+    "F": ((1, 255), (255, 1), (65535, 1 / 256)),
+}
+
+
+def open_rgb(source: Source) -> Image.Image:
+    """Open a picture in mode RGB, upright.
+
+    EXIF rotation is applied. Transparent pixels are laid over white. 16-bit grey keeps its high byte.
+    Grey of 32 bits has no agreed range, so it is taken as the narrowest of [0, 1] (floats only), [0, 255]
+    and [0, 65535] that holds all its values, and otherwise stretched from its own minimum to its maximum;
+    what isn't finite becomes black. Of an animation the first frame counts.
+
+    Args:
+        source: a file, an open binary stream (left open), or a picture that is already decoded.
+
+    Raises:
+        SegnetError: no such file, not an image, damaged, or more pixels than Pillow's limit.
+    """
+    image = decode(source)
+    try:
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode in _HIGH_BYTE_MODES:
+            return Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8)).convert("RGB")
+        if upright.mode in _RANGES:
+            return Image.fromarray(_eight_bits(np.asarray(upright), upright.mode)).convert("RGB")
+        if upright.has_transparency_data:
+            layer = upright.convert("RGBA")
+            return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+        return upright.convert("RGB")
+    except ValueError as error:
+        raise SegnetError(
+            f"{source_name(source)} has the colour mode {image.mode}, which can't be turned into RGB; "
+            "save it as an ordinary PNG or JPEG"
+        ) from error
+
+
+def read_index_mask(source: Path | Image.Image) -> Mask:
+    """Read a mask ``(H, W)`` of class ids, uint8, exactly as stored.
+
+    Grey and 1-bit files give their values, palette files their indices, 16-bit grey its values where they fit
+    in 8 bits. A rotation noted in the metadata is not applied: masks are PNGs that tools write upright.
+
+    Raises:
+        SegnetError: not readable, a colour image, or a value outside 0 to 255; names the file.
+    """
+    image = decode(source)
+    if image.mode not in ("L", "P", "1", "I", *_HIGH_BYTE_MODES):
+        raise SegnetError(
+            f"mask {source_name(source)} is no map of class ids but an image in mode {image.mode}; "
+            "save it as a grey or palette PNG"
+        )
+    values = np.asarray(image)
+    outside = values[(values < 0) | (values > 255)]
+    if outside.size:
+        raise SegnetError(
+            f"mask {source_name(source)} holds the value {outside[0]} ({outside.size} pixels are outside "
+            "0 to 255); a mask holds class ids, 255 = ignore"
+        )
+    return values.astype(np.uint8)
+
+
+def decode(source: Source) -> Image.Image:
+    """Load a picture in the mode it is stored in.
+
+    Raises:
+        SegnetError: no such file, not an image, damaged, or more pixels than Pillow's limit.
+    """
+    name = source_name(source)
+    try:
+        if isinstance(source, Image.Image):
+            source.load()
+            return source
+        with Image.open(source) as image:
+            image.load()
+            return image
+    except FileNotFoundError:
+        raise SegnetError(f"{name} does not exist; check the path") from None
+    except IsADirectoryError:
+        raise SegnetError(f"{name} is a folder where an image file is needed") from None
+    except PermissionError:
+        raise SegnetError(f"{name} may not be read; check the file's permissions") from None
+    except Image.DecompressionBombError as error:
+        raise SegnetError(f"{name} has too many pixels to open safely ({error}); make it smaller") from error
+    except UnidentifiedImageError as error:
+        raise SegnetError(f"{name} is not an image that can be read; convert it to PNG or JPEG") from error
+    except Exception as error:  # on damaged files, Pillow's decoders raise whatever their parsers stumble on
+        raise SegnetError(f"{name} is damaged ({error}); fetch or save it again, or take it out") from error
+
+
+def require_same_size(image: Image.Image, mask: Mask, image_file: Path, mask_file: Path) -> None:
+    """Check that a mask lies on its image pixel by pixel.
+
+    Raises:
+        SegnetError: the sizes differ; says so where only width and height are swapped.
+    """
+    height, width = mask.shape
+    if (width, height) == image.size:
+        return
+    swapped = (height, width) == image.size
+    raise SegnetError(
+        f"mask {mask_file} is {width}×{height} but its image {image_file} is {image.width}×{image.height}"
+        + (
+            "; the mask was drawn without the image's EXIF rotation, turn it"
+            if swapped
+            else "; resize one of them"
+        )
+    )
+
+
+def fingerprint(files: tuple[Path, ...], meaning: str) -> bytes:
+    """Digest the files' contents and ``meaning``, a text that says how their values are read.
+
+    Raises:
+        SegnetError: a file that can't be read.
+    """
+    digest = hashlib.sha256(meaning.encode())
+    for file in files:
+        try:
+            # A digest of digests: no byte can move from one file to the next unseen.
+            digest.update(hashlib.sha256(file.read_bytes()).digest())
+        except OSError as error:
+            raise SegnetError(f"{file} can't be read: {error.strerror}") from error
+    return digest.digest()
+
+
+def source_name(source: Source) -> str:
+    """Return what an error message calls a picture: its file where it has one."""
+    if isinstance(source, Path):
+        return str(source)
+    name = getattr(source, "filename" if isinstance(source, Image.Image) else "name", None)
+    return str(name) if name else "the image"
+
+
+def _eight_bits(values: npt.NDArray[np.int32 | np.float32], mode: str) -> npt.NDArray[np.uint8]:
+    """Bring 32-bit grey to 0 .. 255 by the rule that `open_rgb` describes."""
+    finite = np.isfinite(values)
+    grey = np.where(finite, values, 0).astype(np.float64)
+    low, high = grey.min(where=finite, initial=np.inf), grey.max(where=finite, initial=-np.inf)
+    for top, factor in _RANGES[mode]:
+        if low >= 0 and high <= top:
+            return (grey * factor).astype(np.uint8)
+    return np.where(finite, (grey - low) / max(high - low, 1e-30) * 255, 0).astype(np.uint8)

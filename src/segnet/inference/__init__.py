@@ -1,0 +1,1 @@
+"""Prediction: the segmenter and the one-file model it opens."""

@@ -1,0 +1,146 @@
+"""One ``.safetensors`` file that is a whole model: weights, and in its metadata all that prediction needs.
+
+The description is one JSON text under one metadata key. safetensors keeps several keys in no fixed order,
+and the same run must give the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from segnet.core.classes import ClassTable
+from segnet.core.errors import SegnetError
+from segnet.core.files import replacing
+from segnet.data.cache import RESIZE, Resize
+from segnet.models import create_model
+
+_KEY = "segnet"
+_FORMAT = 1
+_REMEDY = "give a run folder or the model.safetensors of one"
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a model file says about itself.
+
+    ``size`` is ``(H, W)`` in pixels and ``resize`` the method that training images were brought to it with;
+    prediction does the same. ``notice`` holds licence and attribution of the data.
+    """
+
+    model: str
+    classes: ClassTable
+    size: tuple[int, int]
+    resize: Resize
+    options: Mapping[str, Any] = field(default_factory=dict)
+    scores: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    notice: str = ""
+
+    def create_model(self) -> nn.Module:
+        """Build the described model with fresh weights."""
+        return create_model(self.model, len(self.classes), **self.options)
+
+
+def write_bundle(path: Path, weights: Mapping[str, Tensor], description: Description) -> None:
+    """Write a model file, whole or not at all.
+
+    Raises:
+        SegnetError: the folder can't be written to, or the disk is full.
+    """
+    text = json.dumps({"format": _FORMAT, **asdict(description)}, sort_keys=True)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    with replacing(path) as temporary:
+        temporary.write_bytes(save(tensors, metadata={_KEY: text}))
+
+
+def read_description(path: Path) -> Description:
+    """Read only what a model file says about itself.
+
+    Raises:
+        SegnetError: no such file, or one that is no model of ours.
+    """
+    with _opened(path) as file:
+        return _described(file, path)
+
+
+def read_model(path: Path) -> tuple[nn.Module, Description]:
+    """Open a model file: the model in evaluation mode with its weights in float32, and its description.
+
+    Raises:
+        SegnetError: as ``read_description``, or weights that don't fit the described model or hold NaN.
+    """
+    with _opened(path) as file:
+        description = _described(file, path)
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    for name, weight in weights.items():
+        if weight.is_floating_point() and not weight.isfinite().all():
+            raise SegnetError(
+                f"{path} predicts nothing: {name} holds NaN or infinity, its training diverged; "
+                "take another run"
+            )
+    try:
+        model = description.create_model()
+        model.load_state_dict(weights)
+    except SegnetError as error:
+        raise SegnetError(
+            f"{path} can't be used by this version of segnet: {error}; or upgrade segnet"
+        ) from error
+    except (RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise SegnetError(f"the weights in {path} don't fit {description.model}: {reason}") from error
+    return model.eval(), description
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a safetensors file; what goes wrong inside names it."""
+    try:
+        with safe_open(path, "pt") as file:
+            yield file
+    except FileNotFoundError:
+        raise SegnetError(f"there is no model file {path}; {_REMEDY}") from None
+    except OSError as error:
+        raise SegnetError(f"the model file {path} can't be read: {error}") from error
+    except SafetensorError as error:
+        raise SegnetError(f"{path} is damaged or no safetensors file ({error}); {_REMEDY}") from error
+
+
+def _described(file: Any, path: Path) -> Description:
+    metadata = file.metadata() or {}
+    if _KEY not in metadata:
+        raise SegnetError(f"{path} holds weights but not what they belong to: no model of segnet; {_REMEDY}")
+    try:
+        values = dict(json.loads(metadata[_KEY]))
+        if values["format"] == _FORMAT:
+            return _from_plain(values)
+    except (SegnetError, ValueError, KeyError, TypeError) as error:
+        raise SegnetError(f"the description inside {path} is damaged ({error!r}); {_REMEDY}") from error
+    raise SegnetError(f"{path} was written by a newer segnet; upgrade with pip install -U segnet")
+
+
+def _from_plain(values: Mapping[str, Any]) -> Description:
+    """Build a description from what JSON gave; entries that this version doesn't know are left out."""
+    known = {entry.name for entry in fields(Description)}
+    table = values["classes"]
+    colours = tuple((int(red), int(green), int(blue)) for red, green, blue in table["colours"])
+    classes = ClassTable(tuple(table["names"]), colours, table["ignore_index"])
+    height, width = values["size"]
+    description = Description(
+        **{name: value for name, value in values.items() if name in known}
+        | {"classes": classes, "size": (int(height), int(width))}
+    )
+    if not all(0 <= channel <= 255 for colour in colours for channel in colour):
+        raise ValueError(f"colours {colours}")
+    if description.resize not in RESIZE or min(description.size) < 1:
+        raise ValueError(f"size {description.size}, resize {description.resize!r}")
+    return description

@@ -1,0 +1,160 @@
+"""Prediction: open a model, give it an image of any size and kind, get a mask of the image's own size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from segnet.core.classes import ClassTable
+from segnet.core.errors import SegnetError, did_you_mean
+from segnet.core.files import expand_home
+from segnet.data.cache import RESIZE
+from segnet.data.images import open_rgb
+from segnet.inference.bundle import Description, read_model
+from segnet.report.panels import overlay
+
+WEIGHTS = Path(__file__).parent.parent / "weights"
+"""Where the bundled models are, one ``NAME.safetensors`` each."""
+
+ImageSource = str | Path | BinaryIO | Image.Image | npt.NDArray[np.uint8]
+
+_STRIP_VALUES = 1 << 22  # 16 MiB of logits at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """What was found in one image of ``(H, W)`` pixels."""
+
+    image: Image.Image
+    """The image, RGB, turned upright."""
+
+    classes: ClassTable
+
+    logits: Tensor
+    """``(C, h, w)`` float32, at the size the model works at; mask and probabilities resample them."""
+
+    @cached_property
+    def mask(self) -> npt.NDArray[np.uint8]:
+        """Class id of each pixel, ``(H, W)`` uint8."""
+        return torch.cat([strip.argmax(0).to(torch.uint8) for strip in self._strips()]).numpy()
+
+    @cached_property
+    def probabilities(self) -> npt.NDArray[np.float32]:
+        """Softmax over the classes, ``(C, H, W)`` float32: 12 bytes a pixel for three classes."""
+        probabilities: npt.NDArray[np.float32] = torch.cat(
+            [strip.softmax(0) for strip in self._strips()], dim=1
+        ).numpy()
+        return probabilities
+
+    def areas(self) -> dict[str, float]:
+        """Return the share of the image's pixels that each class takes, 0 to 1."""
+        counts = np.bincount(self.mask.ravel(), minlength=len(self.classes))
+        return {name: int(counts[i]) / self.mask.size for i, name in enumerate(self.classes.names)}
+
+    def overlay(self) -> Image.Image:
+        """Return the image with the classes painted over it; a class named background stays bare."""
+        return overlay(self.image, self.mask, self.classes)
+
+    def index_image(self) -> Image.Image:
+        """Return the mask as a palette image: its values are class ids, its look the class colours."""
+        image = Image.fromarray(self.mask)
+        image.putpalette(self.classes.palette().tobytes())  # makes it mode P
+        return image
+
+    def _strips(self) -> Iterator[Tensor]:
+        """Yield the logits resampled bilinearly to the image's size, as strips of rows ``(C, rows, W)``.
+
+        What ``F.interpolate`` gives for the whole, but a photo of 100 megapixels needs no gigabytes for it.
+        """
+        count, height, _ = self.logits.shape
+        rows = (torch.arange(self.image.height) + 0.5) * (height / self.image.height) - 0.5
+        rows = rows.clamp(0, height - 1)
+        above = rows.long()
+        below = (above + 1).clamp(max=height - 1)
+        weight = (rows - above).unsqueeze(1)
+        size = max(1, _STRIP_VALUES // (count * self.image.width))
+        for strip in torch.arange(self.image.height).split(size):
+            narrow = torch.lerp(self.logits[:, above[strip]], self.logits[:, below[strip]], weight[strip])
+            wide = (len(strip), self.image.width)
+            yield F.interpolate(narrow.unsqueeze(0), wide, mode="bilinear", align_corners=False)[0]
+
+
+class Segmenter:
+    """A model with all it needs to predict; ``segnet.load`` opens one."""
+
+    def __init__(
+        self, model: nn.Module, description: Description, device: torch.device | str = "cpu"
+    ) -> None:
+        self.device = torch.device(device)
+        self.description = description
+        self.model = model.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+
+    @property
+    def classes(self) -> ClassTable:
+        """Names and colours of the mask's values."""
+        return self.description.classes
+
+    def predict(self, image: ImageSource) -> Segmentation:
+        """Segment one image.
+
+        Args:
+            image: a path, an open binary file, a PIL image of any mode, or uint8 ``(H, W, 3)`` RGB.
+
+        Raises:
+            SegnetError: an image that can't be read or is empty, or an array of another shape or dtype.
+        """
+        picture = _as_rgb(image)
+        height, width = self.description.size
+        small = picture.resize((width, height), RESIZE[self.description.resize])
+        batch = torch.from_numpy(np.array(small)).permute(2, 0, 1).unsqueeze(0)
+        with torch.inference_mode():
+            logits = self.model(batch.to(self.device).float() / 255)
+        return Segmentation(picture, self.classes, logits[0].float().cpu())
+
+
+def load(path_or_name: str | Path, *, device: torch.device | str = "cpu") -> Segmenter:
+    """Open a run folder, a ``.safetensors`` file or a bundled name, in this order.
+
+    Raises:
+        SegnetError: nothing of that name, a run without a model yet, or a file that is no model of ours.
+    """
+    path = expand_home(path_or_name)
+    if path.is_dir():
+        path = path / "model.safetensors"
+        if not path.is_file():
+            raise SegnetError(
+                f"{path.parent} holds no model.safetensors: it is no run folder, or its run has no epoch yet"
+            )
+    elif not path.exists():
+        path = _bundled(str(path_or_name))
+    model, description = read_model(path)
+    return Segmenter(model, description, device)
+
+
+def _bundled(name: str) -> Path:
+    models = {file.stem: file for file in WEIGHTS.glob("*.safetensors")}
+    if name not in models:
+        remedy = did_you_mean(name, models) if models else "; segnet train makes a run folder"
+        raise SegnetError(f"{name} is no run folder, no model file and no bundled model{remedy}")
+    return models[name]
+
+
+def _as_rgb(image: ImageSource) -> Image.Image:
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise SegnetError(f"an array must be uint8 (H, W, 3) RGB, got {image.dtype} {image.shape}")
+        image = Image.fromarray(image)
+    picture = open_rgb(expand_home(image) if isinstance(image, str) else image)
+    if 0 in picture.size:
+        raise SegnetError(f"an image of {picture.width}x{picture.height} pixels has nothing to segment")
+    return picture

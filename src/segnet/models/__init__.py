@@ -1,0 +1,48 @@
+"""The models: one file each, and the dict that names them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from segnet.core.errors import SegnetError, did_you_mean
+from segnet.models.segnet import SegNet
+from segnet.models.segnet_lite import SegNetLite
+
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "segnet": SegNet,
+    "segnet-lite": SegNetLite,
+}
+
+
+def check_model_name(name: str) -> None:
+    """Raise SegnetError for a name that is no key of ``MODELS``; cheap enough to ask before data is read."""
+    if name not in MODELS:
+        raise SegnetError(f"there is no model {name!r}{did_you_mean(name, MODELS)}")
+
+
+def create_model(name: str, num_classes: int = 3, in_channels: int = 3, **options: Any) -> nn.Module:
+    """Build a model by name with fresh weights.
+
+    Args:
+        name: a key of ``MODELS``.
+        num_classes: channels of the logits.
+        in_channels: channels of the image.
+        options: what else the model takes, by name; see its class.
+
+    Raises:
+        SegnetError: an unknown name or option, or a value the model can't be built with.
+    """
+    check_model_name(name)
+    if num_classes < 1 or in_channels < 1:
+        raise SegnetError(
+            f"a model needs at least one class and one input channel, got {num_classes} and {in_channels}"
+        )
+    known = list(inspect.signature(MODELS[name]).parameters)[2:]
+    for option in options:
+        if option not in known:
+            raise SegnetError(f"{name} has no option {option!r}{did_you_mean(option, known)}")
+    return MODELS[name](num_classes, in_channels, **options)

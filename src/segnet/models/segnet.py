@@ -1,0 +1,73 @@
+"""SegNet as "Efficient Image Segmentation Using PyTorch", Part 2, builds it: 15,274,892 parameters.
+
+After Badrinarayanan, Kendall and Cipolla, "SegNet", arXiv 1511.00561: VGG16's convolutions as the encoder,
+their mirror image as the decoder, and between the two only the positions of the pooling maxima. Two things
+differ from the paper: four stages in place of five, and logits that pass batch norm and ReLU like any other
+layer, so they are never negative and a pixel where all are zero gets class 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from segnet.core.blocks import ConvBNReLU, DecoderStage, EncoderStage
+from segnet.core.errors import SegnetError
+
+# Output channels of each convolution, stage by stage: VGG16's. The article stops after the fourth stage.
+ENCODER = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+
+
+def mirrored(encoder: Sequence[Sequence[int]], num_classes: int) -> list[tuple[int, ...]]:
+    """Return the decoder's channels, deepest stage first.
+
+    Every convolution keeps its stage's channels but the last, which reduces to those of the next stage up;
+    in the last stage to the classes.
+    """
+    reduce_to = [num_classes, *(stage[-1] for stage in encoder[:-1])]
+    return [(*(stage[-1] for _ in stage[1:]), last) for stage, last in zip(encoder, reduce_to, strict=True)][
+        ::-1
+    ]
+
+
+def conv_chain(in_channels: int, out_channels: Sequence[int]) -> list[nn.Module]:
+    """Return one unit for each entry of ``out_channels``, each fed by the one before."""
+    return [ConvBNReLU(before, after) for before, after in pairwise((in_channels, *out_channels))]
+
+
+class SegNet(nn.Module):
+    """The article's SegNet. Images ``(N, C, H, W)`` in [0, 1], H and W at least ``2 ** stages``.
+
+    Raises:
+        SegnetError: a number of stages outside 1 to 5.
+    """
+
+    def __init__(self, num_classes: int = 3, in_channels: int = 3, *, stages: int = 4) -> None:
+        super().__init__()
+        if not 1 <= stages <= len(ENCODER):
+            raise SegnetError(f"segnet has 1 to {len(ENCODER)} stages, got {stages}")
+        encoder = ENCODER[:stages]
+        decoder = mirrored(encoder, num_classes)
+        inputs = (in_channels, *(stage[-1] for stage in encoder))
+        self.minimum_size = 2**stages
+        self.normalise = nn.BatchNorm2d(in_channels)
+        self.encoder = nn.ModuleList(
+            EncoderStage(conv_chain(before, stage)) for before, stage in zip(inputs, encoder, strict=False)
+        )
+        self.decoder = nn.ModuleList(
+            DecoderStage(conv_chain(before, stage))
+            for before, stage in zip(reversed(inputs[1:]), decoder, strict=True)
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return logits ``(N, classes, H, W)``, at least 0."""
+        x: Tensor = self.normalise(image)
+        pooled = []
+        for stage in self.encoder:
+            x, codes, size = stage(x)
+            pooled.append((codes, size))
+        for stage in self.decoder:
+            x = stage(x, *pooled.pop())
+        return x

@@ -1,0 +1,188 @@
+"""Scores from one int64 confusion matrix over a whole split: nothing is averaged over batches.
+
+A class that a split's truth and predictions both lack has no score (None) and is left out of the means;
+toolkits that give it 1 or 0 report another number for the same predictions.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+from segnet.core.classes import IGNORE_INDEX, ClassTable
+
+Matrix = npt.NDArray[np.int64]
+
+DEFINITIONS = {
+    "pixel_accuracy": "share of the scored pixels whose class is right",
+    "iou": "pixels of a class that are right, over pixels that are it in truth or prediction",
+    "dice": "twice the pixels that are right, over truth plus prediction",
+    "precision": "share of the predicted pixels that are right",
+    "recall": "share of the true pixels that are found",
+    "article_iou": (
+        "the article's IoU: right over union, summed over classes, without the pixels whose truth is "
+        "background; overstates, since a pet predicted on background costs nothing"
+    ),
+    "article_custom_iou": (
+        "the article's custom IoU: soft intersection over soft union of all classes together, mean over "
+        "images; overstates, since the large easy classes outweigh the border"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """One class: each score in [0, 1], None where its denominator is empty."""
+
+    iou: float | None
+    dice: float | None
+    precision: float | None
+    recall: float | None
+    share: float
+    """Share of the scored pixels that are this class in truth."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What one evaluation found; DEFINITIONS says what each score means."""
+
+    pixel_accuracy: float | None
+    mean_iou: float | None
+    mean_dice: float | None
+    article_iou: float | None
+    article_custom_iou: float | None
+    loss: float | None
+    per_class: dict[str, ClassScores]
+    confusion: tuple[tuple[int, ...], ...]
+    """Pixel counts; row: truth, column: prediction."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        plain = {key: value for key, value in vars(self).items() if key != "per_class"}
+        plain["confusion"] = [list(row) for row in self.confusion]
+        return plain | {"per_class": {name: dict(vars(scores)) for name, scores in self.per_class.items()}}
+
+    def line(self) -> str:
+        """Return the scores in one line for people."""
+        parts = [f"pixel accuracy {_shown(self.pixel_accuracy)}", f"mean IoU {_shown(self.mean_iou)}"]
+        parts += [f"{name} IoU {_shown(scores.iou)}" for name, scores in self.per_class.items()]
+        return " · ".join(parts)
+
+    @property
+    def majority(self) -> tuple[str, float]:
+        """Return the most frequent class and the pixel accuracy of predicting nothing else."""
+        name = max(self.per_class, key=lambda name: self.per_class[name].share)
+        return name, self.per_class[name].share
+
+
+class ScoreCounter:
+    """Adds up batches of one split on the device where the logits are."""
+
+    def __init__(self, classes: ClassTable, device: torch.device) -> None:
+        self.classes = classes
+        self._matrix = MulticlassConfusionMatrix(
+            len(classes), ignore_index=IGNORE_INDEX, validate_args=False
+        ).to(device)
+        self._loss = torch.zeros((), dtype=torch.float64)
+        self._custom_iou = torch.zeros((), dtype=torch.float64)
+        self._images = 0
+
+    def add(self, logits: Tensor, mask: Tensor) -> None:
+        """Count one batch: logits ``(N, C, H, W)``, mask ``(N, H, W)`` of class ids, 255 = ignore."""
+        logits = logits.float()
+        target = mask.long()
+        self._matrix.update(logits.argmax(1), target)
+        loss = F.cross_entropy(logits, target, ignore_index=IGNORE_INDEX, reduction="sum")
+        self._loss += loss.double().cpu()
+        self._custom_iou += article_custom_iou(logits, target).double().sum().cpu()
+        self._images += len(mask)
+
+    def scores(self) -> Scores:
+        """Return the scores of everything counted so far."""
+        matrix = self._matrix.compute().cpu().numpy()
+        pixels = int(matrix.sum())
+        return scores_from_confusion(
+            matrix,
+            self.classes,
+            loss=float(self._loss) / pixels if pixels else None,
+            custom_iou=float(self._custom_iou) / self._images if self._images else None,
+        )
+
+
+def scores_from_confusion(
+    matrix: Matrix, classes: ClassTable, *, loss: float | None = None, custom_iou: float | None = None
+) -> Scores:
+    """Derive every score from pixel counts ``(C, C)``; row: truth, column: prediction."""
+    right = matrix.diagonal().astype(np.float64)
+    truth = matrix.sum(1).astype(np.float64)
+    predicted = matrix.sum(0).astype(np.float64)
+    total = truth.sum()
+    iou = _ratio(right, truth + predicted - right)
+    dice = _ratio(2 * right, truth + predicted)
+    precision = _ratio(right, predicted)
+    recall = _ratio(right, truth)
+    return Scores(
+        pixel_accuracy=_ratio(right.sum(keepdims=True), total)[0],
+        mean_iou=_mean(iou),
+        mean_dice=_mean(dice),
+        article_iou=article_iou(matrix, classes),
+        article_custom_iou=custom_iou,
+        loss=loss,
+        per_class={
+            name: ClassScores(iou[i], dice[i], precision[i], recall[i], float(truth[i] / total) if total else 0.0)
+            for i, name in enumerate(classes.names)
+        },
+        confusion=tuple(tuple(int(count) for count in row) for row in matrix),
+    )
+
+
+def article_iou(matrix: Matrix, classes: ClassTable) -> float | None:
+    """Return the article's IoU: torchmetrics' micro Jaccard with ``ignore_index=background``.
+
+    None for a class table without a class of that name.
+    """
+    if "background" not in classes.names:
+        return None
+    background = classes.names.index("background")
+    kept = matrix.astype(np.float64)
+    kept[background] = 0
+    right = kept.diagonal()
+    union = kept.sum(0) + kept.sum(1) - right
+    # torchmetrics also leaves the union of the ignored class out: pet taken for background counts once.
+    return _ratio(right.sum(keepdims=True), union.sum() - union[background])[0]
+
+
+def article_custom_iou(logits: Tensor, target: Tensor) -> Tensor:
+    """Return the article's custom IoU of each image, ``(N,)``: (Σ p·y + 0.001) / (Σ p + y - p·y + 0.001).
+
+    ``p`` is the softmax of the logits ``(N, C, H, W)``, ``y`` the one-hot truth; both sums run over classes
+    and pixels that aren't ignored.
+    """
+    scored = (target != IGNORE_INDEX).unsqueeze(1)
+    probability = logits.softmax(1) * scored
+    at_truth = probability.gather(1, target.masked_fill(target == IGNORE_INDEX, 0).unsqueeze(1)) * scored
+    intersection = at_truth.sum((1, 2, 3))
+    union = probability.sum((1, 2, 3)) + scored.sum((1, 2, 3)) - intersection
+    return (intersection + 0.001) / (union + 0.001)
+
+
+def _ratio(above: npt.NDArray[np.float64], below: Any) -> list[float | None]:
+    below = np.broadcast_to(np.asarray(below, np.float64), above.shape)
+    return [float(a / b) if b else None for a, b in zip(above, below, strict=True)]
+
+
+def _mean(values: list[float | None]) -> float | None:
+    present = [value for value in values if value is not None]
+    return math.fsum(present) / len(present) if present else None
+
+
+def _shown(value: float | None) -> str:
+    return "absent" if value is None else f"{value:.3f}"

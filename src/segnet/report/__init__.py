@@ -1,0 +1,1 @@
+"""Pictures and pages: previews, the learning GIF, the HTML report."""

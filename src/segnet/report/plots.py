@@ -1,0 +1,258 @@
+"""Learning curves as SVG text for the report: loss, scores, IoU of every class, learning rate.
+
+Each line carries its name and last value at its end, so that no legend has to be matched by colour.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any, Literal
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from segnet.core.classes import Colour
+
+_INK, _SOFT_INK, _RULE = "#1c1e21", "#60646a", "#d9dbde"
+_BLUE, _VERMILION = (0, 114, 178), (213, 94, 0)  # the two of Okabe and Ito's colours furthest apart
+_LABEL_LIMIT = 12
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One line: a value for each epoch, None where there is none."""
+
+    name: str
+    values: Sequence[float | None]
+    colour: Colour
+    dashed: bool = False
+    steps: bool = False
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One figure of the report over the epochs ``epochs``."""
+
+    title: str
+    epochs: Sequence[int]
+    curves: Sequence[Curve]
+    scale: Literal["score", "from zero", "log"] = "from zero"
+    number: str = "{:.3f}"
+    marked_epoch: int | None = None
+    changes: Mapping[int, str] = field(default_factory=dict)  # first epoch of a new setting: its label
+
+
+def learning_curves(
+    rows: Sequence[Mapping[str, Any]], colours: Mapping[str, Colour], *, best_epoch: int | None = None
+) -> list[tuple[str, str]]:
+    """Draw the learning curves of a run as ``(title, SVG document)`` pairs; none for no rows.
+
+    Args:
+        rows: the lines of ``metrics.jsonl`` by rising epoch; whatever a row lacks is a gap in its line.
+        colours: class names in the order of their ids, each with its colour.
+        best_epoch: marked in the charts of scores.
+    """
+    if not rows:
+        return []
+    epochs = [int(row["epoch"]) for row in rows]
+    val = [_mapping(row.get("val")) for row in rows]
+    classes = [_mapping(scores.get("per_class")) for scores in val]
+
+    def column(source: Sequence[Mapping[str, Any]], key: str) -> list[float | None]:
+        return [row.get(key) for row in source]
+
+    charts = [
+        Chart(
+            "Loss",
+            epochs,
+            [
+                Curve("train", column(rows, "train_loss"), _VERMILION, dashed=True),
+                Curve("val", column(val, "loss"), _BLUE),
+            ],
+            marked_epoch=best_epoch,
+        ),
+        Chart(
+            "Validation scores",
+            epochs,
+            [
+                Curve("pixel accuracy", column(val, "pixel_accuracy"), _VERMILION),
+                Curve("mean IoU", column(val, "mean_iou"), _BLUE),
+            ],
+            scale="score",
+            marked_epoch=best_epoch,
+        ),
+        Chart(
+            "Validation IoU of each class",
+            epochs,
+            [
+                Curve(name, column([_mapping(row.get(name)) for row in classes], "iou"), colour)
+                for name, colour in colours.items()
+            ],
+            scale="score",
+            marked_epoch=best_epoch,
+        ),
+        Chart(
+            "Learning rate",
+            epochs,
+            [Curve("", column(rows, "lr"), _BLUE, steps=True)],
+            scale="log",
+            number="{:.2g}",
+        ),
+    ]
+    sizes = _size_changes(rows)
+    return [(chart.title, draw_svg(replace(chart, changes=sizes))) for chart in charts]
+
+
+def draw_svg(chart: Chart) -> str:
+    """Draw a chart as an SVG document; the same chart gives the same bytes."""
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # the report's table has the name
+        matplotlib.rcdefaults()  # a reader's own style file would change the picture
+        matplotlib.rcParams["svg.hashsalt"] = "segnet"  # element ids are random without one
+        matplotlib.rcParams["svg.fonttype"] = "path"  # letters look the same on every machine
+        matplotlib.rcParams["font.size"] = 9.5
+        figure = _draw(chart)
+        text = io.StringIO()
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    return text.getvalue()
+
+
+def _draw(chart: Chart) -> Figure:
+    figure = Figure(figsize=(5.6, 3.1), facecolor="white")
+    figure.subplots_adjust(left=0.1, right=0.69, bottom=0.15, top=0.87)
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.set_title(chart.title, loc="left", fontsize=11, color=_INK, pad=10)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(_RULE)
+    axes.tick_params(colors=_SOFT_INK, length=0)
+    axes.grid(axis="y", color=_RULE, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.set_xlabel("epoch", color=_SOFT_INK, loc="left")
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+
+    first, last = (chart.epochs[0], chart.epochs[-1]) if chart.epochs else (1, 1)
+    axes.set_xlim(first - 0.5, last + 0.5)
+    for curve in chart.curves:
+        values = [_number(value) for value in curve.values]
+        alone = sum(map(math.isfinite, values)) == 1
+        axes.plot(
+            chart.epochs,
+            values,
+            color=_on_white(curve.colour),
+            linewidth=2,
+            linestyle="--" if curve.dashed else "-",
+            drawstyle="steps-mid" if curve.steps else "default",
+            marker="o" if alone or len(values) <= 12 else None,
+            markersize=6 if alone else 3.5,
+            clip_on=False,
+        )
+    _set_scale(axes, chart)
+    small: dict[str, Any] = {
+        "transform": axes.get_xaxis_transform(),
+        "va": "bottom",
+        "color": _SOFT_INK,
+        "fontsize": 8,
+    }
+    for epoch, label in chart.changes.items():
+        axes.axvline(epoch - 0.5, color=_SOFT_INK, linewidth=0.8, linestyle=":")
+        axes.text(epoch - 0.5, 0.02, f" {label}", **small)
+    if chart.marked_epoch is not None and chart.marked_epoch in chart.epochs:
+        axes.axvline(chart.marked_epoch, color=_RULE, linewidth=5, zorder=0)
+        axes.text(chart.marked_epoch, 1.0, "best", ha="center", **small)
+    _label_ends(axes, chart)
+    return figure
+
+
+def _set_scale(axes: Axes, chart: Chart) -> None:
+    finite = [v for curve in chart.curves for v in map(_number, curve.values) if math.isfinite(v)]
+    low, high = min(finite, default=0.0), max(finite, default=1.0)
+    if chart.scale == "score":
+        axes.set_ylim(0, 1)
+    elif chart.scale == "log" and low > 0 and high > 20 * low:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")  # the scale has put in its own
+        axes.tick_params(which="minor", length=0)
+        axes.set_ylim(low / 1.3, high * 1.3)
+    else:
+        axes.set_ylim(min(0.0, 1.1 * low), max(1.1 * high, 1e-12))
+
+
+def _label_ends(axes: Axes, chart: Chart) -> None:
+    """Write names and last values beside the line ends, moved apart where they would overlap."""
+    if len(chart.curves) > _LABEL_LIMIT:
+        return
+    ends = []
+    for curve in chart.curves:
+        finite = [value for value in map(_number, curve.values) if math.isfinite(value)]
+        if finite:
+            height = axes.transAxes.inverted().transform(axes.transData.transform((1, finite[-1])))[1]
+            ends.append(
+                (
+                    float(height),
+                    f"{_short(curve.name)}  {chart.number.format(finite[-1])}".strip(),
+                    curve.colour,
+                )
+            )
+    ends.sort(key=lambda end: end[0])
+    for height, (_, text, colour) in zip(_apart([end[0] for end in ends], 0.075), ends, strict=True):
+        axes.annotate(
+            text,
+            (1, height),
+            xycoords="axes fraction",
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+            color=_on_white(colour),
+            parse_math=False,
+        )
+
+
+def _size_changes(rows: Sequence[Mapping[str, Any]]) -> dict[int, str]:
+    """Find the epochs at which training went on with another image size: curves jump there."""
+    changes = {}
+    for before, row in pairwise(rows):
+        if row.get("size") and before.get("size") and row["size"] != before["size"]:
+            changes[int(row["epoch"])] = " × ".join(str(pixels) for pixels in row["size"]) + " px"
+    return changes
+
+
+def _apart(heights: Sequence[float], distance: float) -> list[float]:
+    """Move sorted heights up, then the top ones back down, until neighbours are ``distance`` apart."""
+    placed: list[float] = []
+    for height in heights:
+        placed.append(max(height, placed[-1] + distance) if placed else height)
+    top = max(1.0, (len(heights) - 1) * distance)
+    for index in range(len(placed) - 1, -1, -1):
+        placed[index] = min(placed[index], top)
+        top = placed[index] - distance
+    return placed
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 14 else f"{name[:13]}…"
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None or not math.isfinite(value) else float(value)
+
+
+def _on_white(colour: Colour) -> str:
+    """Darken a light colour until it can be read on white (relative luminance below 0.42)."""
+    red, green, blue = (channel / 255 for channel in colour)
+    while 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2 > 0.42:
+        red, green, blue = 0.93 * red, 0.93 * green, 0.93 * blue
+    return f"#{round(red * 255):02x}{round(green * 255):02x}{round(blue * 255):02x}"

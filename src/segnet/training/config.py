@@ -1,0 +1,274 @@
+"""What a training run is made of: one dataclass that is the command line, the YAML file and the API.
+
+Imports nothing heavy, so ``segnet --help`` is quick.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from cyclopts import Parameter, Token
+
+from segnet.core.errors import SegnetError, did_you_mean
+from segnet.data.options import DataOptions
+
+# Every setting that a recipe decides. The article's are those of its notebook, number by number.
+RECIPES: dict[str, dict[str, Any]] = {
+    "article": {
+        "epochs": 20,
+        "batch_size": 64,
+        "resize": "nearest",
+        "optimizer": "adam",
+        "lr": 1e-3,
+        "weight_decay": 0.0,
+        "schedule": "step",
+        "warmup_epochs": 0.0,
+        "clip_norm": 0.0,
+        "ema_decay": 0.0,
+        "flip": 0.5,
+        "crop_scale": 1.0,
+        "brightness": 0.0,
+        "contrast": 0.3,
+        "saturation": 0.0,
+        "hue": 0.0,
+        "progressive": False,
+        "holdout": 0.0,
+    },
+    "modern": {
+        "epochs": 60,
+        "batch_size": 32,
+        "resize": "area",
+        "optimizer": "adamw",
+        "lr": 4e-3,
+        "weight_decay": 0.02,
+        "schedule": "cosine",
+        "warmup_epochs": 2.0,
+        "clip_norm": 1.0,
+        "ema_decay": 0.995,
+        "flip": 0.5,
+        "crop_scale": 0.4,
+        "brightness": 0.3,
+        "contrast": 0.3,
+        "saturation": 0.3,
+        "hue": 0.05,
+        "progressive": True,
+        "holdout": 0.1,
+    },
+}
+
+
+def _parse_size(type_: object, tokens: Sequence[Token]) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)(?:x(\d+))?", tokens[0].value)
+    if not match:
+        raise ValueError(f"a size is one number or HEIGHTxWIDTH, such as 128 or 96x128, not {tokens[0].value}")
+    return int(match[1]), int(match[2] or match[1])
+
+
+def _parse_options(type_: object, tokens: Sequence[Token]) -> dict[str, Any]:
+    try:
+        options = json.loads(tokens[0].value)
+    except json.JSONDecodeError:
+        options = None
+    if not isinstance(options, dict):
+        raise ValueError(f"options are a JSON object, such as '{{\"stages\": 5}}', not {tokens[0].value}")
+    return options
+
+
+# Stands for "as the recipe says" until __post_init__ has filled the field in.
+FROM_RECIPE: Any = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(DataOptions):
+    """Everything that decides a run. A setting left out is taken from the recipe.
+
+    Raises:
+        SegnetError: an unknown recipe, or a setting outside its range.
+    """
+
+    recipe: str = "article"
+    """article (its notebook's settings, the default) or modern (AdamW, warm-up and cosine, EMA, crops)."""
+
+    model: str = "segnet"
+    """segnet (the article's, 15,274,892 parameters) or segnet-lite (ours for CPUs, about 1M)."""
+
+    model_options: Annotated[
+        Mapping[str, Any],
+        Parameter(converter=_parse_options, n_tokens=1, accepts_keys=False, show_default=False),
+    ] = field(default_factory=dict)
+    """What else the model takes, as JSON: '{"stages": 5}'."""
+
+    size: Annotated[
+        tuple[int, int],
+        Parameter(converter=_parse_size, n_tokens=1, negative=(), show_default=lambda size: "128"),
+    ] = (128, 128)
+    """Pixels that images are resized to, at least 16 each way: one number, or HEIGHTxWIDTH."""
+
+    resize: Literal["nearest", "area", "bilinear"] = FROM_RECIPE
+    """How images are resized (article: nearest, modern: area); masks always by nearest."""
+
+    epochs: int = FROM_RECIPE
+    """Passes over the training images (article: 20, modern: 60)."""
+
+    batch_size: int = FROM_RECIPE
+    """Images in a training batch (article: 64, modern: 32)."""
+
+    optimizer: Literal["adam", "adamw", "sgd"] = FROM_RECIPE
+    """article: adam, modern: adamw; sgd has momentum 0.9."""
+
+    lr: float = FROM_RECIPE
+    """Peak learning rate (article: 0.001, modern: 0.004)."""
+
+    weight_decay: float = FROM_RECIPE
+    """Pulls weights, not norms and biases, to zero (article: 0, modern: 0.02)."""
+
+    schedule: Literal["step", "cosine", "constant"] = FROM_RECIPE
+    """step: times 0.7 every 7 epochs (article); cosine: down to zero at the end (modern); constant."""
+
+    warmup_epochs: float = FROM_RECIPE
+    """Epochs in which the learning rate rises from zero (article: 0, modern: 2)."""
+
+    clip_norm: float = FROM_RECIPE
+    """Longest gradient allowed, 0 = any (article: 0, modern: 1)."""
+
+    ema_decay: float = FROM_RECIPE
+    """Decay of the averaged weights that are validated and kept, 0 = no averaging (modern: 0.995)."""
+
+    flip: float = FROM_RECIPE
+    """Chance of a horizontal flip of image and mask (both recipes: 0.5)."""
+
+    crop_scale: float = FROM_RECIPE
+    """Smallest share of the area a random crop keeps, 1 = no crop (article: 1, modern: 0.4)."""
+
+    brightness: float = FROM_RECIPE
+    """Largest relative change of brightness (article: 0, modern: 0.3)."""
+
+    contrast: float = FROM_RECIPE
+    """Largest relative change of contrast (both recipes: 0.3)."""
+
+    saturation: float = FROM_RECIPE
+    """Largest relative change of saturation (article: 0, modern: 0.3)."""
+
+    hue: float = FROM_RECIPE
+    """Largest turn of hue, as a share of the circle (article: 0, modern: 0.05)."""
+
+    progressive: bool = FROM_RECIPE
+    """Train small first: half size for 40 % of the epochs, three quarters for 25 % (modern)."""
+
+    holdout: float = FROM_RECIPE
+    """Share of the training images to validate on where the data has no validation split. With oxford-pets
+    0 validates on the official test split as the article does; modern holds out 0.1 and tests once."""
+
+    early_stop: int = 0
+    """Stop after this many epochs without a better mean IoU, 0 = never."""
+
+    device: str = "auto"
+    """auto (cuda, then mps, then cpu), or a device by name."""
+
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """auto: bfloat16 autocast where the device has instructions for it."""
+
+    compile: bool = False
+    """Run the model through torch.compile."""
+
+    out: Path | None = None
+    """The run folder; without it a new one below runs/."""
+
+    def __post_init__(self) -> None:
+        if self.recipe not in RECIPES:
+            raise SegnetError(f"there is no recipe {self.recipe!r}{did_you_mean(self.recipe, RECIPES)}")
+        for name, value in RECIPES[self.recipe].items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
+        for name, (lowest, highest) in _RANGES.items():
+            value = getattr(self, name)
+            if not lowest <= value <= highest:
+                raise SegnetError(f"{_option(name)} must be from {lowest} to {highest}, got {value}")
+        if min(self.size) < 16:
+            raise SegnetError(f"--size must be at least 16 each way, got {self.size[0]}x{self.size[1]}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, as YAML holds them."""
+        plain = asdict(self)
+        plain["size"] = list(self.size)
+        plain["archive"] = [str(path) for path in self.archive]
+        for name in ("data_root", "out"):
+            plain[name] = None if plain[name] is None else str(plain[name])
+        return plain
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], source: str) -> Self:
+        """Build a configuration from plain values, the way back from ``to_dict``.
+
+        Raises:
+            SegnetError: a setting that doesn't exist; ``source`` says where it was read.
+        """
+        _check_names(values, source)
+        typed = dict(values)
+        if "size" in typed:
+            typed["size"] = tuple(typed["size"])
+        typed["archive"] = tuple(Path(path) for path in typed.get("archive", ()))
+        for name in ("data_root", "out"):
+            if typed.get(name) is not None:
+                typed[name] = Path(typed[name])
+        return cls(**typed)
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Read settings from a YAML file, spelled as on the command line; those that are null are left out.
+
+    Raises:
+        SegnetError: no such file, no YAML mapping, or a setting that doesn't exist.
+    """
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SegnetError(f"can't read the configuration {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SegnetError(f"the configuration {path} is no YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise SegnetError(f"the configuration {path} must hold lines such as 'epochs: 20'")
+    _check_names(values, str(path))
+    spelled = {name: value for name, value in values.items() if value is not None}
+    if isinstance(spelled.get("size"), list):
+        spelled["size"] = "x".join(str(side) for side in spelled["size"])
+    if "model_options" in spelled:
+        spelled["model_options"] = json.dumps(spelled["model_options"])
+    return spelled
+
+
+def _check_names(values: Mapping[str, Any], source: str) -> None:
+    known = [entry.name for entry in fields(TrainConfig)]
+    for name in values:
+        if name not in known:
+            raise SegnetError(f"{source}: there is no setting {name!r}{did_you_mean(str(name), known)}")
+
+
+_MANY = 1_000_000
+_RANGES: dict[str, tuple[float, float]] = {
+    "epochs": (1, _MANY),
+    "batch_size": (1, _MANY),
+    "lr": (0, 1000),
+    "weight_decay": (0, 1000),
+    "warmup_epochs": (0, _MANY),
+    "clip_norm": (0, float("inf")),
+    "ema_decay": (0, 0.99999),
+    "flip": (0, 1),
+    "crop_scale": (0.01, 1),
+    "brightness": (0, 1),
+    "contrast": (0, 1),
+    "saturation": (0, 1),
+    "hue": (0, 0.5),
+    "holdout": (0, 0.9),
+    "early_stop": (0, _MANY),
+    "seed": (0, 2**31 - 1),
+}
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")

@@ -1,0 +1,63 @@
+"""Where a run computes, and in which precision."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from segnet.core.errors import SegnetError
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device by name; "auto" takes cuda, then mps, then cpu.
+
+    Raises:
+        SegnetError: a name torch doesn't know, or a device that isn't there.
+    """
+    if name == "auto":
+        best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        return torch.device(best)
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise SegnetError(f"the device {name!r} can't be used here; try --device auto or cpu") from error
+    return device
+
+
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Say whether the device multiplies bfloat16 in hardware; where it doesn't, autocast only costs time."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type == "cpu":
+        features = torch.cpu.get_capabilities()
+        return bool(features.get("avx512_bf16") or features.get("amx_bf16"))
+    return False
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """Return the context for the forward pass: bfloat16 autocast or nothing."""
+    if precision == "bfloat16" or (precision == "auto" and has_fast_bfloat16(device)):
+        return torch.autocast(device.type, torch.bfloat16)
+    return nullcontext()
+
+
+def keep_freed_memory() -> None:
+    """Tell glibc to keep freed memory for the next step in place of handing it back to the kernel.
+
+    By default every large tensor is a fresh mapping whose pages are zeroed again on first touch: training
+    wide maps on a CPU then spends most of its time there (benchmarks/allocator.py). Other C libraries and
+    systems are left alone.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):  # musl
+        return
+    m_trim_threshold, m_mmap_threshold = -1, -3
+    mallopt(m_mmap_threshold, 1 << 30)
+    mallopt(m_trim_threshold, (1 << 31) - 1)

@@ -1,0 +1,410 @@
+"""Training, read from top to bottom: set up, fit, and leave a folder that is complete in itself."""
+
+from __future__ import annotations
+
+import math
+import random
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from segnet.core.errors import SegnetError
+from segnet.data.augment import Augmentation
+from segnet.data.batches import load_batches, shuffled_order, split_into_batches
+from segnet.data.cache import CachedSplit, open_cached
+from segnet.data.dataset import Dataset, Sample
+from segnet.data.sources import load_dataset
+from segnet.inference.bundle import Description, read_model, write_bundle
+from segnet.inference.evaluate import evaluate_split, predict_split
+from segnet.models import check_model_name, create_model
+from segnet.models.describe import count_macs, count_parameters
+from segnet.objectives.losses import cross_entropy
+from segnet.objectives.metrics import Scores
+from segnet.report.html import write_report
+from segnet.report.panels import preview_panel, write_learning_gif
+from segnet.training.checkpoint import (
+    RunFolder,
+    State,
+    describe_environment,
+    load_state,
+    new_run_folder,
+    open_run_folder,
+    save_state,
+)
+from segnet.training.config import TrainConfig
+from segnet.training.device import autocast, keep_freed_memory, pick_device
+from segnet.training.optimizer import averaged, build_optimizer, learning_rate
+from segnet.training.progress import counting, epoch_progress, readable_time
+
+PREVIEW_IMAGES = 21  # as many as the article's figures show
+
+# (share of the epochs, share of the size) of progressive training
+_PROGRESSIVE = ((0.40, 0.5), (0.25, 0.75), (0.35, 1.0))
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that has come to an end, or was stopped."""
+
+    folder: Path
+    config: TrainConfig
+    finished: bool
+    """False after Ctrl-C; ``segnet resume`` goes on."""
+    best_epoch: int
+    val: Scores | None
+    """Scores of the best epoch on the validation split; None before the first epoch is done."""
+    test: Scores | None
+    """The best model on the test split, where it isn't the validation split."""
+
+
+@dataclass
+class _Setup:
+    """What the loop works with."""
+
+    config: TrainConfig
+    dataset: Dataset
+    train: CachedSplit
+    val: CachedSplit
+    device: torch.device
+    model: nn.Module
+    average: AveragedModel | None
+    optimizer: torch.optim.Optimizer
+    augment: Augmentation
+    console: Console
+
+    @property
+    def judged(self) -> nn.Module:
+        """The model that is validated and kept: the average where there is one."""
+        return self.model if self.average is None else self.average.module
+
+    def parts(self) -> dict[str, Any]:
+        """What a checkpoint holds besides ``State``."""
+        parts = {"model": self.model, "optimizer": self.optimizer}
+        return parts if self.average is None else parts | {"average": self.average}
+
+
+def train(config: TrainConfig, *, console: Console | None = None) -> Run:
+    """Train a model and leave a run folder.
+
+    Ctrl-C ends the run cleanly: the best and the last epoch are kept and ``finished`` is False.
+
+    Raises:
+        SegnetError: data, model or settings that can't be trained with; nothing is left behind then.
+    """
+    setup = _set_up(config, console or Console())
+    folder = new_run_folder(config)
+    folder.write_config(config)
+    folder.write_json("environment.json", describe_environment(setup.device) | _facts(setup))
+    state = State()
+    save_state(folder.state, state, setup.parts())  # from here on it can be resumed
+    return _fit(setup, folder, state)
+
+
+def resume(path: Path, *, console: Console | None = None) -> Run:
+    """Go on with a run that was stopped or killed; ends with the same bits as one that never was.
+
+    Raises:
+        SegnetError: no run folder there, or one whose files are damaged.
+    """
+    folder, config = open_run_folder(path)
+    setup = _set_up(config, console or Console())
+    state = load_state(folder.state, setup.parts())
+    return _fit(setup, folder, state)
+
+
+def _set_up(config: TrainConfig, console: Console) -> _Setup:
+    keep_freed_memory()
+    check_model_name(config.model)
+    device = pick_device(config.device)
+    dataset = load_dataset(config, holdout=config.holdout)
+    torch.manual_seed(config.seed)
+    model = create_model(config.model, len(dataset.classes), **config.model_options)
+    least = getattr(model, "minimum_size", 1)
+    if min(_train_size(config, 0)) < least:
+        raise SegnetError(f"{config.model} needs images of at least {least} px each way; raise --size")
+    val = _open_split(dataset.val, dataset, config, console, "validation images")
+    train = _open_split([*dataset.train, *dataset.extra], dataset, config, console, "training images")
+    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return _Setup(
+        config=config,
+        dataset=dataset,
+        train=train,
+        val=val,
+        device=device,
+        model=model,
+        average=averaged(model, config.ema_decay) if config.ema_decay else None,
+        optimizer=build_optimizer(model, config),
+        augment=Augmentation(
+            flip=config.flip,
+            crop_scale=config.crop_scale,
+            brightness=config.brightness,
+            contrast=config.contrast,
+            saturation=config.saturation,
+            hue=config.hue,
+        ),
+        console=console,
+    )
+
+
+def _open_split(
+    samples: Sequence[Sample], dataset: Dataset, config: TrainConfig, console: Console, what: str
+) -> CachedSplit:
+    if not samples:
+        raise SegnetError(f"{dataset.name} has no {what}")
+    return open_cached(
+        samples,
+        dataset.classes,
+        size=config.size,
+        resize=config.resize,
+        progress=partial(counting, console, f"reading {what}"),
+    )
+
+
+def _fit(setup: _Setup, folder: RunFolder, state: State) -> Run:
+    config, console = setup.config, setup.console
+    network: nn.Module = torch.compile(setup.model) if config.compile else setup.model  # type: ignore[assignment]
+    preview = _choose_preview(setup.val)
+    finished = True
+    console.print(
+        f"{config.model} ({count_parameters(setup.model):,} parameters) on {setup.dataset.name}: "
+        f"{len(setup.train):,} training and {len(setup.val):,} validation images, {setup.device}, "
+        f"in {folder.path}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    try:
+        while state.epoch < config.epochs and not _stopped_improving(state, config):
+            record = _train_epoch(setup, network, state.epoch)
+            scores = _validate(setup)
+            state.epoch += 1
+            state.records.append(record | {"val": scores.to_dict()})
+            if (scores.mean_iou or 0.0) > state.best_mean_iou:
+                state.best_mean_iou, state.best_epoch = scores.mean_iou or 0.0, state.epoch
+                write_bundle(folder.model, setup.judged.state_dict(), _describe(setup, state, scores))
+            _write_preview(setup, preview, folder, state, scores)
+            folder.write_records(state.records)
+            save_state(folder.state, state, setup.parts())
+            _say_epoch(console, state, config, scores)
+    except KeyboardInterrupt:
+        finished = False
+    return _finish(setup, folder, state, finished=finished)
+
+
+def _train_epoch(setup: _Setup, network: nn.Module, epoch: int) -> dict[str, Any]:
+    """Train for one epoch; every random choice is a function of (seed, epoch, step)."""
+    config, device = setup.config, setup.device
+    size = _train_size(config, epoch)
+    order = shuffled_order(len(setup.train), _seed(config.seed, epoch, "order"))
+    batches = split_into_batches(order, config.batch_size)
+    total = torch.zeros((), device=device)
+    seen, waited, lr = 0, 0.0, 0.0
+    started = asked = time.perf_counter()
+    network.train()
+    with epoch_progress(setup.console, f"epoch {epoch + 1}/{config.epochs}", len(batches)) as advance:
+        for step, (images, masks) in enumerate(load_batches(setup.train, batches, device)):
+            waited += time.perf_counter() - asked
+            lr = learning_rate(config, epoch, step / len(batches))
+            for group in setup.optimizer.param_groups:
+                group["lr"] = lr
+
+            images, masks = setup.augment(images, masks, size, _seed(config.seed, epoch, step))
+            with autocast(device, config.precision):
+                logits = network(images)
+            loss = cross_entropy(logits, masks)
+            setup.optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            if config.clip_norm:
+                nn.utils.clip_grad_norm_(setup.model.parameters(), config.clip_norm)
+            setup.optimizer.step()
+            if setup.average is not None:
+                setup.average.update_parameters(setup.model)
+
+            total += loss.detach() * len(images)
+            seen += len(images)
+            advance(partial(_status, total, seen, started, waited, device))
+            asked = time.perf_counter()
+    train_loss = float(total) / seen
+    seconds = time.perf_counter() - started
+    if not math.isfinite(train_loss):
+        raise SegnetError(
+            f"the loss became {train_loss} in epoch {epoch + 1}; lower --lr, or set --clip-norm 1 or "
+            "--precision float32"
+        )
+    return {
+        "epoch": epoch + 1,
+        "train_loss": train_loss,
+        "lr": lr,
+        "size": list(size),
+        "seconds": round(seconds, 3),
+        "images_per_second": round(seen / seconds, 2),
+        "data_wait_share": round(waited / seconds, 4),
+        "peak_memory_mib": round(_peak_memory_mib(device), 1),
+    }
+
+
+def _validate(setup: _Setup) -> Scores:
+    precision = autocast(setup.device, setup.config.precision)
+    return evaluate_split(setup.judged, setup.val, setup.dataset.classes, setup.device, precision=precision)
+
+
+def _finish(setup: _Setup, folder: RunFolder, state: State, *, finished: bool) -> Run:
+    """Test the best model once if there is a split for it, and write what people look at."""
+    config, dataset = setup.config, setup.dataset
+    val = test = None
+    if state.best_epoch:
+        best = read_model(folder.model)[0].to(setup.device)
+        setup.judged.load_state_dict(best.state_dict())
+        val = _validate(setup)
+        if finished and dataset.test:
+            split = _open_split(dataset.test, dataset, config, setup.console, "test images")
+            test = evaluate_split(setup.judged, split, dataset.classes, setup.device)
+        majority, share = val.majority
+        folder.write_json(
+            "scores.json",
+            {
+                "best_epoch": state.best_epoch,
+                "selected_by": "mean_iou",
+                "val_is": _what_val_is(config, dataset),
+                "val": val.to_dict(),
+                "test": test.to_dict() if test else None,
+                "majority": {"class": majority, "pixel_accuracy": share},
+                "splits": {"train": len(setup.train), "val": len(setup.val), "test": len(dataset.test)},
+            },
+        )
+        write_learning_gif(folder.previews(), folder.path / "learning.gif")
+    write_report(folder.path)
+    return Run(folder.path, config, finished, state.best_epoch, val, test)
+
+
+def _what_val_is(config: TrainConfig, dataset: Dataset) -> str:
+    if config.data == "oxford-pets" and config.holdout == 0:
+        return (
+            "the official test split, as the article validates; the best epoch was picked on it, so its "
+            "score is a little optimistic"
+        )
+    if config.data == "oxford-pets":
+        return f"{config.holdout:g} of trainval, held out with seed {config.seed}; the test split had no say"
+    return f"the validation split of {dataset.name}"
+
+
+def _train_size(config: TrainConfig, epoch: int) -> tuple[int, int]:
+    """Return ``(H, W)`` of the batches in an epoch, multiples of 16 while training is small."""
+    if not config.progressive:
+        return config.size
+    end = 0.0
+    for share, scale in _PROGRESSIVE:
+        end += share
+        if epoch < round(end * config.epochs) and scale < 1:
+            height, width = (max(16, round(side * scale / 16) * 16) for side in config.size)
+            return (height, width)
+    return config.size
+
+
+def _stopped_improving(state: State, config: TrainConfig) -> bool:
+    return 0 < config.early_stop <= state.epoch - state.best_epoch
+
+
+def _seed(seed: int, epoch: int, what: int | str) -> int:
+    return random.Random(f"{seed}/{epoch}/{what}").getrandbits(31)
+
+
+def _choose_preview(val: CachedSplit) -> CachedSplit:
+    """Return up to 21 validation images, evenly spread, since many datasets are sorted by class."""
+    rows = np.linspace(0, len(val) - 1, min(PREVIEW_IMAGES, len(val))).round().astype(int)
+    return CachedSplit(val.images[rows], val.masks[rows], tuple(val.names[row] for row in rows))
+
+
+def _write_preview(
+    setup: _Setup, preview: CachedSplit, folder: RunFolder, state: State, scores: Scores
+) -> None:
+    predicted = [
+        logits.argmax(1).to(torch.uint8).cpu().numpy()
+        for logits, _ in predict_split(setup.judged, preview, setup.device)
+    ]
+    panel = preview_panel(
+        preview.images,
+        preview.masks,
+        np.concatenate(predicted),
+        setup.dataset.classes,
+        title=f"Epoch {state.epoch} of {setup.config.epochs}",
+        scores=scores.line(),
+    )
+    target = folder.preview(state.epoch)
+    target.parent.mkdir(exist_ok=True)
+    panel.save(target)
+
+
+def _describe(setup: _Setup, state: State, scores: Scores) -> Description:
+    """Return what the model file says about itself; nothing in it may change from run to run."""
+    config = setup.config
+    return Description(
+        model=config.model,
+        options=config.model_options,
+        classes=setup.dataset.classes,
+        size=config.size,
+        resize=config.resize,
+        scores={"epoch": state.epoch, "val": scores.to_dict()},
+        training={
+            "data": setup.dataset.name,
+            "recipe": config.recipe,
+            "epochs": config.epochs,
+            "seed": config.seed,
+            "images": len(setup.train),
+            "border": config.border if config.data == "oxford-pets" else None,
+        },
+        versions={"torch": torch.__version__},
+        notice=setup.dataset.notice,
+    )
+
+
+def _facts(setup: _Setup) -> dict[str, Any]:
+    classes = setup.dataset.classes
+    return {
+        "model": {
+            "name": setup.config.model,
+            "parameters": count_parameters(setup.model),
+            "macs": count_macs(setup.model, setup.config.size),
+        },
+        "colours": dict(zip(classes.names, classes.colours, strict=True)),
+    }
+
+
+def _peak_memory_mib(device: torch.device) -> float:
+    """Return the most memory so far: torch's own on a GPU, the whole process's elsewhere."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def _status(total: Tensor, seen: int, started: float, waited: float, device: torch.device) -> str:
+    seconds = time.perf_counter() - started
+    return (
+        f"loss {float(total) / seen:.3f} · {seen / seconds:.0f} img/s · waiting for data "
+        f"{waited / seconds:.0%} · {_peak_memory_mib(device):.0f} MiB"
+    )
+
+
+def _say_epoch(console: Console, state: State, config: TrainConfig, scores: Scores) -> None:
+    record = state.records[-1]
+    pace = sum(entry["seconds"] for entry in state.records[-3:]) / len(state.records[-3:])
+    left = readable_time(pace * (config.epochs - state.epoch))
+    star = " *" if state.best_epoch == state.epoch else ""
+    console.print(
+        f"epoch {state.epoch}/{config.epochs} · loss {record['train_loss']:.3f} · {scores.line()} · "
+        f"{record['images_per_second']:.0f} img/s · data {record['data_wait_share']:.0%} · "
+        f"{record['peak_memory_mib']:.0f} MiB · {left} left{star}",
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,99 @@
+"""What every model must do, whatever it is; a new model is one more line in CASES."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from segnet import MODELS, SegnetError, create_model
+from segnet.models.describe import count_macs, count_parameters
+
+# name: (options that make it small enough for a test, parameters as shipped)
+CASES = {
+    "segnet": ({"stages": 2}, 15_274_892),
+    "segnet-lite": ({"stages": [[8, 1], [16, 2]], "bottleneck": [16, 2, 3]}, None),
+}
+
+
+def small(name, **options):
+    torch.manual_seed(0)
+    return create_model(name, **(CASES[name][0] | options))
+
+
+def test_every_model_has_a_case():
+    assert set(CASES) == set(MODELS)
+
+
+@pytest.mark.parametrize("name", CASES)
+class TestEveryModel:
+    def test_ships_with_the_documented_parameters(self, name):
+        with torch.device("meta"):
+            model = create_model(name)
+        expected = CASES[name][1]
+        assert count_parameters(model) == expected if expected else count_parameters(model) <= 1_100_000
+
+    @pytest.mark.parametrize("size", [(16, 16), (17, 31), (64, 48), (33, 16)])
+    def test_gives_logits_of_the_images_own_size(self, name, size):
+        with torch.no_grad():
+            assert create_model(name).eval()(torch.rand(1, 3, *size)).shape == (1, 3, *size)
+
+    @pytest.mark.parametrize(("classes", "channels"), [(1, 1), (2, 4), (11, 3)])
+    def test_takes_any_number_of_classes_and_input_channels(self, name, classes, channels):
+        model = small(name, num_classes=classes, in_channels=channels)
+        assert model(torch.rand(2, channels, 16, 16)).shape == (2, classes, 16, 16)
+
+    def test_gradients_reach_every_parameter(self, name):
+        model = small(name)
+        model(torch.rand(4, 3, 32, 32)).square().sum().backward()
+        dead = [key for key, value in model.named_parameters() if value.grad is None or not value.grad.any()]
+        assert not dead
+
+    def test_no_two_layers_share_weights(self, name):
+        model = create_model(name)
+        tensors = [tensor for _, tensor in model.named_parameters(remove_duplicate=False)]
+        assert len({tensor.data_ptr() for tensor in tensors}) == len(tensors)
+
+    def test_learns_one_batch_by_heart(self, name):
+        model = small(name)
+        images = F.interpolate(torch.rand(4, 3, 4, 4), (32, 32), mode="bilinear")
+        masks = (images.mean(1) > 0.5).long()
+        optimizer = torch.optim.Adam(model.parameters(), 0.01)
+        for _ in range(60):
+            loss = F.cross_entropy(model(images), masks)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        assert (model(images).argmax(1) == masks).float().mean() > 0.9
+
+    def test_one_image_gets_the_same_logits_alone_and_in_a_batch(self, name):
+        model = small(name).eval()
+        images = torch.rand(3, 3, 33, 20)
+        with torch.no_grad():
+            torch.testing.assert_close(model(images)[1:2], model(images[1:2]), rtol=1e-4, atol=1e-5)
+
+    def test_saves_and_loads(self, name):
+        model, other = small(name), small(name)
+        torch.nn.init.normal_(next(model.parameters()))
+        other.load_state_dict(model.state_dict())
+        image = torch.rand(1, 3, 16, 16)
+        with torch.no_grad():
+            assert torch.equal(model.eval()(image), other.eval()(image))
+
+
+def test_segnet_lite_keeps_within_its_budget():
+    model = create_model("segnet-lite")
+    assert count_parameters(model) <= 1_100_000
+    assert count_macs(model) <= 300_000_000
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "says"),
+    [
+        ("segnte", {}, "did you mean 'segnet'"),
+        ("segnet", {"stage": 3}, "did you mean 'stages'"),
+        ("segnet", {"num_classes": 0}, "at least one class"),
+        ("segnet-lite", {"stages": [[8]]}, r"\(channels, units\) pairs"),
+    ],
+)
+def test_a_model_that_cannot_be_built_says_what_would_work(name, options, says):
+    with pytest.raises(SegnetError, match=says):
+        create_model(name, **options)

@@ -1,0 +1,325 @@
+"""The report that a run folder gets."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+
+from segnet.core.errors import SegnetError
+from segnet.report.html import CLASS_METRICS, METRICS, write_report
+
+
+def class_scores(iou: float | None) -> dict:
+    return {"iou": iou, "dice": 0.81, "precision": 0.82, "recall": 0.83, "share": 0.25}
+
+
+VAL = {
+    "loss": 0.412,
+    "pixel_accuracy": 0.861,
+    "mean_iou": 0.652,
+    "mean_dice": 0.741,
+    "article_iou": 0.777,
+    "article_custom_iou": 0.699,
+    "per_class": {
+        "pet": class_scores(0.711),
+        "background": class_scores(0.888),
+        "border": class_scores(0.357),
+    },
+}
+ENVIRONMENT = {
+    "command": "segnet train --data synthetic --epochs 2",
+    "segnet": "0.1.0",
+    "device": "cpu",
+    "git": None,
+    "model": {"name": "segnet-lite", "parameters": 1_043_210, "macs": 283_115_520},
+}
+
+
+def epoch(number: int, val: dict | None = None) -> dict:
+    return {
+        "epoch": number,
+        "train_loss": 0.9 / number,
+        "lr": 0.001,
+        "seconds": 65.0,
+        "images_per_second": 55.1,
+        "data_wait_share": 0.03,
+        "peak_memory_mib": 812.0,
+        "size": [128, 128],
+        "val": val or VAL,
+    }
+
+
+def write_lines(folder: Path, rows: list[dict]) -> None:
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def write_scores(folder: Path, **changes) -> None:
+    scores = {
+        "best_epoch": 1,
+        "selected_by": "mean_iou",
+        "val": VAL,
+        "test": None,
+        "majority": {"class": "background", "pixel_accuracy": 0.593},
+        "splits": {"train": 1600, "val": 120, "test": 0},
+        "val_is": "a tenth of the training images",
+    }
+    (folder / "scores.json").write_text(json.dumps(scores | changes))
+
+
+def finished_run(folder: Path) -> Path:
+    """A run of two epochs of which the first was kept."""
+    (folder / "previews").mkdir(parents=True)
+    config = {"data": "synthetic", "model": "segnet-lite", "epochs": 2, "size": [128, 128], "resume": None}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    (folder / "environment.json").write_text(json.dumps(ENVIRONMENT))
+    write_lines(folder, [epoch(1), epoch(2)])
+    write_scores(folder)
+    for number, colour in ((1, "red"), (2, "blue")):
+        Image.new("RGB", (64, 40), colour).save(folder / "previews" / f"epoch_{number:03d}.png")
+    Image.new("RGB", (64, 40), "green").save(folder / "learning.gif")
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return finished_run(tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    return report(finished_run(tmp_path_factory.mktemp("finished") / "run"))
+
+
+class Page(HTMLParser):
+    """The report as a reader meets it: visible text, and whatever it would load."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.source = path.read_text(encoding="utf-8")
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.images: list[bytes] = []
+        self.words: list[str] = []
+        self.open: list[str] = []
+        self.feed(self.source)
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        if tag not in {"meta", "link", "img"}:
+            self.open.append(tag)
+        for name, value in attributes:
+            if name in {"src", "href", "srcset", "data", "poster", "action", "background"}:
+                self.links.append(value)
+                if tag == "img":
+                    self.images.append(base64.b64decode(value.partition(",")[2]))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.words.append(data)
+
+
+def report(folder: Path) -> Page:
+    return Page(write_report(folder))
+
+
+def test_the_report_loads_nothing_from_anywhere(page):
+    assert len(page.images) == 6, "the GIF, four charts and the panel"
+    assert all(link.startswith("data:") for link in page.links)
+    assert "default-src 'none'" in page.source
+    style = re.search(r"<style>(.*?)</style>", page.source, re.DOTALL)
+    assert style is not None
+    assert "url(" not in style[1]
+    assert "@import" not in style[1]
+    assert "script" not in page.tags
+
+
+def test_every_element_is_closed(page):
+    assert page.open == []
+
+
+def test_it_opens_with_model_data_scores_and_the_command(page):
+    assert "segnet-lite on synthetic" in page.text
+    assert "Epoch 1 of 2 was kept, chosen by its validation mean IoU." in page.text
+    assert "Validation: a tenth of the training images." in page.text
+    assert "1,600 in train, 120 in val." in page.text, "an empty split is not listed"
+    assert "mean IoU 0.652 pixel accuracy 0.861 mean Dice 0.741" in page.text
+    assert "“background” for every pixel has a pixel accuracy of 0.593" in page.text
+    assert ENVIRONMENT["command"] in page.text
+
+
+def test_it_says_what_the_run_cost(page):
+    for fact in (
+        "parameters 1.04 M",
+        "multiply-adds 283 M",
+        "training time 2 min 10 s",
+        "peak memory 812 MiB",
+    ):
+        assert fact in page.text
+
+
+@pytest.mark.parametrize("key", METRICS)
+def test_every_score_has_its_definition_beside_it(page, key):
+    name, definition = METRICS[key]
+    assert f"{name} {definition} {VAL[key]:.3f}" in page.text
+
+
+@pytest.mark.parametrize("key", ["article_iou", "article_custom_iou"])
+def test_the_articles_metrics_are_said_to_overstate(key):
+    assert "It overstates" in METRICS[key][1]
+
+
+def test_the_class_table_has_every_class_and_metric(page):
+    for name, definition in CLASS_METRICS.values():
+        assert f"{name} {definition}" in page.text
+    assert "pet 25.0 % 0.711 0.810 0.820 0.830" in page.text
+    assert "border 25.0 % 0.357 0.810 0.820 0.830" in page.text
+
+
+def test_a_test_split_gets_its_own_scores_and_table(run):
+    test = copy.deepcopy(VAL) | {"mean_iou": 0.631}
+    test["per_class"]["pet"]["iou"] = 0.699
+    write_scores(run, test=test)
+    text = report(run).text
+    assert "Test mean IoU 0.631" in text
+    assert "Test, class by class" in text
+    assert "pet 25.0 % 0.699" in text
+
+
+def test_without_a_test_split_there_is_no_word_of_one(page):
+    assert "Test" not in page.text
+
+
+def test_a_score_without_a_value_is_absent_and_not_zero(run):
+    val = copy.deepcopy(VAL) | {"article_iou": None}
+    val["per_class"]["border"] = dict.fromkeys(class_scores(None))
+    write_scores(run, val=val)
+    write_lines(run, [epoch(1, val), epoch(2, val)])
+    text = report(run).text
+    assert "border absent absent absent absent absent" in text
+    assert f"{METRICS['article_iou'][1]} absent" in text
+    assert "0.000" not in text
+
+
+def test_an_unknown_score_is_shown_under_its_own_name(run):
+    write_scores(run, val=VAL | {"boundary_f1": 0.444})
+    assert "boundary f1 0.444" in report(run).text
+
+
+def test_an_unfinished_run_says_so_and_shows_the_last_epoch(run):
+    (run / "scores.json").unlink()
+    write_lines(run, [epoch(1), epoch(2, VAL | {"mean_iou": 0.555})])
+    text = report(run).text
+    assert "Unfinished run. 2 of 2 epochs done" in text
+    assert "mean IoU 0.555" in text
+    assert "was kept" not in text
+
+
+def test_one_epoch_is_enough(run):
+    write_lines(run, [epoch(1)])
+    assert len(report(run).images) == 6
+
+
+def test_an_empty_folder_gets_a_report_that_says_there_is_nothing_yet(tmp_path):
+    assert "No epoch is done yet" in report(tmp_path).text
+
+
+@pytest.mark.parametrize("missing", ["config.yaml", "environment.json", "metrics.jsonl", "learning.gif"])
+def test_a_missing_file_is_left_out(run, missing):
+    (run / missing).unlink()
+    assert "0.652" in report(run).text
+
+
+def test_half_a_line_from_a_killed_run_is_left_out_and_mentioned(run):
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"epoch": 3, "train_lo')
+    text = report(run).text
+    assert "1 line of metrics.jsonl could not be read" in text
+    assert "training time 2 min 10 s" in text
+
+
+def test_an_epoch_that_was_done_again_after_a_resume_counts_once(run):
+    write_lines(run, [epoch(1), epoch(2), epoch(2)])
+    assert "training time 2 min 10 s" in report(run).text
+
+
+def test_the_panel_is_the_kept_epochs_and_else_the_last_ones(run):
+    page = report(run)
+    assert page.images[-1] == (run / "previews/epoch_001.png").read_bytes()
+    assert "after epoch 1, the one that was kept" in page.text
+    (run / "scores.json").unlink()
+    assert report(run).images[-1] == (run / "previews/epoch_002.png").read_bytes()
+
+
+def test_names_from_outside_are_text_and_never_markup(run):
+    hostile = "<script>alert('x')</script>"
+    val = copy.deepcopy(VAL)
+    val["per_class"] = {hostile: class_scores(0.5), '"><img src=x onerror=y>': class_scores(0.5)}
+    write_scores(run, val=val, majority={"class": hostile, "pixel_accuracy": 0.5}, val_is=hostile)
+    write_lines(run, [epoch(1, val), epoch(2, val)])
+    (run / "config.yaml").write_text(yaml.safe_dump({"model": hostile, "data": hostile, hostile: hostile}))
+    (run / "environment.json").write_text(json.dumps({"command": hostile, hostile: {hostile: hostile}}))
+    page = report(run)
+    assert "script" not in page.tags
+    assert page.tags.count("img") == 6
+    assert all(link.startswith("data:") for link in page.links)
+    assert page.text.count(hostile) >= 8
+
+
+def test_the_runs_own_class_colours_are_used_where_it_names_them(run):
+    assert "rgb(230, 159, 0)" in report(run).source
+    (run / "environment.json").write_text(json.dumps(ENVIRONMENT | {"colours": {"pet": [1, 2, 3]}}))
+    source = report(run).source
+    assert "rgb(1, 2, 3)" in source
+    assert "rgb(230, 159, 0)" not in source
+
+
+def test_configuration_and_environment_are_listed_as_they_were_written(page):
+    for entry in (
+        "size [128, 128]",
+        "resume null",
+        "epochs 2",
+        "device cpu",
+        "git null",
+        "model.parameters 1043210",
+    ):
+        assert entry in page.text
+
+
+def test_the_same_folder_gives_the_same_bytes_and_nothing_else_is_left(run):
+    before = {path.name for path in run.iterdir()}
+    first = write_report(run).read_bytes()
+    assert write_report(run).read_bytes() == first
+    assert {path.name for path in run.iterdir()} == before | {"report.html"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("config.yaml", "a: [1"),
+        ("config.yaml", "- a\n- b"),
+        ("scores.json", '{"best_epoch": 1'),
+        ("environment.json", "[]"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(run, name, content):
+    (run / name).write_text(content)
+    with pytest.raises(SegnetError, match=re.escape(name)) as error:
+        write_report(run)
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_that_does_not_exist_is_named(tmp_path):
+    with pytest.raises(SegnetError, match=r"there is no run folder .*nowhere"):
+        write_report(tmp_path / "nowhere")

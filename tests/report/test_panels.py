@@ -1,0 +1,309 @@
+"""The pictures: previews, the learning GIF, overlays."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segnet.core.classes import ClassTable
+from segnet.core.errors import SegnetError
+from segnet.report.panels import BACKGROUND, overlay, preview_panel, write_learning_gif
+
+GREY, RED, GREEN = (120, 120, 121), (201, 3, 5), (7, 202, 9)
+CLASSES = ClassTable(("pet", "background"), (RED, GREEN))
+
+
+def panel(count: int, height: int, width: int, **changes) -> Image.Image:
+    """Grey images whose truth is all red and whose prediction is all green."""
+    arguments = {
+        "images": np.full((count, height, width, 3), GREY, np.uint8),
+        "truth": np.zeros((count, height, width), np.uint8),
+        "predicted": np.ones((count, height, width), np.uint8),
+        "classes": CLASSES,
+        "title": "Epoch 3 of 20",
+        "scores": "pixel accuracy 0.861 · mean IoU 0.652",
+    }
+    return preview_panel(**(arguments | changes))
+
+
+def runs(line: np.ndarray) -> list[tuple[int, int]]:
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], line.astype(np.int8), [0]])))
+    return list(zip(edges[::2], edges[1::2], strict=True))
+
+
+def tiles(picture: Image.Image, colour: tuple[int, int, int]) -> list[tuple[int, int, int, int]]:
+    """Filled rectangles of a colour as (left, top, right, bottom), without the legend's 15 px swatch."""
+    found = (np.asarray(picture) == colour).all(axis=-1)
+    return [
+        (left, top, right, bottom)
+        for top, bottom in runs(found.any(axis=1))
+        for left, right in runs(found[top:bottom].any(axis=0))
+        if found[top:bottom, left:right].all() and (bottom - top, right - left) != (15, 15)
+    ]
+
+
+SIZES = [(1, 16, 16), (1, 128, 128), (2, 131, 77), (3, 64, 200), (7, 45, 33), (11, 128, 128), (20, 97, 131)]
+SIZES += [(21, 128, 128), (21, 17, 300), (21, 500, 20), (21, 512, 512)]
+
+
+@pytest.mark.parametrize(("count", "height", "width"), SIZES)
+def test_every_image_has_three_tiles_of_one_size_below_each_other(count, height, width):
+    picture = panel(count, height, width)
+    inputs, truths, predictions = (tiles(picture, colour) for colour in (GREY, RED, GREEN))
+    assert len(inputs) == len(truths) == len(predictions) == count
+    assert (
+        len({(right - left, bottom - top) for left, top, right, bottom in inputs + truths + predictions}) == 1
+    )
+    for above, middle, below in zip(inputs, truths, predictions, strict=True):
+        assert above[0] == middle[0] == below[0]
+        assert above[3] < middle[1]
+        assert middle[3] < below[1]
+
+
+@pytest.mark.parametrize(("count", "height", "width"), SIZES)
+def test_tiles_keep_the_aspect_of_the_image(count, height, width):
+    left, top, right, bottom = tiles(panel(count, height, width), RED)[0]
+    assert abs((right - left) - (bottom - top) * width / height) <= max(1, width / height)
+
+
+def test_twenty_one_square_images_make_a_landscape_picture():
+    picture = panel(21, 128, 128)
+    assert 1.4 < picture.width / picture.height < 1.8
+
+
+@pytest.mark.parametrize("count", range(1, 22))
+def test_any_number_of_images_stays_legible_and_within_a_screen(count):
+    picture = panel(count, 128, 128)
+    left, _, right, _ = tiles(picture, RED)[0]
+    assert right - left >= 120
+    assert picture.width <= 1800
+    assert picture.height <= 1100
+
+
+def test_a_truth_tile_shows_each_mask_pixel_as_a_square_of_exactly_its_class_colour():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 2, (1, 32, 48), np.uint8)
+    truth[0, 0, 0] = truth[0, -1, -1] = 255
+    flat = tiles(panel(1, 32, 48), RED)[0]
+    shown = np.asarray(panel(1, 32, 48, truth=truth).crop(flat))
+    scale = shown.shape[0] // 32
+    assert scale > 1
+    np.testing.assert_array_equal(shown, CLASSES.paint(truth[0]).repeat(scale, 0).repeat(scale, 1))
+
+
+def test_a_shrunk_truth_tile_has_no_colour_between_the_classes():
+    truth = np.random.default_rng(0).integers(0, 2, (21, 300, 300), np.uint8)
+    flat = tiles(panel(21, 300, 300), RED)[5]
+    shown = np.asarray(panel(21, 300, 300, truth=truth).crop(flat)).reshape(-1, 3)
+    assert {tuple(map(int, colour)) for colour in np.unique(shown, axis=0)} == {RED, GREEN}
+
+
+def test_white_stands_for_ignored_pixels_and_appears_only_where_there_are_some():
+    truth = np.zeros((2, 20, 20), np.uint8)
+    white = (255, 255, 255)
+    assert not (np.asarray(panel(2, 20, 20, truth=truth)) == white).all(axis=-1).any()
+    truth[1, :10] = 255
+    found = (np.asarray(panel(2, 20, 20, truth=truth)) == white).all(axis=-1)
+    assert runs(found.any(axis=1))[-1][1] - runs(found.any(axis=1))[-1][0] == 15, "the swatch of the legend"
+
+
+def test_the_size_does_not_depend_on_title_scores_or_prediction():
+    one = panel(2, 33, 31, title="Epoch 1", scores="", predicted=np.zeros((2, 33, 31), np.uint8))
+    assert one.size == panel(2, 33, 31, title="Epoch 1000 of 2000 " * 9, scores="mean IoU 0.5 · " * 40).size
+
+
+def test_a_long_title_stays_inside_the_margin():
+    pixels = np.asarray(panel(1, 20, 20, title="a very long title " * 20, scores="mean IoU 0.5 · " * 40))
+    assert (pixels[:, -20:] == BACKGROUND).all()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("a name that is far too long to fit into any legend " * 5, "b"),
+        ("line\nbreak", "tab\tbed"),
+        ("chien élancé", "猫"),
+        tuple(f"a class of some length, number {i}" for i in range(24)),
+        tuple(f"class {i}" for i in range(255)),
+    ],
+    ids=["long", "control characters", "not in the font", "many", "very many"],
+)
+def test_any_class_names_fit_into_the_legend(names):
+    pixels = np.asarray(panel(2, 20, 20, classes=ClassTable.named(names)))
+    assert (pixels[:, -20:] == BACKGROUND).all()
+    assert (pixels[-20:] == BACKGROUND).all()
+    assert len(pixels) < 1400
+
+
+def test_the_same_input_gives_the_same_bytes():
+    first, second = io.BytesIO(), io.BytesIO()
+    panel(5, 40, 50).save(first, "png")
+    panel(5, 40, 50).save(second, "png")
+    assert first.getvalue() == second.getvalue()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"images": np.zeros((0, 20, 20, 3), np.uint8)},
+        {"images": np.zeros((2, 3, 20, 20), np.uint8)},
+        {"truth": np.zeros((2, 20, 21), np.uint8)},
+        {"predicted": np.zeros((1, 20, 20), np.uint8)},
+    ],
+)
+def test_shapes_that_do_not_belong_together_are_refused(changes):
+    with pytest.raises(ValueError, match="must be"):
+        panel(2, 20, 20, **changes)
+
+
+# --- the GIF ---
+
+
+def previews(folder: Path, count: int, size: tuple[int, int] = (1300, 400)) -> list[Path]:
+    """Frames with the same noisy photo on the left, and a red bar that grows on green on the right."""
+    photo = np.random.default_rng(0).integers(0, 256, (size[1], 400, 3), np.uint8)
+    paths = []
+    for number in range(1, count + 1):
+        pixels = np.full((size[1], size[0], 3), GREEN, np.uint8)
+        pixels[:, :400] = photo
+        pixels[: size[1] * number // count, 600:900] = RED
+        paths.append(folder / f"epoch_{number:03d}.png")
+        Image.fromarray(pixels).save(paths[-1])
+    return paths
+
+
+def frames(path: Path) -> tuple[list[np.ndarray], list[int]]:
+    pictures, durations = [], []
+    with Image.open(path) as gif:
+        for number in range(gif.n_frames):
+            gif.seek(number)
+            pictures.append(np.asarray(gif.convert("RGB")))
+            durations.append(gif.info["duration"])
+    return pictures, durations
+
+
+def test_each_preview_is_a_frame_the_last_is_held_and_the_gif_loops(tmp_path):
+    write_learning_gif(previews(tmp_path, 5), tmp_path / "learning.gif")
+    pictures, durations = frames(tmp_path / "learning.gif")
+    assert durations == [400, 400, 400, 400, 3000]
+    assert pictures[0].shape == (369, 1200, 3)
+    with Image.open(tmp_path / "learning.gif") as gif:
+        assert gif.info["loop"] == 0, "for ever"
+
+
+def test_narrow_previews_keep_their_size(tmp_path):
+    write_learning_gif(previews(tmp_path, 2, (950, 90)), tmp_path / "learning.gif")
+    assert frames(tmp_path / "learning.gif")[0][0].shape == (90, 950, 3)
+
+
+def test_one_preview_makes_a_still_picture(tmp_path):
+    write_learning_gif(previews(tmp_path, 1), tmp_path / "learning.gif")
+    assert len(frames(tmp_path / "learning.gif")[0]) == 1
+
+
+def test_too_many_previews_are_thinned_out_evenly_and_keep_the_first_and_the_last(tmp_path):
+    write_learning_gif(previews(tmp_path, 21, (950, 210)), tmp_path / "learning.gif", max_frames=6)
+    pictures, _ = frames(tmp_path / "learning.gif")
+    heights = [int((picture[:, 750] == RED).all(axis=-1).sum()) for picture in pictures]
+    assert heights == [10, 50, 90, 130, 170, 210]
+
+
+def test_flat_colours_are_exact_and_still_parts_do_not_flicker(tmp_path):
+    write_learning_gif(previews(tmp_path, 6, (950, 120)), tmp_path / "learning.gif")
+    pictures, _ = frames(tmp_path / "learning.gif")
+    for picture in pictures:
+        assert {tuple(map(int, c)) for c in np.unique(picture[:, 500:].reshape(-1, 3), axis=0)} <= {
+            RED,
+            GREEN,
+        }
+        np.testing.assert_array_equal(picture[:, :400], pictures[0][:, :400])
+    photo = np.asarray(Image.open(tmp_path / "epoch_001.png"))[:, :400].astype(float)
+    assert np.abs(pictures[0][:, :400].mean(axis=(0, 1)) - photo.mean(axis=(0, 1))).max() < 3
+
+
+def test_previews_of_another_size_are_fitted_to_the_last(tmp_path):
+    paths = previews(tmp_path, 3, (950, 120))
+    Image.new("RGB", (300, 300), RED).save(paths[0])
+    write_learning_gif(paths, tmp_path / "learning.gif")
+    assert {picture.shape for picture in frames(tmp_path / "learning.gif")[0]} == {(120, 950, 3)}
+
+
+def test_the_same_previews_give_the_same_gif(tmp_path):
+    paths = previews(tmp_path, 3, (950, 60))
+    for name in ("a.gif", "b.gif"):
+        write_learning_gif(paths, tmp_path / name)
+    assert (tmp_path / "a.gif").read_bytes() == (tmp_path / "b.gif").read_bytes()
+
+
+def test_a_damaged_preview_is_named_and_the_old_gif_stays(tmp_path):
+    paths = previews(tmp_path, 3, (950, 60))
+    target = tmp_path / "learning.gif"
+    write_learning_gif(paths, target)
+    before = target.read_bytes()
+    paths[1].write_bytes(paths[1].read_bytes()[:200])
+    with pytest.raises(SegnetError, match=r"epoch_002\.png"):
+        write_learning_gif(paths, target)
+    assert target.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *(path.name for path in paths),
+        "learning.gif",
+    ]
+
+
+def test_a_gif_of_nothing_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="at least one frame"):
+        write_learning_gif([], tmp_path / "learning.gif")
+
+
+# --- the overlay ---
+
+TABLE = ClassTable(("background", "pet"), (GREEN, RED))
+
+
+def square_mask() -> np.ndarray:
+    mask = np.zeros((60, 80), np.uint8)
+    mask[20:40, 30:60] = 1
+    return mask
+
+
+PHOTO = Image.new("RGB", (80, 60), (100, 50, 200))
+
+
+def test_a_region_is_tinted_and_the_background_is_left_as_it_is():
+    result = np.asarray(overlay(PHOTO, square_mask(), TABLE, alpha=0.25))
+    tinted = tuple(round(0.75 * p + 0.25 * c) for p, c in zip((100, 50, 200), RED, strict=True))
+    assert tuple(map(int, result[30, 45])) == tinted
+    assert tuple(map(int, result[5, 5])) == (100, 50, 200)
+
+
+def test_a_region_is_outlined_in_its_colour_with_a_light_line_around_it():
+    result = np.asarray(overlay(PHOTO, square_mask(), TABLE))
+    assert tuple(map(int, result[20, 45])) == RED
+    assert result[19, 45].min() > 215
+    assert tuple(map(int, result[18, 45])) == (100, 50, 200)
+
+
+@pytest.mark.parametrize("background", [None, "nothing of that name"])
+def test_without_a_background_class_every_class_is_tinted(background):
+    result = np.asarray(overlay(PHOTO, square_mask(), TABLE, alpha=1, background=background))
+    assert tuple(map(int, result[5, 5])) == GREEN
+
+
+def test_ignored_pixels_are_left_as_they_are():
+    result = overlay(PHOTO, np.full((60, 80), 255, np.uint8), TABLE, alpha=1)
+    assert result.tobytes() == PHOTO.tobytes()
+
+
+def test_lines_grow_with_the_photo():
+    mask = square_mask().repeat(20, 0).repeat(20, 1)
+    result = np.asarray(overlay(PHOTO.resize((1600, 1200)), mask, TABLE, alpha=0))
+    assert (result[:, 900] == RED).all(axis=-1).sum() == 2 * round(1200 / 220)
+
+
+def test_a_mask_of_another_size_is_refused_with_both_sizes():
+    with pytest.raises(SegnetError, match="the mask is 80x59 and the image 80x60"):
+        overlay(PHOTO, square_mask()[:-1], TABLE)

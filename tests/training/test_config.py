@@ -1,0 +1,67 @@
+"""The configuration: recipes fill in what is left out, mistakes are named, YAML goes there and back."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from segnet import SegnetError, TrainConfig
+from segnet.training.config import RECIPES
+
+
+def test_the_default_is_the_articles_recipe_number_by_number():
+    config = TrainConfig()
+    assert (config.data, config.model, config.recipe, config.border) == (
+        "oxford-pets",
+        "segnet",
+        "article",
+        "class",
+    )
+    assert (config.size, config.resize, config.epochs, config.batch_size) == ((128, 128), "nearest", 20, 64)
+    assert (config.optimizer, config.lr, config.schedule) == ("adam", 1e-3, "step")
+    assert (config.flip, config.contrast, config.crop_scale) == (0.5, 0.3, 1.0)
+    switched_off = ("weight_decay", "warmup_epochs", "clip_norm", "ema_decay", "brightness", "saturation")
+    assert [getattr(config, name) for name in switched_off] == [0] * len(switched_off)
+    assert not config.progressive
+    assert config.holdout == 0
+
+
+def test_what_is_given_wins_over_the_recipe_and_the_rest_is_filled_in():
+    config = TrainConfig(recipe="modern", epochs=7)
+    assert config.epochs == 7
+    assert config.optimizer == "adamw"
+
+
+def test_every_recipe_decides_the_same_settings():
+    assert len({frozenset(recipe) for recipe in RECIPES.values()}) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"recipe": "modren"}, "did you mean 'modern'"),
+        ({"epochs": 0}, "--epochs must be from 1"),
+        ({"batch_size": 0}, "--batch-size must be from 1"),
+        ({"lr": -1.0}, "--lr must be from 0"),
+        ({"lr": float("nan")}, "--lr must be from 0"),
+        ({"flip": 1.5}, "--flip must be from 0 to 1, got 1.5"),
+        ({"size": (128, 15)}, "at least 16 each way, got 128x15"),
+        ({"holdout": 1.0}, "--holdout"),
+    ],
+)
+def test_a_setting_outside_its_range_is_named_with_its_option(settings, says):
+    with pytest.raises(SegnetError, match=says):
+        TrainConfig(**settings)
+
+
+def test_yaml_goes_there_and_back():
+    config = TrainConfig(
+        data_root=Path("a/b"), archive=(Path("x.tar.gz"),), size=(64, 96), model_options={"stages": 3}
+    )
+    text = yaml.safe_dump(config.to_dict())
+    assert TrainConfig.from_dict(yaml.safe_load(text), "here") == config
+
+
+def test_an_unknown_setting_in_a_file_is_named_with_its_neighbour():
+    with pytest.raises(SegnetError, match=r"run/config.yaml: .*'epoch'; did you mean 'epochs'"):
+        TrainConfig.from_dict({"epoch": 3}, "run/config.yaml")

@@ -1,0 +1,190 @@
+"""A run from start to end: what it leaves, that it repeats to the bit, and what ends it early."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+import segnet
+from segnet import SegnetError, TrainConfig
+from segnet.training.loop import _train_size
+
+
+def model_bytes(run):
+    return (run.folder / "model.safetensors").read_bytes()
+
+
+def test_a_run_folder_is_complete_in_itself(tiny_config):
+    run = segnet.train(tiny_config())
+    assert run.finished
+    names = {str(path.relative_to(run.folder)) for path in run.folder.rglob("*") if path.is_file()}
+    assert names == {
+        "config.yaml",
+        "environment.json",
+        "last/state.pt",
+        "learning.gif",
+        "metrics.csv",
+        "metrics.jsonl",
+        "model.safetensors",
+        "previews/epoch_001.png",
+        "previews/epoch_002.png",
+        "previews/epoch_003.png",
+        "report.html",
+        "scores.json",
+    }
+    records = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+    assert [record["epoch"] for record in records] == [1, 2, 3]
+    with (run.folder / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert float(rows[1]["val.per_class.object.iou"]) == records[1]["val"]["per_class"]["object"]["iou"]
+    assert Image.open(run.folder / "learning.gif").n_frames == 3
+
+
+def test_the_best_epoch_is_the_one_with_the_highest_mean_iou(tiny_config):
+    run = segnet.train(tiny_config(epochs=5))
+    records = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+    best = max(records, key=lambda record: record["val"]["mean_iou"])
+    assert run.best_epoch == best["epoch"]
+    assert run.val.mean_iou == pytest.approx(best["val"]["mean_iou"])
+
+
+def test_it_learns(tiny_config):
+    run = segnet.train(tiny_config(epochs=12, recipe="modern", crop_scale=1.0, progressive=False))
+    assert run.val.pixel_accuracy > run.val.majority[1] + 0.1
+
+
+@pytest.mark.parametrize("recipe", ["article", "modern"])
+def test_two_runs_with_the_same_seed_give_the_same_bytes(tiny_config, tmp_path, recipe):
+    first = segnet.train(tiny_config(recipe=recipe, out=tmp_path / "first"))
+    second = segnet.train(tiny_config(recipe=recipe, out=tmp_path / "second"))
+    other = segnet.train(tiny_config(recipe=recipe, out=tmp_path / "other", seed=1))
+    assert model_bytes(first) == model_bytes(second)
+    assert model_bytes(first) != model_bytes(other)
+
+
+def test_the_saved_configuration_makes_the_same_run_again(tiny_config, tmp_path):
+    first = segnet.train(tiny_config(out=tmp_path / "first"))
+    values = yaml.safe_load((first.folder / "config.yaml").read_text())
+    again = TrainConfig.from_dict(values | {"out": str(tmp_path / "again")}, "config.yaml")
+    assert model_bytes(segnet.train(again)) == model_bytes(first)
+
+
+def wait_for(path, text, process, seconds=120):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if path.exists() and text in path.read_text():
+            return
+        assert process.poll() is None, "the run ended too early"
+        time.sleep(0.02)
+    raise AssertionError(f"{path} never held {text!r}")
+
+
+@pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
+def test_a_stopped_run_goes_on_to_the_same_bytes(tiny_config, tmp_path, stop, code):
+    config = tiny_config(recipe="modern", epochs=15)
+    whole = segnet.train(config)
+
+    stopped = tmp_path / "stopped"
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump(config.to_dict() | {"out": str(stopped)}))
+    command = [sys.executable, "-m", "segnet", "train", "--config", str(file)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ)) as process:
+        wait_for(stopped / "metrics.jsonl", '"epoch": 2', process)
+        process.send_signal(stop)
+        output = process.stdout.read()
+    assert process.returncode == code
+    if stop == signal.SIGINT:
+        assert f"segnet resume {stopped}" in output
+        assert (stopped / "report.html").exists()
+
+    resumed = segnet.resume(stopped)
+    assert resumed.finished
+    assert model_bytes(resumed) == model_bytes(whole)
+    assert not list(stopped.rglob(".*")), "nothing half-written stays"
+
+
+def test_a_run_can_be_resumed_before_its_first_epoch_is_done(tiny_config, tmp_path):
+    whole = segnet.train(tiny_config(out=tmp_path / "whole"))
+    from segnet.training.checkpoint import State, new_run_folder, save_state
+    from segnet.training.loop import _set_up
+
+    config = tiny_config(out=tmp_path / "killed")
+    folder = new_run_folder(config)
+    folder.write_config(config)
+    save_state(folder.state, State(), _set_up(config, segnet.training.loop.Console()).parts())
+    assert model_bytes(segnet.resume(folder.path)) == model_bytes(whole)
+
+
+def test_early_stop_ends_a_run_that_no_longer_improves(tiny_config):
+    run = segnet.train(tiny_config(epochs=50, lr=0.0, early_stop=2))
+    assert run.finished
+    assert len((run.folder / "metrics.jsonl").read_text().splitlines()) == run.best_epoch + 2
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_advice(tiny_config):
+    with pytest.raises(SegnetError, match=r"the loss became (nan|inf) in epoch \d.*--lr"):
+        segnet.train(tiny_config(optimizer="sgd", lr=1000.0, epochs=30, precision="float32"))
+
+
+def test_progressive_training_starts_at_half_size_and_ends_at_full_size():
+    config = TrainConfig(recipe="modern", epochs=40)
+    sizes = [_train_size(config, epoch) for epoch in range(40)]
+    assert [sizes.count((side, side)) for side in (64, 96, 128)] == [16, 10, 14]
+    assert sizes == sorted(sizes)
+    assert _train_size(TrainConfig(recipe="modern", size=(16, 16)), 0) == (16, 16)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"model": "segnte"}, "did you mean 'segnet'"),
+        ({"device": "cuda:99"}, "cuda:99"),
+        ({"device": "gpu"}, "'gpu' can't be used here"),
+        ({"data": "nowhere"}, "'nowhere' is neither a dataset nor a folder"),
+        ({"model_options": {"stags": 1}}, "did you mean 'stages'"),
+        ({"model_options": {"stages": [[8, 1]] * 6}, "size": (16, 16)}, "at least 64 px each way"),
+    ],
+)
+def test_what_cannot_be_trained_leaves_nothing_behind(tiny_config, changes, says):
+    config = tiny_config(**changes)
+    with pytest.raises(SegnetError, match=says):
+        segnet.train(config)
+    assert not config.out.exists()
+
+
+def test_a_folder_that_holds_something_is_never_written_into(tiny_config, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.txt").write_text("keep me")
+    with pytest.raises(SegnetError, match="isn't empty"):
+        segnet.train(tiny_config())
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["thesis.txt"]
+
+
+def test_a_place_that_cannot_be_written_to_is_named(tiny_config, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SegnetError, match="can't make a run folder at .*choose another with --out"):
+        segnet.train(tiny_config(out=tmp_path / "file" / "run"))
+
+
+@pytest.mark.parametrize("damage", ["truncate", "other model", "pickle"])
+def test_a_damaged_state_is_named_and_nothing_is_unpickled(tiny_config, damage):
+    run = segnet.train(tiny_config(epochs=1))
+    state = run.folder / "last" / "state.pt"
+    if damage == "truncate":
+        state.write_bytes(state.read_bytes()[:-100])
+    elif damage == "other model":
+        content = torch.load(state, weights_only=True)
+        content["parts"]["model"].popitem()
+        torch.save(content, state)
+    else:
+        torch.save({"state": os.system}, state)
+    with pytest.raises(SegnetError, match=r"state.pt can't be read as the state of this run"):
+        segnet.resume(run.folder)
