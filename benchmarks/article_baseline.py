@@ -281,9 +281,9 @@ def main() -> None:
                 print(f"block {block}  {name:16} {rate:8.2f} img/s  loss {loss:.3f}", flush=True)
     print(f"\nmedian, its ratio (and block by block), an epoch of {TRAINVAL_IMAGES:,} images, peak memory")
     for name, values in rates.items():
-        rate = describe_rates(values, rates["article float32"])
+        line = describe_rates(values, rates["article float32"])
         epoch_s = TRAINVAL_IMAGES / statistics.median(values)
-        print(f"{name:16} {rate}  {epoch_s:7.1f} s  {peaks[name]:6.0f} MiB")
+        print(f"{name:16} {line}  {epoch_s:7.1f} s  {peaks[name]:6.0f} MiB")
 
 
 if __name__ == "__main__":

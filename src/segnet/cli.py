@@ -5,9 +5,11 @@ Heavy libraries are imported inside the functions: ``segnet --help`` must not wa
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
@@ -16,7 +18,7 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from segnet import __version__
-from segnet.core.errors import SegnetError
+from segnet.core.errors import SegnetError, did_you_mean
 from segnet.data.options import DataOptions
 from segnet.training.config import TrainConfig, read_settings
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from segnet.objectives.metrics import Scores
     from segnet.training.loop import Run
 
-BAD_INPUT, INTERRUPTED, SOME_FAILED = 2, 130, 1
+SOME_FAILED, BAD_INPUT, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
 
 app = cyclopts.App(
     name="segnet",
@@ -72,23 +74,26 @@ def evaluate(
 
     Args:
         model: a run folder, a .safetensors file or a bundled name.
+        options: which images to use.
         split: which part; by default test, or val where there is no test. With oxford-pets val is the
             official test split.
         device: auto, or a device by name.
         json_: print one JSON object in place of the table.
     """
     from segnet.data.sources import load_dataset
+    from segnet.inference.evaluate import default_split
     from segnet.inference.evaluate import evaluate as score
     from segnet.inference.segmenter import load
     from segnet.training.device import pick_device
 
     segmenter = load(model, device=pick_device(device))
     dataset = load_dataset(options)
-    scores = score(segmenter, dataset, split=split)
+    name = split or default_split(dataset)
+    scores = score(segmenter, dataset, split=name)
     if json_:
         print(json.dumps(scores.to_dict()))
     else:
-        _print_scores(scores, f"{model} on {dataset.name}, {split or ('test' if dataset.test else 'val')} split")
+        _print_scores(scores, f"{model} on {dataset.name}, {name} split")
     return 0
 
 
@@ -98,14 +103,15 @@ def predict(
     /,
     *,
     model: str = "pets-lite",
-    out: str = "masks",
+    out: Annotated[str, Parameter(allow_leading_hyphen=True)] = "masks",
     device: str = "auto",
 ) -> int:
     """Segment images of any size and kind; each mask has its image's own size.
 
     Writes NAME.mask.png (class ids, with a palette) and NAME.overlay.png (to look at), and prints one JSON
-    line for each image with the share of each class. A file that can't be read is reported and skipped; the
-    exit code is then 1.
+    line for each image with the share of each class. Files with such names are taken for outputs and never
+    segmented. A file that can't be read is reported and skipped; the exit code is then 1, or 2 where none
+    could be read.
 
     Args:
         images: files, folders, patterns, or - for one image from standard input.
@@ -113,44 +119,55 @@ def predict(
         out: the folder to write to, or - to write the mask PNG of a single image to standard output.
         device: auto, or a device by name.
     """
-    import io
-
+    _refuse_options(images, ("--model", "--out", "--device"))
     from segnet.inference.files import find_images, predict_files, write_segmentation
     from segnet.inference.segmenter import load
     from segnet.training.device import pick_device
 
     from_stdin = images == ["-"]
     if not from_stdin and "-" in images:
-        raise SegnetError("- stands for standard input and can't be mixed with other images")
+        raise SegnetError("- stands for one image from standard input; give it alone, or files alone")
     files = [] if from_stdin else find_images(images)
-    if out == "-" and not from_stdin and len(files) != 1:
-        raise SegnetError(f"--out - writes one mask to standard output, but there are {len(files)} images")
+    if out == "-" and len(files) > 1:
+        raise SegnetError(f"--out - writes one mask, but there are {len(files)} images; give --out a folder")
     segmenter = load(model, device=pick_device(device))
-    if from_stdin:
-        data = io.BytesIO(sys.stdin.buffer.read())
-        data.name = "standard input"
-        results: Any = [(Path("stdin"), "stdin", segmenter.predict(data))]
-    else:
-        results = predict_files(segmenter, files)
-
+    results = (
+        [(Path("-"), "stdin", segmenter.predict(_standard_input()))]
+        if from_stdin
+        else predict_files(segmenter, files)
+    )
     failed = 0
     for image, name, result in results:
         if isinstance(result, SegnetError):
             failed += 1
             _say_error(result)
             continue
-        line: dict[str, Any] = {"image": "-" if from_stdin else str(image)}
+        line: dict[str, Any] = {"image": str(image)}
         if out == "-":
             result.index_image().save(sys.stdout.buffer, format="PNG")
         else:
             written = write_segmentation(result, Path(out), name)
             line |= {"mask": str(written.mask), "overlay": str(written.overlay)}
-        line |= {"size": [result.image.height, result.image.width]}
-        line |= {"areas": {name: round(share, 6) for name, share in result.areas().items()}}
+        line["size"] = [result.image.height, result.image.width]
+        line["areas"] = {name: round(share, 6) for name, share in result.areas().items()}
         print(json.dumps(line), file=sys.stderr if out == "-" else sys.stdout, flush=True)
-    if failed:
+    if failed and len(files) > 1:
         _say_error(f"{failed} of {len(files)} images could not be read")
-    return SOME_FAILED if failed else 0
+    return 0 if not failed else BAD_INPUT if failed == len(files) else SOME_FAILED
+
+
+def _refuse_options(images: list[str], known: tuple[str, ...]) -> None:
+    """Tell mistyped options from images: the list of images takes all that starts with a hyphen, for "-"."""
+    for image in images:
+        if image.startswith("-") and image != "-":
+            hint = did_you_mean(image.partition("=")[0], known)
+            raise SegnetError(f"unknown option {image}{hint} (a file of this name is ./{image})")
+
+
+def _standard_input() -> io.BytesIO:
+    data = io.BytesIO(sys.stdin.buffer.read())
+    data.name = "the image from standard input"
+    return data
 
 
 @app.meta.default
@@ -179,20 +196,38 @@ def main() -> NoReturn:
     # On a machine that does other things too, OpenMP threads that spin while they wait slow a training
     # several times (benchmarks/cpu_settings.py). This must be set before torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    debug = "--debug" in sys.argv
     try:
         code = app.meta(exit_on_error=False, print_error=False, result_action="return_value")
-    except (SegnetError, cyclopts.CycloptsError) as error:
-        if debug:
-            raise
-        _say_error(error)
-        code = BAD_INPUT
+        sys.stdout.flush()
     except KeyboardInterrupt:
         code = INTERRUPTED
     except BrokenPipeError:  # the reader of our output has gone, as in `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
+        _drop_output()
+        code = PIPE_CLOSED
+    except (SegnetError, cyclopts.CycloptsError, OSError, MemoryError) as error:
+        if "--debug" in sys.argv:
+            traceback.print_exc()
+        _say_error(_as_line(error))
+        if isinstance(error, OSError) and error.filename is None:  # it was our output that found no room
+            _drop_output()
+        code = BAD_INPUT
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _as_line(error: Exception) -> str:
+    if isinstance(error, cyclopts.CycloptsError):
+        command = " ".join(("segnet", *(error.command_chain or ())))
+        return f"{str(error).rstrip('.')}; {command} --help shows what there is"
+    if isinstance(error, OSError):
+        return f"{error.filename or 'standard output'}: {error.strerror or error}"
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for this image or batch; make it smaller"
+    return str(error)
+
+
+def _drop_output() -> None:
+    """Keep Python from writing what is left in the buffer, and failing once more, when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say_error(error: object) -> None:

@@ -170,7 +170,7 @@ def test_a_folder_that_holds_something_is_never_written_into(tiny_config, tmp_pa
 
 def test_a_place_that_cannot_be_written_to_is_named(tiny_config, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(SegnetError, match="can't make a run folder at .*choose another with --out"):
+    with pytest.raises(SegnetError, match=r"can't make a run folder at .*choose another with --out"):
         segnet.train(tiny_config(out=tmp_path / "file" / "run"))
 
 

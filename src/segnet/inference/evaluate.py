@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from segnet.core.classes import ClassTable
-from segnet.core.errors import SegnetError
+from segnet.core.errors import SegnetError, did_you_mean
 from segnet.data.batches import load_batches, split_into_batches
 from segnet.data.cache import CachedSplit, open_cached
 from segnet.data.dataset import Dataset
@@ -57,8 +57,8 @@ def evaluate(segmenter: Segmenter, dataset: Dataset, *, split: str | None = None
 
     Args:
         segmenter: what ``segnet.load`` opened.
-        dataset: with the same class names.
-        split: "train", "val" or "test"; by default the test split, or val where there is none.
+        dataset: with the same class names in the same order.
+        split: "train", "val" or "test"; by default the one that ``default_split`` gives.
 
     Raises:
         SegnetError: other classes, or a split that is unknown or empty.
@@ -66,14 +66,21 @@ def evaluate(segmenter: Segmenter, dataset: Dataset, *, split: str | None = None
     if dataset.classes.names != segmenter.classes.names:
         raise SegnetError(
             f"the model knows {', '.join(segmenter.classes.names)}, but {dataset.name} has "
-            f"{', '.join(dataset.classes.names)}; for oxford-pets, --border decides"
+            f"{', '.join(dataset.classes.names)}; take data with the model's classes in this order "
+            "(for oxford-pets, --border decides)"
         )
-    name = split or ("test" if dataset.test else "val")
-    if name not in ("train", "val", "test"):
-        raise SegnetError(f"there is no split {name!r}; there is train, val, test")
-    samples = {"train": dataset.train, "val": dataset.val, "test": dataset.test}[name]
-    if not samples:
-        raise SegnetError(f"the {name} split of {dataset.name} is empty")
+    splits = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
+    name = split or default_split(dataset)
+    if name not in splits:
+        raise SegnetError(f"there is no split {name!r}{did_you_mean(name, splits)}")
+    if not splits[name]:
+        filled = ", ".join(name for name, samples in splits.items() if samples)
+        raise SegnetError(f"{dataset.name} has no {name} split; there is {filled}")
     description = segmenter.description
-    cached = open_cached(samples, dataset.classes, size=description.size, resize=description.resize)
+    cached = open_cached(splits[name], dataset.classes, size=description.size, resize=description.resize)
     return evaluate_split(segmenter.model, cached, dataset.classes, segmenter.device)
+
+
+def default_split(dataset: Dataset) -> str:
+    """Return "test", or "val" where there is no test split."""
+    return "test" if dataset.test else "val"

@@ -42,7 +42,9 @@ def find_images(sources: Sequence[str]) -> list[Path]:
         path = expand_home(source)
         files = _images_below(path) if path.is_dir() else [path] if path.exists() else _matches(path)
         if not files:
-            reason = "the folder holds none" if path.is_dir() else "no such file or folder, and no pattern of any"
+            reason = (
+                "the folder holds none" if path.is_dir() else "no such file or folder, and no pattern of any"
+            )
             raise SegnetError(f"there is no image {source}: {reason}; check the path")
         found |= dict.fromkeys(files)
     images = [file for file in found if not file.name.endswith((_MASK, _OVERLAY))]

@@ -58,8 +58,8 @@ class Segmentation:
 
     def areas(self) -> dict[str, float]:
         """Return the share of the image's pixels that each class takes, 0 to 1."""
-        counts = np.bincount(self.mask.ravel(), minlength=len(self.classes))
-        return {name: int(counts[i]) / self.mask.size for i, name in enumerate(self.classes.names)}
+        counts = Image.fromarray(self.mask).histogram()
+        return {name: counts[i] / self.mask.size for i, name in enumerate(self.classes.names)}
 
     def overlay(self) -> Image.Image:
         """Return the image with the classes painted over it; a class named background stays bare."""
@@ -83,9 +83,10 @@ class Segmentation:
         below = (above + 1).clamp(max=height - 1)
         weight = (rows - above).unsqueeze(1)
         size = max(1, _STRIP_VALUES // (count * self.image.width))
-        for strip in torch.arange(self.image.height).split(size):
+        for first in range(0, self.image.height, size):
+            strip = slice(first, first + size)
             narrow = torch.lerp(self.logits[:, above[strip]], self.logits[:, below[strip]], weight[strip])
-            wide = (len(strip), self.image.width)
+            wide = (narrow.shape[1], self.image.width)
             yield F.interpolate(narrow.unsqueeze(0), wide, mode="bilinear", align_corners=False)[0]
 
 

@@ -1,0 +1,29 @@
+# `make demo` and `make test` set up what they need; nothing has to be installed first but Python 3.11 or newer.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: demo test lint install clean
+
+# pets drawn by the package, our compact SegNet, a few minutes on two CPU cores
+demo: $(VENV)/installed
+	$(BIN)/segnet train --data synthetic --model segnet-lite --recipe modern --epochs 24
+
+test: $(VENV)/installed
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+install: $(VENV)/installed
+
+# constraints.txt holds the versions we test with; without it pip may fetch gigabytes of CUDA packages.
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

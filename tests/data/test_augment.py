@@ -1,0 +1,84 @@
+"""Augmentation: image and mask move together, colour follows its formula, the seed decides."""
+
+import pytest
+import torch
+
+from segnet.data.augment import Augmentation
+
+
+def marked_batch(count=8, side=32):
+    """Images whose grey value tells the class of the pixel: classes stay exact under nearest sampling."""
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.randint(0, 3, (count, 4, 4), generator=generator, dtype=torch.uint8)
+    masks = coarse.repeat_interleave(side // 4, 1).repeat_interleave(side // 4, 2)
+    return (masks * 100).unsqueeze(1).repeat(1, 3, 1, 1), masks
+
+
+def test_without_any_change_only_the_scale_differs():
+    images, masks = marked_batch()
+    out, out_masks = Augmentation()(images, masks, (32, 32), seed=0)
+    assert torch.equal(out, images.float() / 255)
+    assert torch.equal(out_masks, masks)
+
+
+def test_a_flip_moves_image_and_mask_together_in_about_half_of_the_cases():
+    images, masks = marked_batch(64)
+    out, out_masks = Augmentation(flip=0.5)(images, masks, (32, 32), seed=0)
+    flipped = [
+        bool(torch.equal(after, before.flip(-1))) for after, before in zip(out_masks, masks, strict=True)
+    ]
+    assert 16 < sum(flipped) < 48
+    assert torch.equal((out[:, 0] * 255).round().to(torch.uint8), out_masks * 100)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (16, 16), (24, 48)])
+def test_a_crop_keeps_the_mask_on_the_image(size):
+    images, masks = marked_batch(16)
+    out, out_masks = Augmentation(flip=0.5, crop_scale=0.4)(images, masks, size, seed=3)
+    assert out.shape == (16, 3, *size)
+    assert out_masks.shape == (16, *size)
+    assert set(out_masks.unique().tolist()) <= {0, 1, 2}
+    nearest_class = (out[:, 0] * 255 / 100).round()
+    assert (nearest_class == out_masks).float().mean() > 0.85  # the rest are blended pixels on edges
+
+
+def test_ignored_pixels_stay_ignored():
+    images, masks = marked_batch()
+    masks[:] = 255
+    _, out = Augmentation(flip=0.5, crop_scale=0.4)(images, masks, (16, 16), seed=1)
+    assert out.eq(255).all()
+
+
+def test_contrast_blends_with_the_mean_of_the_grey_image_as_torchvision_does():
+    images = torch.randint(60, 200, (16, 3, 8, 8), dtype=torch.uint8)
+    masks = torch.zeros(16, 8, 8, dtype=torch.uint8)
+    out, _ = Augmentation(contrast=0.3)(images, masks, (8, 8), seed=5)
+    weights = torch.tensor([0.299, 0.587, 0.114]).reshape(1, 3, 1, 1)
+    factors = []
+    for before, after in zip(images.float() / 255, out, strict=True):
+        mean = (before * weights[0]).sum(0).mean()
+        factor = ((after - mean) * (before - mean)).sum() / (before - mean).square().sum()
+        torch.testing.assert_close(after, (mean + factor * (before - mean)).clamp(0, 1), atol=2e-3, rtol=0)
+        factors.append(factor.item())
+    assert 0.7 <= min(factors) < 0.85
+    assert 1.15 < max(factors) <= 1.3
+
+
+def test_the_seed_decides_everything_and_dropout_after_it():
+    images, masks = marked_batch()
+    augment = Augmentation(flip=0.5, crop_scale=0.4, brightness=0.3, contrast=0.3, saturation=0.3, hue=0.05)
+
+    def draw(seed):
+        out, moved = augment(images, masks, (32, 32), seed)
+        return out, moved, torch.rand(3)
+
+    assert all(torch.equal(a, b) for a, b in zip(draw(1), draw(1), strict=True))
+    assert not torch.equal(draw(1)[0], draw(2)[0])
+
+
+def test_the_result_is_a_float_batch_in_channels_last_memory():
+    out, _ = Augmentation(flip=0.5)(*marked_batch(), (32, 32), seed=0)
+    assert out.dtype == torch.float32
+    assert out.is_contiguous(memory_format=torch.channels_last)
+    assert out.min() >= 0
+    assert out.max() <= 1
