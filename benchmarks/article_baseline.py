@@ -16,7 +16,8 @@ and OpenMP settings are a process's; blocks alternate and the other sides sleep 
 
 Neither side validates, draws or saves. Use an idle machine: beside other work the article's side also loses
 to its own spinning threads (cpu_settings.py measures that). Small JPEGs favour the article's side, so their
-median size is printed. That both sides learn can be seen from the losses.
+median size is printed. That both sides learn can be seen from the losses. Freed memory stays with a process
+while it sleeps: on a CPU at batch 64 allow about 16 GB in all, or give one ``--precision`` at a time.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ class ArticleSegNet(nn.Module):
             kept.append((indices, size))
         for stage in self.decoder:
             indices, size = kept.pop()
-            x = stage(F.max_unpool2d(x, indices, 2, output_size=size))
+            x = stage(F.max_unpool2d(x, indices, [2, 2], output_size=size))
         return x
 
 
@@ -112,11 +113,10 @@ class ArticlePets(Dataset[tuple[Tensor, Tensor]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         with Image.open(self.root / "images" / f"{self.names[index]}.jpg") as file:
-            image = (
-                torch.from_numpy(np.array(file.convert("RGB"))).permute(2, 0, 1).contiguous().float() / 255
-            )
+            pixels = torch.from_numpy(np.array(file.convert("RGB")))
         with Image.open(self.root / "annotations/trimaps" / f"{self.names[index]}.png") as file:
             trimap = torch.from_numpy(np.array(file))
+        image = pixels.permute(2, 0, 1).contiguous().float() / 255  # at full size, as torchvision's ToTensor
         image = F.interpolate(image[None], SIZE, mode="nearest")[0]
         trimap = F.interpolate(trimap[None, None], SIZE, mode="nearest")[0, 0]
         if torch.rand(()) < 0.5:
@@ -166,7 +166,8 @@ def ours(side: Side) -> tuple[Batches, Loss, torch.optim.Optimizer]:
         dataset.train, dataset.classes, size=SIZE, resize=config.resize, folder=side.cache / precision
     )
     cached_s = time.perf_counter() - started
-    model = create_model("segnet", len(dataset.classes)).to(device, memory_format=torch.channels_last).train()
+    model = create_model("segnet", len(dataset.classes)).train()
+    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     augment = Augmentation(flip=config.flip, contrast=config.contrast)
     seeds = itertools.count()
     print(
@@ -204,7 +205,7 @@ def train_block(side: Side, steps: int) -> tuple[float, float, float]:
     for images, masks in batches(steps):
         loss = compute_loss(images, masks)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         total += loss.detach()
     mean = float(total) / steps

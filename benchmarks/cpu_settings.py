@@ -94,7 +94,8 @@ def set_up(case: Case) -> Callable[[], None]:
     torch.set_num_threads(case.threads)
     torch.manual_seed(0)
     device = torch.device("cpu")
-    model = create_model(case.model).to(memory_format=torch.channels_last).train()
+    model = create_model(case.model).train()
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = build_optimizer(model, TrainConfig())
     images = torch.rand(case.batch_size, 3, 128, 128).contiguous(memory_format=torch.channels_last)
     masks = torch.randint(0, 3, (case.batch_size, 128, 128), dtype=torch.uint8)
@@ -104,7 +105,7 @@ def set_up(case: Case) -> Callable[[], None]:
             logits = model(images)
         loss = cross_entropy(logits, masks)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
     return step

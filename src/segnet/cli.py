@@ -18,7 +18,7 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from segnet import __version__
-from segnet.core.errors import SegnetError, did_you_mean
+from segnet.core.errors import SegnetError
 from segnet.data.options import DataOptions
 from segnet.training.config import TrainConfig, read_settings
 
@@ -99,9 +99,10 @@ def evaluate(
 
 @app.command
 def predict(
-    images: Annotated[list[str], Parameter(negative=(), allow_leading_hyphen=True)],
+    images: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = (),
     /,
     *,
+    stdin: Annotated[bool, Parameter(name="-", negative=(), show_default=False)] = False,
     model: str = "pets-lite",
     out: Annotated[str, Parameter(allow_leading_hyphen=True)] = "masks",
     device: str = "auto",
@@ -114,26 +115,27 @@ def predict(
     could be read.
 
     Args:
-        images: files, folders, patterns, or - for one image from standard input.
+        images: files, folders and patterns.
+        stdin: read one image from standard input, in place of files.
         model: a run folder, a .safetensors file or a bundled name.
         out: the folder to write to, or - to write the mask PNG of a single image to standard output.
         device: auto, or a device by name.
     """
-    _refuse_options(images, ("--model", "--out", "--device"))
     from segnet.inference.files import find_images, predict_files, write_segmentation
     from segnet.inference.segmenter import load
     from segnet.training.device import pick_device
 
-    from_stdin = images == ["-"]
-    if not from_stdin and "-" in images:
+    if stdin and images:
         raise SegnetError("- stands for one image from standard input; give it alone, or files alone")
-    files = [] if from_stdin else find_images(images)
+    if not stdin and not images:
+        raise SegnetError("no image given; name files, folders or patterns, or - for standard input")
+    files = [] if stdin else find_images(images)
     if out == "-" and len(files) > 1:
         raise SegnetError(f"--out - writes one mask, but there are {len(files)} images; give --out a folder")
     segmenter = load(model, device=pick_device(device))
     results = (
         [(Path("-"), "stdin", segmenter.predict(_standard_input()))]
-        if from_stdin
+        if stdin
         else predict_files(segmenter, files)
     )
     failed = 0
@@ -156,14 +158,6 @@ def predict(
     return 0 if not failed else BAD_INPUT if failed == len(files) else SOME_FAILED
 
 
-def _refuse_options(images: list[str], known: tuple[str, ...]) -> None:
-    """Tell mistyped options from images: the list of images takes all that starts with a hyphen, for "-"."""
-    for image in images:
-        if image.startswith("-") and image != "-":
-            hint = did_you_mean(image.partition("=")[0], known)
-            raise SegnetError(f"unknown option {image}{hint} (a file of this name is ./{image})")
-
-
 def _standard_input() -> io.BytesIO:
     data = io.BytesIO(sys.stdin.buffer.read())
     data.name = "the image from standard input"
@@ -183,6 +177,7 @@ def _launch(
         config: train: a YAML file with options; those on the command line win.
         debug: show the traceback of an error.
     """
+    app.config = ()
     if config is not None:
         if "train" not in tokens[:1]:
             raise SegnetError("--config is for segnet train")
@@ -197,7 +192,7 @@ def main() -> NoReturn:
     # several times (benchmarks/cpu_settings.py). This must be set before torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        code = app.meta(exit_on_error=False, print_error=False, result_action="return_value")
+        code = app.meta(sys.argv[1:], exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
     except KeyboardInterrupt:
         code = INTERRUPTED
@@ -216,8 +211,10 @@ def main() -> NoReturn:
 
 def _as_line(error: Exception) -> str:
     if isinstance(error, cyclopts.CycloptsError):
-        command = " ".join(("segnet", *(error.command_chain or ())))
-        return f"{str(error).rstrip('.')}; {command} --help shows what there is"
+        text = str(error)
+        if isinstance(error, cyclopts.UnusedCliTokensError):
+            text = f"No option takes {' '.join(error.unused_tokens or ())}."
+        return f"{text} See: {' '.join(('segnet', *(error.command_chain or ())))} --help"
     if isinstance(error, OSError):
         return f"{error.filename or 'standard output'}: {error.strerror or error}"
     if isinstance(error, MemoryError):

@@ -82,3 +82,11 @@ def test_the_result_is_a_float_batch_in_channels_last_memory():
     assert out.is_contiguous(memory_format=torch.channels_last)
     assert out.min() >= 0
     assert out.max() <= 1
+
+
+def test_images_far_larger_than_the_result_are_averaged_before_they_are_sampled():
+    images = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
+    images[..., ::2] = 200  # columns of one pixel: sampling alone would find only one kind
+    masks = torch.zeros(1, 64, 64, dtype=torch.uint8)
+    out, _ = Augmentation(crop_scale=0.99)(images, masks, (16, 16), seed=0)
+    torch.testing.assert_close(out, torch.full_like(out, 100 / 255), atol=0.02, rtol=0)

@@ -9,12 +9,12 @@ import pytest
 from PIL import Image, ImageFilter
 
 from segnet.core.errors import SegnetError
+from segnet.data.pets import PET_CLASSES
 from segnet.data.synthetic import (
     BACKGROUND,
     BORDER,
     LARGEST_PX,
     PET,
-    PET_CLASSES,
     RING_PX,
     SMALLEST_PX,
     SyntheticSample,

@@ -217,6 +217,14 @@ def test_an_unknown_score_is_shown_under_its_own_name(run):
     assert "boundary f1 0.444" in report(run).text
 
 
+def test_the_confusion_matrix_is_shown_as_shares_of_each_true_class(run):
+    counts = [[60, 30, 10], [0, 50, 50], [0, 0, 0]]
+    write_scores(run, val=VAL | {"confusion": counts})
+    text = report(run).text
+    assert "Validation, what each class was taken for" in text
+    assert "pet 60.0 % 30.0 % 10.0 % background 0.0 % 50.0 % 50.0 % border absent absent absent" in text
+
+
 def test_an_unfinished_run_says_so_and_shows_the_last_epoch(run):
     (run / "scores.json").unlink()
     write_lines(run, [epoch(1), epoch(2, VAL | {"mean_iou": 0.555})])

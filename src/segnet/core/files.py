@@ -27,9 +27,9 @@ def replacing(target: Path) -> Iterator[Path]:
         yield temporary
         temporary.replace(target)
     except OSError as error:
-        raise SegnetError(
-            f"can't write {target}: {error.strerror or error}; choose a place that can be written to"
-        ) from error
+        in_the_way = isinstance(error, FileExistsError | NotADirectoryError)
+        reason = "a file stands where its folder should be" if in_the_way else error.strerror or error
+        raise SegnetError(f"can't write {target}: {reason}; choose another place or make room") from error
     finally:
         with suppress(OSError):
             temporary.unlink()

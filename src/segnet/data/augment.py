@@ -5,6 +5,7 @@ from __future__ import annotations
 import kornia.augmentation as K
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 Size = tuple[int, int]
 
@@ -49,7 +50,10 @@ class Augmentation:
         """
         torch.manual_seed(seed)
         image = images.float().div_(255)
-        pipeline = self._pipeline(size, resize=images.shape[-2:] != size)
+        while image.shape[-2] >= 2 * size[0] and image.shape[-1] >= 2 * size[1]:
+            # averaged before it is sampled: bilinear sampling alone would skip pixels and alias
+            image, masks = F.avg_pool2d(image, 2), masks[:, ::2, ::2]
+        pipeline = self._pipeline(size, resize=image.shape[-2:] != size)
         if pipeline is not None:
             # float masks: 0..255 are exact, and kornia samples masks by nearest
             image, moved = pipeline(image, masks.unsqueeze(1).float())

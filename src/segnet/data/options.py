@@ -27,7 +27,7 @@ class DataOptions:
     """oxford-pets: one more list of training images, such as trainval_extra.txt; a path or a name."""
 
     border: BorderPolicy = "class"
-    """oxford-pets: the border as its own class, as part of the pet, or ignored. Don't compare across these."""
+    """oxford-pets: the border as a class, as part of the pet, or ignored. Don't compare across these."""
 
     seed: int = 0
     """Decides everything random: weights, order, augmentation, the held-out part, drawn images."""

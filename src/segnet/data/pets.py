@@ -26,12 +26,14 @@ from segnet.data.options import BorderPolicy
 # photograph the background darkens, the pet glows and the border stands out.
 PET, BACKGROUND, BORDER = (240, 140, 0), (37, 52, 79), (150, 232, 255)
 
-_WITH_BORDER = ClassTable(("pet", "background", "border"), (PET, BACKGROUND, BORDER))
+PET_CLASSES = ClassTable(("pet", "background", "border"), (PET, BACKGROUND, BORDER))
+"""Where the border is a class of its own."""
+
 _WITHOUT_BORDER = ClassTable(("pet", "background"), (PET, BACKGROUND))
 
 # The class ids of the trimap values 1, 2 and 3.
 _POLICIES: dict[BorderPolicy, tuple[ClassTable, tuple[int, int, int]]] = {
-    "class": (_WITH_BORDER, (0, 1, 2)),
+    "class": (PET_CLASSES, (0, 1, 2)),
     "pet": (_WITHOUT_BORDER, (0, 1, 0)),
     "ignore": (_WITHOUT_BORDER, (0, 1, IGNORE_INDEX)),
 }

@@ -90,15 +90,23 @@ def read_model(path: Path) -> tuple[nn.Module, Description]:
             )
     try:
         model = description.create_model()
+        _require_fit(model.state_dict(), weights)
         model.load_state_dict(weights)
     except SegnetError as error:
         raise SegnetError(
             f"{path} can't be used by this version of segnet: {error}; or upgrade segnet"
         ) from error
     except (RuntimeError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise SegnetError(f"the weights in {path} don't fit {description.model}: {reason}") from error
+        raise SegnetError(f"the weights in {path} don't fit {description.model}: {error}") from error
     return model.eval(), description
+
+
+def _require_fit(model: Mapping[str, Tensor], file: Mapping[str, Tensor]) -> None:
+    """Raise ValueError with the first tensor that only one side has, or in another shape."""
+    for name in sorted(model.keys() | file.keys()):
+        needed, found = (tuple(side[name].shape) if name in side else "absent" for side in (model, file))
+        if needed != found:
+            raise ValueError(f"{name} is {found} in the file and {needed} in the model; {_REMEDY}")
 
 
 @contextmanager

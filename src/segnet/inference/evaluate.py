@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -20,11 +19,7 @@ _BATCH = 32  # has no say in the scores: they come from one matrix over the spli
 
 
 def predict_split(
-    model: nn.Module,
-    split: CachedSplit,
-    device: torch.device,
-    *,
-    precision: AbstractContextManager[object] | None = None,
+    model: nn.Module, split: CachedSplit, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield logits ``(N, C, H, W)`` and masks ``(N, H, W)`` batch by batch, in the split's order.
 
@@ -33,21 +28,14 @@ def predict_split(
     model.eval()
     batches = split_into_batches(range(len(split)), _BATCH)
     for images, masks in load_batches(split, batches, device):
-        with torch.inference_mode(), precision or nullcontext():
+        with torch.inference_mode():
             yield model(images.float().div_(255)), masks
 
 
-def evaluate_split(
-    model: nn.Module,
-    split: CachedSplit,
-    classes: ClassTable,
-    device: torch.device,
-    *,
-    precision: AbstractContextManager[object] | None = None,
-) -> Scores:
-    """Score a model on a split at the split's size."""
+def evaluate_split(model: nn.Module, split: CachedSplit, classes: ClassTable, device: torch.device) -> Scores:
+    """Score a model on a split at the split's size, in float32 whatever it was trained in."""
     counter = ScoreCounter(classes, device)
-    for logits, masks in predict_split(model, split, device, precision=precision):
+    for logits, masks in predict_split(model, split, device):
         counter.add(logits, masks)
     return counter.scores()
 

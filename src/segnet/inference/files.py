@@ -43,7 +43,9 @@ def find_images(sources: Sequence[str]) -> list[Path]:
         files = _images_below(path) if path.is_dir() else [path] if path.exists() else _matches(path)
         if not files:
             reason = (
-                "the folder holds none" if path.is_dir() else "no such file or folder, and no pattern of any"
+                "the folder holds none"
+                if path.is_dir()
+                else "no file or folder of this name, and as a pattern it matches none"
             )
             raise SegnetError(f"there is no image {source}: {reason}; check the path")
         found |= dict.fromkeys(files)

@@ -21,23 +21,6 @@ from segnet.core.classes import IGNORE_INDEX, ClassTable
 
 Matrix = npt.NDArray[np.int64]
 
-DEFINITIONS = {
-    "pixel_accuracy": "share of the scored pixels whose class is right",
-    "iou": "pixels of a class that are right, over pixels that are it in truth or prediction",
-    "dice": "twice the pixels that are right, over truth plus prediction",
-    "precision": "share of the predicted pixels that are right",
-    "recall": "share of the true pixels that are found",
-    "article_iou": (
-        "the article's IoU: right over union, summed over classes, without the pixels whose truth is "
-        "background; overstates, since a pet predicted on background costs nothing"
-    ),
-    "article_custom_iou": (
-        "the article's custom IoU: soft intersection over soft union of all classes together, mean over "
-        "images; overstates, since the large easy classes outweigh the border"
-    ),
-}
-
-
 @dataclass(frozen=True)
 class ClassScores:
     """One class: each score in [0, 1], None where its denominator is empty."""
@@ -52,14 +35,24 @@ class ClassScores:
 
 @dataclass(frozen=True)
 class Scores:
-    """What one evaluation found; DEFINITIONS says what each score means."""
+    """What one evaluation found, each in [0, 1] and None where it isn't defined."""
 
     pixel_accuracy: float | None
+    """Share of the scored pixels whose class is right."""
+
     mean_iou: float | None
     mean_dice: float | None
+    """Means over the classes that occur in truth or prediction."""
+
     article_iou: float | None
+    """See ``article_iou``. Overstates: pet predicted on background costs nothing."""
+
     article_custom_iou: float | None
+    """See ``article_custom_iou``. Overstates: large easy classes outweigh the border."""
+
     loss: float | None
+    """Mean cross-entropy over the scored pixels, in nats."""
+
     per_class: dict[str, ClassScores]
     confusion: tuple[tuple[int, ...], ...]
     """Pixel counts; row: truth, column: prediction."""
@@ -124,7 +117,8 @@ def scores_from_confusion(
     right = matrix.diagonal().astype(np.float64)
     truth = matrix.sum(1).astype(np.float64)
     predicted = matrix.sum(0).astype(np.float64)
-    total = truth.sum()
+    total = float(truth.sum())
+    share = [float(pixels) / total if total else 0.0 for pixels in truth]
     iou = _ratio(right, truth + predicted - right)
     dice = _ratio(2 * right, truth + predicted)
     precision = _ratio(right, predicted)
@@ -137,7 +131,7 @@ def scores_from_confusion(
         article_custom_iou=custom_iou,
         loss=loss,
         per_class={
-            name: ClassScores(iou[i], dice[i], precision[i], recall[i], float(truth[i] / total) if total else 0.0)
+            name: ClassScores(iou[i], dice[i], precision[i], recall[i], share[i])
             for i, name in enumerate(classes.names)
         },
         confusion=tuple(tuple(int(count) for count in row) for row in matrix),

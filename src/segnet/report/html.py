@@ -57,6 +57,8 @@ CLASS_METRICS: dict[str, tuple[str, str]] = {
     "recall": ("recall", "of the class's pixels, the share that is found"),
 }
 
+_TABLES = {"per_class", "confusion"}  # scores that are tables of their own
+_WIDEST_CONFUSION = 12
 _HEADLINE = ("mean_iou", "pixel_accuracy", "mean_dice")
 
 
@@ -127,7 +129,9 @@ def _view(folder: Path) -> dict[str, Any]:
         "split_names": list(splits),
         "metrics": _metric_table(splits),
         "class_metrics": CLASS_METRICS,
-        "class_tables": [(name, _class_table(split, colours)) for name, split in splits.items()],
+        "class_tables": [
+            (name, _class_table(split, colours), _confusion_table(split)) for name, split in splits.items()
+        ],
         "unreadable": unreadable,
         "tables": [
             (name, [(key, _plain(value)) for key, value in _flat(table)])
@@ -205,7 +209,7 @@ def _encode(content: bytes, media_type: str) -> str:
 
 def _metric_table(splits: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, list[str]]]:
     """Rows of name, definition and a value for each split: ours first, then any that has no definition."""
-    present = {key for split in splits.values() for key in split if key != "per_class"}
+    present = {key for split in splits.values() for key in split if key not in _TABLES}
     keys = [key for key in METRICS if key in present] + sorted(present - METRICS.keys())
     return [
         (*METRICS.get(key, (key.replace("_", " "), "")), [_score(s.get(key)) for s in splits.values()])
@@ -223,6 +227,17 @@ def _class_table(split: Mapping[str, Any], colours: Mapping[str, Colour]) -> lis
             "scores": [_score(_mapping(scores).get(key)) for key in CLASS_METRICS],
         }
         for name, scores in _mapping(split.get("per_class")).items()
+    ]
+
+
+def _confusion_table(split: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+    """Rows of a class and the share of its pixels predicted as each class; none for many classes."""
+    names, counts = list(_mapping(split.get("per_class"))), split.get("confusion")
+    if not isinstance(counts, list) or not 2 <= len(names) == len(counts) <= _WIDEST_CONFUSION:
+        return []
+    return [
+        (name, [_share(count / sum(row)) if sum(row) else "absent" for count in row])
+        for name, row in zip(names, counts, strict=True)
     ]
 
 

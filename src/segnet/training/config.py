@@ -30,6 +30,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "ema_decay": 0.0,
         "flip": 0.5,
         "crop_scale": 1.0,
+        "crop_detail": 1.0,
         "brightness": 0.0,
         "contrast": 0.3,
         "saturation": 0.0,
@@ -50,6 +51,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "ema_decay": 0.995,
         "flip": 0.5,
         "crop_scale": 0.4,
+        "crop_detail": 1.5,
         "brightness": 0.3,
         "contrast": 0.3,
         "saturation": 0.3,
@@ -63,7 +65,9 @@ RECIPES: dict[str, dict[str, Any]] = {
 def _parse_size(type_: object, tokens: Sequence[Token]) -> tuple[int, int]:
     match = re.fullmatch(r"(\d+)(?:x(\d+))?", tokens[0].value)
     if not match:
-        raise ValueError(f"a size is one number or HEIGHTxWIDTH, such as 128 or 96x128, not {tokens[0].value}")
+        raise ValueError(
+            f"a size is one number or HEIGHTxWIDTH, such as 128 or 96x128, not {tokens[0].value}"
+        )
     return int(match[1]), int(match[2] or match[1])
 
 
@@ -142,6 +146,9 @@ class TrainConfig(DataOptions):
 
     crop_scale: float = FROM_RECIPE
     """Smallest share of the area a random crop keeps, 1 = no crop (article: 1, modern: 0.4)."""
+
+    crop_detail: float = FROM_RECIPE
+    """Training images are kept at this multiple of the size, so that crops stay sharp (modern: 1.5)."""
 
     brightness: float = FROM_RECIPE
     """Largest relative change of brightness (article: 0, modern: 0.3)."""
@@ -260,6 +267,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "ema_decay": (0, 0.99999),
     "flip": (0, 1),
     "crop_scale": (0.01, 1),
+    "crop_detail": (1, 4),
     "brightness": (0, 1),
     "contrast": (0, 1),
     "saturation": (0, 1),

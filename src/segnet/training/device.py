@@ -49,7 +49,7 @@ def keep_freed_memory() -> None:
     """Tell glibc to keep freed memory for the next step in place of handing it back to the kernel.
 
     By default every large tensor is a fresh mapping whose pages are zeroed again on first touch: training
-    wide maps on a CPU then spends most of its time there (benchmarks/allocator.py). Other C libraries and
+    wide maps on a CPU then spends most of its time there (benchmarks/cpu_settings.py). Other C libraries and
     systems are left alone.
     """
     if not sys.platform.startswith("linux"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-import resource
 import sys
 import time
 from collections.abc import Sequence
@@ -134,7 +133,9 @@ def _set_up(config: TrainConfig, console: Console) -> _Setup:
     if min(_train_size(config, 0)) < least:
         raise SegnetError(f"{config.model} needs images of at least {least} px each way; raise --size")
     val = _open_split(dataset.val, dataset, config, console, "validation images")
-    train = _open_split([*dataset.train, *dataset.extra], dataset, config, console, "training images")
+    samples = [*dataset.train, *dataset.extra]
+    detail = config.crop_detail if config.crop_scale < 1 else 1.0
+    train = _open_split(samples, dataset, config, console, "training images", detail=detail)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return _Setup(
         config=config,
@@ -158,14 +159,20 @@ def _set_up(config: TrainConfig, console: Console) -> _Setup:
 
 
 def _open_split(
-    samples: Sequence[Sample], dataset: Dataset, config: TrainConfig, console: Console, what: str
+    samples: Sequence[Sample],
+    dataset: Dataset,
+    config: TrainConfig,
+    console: Console,
+    what: str,
+    *,
+    detail: float = 1.0,
 ) -> CachedSplit:
     if not samples:
         raise SegnetError(f"{dataset.name} has no {what}")
     return open_cached(
         samples,
         dataset.classes,
-        size=config.size,
+        size=(round(config.size[0] * detail), round(config.size[1] * detail)),
         resize=config.resize,
         progress=partial(counting, console, f"reading {what}"),
     )
@@ -254,8 +261,7 @@ def _train_epoch(setup: _Setup, network: nn.Module, epoch: int) -> dict[str, Any
 
 
 def _validate(setup: _Setup) -> Scores:
-    precision = autocast(setup.device, setup.config.precision)
-    return evaluate_split(setup.judged, setup.val, setup.dataset.classes, setup.device, precision=precision)
+    return evaluate_split(setup.judged, setup.val, setup.dataset.classes, setup.device)
 
 
 def _finish(setup: _Setup, folder: RunFolder, state: State, *, finished: bool) -> Run:
@@ -381,9 +387,13 @@ def _facts(setup: _Setup) -> dict[str, Any]:
 
 
 def _peak_memory_mib(device: torch.device) -> float:
-    """Return the most memory so far: torch's own on a GPU, the whole process's elsewhere."""
+    """Return the most memory so far: torch's own on a GPU, the whole process's elsewhere, 0 if unknown."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
+    if sys.platform == "win32":
+        return 0.0
+    import resource
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 

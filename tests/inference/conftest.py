@@ -1,0 +1,47 @@
+"""A model whose answer anyone can see, and a tiny real one as a file."""
+
+import pytest
+import torch
+from torch import nn
+
+from segnet import ClassTable, create_model
+from segnet.inference.bundle import Description, write_bundle
+from segnet.inference.segmenter import Segmenter
+
+TINY = {"stages": [[8, 1], [8, 1]], "bottleneck": [8, 0, 3]}
+
+
+def describe(**changes):
+    settings = {
+        "model": "segnet-lite",
+        "classes": ClassTable.named(("pet", "background", "border")),
+        "size": (128, 128),
+        "resize": "nearest",
+        "options": TINY,
+    }
+    return Description(**(settings | changes))
+
+
+@pytest.fixture
+def brightest_channel():
+    """Segment by colour: class 0 where red is brightest, 1 where green is, 2 where blue is."""
+    classes = ClassTable.named(("red", "background", "blue"))
+    return Segmenter(nn.Identity(), describe(model="brightest channel", classes=classes, size=(32, 32)))
+
+
+@pytest.fixture(scope="session")
+def tiny_model():
+    """A segnet-lite with weights that tell all three classes apart in noise."""
+    torch.manual_seed(0)
+    model = create_model("segnet-lite", 3, **TINY)
+    with torch.no_grad():
+        model.classifier.weight.mul_(20)
+        model.classifier.bias.zero_()
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def tiny_file(tiny_model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    write_bundle(path, tiny_model.state_dict(), describe())
+    return path

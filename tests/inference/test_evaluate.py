@@ -1,0 +1,113 @@
+"""Scores of a split, against counting pixel by pixel."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from segnet import ClassTable, Dataset, SegnetError, evaluate
+from segnet.inference.evaluate import default_split
+from segnet.inference.segmenter import Segmenter
+
+from .conftest import describe
+
+CLASSES = ClassTable.named(("pet", "background", "border"))
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A sample of noise; about one pixel in seven is ignored."""
+
+    name: str
+    seed: int
+    height: int = 128
+    width: int = 128
+
+    def fingerprint(self):
+        return repr(self).encode()
+
+    def read(self):
+        random = np.random.RandomState(self.seed)
+        pixels = random.randint(0, 256, (self.height, self.width, 3), dtype=np.uint8)
+        mask = random.choice(
+            np.array([0, 1, 2, 255], np.uint8), (self.height, self.width), p=[3 / 7, 2 / 7, 1 / 7, 1 / 7]
+        )
+        return Image.fromarray(pixels), mask
+
+
+def dataset(**splits):
+    return Dataset("drawn", CLASSES, **({"train": [], "val": []} | splits))
+
+
+def samples(count, **size):
+    return [Drawn(f"{index:03d}", index, **size) for index in range(count)]
+
+
+def test_the_confusion_matrix_counts_every_pixel_that_is_not_ignored(tiny_model):
+    val = samples(35)  # more than one batch, and a last one that isn't full
+    counted = np.zeros((3, 3), int)
+    for sample in val:
+        image, mask = sample.read()
+        with torch.no_grad():
+            batch = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
+            predicted = tiny_model(batch)[0].argmax(0).numpy()
+        for truth in range(3):
+            for guess in range(3):
+                counted[truth, guess] += int(((mask == truth) & (predicted == guess)).sum())
+    scores = evaluate(Segmenter(tiny_model, describe()), dataset(val=val))
+    # Sums in another order may turn a pixel where two classes tie.
+    assert np.abs(np.array(scores.confusion) - counted).sum() <= 2
+    assert scores.pixel_accuracy == pytest.approx(counted.trace() / counted.sum(), abs=1e-5)
+    iou = counted.diagonal() / (counted.sum(0) + counted.sum(1) - counted.diagonal())
+    assert scores.mean_iou == pytest.approx(iou.mean(), abs=1e-5)
+    assert counted.min() > 0
+
+
+@pytest.mark.parametrize("resize", ["nearest", "area"])
+def test_images_are_scored_at_the_models_size_with_its_resizing(tiny_model, resize):
+    description = describe(size=(48, 64), resize=resize)
+    val = samples(3, height=100, width=90)
+    counted = np.zeros((3, 3), int)
+    methods = {"nearest": Image.Resampling.NEAREST, "area": Image.Resampling.BOX}
+    for sample in val:
+        image, mask = sample.read()
+        small = np.array(image.resize((64, 48), methods[resize]))
+        truth = np.array(Image.fromarray(mask).resize((64, 48), Image.Resampling.NEAREST))
+        predicted = Segmenter(tiny_model, description).predict(small).mask
+        scored = truth != 255
+        np.add.at(counted, (truth[scored], predicted[scored]), 1)
+    scores = evaluate(Segmenter(tiny_model, description), dataset(val=val))
+    assert np.abs(np.array(scores.confusion) - counted).sum() <= 2
+    assert np.array(scores.confusion).sum() == counted.sum()
+
+
+def test_by_default_the_test_split_is_scored_and_val_where_there_is_none(tiny_model):
+    segmenter = Segmenter(tiny_model, describe())
+    both = dataset(val=samples(2), test=samples(3)[2:])
+    assert default_split(both) == "test"
+    assert evaluate(segmenter, both) == evaluate(segmenter, both, split="test")
+    assert evaluate(segmenter, both) != evaluate(segmenter, both, split="val")
+    assert default_split(replace(both, test=())) == "val"
+    assert evaluate(segmenter, replace(both, test=())) == evaluate(segmenter, both, split="val")
+
+
+@pytest.mark.parametrize(
+    ("split", "says"),
+    [
+        ("validation", "there is no split 'validation'; there is test, train, val"),
+        ("tests", "there is no split 'tests'; did you mean 'test'"),
+        ("test", "drawn has no test split; there is val"),
+    ],
+)
+def test_a_split_that_is_not_there_is_named(tiny_model, split, says):
+    with pytest.raises(SegnetError, match=says):
+        evaluate(Segmenter(tiny_model, describe()), dataset(val=samples(1)), split=split)
+
+
+@pytest.mark.parametrize("names", [("pet", "background"), ("background", "pet", "border")])
+def test_a_model_is_never_scored_on_other_classes_or_another_order(tiny_model, names):
+    other = Dataset("leaves", ClassTable.named(names), [], samples(1))
+    with pytest.raises(SegnetError, match="the model knows pet, background, border, but leaves has"):
+        evaluate(Segmenter(tiny_model, describe()), other)

@@ -1,0 +1,139 @@
+"""Many files: which images are meant, what the results are called, and what a bad file does."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segnet import SegnetError
+from segnet.inference.files import find_images, output_names, predict_files, write_segmentation
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """A folder with images in it and below it, and much else; it is the current folder."""
+    monkeypatch.chdir(tmp_path)
+    for name in (
+        "b.JPG",
+        "a.png",
+        "deep/er/c.webp",
+        "deep/[x].png",
+        ".hidden.png",
+        ".trash/d.png",
+        "notes.txt",
+    ):
+        file = tmp_path / "photos" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"")
+    (tmp_path / "photos" / "folder.png").mkdir()
+    return tmp_path / "photos"
+
+
+@pytest.mark.parametrize(
+    ("sources", "found"),
+    [
+        (["photos"], ["a.png", "b.JPG", "deep/[x].png", "deep/er/c.webp"]),
+        (["photos/"], ["a.png", "b.JPG", "deep/[x].png", "deep/er/c.webp"]),
+        (["photos/deep"], ["deep/[x].png", "deep/er/c.webp"]),
+        (["photos/*.png"], ["a.png"]),
+        (["photos/**/*.png"], ["a.png", "deep/[x].png"]),
+        (["photos/[ab].*"], ["a.png", "b.JPG"]),
+        (["photos/b.JPG", "photos/a.png"], ["b.JPG", "a.png"]),
+        (["photos/a.png", "photos"], ["a.png", "b.JPG", "deep/[x].png", "deep/er/c.webp"]),
+        (["photos/deep/[x].png"], ["deep/[x].png"]),
+        (["photos/notes.txt"], ["notes.txt"]),
+        (["photos/.hidden.png"], [".hidden.png"]),
+    ],
+)
+def test_files_folders_and_patterns_stand_for_images(photos, sources, found):
+    assert find_images(sources) == [Path("photos") / name for name in found]
+
+
+def test_absolute_paths_and_the_home_folder_work_too(photos, monkeypatch):
+    assert find_images([str(photos / "*.png")]) == [photos / "a.png"]
+    monkeypatch.setenv("HOME", str(photos))
+    monkeypatch.setenv("USERPROFILE", str(photos))
+    assert find_images(["~/a.png"]) == [photos / "a.png"]
+
+
+@pytest.mark.parametrize(
+    ("sources", "says"),
+    [
+        (["photos", "photos/z.png"], r"no image photos/z\.png: no file or folder"),
+        (
+            ["photos/*.bmp"],
+            r"no image photos/\*\.bmp: no file or folder of this name, and as a pattern it matches none",
+        ),
+        (["photos/deep/er/none"], "no image photos/deep/er/none"),
+        (["photos/folder.png"], r"no image photos/folder\.png: the folder holds none"),
+        (["~no-such-user/a.png"], "no image ~no-such-user/a"),
+    ],
+)
+def test_a_source_that_stands_for_nothing_is_named(photos, sources, says):
+    with pytest.raises(SegnetError, match=says):
+        find_images(sources)
+
+
+def test_outputs_of_a_first_run_are_never_images_of_a_second(photos):
+    before = find_images(["photos"])
+    for name in ("a.mask.png", "a.overlay.png", "deep/c.mask.png"):
+        (photos / name).write_bytes(b"")
+    assert find_images(["photos"]) == before
+    assert find_images(["photos/*.png"]) == [Path("photos/a.png")]
+    as_a_shell_expands = ["photos/a.mask.png", "photos/a.overlay.png", "photos/a.png"]
+    assert find_images(as_a_shell_expands) == [Path("photos/a.png")]
+    with pytest.raises(SegnetError, match=r"photos/a\.mask\.png: by their names .* outputs of segnet"):
+        find_images(["photos/a.mask.png"])
+
+
+def test_a_broken_link_is_found_so_that_it_is_reported(photos, brightest_channel):
+    (photos / "deep" / "link.png").symlink_to("nowhere.png")
+    found = find_images(["photos/deep"])
+    assert Path("photos/deep/link.png") in found
+    results = {path.name: result for path, _, result in predict_files(brightest_channel, found)}
+    assert "does not exist" in str(results["link.png"])
+
+
+@pytest.mark.parametrize(
+    ("images", "names"),
+    [
+        (["a.png", "b.jpg"], ["a", "b"]),
+        (["a.png", "a.jpg", "deep/a.png"], ["a", "a-2", "a-3"]),
+        (["a.png", "a.jpg", "a-2.png"], ["a", "a-2", "a-2-2"]),
+        (["a.png", "A.png"], ["a", "A-2"]),
+        (["photo.2024.01.png"], ["photo.2024.01"]),
+        ([".hidden"], [".hidden"]),
+    ],
+)
+def test_every_image_has_output_names_of_its_own_on_any_file_system(images, names):
+    assert list(output_names([Path(image) for image in images])) == names
+
+
+def test_a_bad_file_is_given_as_its_error_and_the_others_are_segmented(brightest_channel, tmp_path):
+    good = Image.new("RGB", (30, 20), (200, 0, 0))
+    for name in ("1.png", "3.jpg"):
+        good.save(tmp_path / name)
+    (tmp_path / "2.jpg").write_bytes((tmp_path / "3.jpg").read_bytes()[:300])
+    results = list(predict_files(brightest_channel, find_images([str(tmp_path)])))
+    assert [name for _, name, _ in results] == ["1", "2", "3"]
+    assert isinstance(results[1][2], SegnetError)
+    assert "2.jpg is damaged" in str(results[1][2])
+    assert [results[index][2].areas()["red"] for index in (0, 2)] == [1, 1]
+
+
+def test_the_mask_and_the_overlay_are_written_at_the_images_size(brightest_channel, tmp_path):
+    result = brightest_channel.predict(np.full((20, 33, 3), (0, 0, 99), np.uint8))
+    written = write_segmentation(result, tmp_path / "new" / "folder", "photo.1")
+    assert [written.mask.name, written.overlay.name] == ["photo.1.mask.png", "photo.1.overlay.png"]
+    with Image.open(written.mask) as mask, Image.open(written.overlay) as overlay:
+        assert (mask.mode, overlay.mode) == ("P", "RGB")
+        assert mask.size == overlay.size == (33, 20)
+        assert np.array_equal(np.asarray(mask), np.full((20, 33), 2))
+
+
+def test_a_place_that_cannot_be_written_to_is_named(brightest_channel, tmp_path):
+    (tmp_path / "file").write_text("")
+    result = brightest_channel.predict(Image.new("RGB", (8, 8)))
+    with pytest.raises(SegnetError, match=r"can't write .*file/a\.mask\.png: a file stands where"):
+        write_segmentation(result, tmp_path / "file", "a")
