@@ -19,9 +19,9 @@ from pathlib import Path
 import torch
 
 import segnet
-import segnet.training.device
+import segnet.core.device
+from segnet.core.device import keep_freed_memory
 from segnet.models.describe import count_macs, count_parameters
-from segnet.training.device import keep_freed_memory
 
 SHAPES = {
     "five stages, no bottleneck": {
@@ -71,7 +71,7 @@ def step_images_per_second(model: torch.nn.Module, batch: int = 32) -> float:
     times = []
     for _ in range(13):
         started = time.perf_counter()
-        with segnet.training.device.autocast(device, "auto"):
+        with segnet.core.device.autocast(device, "auto"):
             logits = model(images)
         loss = torch.nn.functional.cross_entropy(logits.float(), masks)
         optimizer.zero_grad()

@@ -285,7 +285,7 @@ TRAINING_MISTAKES = {
     "--size 8": "--size must be at least 16 each way, got 8x8",
     "--size big": "such as 128 or 96x128",
     "--epochs 0": "--epochs must be from 1",
-    "--epochs many": 'Invalid value for --epochs: unable to convert "many" into int. See: segnet train --help',
+    "--epochs many": 'Invalid value for --epochs: unable to convert "many" into int. See: segnet train',
     "--batch-size -4": "--batch-size must be from 1",
     "--lr nan": "--lr must be from 0",
     "--resize cubic": '"nearest", "area", "bilinear"',

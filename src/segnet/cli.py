@@ -19,6 +19,7 @@ from rich.console import Console
 
 from segnet import __version__
 from segnet.core.errors import SegnetError
+from segnet.core.files import expand_home
 from segnet.data.options import DataOptions
 from segnet.training.config import TrainConfig, read_settings
 
@@ -72,6 +73,8 @@ def evaluate(
 ) -> int:
     """Score a model on a dataset: one confusion matrix over the whole split.
 
+    Where a part of the training images was held out, the model remembers which: it is held out here too.
+
     Args:
         model: a run folder, a .safetensors file or a bundled name.
         options: which images to use.
@@ -84,10 +87,10 @@ def evaluate(
     from segnet.inference.evaluate import default_split
     from segnet.inference.evaluate import evaluate as score
     from segnet.inference.segmenter import load
-    from segnet.training.device import pick_device
 
-    segmenter = load(model, device=pick_device(device))
-    dataset = load_dataset(options)
+    segmenter = load(model, device=device)
+    trained = segmenter.description.training
+    dataset = load_dataset(options, holdout=trained.get("holdout", 0.0), seed=trained.get("seed", 0))
     name = split or default_split(dataset)
     scores = score(segmenter, dataset, split=name)
     if json_:
@@ -123,7 +126,6 @@ def predict(
     """
     from segnet.inference.files import find_images, predict_files, write_segmentation
     from segnet.inference.segmenter import load
-    from segnet.training.device import pick_device
 
     if stdin and images:
         raise SegnetError("- stands for one image from standard input; give it alone, or files alone")
@@ -132,7 +134,7 @@ def predict(
     files = [] if stdin else find_images(images)
     if out == "-" and len(files) > 1:
         raise SegnetError(f"--out - writes one mask, but there are {len(files)} images; give --out a folder")
-    segmenter = load(model, device=pick_device(device))
+    segmenter = load(model, device=device)
     results = (
         [(Path("-"), "stdin", segmenter.predict(_standard_input()))]
         if stdin
@@ -148,7 +150,7 @@ def predict(
         if out == "-":
             result.index_image().save(sys.stdout.buffer, format="PNG")
         else:
-            written = write_segmentation(result, Path(out), name)
+            written = write_segmentation(result, expand_home(out), name)
             line |= {"mask": str(written.mask), "overlay": str(written.overlay)}
         line["size"] = [result.image.height, result.image.width]
         line["areas"] = {name: round(share, 6) for name, share in result.areas().items()}

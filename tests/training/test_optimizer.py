@@ -1,33 +1,11 @@
-"""Learning rates and averages against torch's own schedulers and the written-out formula."""
-
-import math
+"""Which weights decay, and the average against its formula written out."""
 
 import pytest
 import torch
 from torch import nn
 
 from segnet import TrainConfig
-from segnet.training.optimizer import averaged, build_optimizer, learning_rate
-
-
-def test_the_articles_schedule_is_torchs_step_lr():
-    config = TrainConfig()
-    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=config.lr)
-    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 7, 0.7)
-    for epoch in range(20):
-        assert learning_rate(config, epoch, 0.5) == pytest.approx(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        scheduler.step()
-
-
-def test_cosine_rises_for_the_warm_up_and_falls_to_zero():
-    config = TrainConfig(recipe="modern", epochs=10, warmup_epochs=2, lr=1.0)
-    rates = [learning_rate(config, epoch, 0.0) for epoch in range(11)]
-    assert rates[0] == pytest.approx(0.0005)
-    assert rates[1] == pytest.approx(0.5, abs=1e-3)
-    assert rates[2] == pytest.approx(1.0)
-    assert rates[6] == pytest.approx(0.5 * (1 + math.cos(math.pi / 2)))
-    assert rates[10] == pytest.approx(0.0, abs=1e-12)
+from segnet.training.optimizer import averaged, build_optimizer
 
 
 def test_norms_and_biases_do_not_decay():

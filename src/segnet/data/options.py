@@ -28,6 +28,3 @@ class DataOptions:
 
     border: BorderPolicy = "class"
     """oxford-pets: the border as a class, as part of the pet, or ignored. Don't compare across these."""
-
-    seed: int = 0
-    """Decides everything random: weights, order, augmentation, the held-out part, drawn images."""

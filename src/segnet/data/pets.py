@@ -61,6 +61,11 @@ OFFICIAL = (
     ),
 )
 
+NOTICE = (
+    "Trained on Oxford-IIIT Pet by O. M. Parkhi, A. Vedaldi, A. Zisserman and C. V. Jawahar "
+    '("Cats and Dogs", CVPR 2012), CC BY-SA 4.0'
+)
+
 _ADVICE = (
     "try again later (what has arrived is kept), or get the files elsewhere and go on with "
     "--archive images.tar.gz --archive annotations.tar.gz, or with --data-root and a folder that holds "
@@ -160,7 +165,7 @@ def load_pets(
             "take it out of the training list"
         )
     classes, _ = _POLICIES[border]
-    return Dataset("oxford-pets", classes, train, val, extra=extra)
+    return Dataset("oxford-pets", classes, train, val, extra=extra, notice=NOTICE)
 
 
 def _official_layout(data_root: Path) -> Path:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from segnet.core.errors import SegnetError, did_you_mean
+from segnet.core.files import expand_home
 from segnet.data.dataset import Dataset, hold_out
 from segnet.data.folder import load_folder
 from segnet.data.options import DataOptions
@@ -16,26 +17,26 @@ from segnet.data.synthetic import load_synthetic
 _FOLDER_HOLDOUT = 0.2
 
 
-def _pets(options: DataOptions, holdout: float) -> Dataset:
+def _pets(options: DataOptions, holdout: float, seed: int) -> Dataset:
     extra = Path(options.extra_list) if options.extra_list else None
     dataset = load_pets(options.data_root, border=options.border, extra_list=extra, archives=options.archive)
     if holdout == 0:
         return dataset
-    train, val = hold_out(dataset.train, holdout, options.seed)
+    train, val = hold_out(dataset.train, holdout, seed)
     return replace(dataset, train=train, val=val, test=dataset.val)
 
 
-def _synthetic(options: DataOptions, holdout: float) -> Dataset:
-    return load_synthetic(seed=options.seed)
+def _synthetic(options: DataOptions, holdout: float, seed: int) -> Dataset:
+    return load_synthetic(seed=seed)
 
 
-DATASETS: dict[str, Callable[[DataOptions, float], Dataset]] = {
+DATASETS: dict[str, Callable[[DataOptions, float, int], Dataset]] = {
     "oxford-pets": _pets,
     "synthetic": _synthetic,
 }
 
 
-def load_dataset(options: DataOptions, *, holdout: float = 0.0) -> Dataset:
+def load_dataset(options: DataOptions, *, holdout: float = 0.0, seed: int = 0) -> Dataset:
     """Open a dataset by name, or a folder by path.
 
     Args:
@@ -43,14 +44,16 @@ def load_dataset(options: DataOptions, *, holdout: float = 0.0) -> Dataset:
         holdout: share of the training images to validate on where the data has no validation split of its
             own. With oxford-pets 0 means the official test split, as in the article; otherwise that split
             becomes ``Dataset.test``. A folder without splits takes 0.2 for 0.
+        seed: decides which images are held out, and what synthetic draws. A model remembers both, so that
+            it is never scored on images it was trained on.
 
     Raises:
         SegnetError: no such dataset or folder, or a file in it that is missing or wrong.
     """
     if options.data in DATASETS:
-        return DATASETS[options.data](options, holdout)
-    folder = Path(options.data).expanduser()
+        return DATASETS[options.data](options, holdout, seed)
+    folder = expand_home(options.data)
     if not folder.exists():
         known = did_you_mean(options.data, DATASETS)
         raise SegnetError(f"{options.data!r} is neither a dataset nor a folder here{known}")
-    return load_folder(folder, val_fraction=holdout or _FOLDER_HOLDOUT, seed=options.seed)
+    return load_folder(folder, val_fraction=holdout or _FOLDER_HOLDOUT, seed=seed)

@@ -85,8 +85,8 @@ def read_model(path: Path) -> tuple[nn.Module, Description]:
     for name, weight in weights.items():
         if weight.is_floating_point() and not weight.isfinite().all():
             raise SegnetError(
-                f"{path} predicts nothing: {name} holds NaN or infinity, its training diverged; "
-                "take another run"
+                f"{path} can't predict: {name} holds NaN or infinity, so its training diverged; "
+                "train again with a lower --lr"
             )
     try:
         model = description.create_model()

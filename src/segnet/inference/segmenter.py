@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segnet.core.classes import ClassTable
+from segnet.core.device import pick_device
 from segnet.core.errors import SegnetError, did_you_mean
 from segnet.core.files import expand_home
 from segnet.data.cache import RESIZE
@@ -123,7 +124,7 @@ class Segmenter:
         return Segmentation(picture, self.classes, logits[0].float().cpu())
 
 
-def load(path_or_name: str | Path, *, device: torch.device | str = "cpu") -> Segmenter:
+def load(path_or_name: str | Path, *, device: torch.device | str = "auto") -> Segmenter:
     """Open a run folder, a ``.safetensors`` file or a bundled name, in this order.
 
     Raises:
@@ -139,7 +140,7 @@ def load(path_or_name: str | Path, *, device: torch.device | str = "cpu") -> Seg
     elif not path.exists():
         path = _bundled(str(path_or_name))
     model, description = read_model(path)
-    return Segmenter(model, description, device)
+    return Segmenter(model, description, pick_device(device))
 
 
 def _bundled(name: str) -> Path:

@@ -21,6 +21,7 @@ from segnet.core.classes import IGNORE_INDEX, ClassTable
 
 Matrix = npt.NDArray[np.int64]
 
+
 @dataclass(frozen=True)
 class ClassScores:
     """One class: each score in [0, 1], None where its denominator is empty."""

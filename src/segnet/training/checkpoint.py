@@ -23,7 +23,7 @@ import torch
 import yaml
 
 from segnet.core.errors import SegnetError
-from segnet.core.files import replacing, write_text
+from segnet.core.files import drop_temporaries, replacing, write_text
 from segnet.training.config import TrainConfig
 
 
@@ -123,7 +123,7 @@ def new_run_folder(config: TrainConfig) -> RunFolder:
 
 
 def open_run_folder(path: Path) -> tuple[RunFolder, TrainConfig]:
-    """Open the folder of a run that is to go on.
+    """Open the folder of a run that is to go on, and clear away what a kill left half-written.
 
     Raises:
         SegnetError: no folder, or one without a configuration and a state.
@@ -132,6 +132,7 @@ def open_run_folder(path: Path) -> tuple[RunFolder, TrainConfig]:
     config_file = path / "config.yaml"
     if not folder.state.is_file() or not config_file.is_file():
         raise SegnetError(f"{path} is no run that can go on: it needs config.yaml and last/state.pt")
+    drop_temporaries(path)
     try:
         values = yaml.safe_load(config_file.read_text(encoding="utf-8"))
         config = TrainConfig.from_dict(values, str(config_file))

@@ -169,6 +169,9 @@ class TrainConfig(DataOptions):
     """Share of the training images to validate on where the data has no validation split. With oxford-pets
     0 validates on the official test split as the article does; modern holds out 0.1 and tests once."""
 
+    seed: int = 0
+    """Decides everything random: weights, order, augmentation, the held-out part, drawn images."""
+
     early_stop: int = 0
     """Stop after this many epochs without a better mean IoU, 0 = never."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from segnet.core.device import autocast, keep_freed_memory, peak_memory_mib, pick_device
 from segnet.core.errors import SegnetError
 from segnet.data.augment import Augmentation
 from segnet.data.batches import load_batches, shuffled_order, split_into_batches
@@ -42,14 +42,11 @@ from segnet.training.checkpoint import (
     save_state,
 )
 from segnet.training.config import TrainConfig
-from segnet.training.device import autocast, keep_freed_memory, pick_device
-from segnet.training.optimizer import averaged, build_optimizer, learning_rate
+from segnet.training.optimizer import averaged, build_optimizer
 from segnet.training.progress import counting, epoch_progress, readable_time
+from segnet.training.schedule import learning_rate, train_size
 
 PREVIEW_IMAGES = 21  # as many as the article's figures show
-
-# (share of the epochs, share of the size) of progressive training
-_PROGRESSIVE = ((0.40, 0.5), (0.25, 0.75), (0.35, 1.0))
 
 
 @dataclass(frozen=True)
@@ -126,11 +123,11 @@ def _set_up(config: TrainConfig, console: Console) -> _Setup:
     keep_freed_memory()
     check_model_name(config.model)
     device = pick_device(config.device)
-    dataset = load_dataset(config, holdout=config.holdout)
+    dataset = load_dataset(config, holdout=config.holdout, seed=config.seed)
     torch.manual_seed(config.seed)
     model = create_model(config.model, len(dataset.classes), **config.model_options)
     least = getattr(model, "minimum_size", 1)
-    if min(_train_size(config, 0)) < least:
+    if min(train_size(config, 0)) < least:
         raise SegnetError(f"{config.model} needs images of at least {least} px each way; raise --size")
     val = _open_split(dataset.val, dataset, config, console, "validation images")
     samples = [*dataset.train, *dataset.extra]
@@ -211,7 +208,7 @@ def _fit(setup: _Setup, folder: RunFolder, state: State) -> Run:
 def _train_epoch(setup: _Setup, network: nn.Module, epoch: int) -> dict[str, Any]:
     """Train for one epoch; every random choice is a function of (seed, epoch, step)."""
     config, device = setup.config, setup.device
-    size = _train_size(config, epoch)
+    size = train_size(config, epoch)
     order = shuffled_order(len(setup.train), _seed(config.seed, epoch, "order"))
     batches = split_into_batches(order, config.batch_size)
     total = torch.zeros((), device=device)
@@ -243,11 +240,7 @@ def _train_epoch(setup: _Setup, network: nn.Module, epoch: int) -> dict[str, Any
             asked = time.perf_counter()
     train_loss = float(total) / seen
     seconds = time.perf_counter() - started
-    if not math.isfinite(train_loss):
-        raise SegnetError(
-            f"the loss became {train_loss} in epoch {epoch + 1}; lower --lr, or set --clip-norm 1 or "
-            "--precision float32"
-        )
+    _require_finite(setup, epoch + 1, train_loss)
     return {
         "epoch": epoch + 1,
         "train_loss": train_loss,
@@ -256,8 +249,23 @@ def _train_epoch(setup: _Setup, network: nn.Module, epoch: int) -> dict[str, Any
         "seconds": round(seconds, 3),
         "images_per_second": round(seen / seconds, 2),
         "data_wait_share": round(waited / seconds, 4),
-        "peak_memory_mib": round(_peak_memory_mib(device), 1),
+        "peak_memory_mib": round(peak_memory_mib(device), 1),
     }
+
+
+def _require_finite(setup: _Setup, epoch: int, train_loss: float) -> None:
+    """Stop a run that has diverged before its weights are kept.
+
+    Batch norm can keep the loss finite while weights and statistics overflow, so these are looked at too.
+    """
+    tensors = [tensor for tensor in setup.judged.state_dict().values() if tensor.is_floating_point()]
+    if math.isfinite(train_loss) and all(bool(tensor.isfinite().all()) for tensor in tensors):
+        return
+    what = "weights" if math.isfinite(train_loss) else f"loss ({train_loss})"
+    raise SegnetError(
+        f"the {what} went beyond all bounds in epoch {epoch}; lower --lr, or set --clip-norm 1 or "
+        "--precision float32"
+    )
 
 
 def _validate(setup: _Setup) -> Scores:
@@ -302,19 +310,6 @@ def _what_val_is(config: TrainConfig, dataset: Dataset) -> str:
     if config.data == "oxford-pets":
         return f"{config.holdout:g} of trainval, held out with seed {config.seed}; the test split had no say"
     return f"the validation split of {dataset.name}"
-
-
-def _train_size(config: TrainConfig, epoch: int) -> tuple[int, int]:
-    """Return ``(H, W)`` of the batches in an epoch, multiples of 16 while training is small."""
-    if not config.progressive:
-        return config.size
-    end = 0.0
-    for share, scale in _PROGRESSIVE:
-        end += share
-        if epoch < round(end * config.epochs) and scale < 1:
-            height, width = (max(16, round(side * scale / 16) * 16) for side in config.size)
-            return (height, width)
-    return config.size
 
 
 def _stopped_improving(state: State, config: TrainConfig) -> bool:
@@ -366,6 +361,7 @@ def _describe(setup: _Setup, state: State, scores: Scores) -> Description:
             "recipe": config.recipe,
             "epochs": config.epochs,
             "seed": config.seed,
+            "holdout": config.holdout,
             "images": len(setup.train),
             "border": config.border if config.data == "oxford-pets" else None,
         },
@@ -386,23 +382,11 @@ def _facts(setup: _Setup) -> dict[str, Any]:
     }
 
 
-def _peak_memory_mib(device: torch.device) -> float:
-    """Return the most memory so far: torch's own on a GPU, the whole process's elsewhere, 0 if unknown."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    if sys.platform == "win32":
-        return 0.0
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
-
-
 def _status(total: Tensor, seen: int, started: float, waited: float, device: torch.device) -> str:
     seconds = time.perf_counter() - started
     return (
         f"loss {float(total) / seen:.3f} · {seen / seconds:.0f} img/s · waiting for data "
-        f"{waited / seconds:.0%} · {_peak_memory_mib(device):.0f} MiB"
+        f"{waited / seconds:.0%} · {peak_memory_mib(device):.0f} MiB"
     )
 
 

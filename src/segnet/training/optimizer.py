@@ -1,8 +1,6 @@
-"""The optimizer, its learning rate as a plain function of time, and the average of the weights."""
+"""What changes the weights: the optimizer, and the average that follows them."""
 
 from __future__ import annotations
-
-import math
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +9,6 @@ from torch.optim.swa_utils import AveragedModel
 from segnet.training.config import TrainConfig
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
-
-_STEP_EPOCHS, _STEP_GAMMA = 7, 0.7  # the article's StepLR
 
 
 def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
@@ -27,25 +23,6 @@ def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimi
     if config.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=config.lr)
     return torch.optim.Adam(groups, lr=config.lr)
-
-
-def learning_rate(config: TrainConfig, epoch: int, progress: float) -> float:
-    """Return the learning rate in a place of the run; nothing has to be saved to resume.
-
-    Args:
-        config: lr, schedule, epochs and warmup_epochs.
-        epoch: epochs done.
-        progress: share of the running epoch that is done, 0 to 1.
-    """
-    time = epoch + progress
-    warm = min(1.0, (time + 1e-3) / config.warmup_epochs) if config.warmup_epochs else 1.0
-    if config.schedule == "step":
-        return config.lr * warm * _STEP_GAMMA ** (epoch // _STEP_EPOCHS)
-    if config.schedule == "cosine":
-        span = max(config.epochs - config.warmup_epochs, 1e-9)
-        share = min(max(time - config.warmup_epochs, 0.0) / span, 1.0)
-        return config.lr * warm * 0.5 * (1 + math.cos(math.pi * share))
-    return config.lr * warm
 
 
 def averaged(model: nn.Module, decay: float) -> AveragedModel:

@@ -11,7 +11,7 @@ import torch
 from segnet.core.errors import SegnetError
 
 
-def pick_device(name: str) -> torch.device:
+def pick_device(name: str | torch.device) -> torch.device:
     """Return the device by name; "auto" takes cuda, then mps, then cpu.
 
     Raises:
@@ -61,3 +61,15 @@ def keep_freed_memory() -> None:
     m_trim_threshold, m_mmap_threshold = -1, -3
     mallopt(m_mmap_threshold, 1 << 30)
     mallopt(m_trim_threshold, (1 << 31) - 1)
+
+
+def peak_memory_mib(device: torch.device) -> float:
+    """Return the most memory so far: torch's own on a GPU, the whole process's elsewhere, 0 if unknown."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    if sys.platform == "win32":
+        return 0.0
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)

@@ -1,0 +1,44 @@
+"""What changes with time in a run, as plain functions of it: nothing has to be saved to resume."""
+
+from __future__ import annotations
+
+import math
+
+from segnet.training.config import TrainConfig
+
+_STEP_EPOCHS, _STEP_GAMMA = 7, 0.7  # the article's StepLR
+
+# (share of the epochs, share of the size) of progressive training
+_PROGRESSIVE = ((0.40, 0.5), (0.25, 0.75), (0.35, 1.0))
+
+
+def learning_rate(config: TrainConfig, epoch: int, progress: float) -> float:
+    """Return the learning rate at one moment of the run.
+
+    Args:
+        config: lr, schedule, epochs and warmup_epochs.
+        epoch: epochs done.
+        progress: share of the running epoch that is done, 0 to 1.
+    """
+    time = epoch + progress
+    warm = min(1.0, (time + 1e-3) / config.warmup_epochs) if config.warmup_epochs else 1.0
+    if config.schedule == "step":
+        return config.lr * warm * _STEP_GAMMA ** (epoch // _STEP_EPOCHS)
+    if config.schedule == "cosine":
+        span = max(config.epochs - config.warmup_epochs, 1e-9)
+        share = min(max(time - config.warmup_epochs, 0.0) / span, 1.0)
+        return config.lr * warm * 0.5 * (1 + math.cos(math.pi * share))
+    return config.lr * warm
+
+
+def train_size(config: TrainConfig, epoch: int) -> tuple[int, int]:
+    """Return ``(H, W)`` of the batches in an epoch, multiples of 16 while training is small."""
+    if not config.progressive:
+        return config.size
+    end = 0.0
+    for share, scale in _PROGRESSIVE:
+        end += share
+        if epoch < round(end * config.epochs) and scale < 1:
+            height, width = (max(16, round(side * scale / 16) * 16) for side in config.size)
+            return (height, width)
+    return config.size

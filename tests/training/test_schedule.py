@@ -1,0 +1,38 @@
+"""Learning rates against torch's own schedulers, and the sizes of progressive training."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from segnet import TrainConfig
+from segnet.training.schedule import learning_rate, train_size
+
+
+def test_the_articles_schedule_is_torchs_step_lr():
+    config = TrainConfig()
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=config.lr)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 7, 0.7)
+    for epoch in range(20):
+        assert learning_rate(config, epoch, 0.5) == pytest.approx(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+
+
+def test_cosine_rises_for_the_warm_up_and_falls_to_zero():
+    config = TrainConfig(recipe="modern", epochs=10, warmup_epochs=2, lr=1.0)
+    rates = [learning_rate(config, epoch, 0.0) for epoch in range(11)]
+    assert rates[0] == pytest.approx(0.0005)
+    assert rates[1] == pytest.approx(0.5, abs=1e-3)
+    assert rates[2] == pytest.approx(1.0)
+    assert rates[6] == pytest.approx(0.5 * (1 + math.cos(math.pi / 2)))
+    assert rates[10] == pytest.approx(0.0, abs=1e-12)
+
+
+def test_progressive_training_starts_at_half_size_and_ends_at_full_size():
+    config = TrainConfig(recipe="modern", epochs=40)
+    sizes = [train_size(config, epoch) for epoch in range(40)]
+    assert [sizes.count((side, side)) for side in (64, 96, 128)] == [16, 10, 14]
+    assert sizes == sorted(sizes)
+    assert train_size(TrainConfig(recipe="modern", size=(16, 16)), 0) == (16, 16)
