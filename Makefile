@@ -19,10 +19,11 @@ lint: $(VENV)/installed
 
 install: $(VENV)/installed
 
-# constraints.txt holds the versions we test with; without it pip may fetch gigabytes of CUDA packages.
+# constraints.txt holds the versions we test with. On Linux, PyPI's torch brings gigabytes of CUDA packages; the
+# CPU build comes with: make demo PIP_OPTIONS='--extra-index-url https://download.pytorch.org/whl/cpu'
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet $(PIP_OPTIONS) -c constraints.txt -e '.[dev]'
 	touch $@
 
 clean:

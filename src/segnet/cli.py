@@ -10,6 +10,8 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
@@ -21,13 +23,14 @@ from segnet import __version__
 from segnet.core.errors import SegnetError
 from segnet.core.files import expand_home
 from segnet.data.options import DataOptions
-from segnet.training.config import TrainConfig, read_settings
+from segnet.training.config import RECIPES, TrainConfig, read_settings
 
 if TYPE_CHECKING:
     from segnet.objectives.metrics import Scores
     from segnet.training.loop import Run
 
-SOME_FAILED, BAD_INPUT, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
+SOME_FAILED, BAD_INPUT, OUR_FAULT, INTERRUPTED, PIPE_CLOSED = 1, 2, 70, 130, 141
+_EXPECTED = (SegnetError, cyclopts.CycloptsError, OSError)
 
 app = cyclopts.App(
     name="segnet",
@@ -73,13 +76,13 @@ def evaluate(
 ) -> int:
     """Score a model on a dataset: one confusion matrix over the whole split.
 
-    Where a part of the training images was held out, the model remembers which: it is held out here too.
+    A run is scored on its own data unless other data is named. Where a part of the training images was held
+    out, the model remembers which: it is held out here too.
 
     Args:
         model: a run folder, a .safetensors file or a bundled name.
         options: which images to use.
-        split: which part; by default test, or val where there is no test. With oxford-pets val is the
-            official test split.
+        split: which part; by default test, or val where there is no test.
         device: auto, or a device by name.
         json_: print one JSON object in place of the table.
     """
@@ -90,7 +93,14 @@ def evaluate(
 
     segmenter = load(model, device=device)
     trained = segmenter.description.training
-    dataset = load_dataset(options, holdout=trained.get("holdout", 0.0), seed=trained.get("seed", 0))
+    if options.data == trained.get("data") == "oxford-pets" and options.border != trained["border"]:
+        raise SegnetError(f"{model} was trained with --border {trained['border']}; evaluate it with the same")
+    own = Path(options.data).name == trained.get("data")
+    dataset = load_dataset(
+        options,
+        holdout=trained.get("holdout", 0.0) if own else 0.0,
+        seed=trained.get("seed", 0) if own else 0,
+    )
     name = split or default_split(dataset)
     scores = score(segmenter, dataset, split=name)
     if json_:
@@ -180,12 +190,27 @@ def _launch(
         debug: show the traceback of an error.
     """
     app.config = ()
-    if config is not None:
-        if "train" not in tokens[:1]:
-            raise SegnetError("--config is for segnet train")
-        settings = read_settings(config)
-        app.config = cyclopts.config.Dict(settings, use_commands_as_keys=False, source=str(config))
+    command, *rest = tokens or ("",)
+    if config is not None and command != "train":
+        raise SegnetError("--config is for segnet train")
+    source = config or _config_of_run(command, rest)
+    if source is not None:
+        settings = read_settings(source)
+        if command == "eval":
+            options = {entry.name for entry in fields(DataOptions)}
+            settings = {name: value for name, value in settings.items() if name in options}
+        elif any(token.startswith("--recipe") for token in rest):
+            # another recipe on the command line must bring its own settings, not a name alone
+            recipe_settings = RECIPES["article"]
+            settings = {name: value for name, value in settings.items() if name not in recipe_settings}
+        app.config = cyclopts.config.Dict(settings, use_commands_as_keys=False, source=str(source))
     return app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+
+
+def _config_of_run(command: str, rest: Sequence[str]) -> Path | None:
+    """Return the configuration of the run that is evaluated: its data is the data unless others are named."""
+    places = [Path(token) / "config.yaml" for token in rest[:1] if command == "eval"]
+    return next((place for place in places if place.is_file()), None)
 
 
 def main() -> NoReturn:
@@ -201,13 +226,13 @@ def main() -> NoReturn:
     except BrokenPipeError:  # the reader of our output has gone, as in `| head`
         _drop_output()
         code = PIPE_CLOSED
-    except (SegnetError, cyclopts.CycloptsError, OSError, MemoryError) as error:
+    except Exception as error:
         if "--debug" in sys.argv:
             traceback.print_exc()
         _say_error(_as_line(error))
         if isinstance(error, OSError) and error.filename is None:  # it was our output that found no room
             _drop_output()
-        code = BAD_INPUT
+        code = BAD_INPUT if isinstance(error, _EXPECTED) or _is_out_of_memory(error) else OUR_FAULT
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -219,9 +244,19 @@ def _as_line(error: Exception) -> str:
         return f"{text} See: {' '.join(('segnet', *(error.command_chain or ())))} --help"
     if isinstance(error, OSError):
         return f"{error.filename or 'standard output'}: {error.strerror or error}"
-    if isinstance(error, MemoryError):
-        return "there is not enough memory for this image or batch; make it smaller"
-    return str(error)
+    if _is_out_of_memory(error):
+        return "there is not enough memory; lower --batch-size or --size, or make the image smaller"
+    if isinstance(error, SegnetError):
+        return str(error)
+    return f"{type(error).__name__}: {error} (this is a fault of segnet; --debug shows where)"
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # torch has a class for this on GPUs alone
+    words = ("out of memory", "can't allocate memory")
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    )
 
 
 def _drop_output() -> None:

@@ -42,6 +42,16 @@ def test_a_crop_keeps_the_mask_on_the_image(size):
     assert (nearest_class == out_masks).float().mean() > 0.85  # the rest are blended pixels on edges
 
 
+@pytest.mark.parametrize("side", [64, 65, 71])
+def test_halved_images_and_masks_have_one_size_and_stay_together(side):
+    masks = torch.zeros(2, side, side, dtype=torch.uint8)
+    masks[:, :, side // 2 :] = 1
+    images = (masks * 200).unsqueeze(1).repeat(1, 3, 1, 1)
+    out, out_masks = Augmentation()(images, masks, (16, 16), seed=0)
+    assert out.shape[-2:] == out_masks.shape[-2:] == (16, 16)
+    assert ((out[:, 0] > 100 / 255) == out_masks.bool()).float().mean() > 0.9
+
+
 def test_ignored_pixels_stay_ignored():
     images, masks = marked_batch()
     masks[:] = 255

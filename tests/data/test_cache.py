@@ -118,6 +118,14 @@ def test_what_a_killed_build_left_is_not_read_and_goes_after_a_day(tmp_path):
     assert not killed.exists()
 
 
+@pytest.mark.parametrize("name", ["images.npy", "masks.npy", "names.json"])
+@pytest.mark.parametrize("content", [b"", b"half"])
+def test_a_cache_that_a_disk_has_damaged_is_built_again(tmp_path, name, content):
+    first = np.array(build(SAMPLES, tmp_path).images)
+    next(tmp_path.glob(f"*/{name}")).write_bytes(content)
+    assert np.array_equal(build(SAMPLES, tmp_path).images, first)
+
+
 def _build_in_process(folder, barrier, results):
     barrier.wait()
     split = build(SAMPLES, folder)

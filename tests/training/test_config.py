@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from segnet import SegnetError, TrainConfig
-from segnet.training.config import RECIPES
+from segnet.training.config import RECIPES, read_config
 
 
 def test_the_default_is_the_articles_recipe_number_by_number():
@@ -54,14 +54,52 @@ def test_a_setting_outside_its_range_is_named_with_its_option(settings, says):
         TrainConfig(**settings)
 
 
-def test_yaml_goes_there_and_back():
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"schedule": "cosin"}, "--schedule can't be 'cosin'; did you mean 'cosine'"),
+        ({"optimizer": "lamb"}, "--optimizer can't be 'lamb'"),
+        ({"resize": "cubic"}, "--resize can't be 'cubic'; there is area, bilinear, nearest"),
+        ({"size": 32}, r"size must be \(height, width\), got 32"),
+        ({"epochs": "many"}, "--epochs must be from 1"),
+    ],
+)
+def test_values_that_only_the_python_interface_lets_through_are_refused_too(settings, says):
+    with pytest.raises(SegnetError, match=says):
+        TrainConfig(**settings)
+
+
+def test_yaml_goes_there_and_back(tmp_path):
     config = TrainConfig(
         data_root=Path("a/b"), archive=(Path("x.tar.gz"),), size=(64, 96), model_options={"stages": 3}
     )
-    text = yaml.safe_dump(config.to_dict())
-    assert TrainConfig.from_dict(yaml.safe_load(text), "here") == config
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump(config.to_dict()))
+    assert read_config(file) == config
 
 
-def test_an_unknown_setting_in_a_file_is_named_with_its_neighbour():
-    with pytest.raises(SegnetError, match=r"run/config.yaml: .*'epoch'; did you mean 'epochs'"):
-        TrainConfig.from_dict({"epoch": 3}, "run/config.yaml")
+def test_saved_paths_hold_from_any_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    config = TrainConfig(data="photos", data_root=Path("x"), extra_list="more.txt").with_absolute_paths()
+    assert (config.data, config.data_root) == (str(tmp_path / "photos"), tmp_path / "x")
+    assert config.extra_list == "more.txt", "a name that is no file here is looked up in annotations/"
+    assert TrainConfig().with_absolute_paths().data == "oxford-pets"
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"epoch: 3", r"config.yaml: there is no setting 'epoch'; did you mean 'epochs'"),
+        (b"[1, 2]", "must hold lines such as"),
+        (b"a: b: c", "is no YAML"),
+        (b"\xff\xfe\x00", "is no YAML"),
+        (b"size: 3", "is damaged"),
+        (b"model_options: {stages: 3", "is no YAML"),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_named_with_what_is_wrong(tmp_path, content, says):
+    file = tmp_path / "config.yaml"
+    file.write_bytes(content)
+    with pytest.raises(SegnetError, match=says):
+        read_config(file)

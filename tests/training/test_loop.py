@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,7 +16,10 @@ import yaml
 from PIL import Image
 
 import segnet
-from segnet import SegnetError, TrainConfig
+from segnet import SegnetError
+from segnet.training.checkpoint import RunFolder, held
+from segnet.training.config import read_config
+from segnet.training.interrupt import interrupts_wait
 
 
 def model_bytes(run):
@@ -72,8 +76,7 @@ def test_two_runs_with_the_same_seed_give_the_same_bytes(tiny_config, tmp_path, 
 
 def test_the_saved_configuration_makes_the_same_run_again(tiny_config, tmp_path):
     first = segnet.train(tiny_config(out=tmp_path / "first"))
-    values = yaml.safe_load((first.folder / "config.yaml").read_text())
-    again = TrainConfig.from_dict(values | {"out": str(tmp_path / "again")}, "config.yaml")
+    again = replace(read_config(first.folder / "config.yaml"), out=tmp_path / "again")
     assert model_bytes(segnet.train(again)) == model_bytes(first)
 
 
@@ -159,7 +162,18 @@ def test_eval_scores_the_part_that_was_held_out_and_not_what_was_trained_on(
         ({"device": "gpu"}, "'gpu' can't be used here"),
         ({"data": "nowhere"}, "'nowhere' is neither a dataset nor a folder"),
         ({"model_options": {"stags": 1}}, "did you mean 'stages'"),
-        ({"model_options": {"stages": [[8, 1]] * 6}, "size": (16, 16)}, "at least 64 px each way"),
+        (
+            {"model_options": {"stages": [[8, 1]] * 6}, "size": (16, 16)},
+            "at least 64 px each way; raise --size",
+        ),
+        ({"model_options": {"stages": 5}}, "segnet-lite can't be built with"),
+        ({"model_options": {"kernel": 4}}, "odd kernels"),
+        ({"device": "hpu"}, "'hpu' can't be used here"),
+        ({"device": "meta"}, "'meta' can't be used here"),
+        (
+            {"model_options": {"stages": [[8, 1]] * 4}, "size": (16, 16), "batch_size": 1},
+            "raise --batch-size",
+        ),
     ],
 )
 def test_what_cannot_be_trained_leaves_nothing_behind(tiny_config, changes, says):
@@ -175,6 +189,35 @@ def test_a_folder_that_holds_something_is_never_written_into(tiny_config, tmp_pa
     with pytest.raises(SegnetError, match="isn't empty"):
         segnet.train(tiny_config())
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["thesis.txt"]
+
+
+def test_a_run_that_another_process_works_on_is_left_alone(tiny_config):
+    run = segnet.train(tiny_config(epochs=1))
+    with held(RunFolder(run.folder)), pytest.raises(SegnetError, match="another process is still at work on"):
+        segnet.resume(run.folder)
+    assert segnet.resume(run.folder).finished
+
+
+@pytest.mark.parametrize("size", [(33, 47), (17, 16)])
+@pytest.mark.parametrize("crop_scale", [0.5, 1.0])
+def test_odd_sizes_train_small_first_too(tiny_config, size, crop_scale):
+    run = segnet.train(tiny_config(recipe="modern", size=size, crop_scale=crop_scale))
+    assert run.finished
+
+
+def test_ctrl_c_waits_for_state_and_files_to_agree():
+    done = []
+
+    def commit():
+        with interrupts_wait():
+            signal.raise_signal(signal.SIGINT)
+            done.append("the rest of the block")
+
+    with pytest.raises(KeyboardInterrupt):
+        commit()
+    assert done
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
 
 
 def test_a_place_that_cannot_be_written_to_is_named(tiny_config, tmp_path):

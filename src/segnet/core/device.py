@@ -22,8 +22,8 @@ def pick_device(name: str | torch.device) -> torch.device:
         return torch.device(best)
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
         raise SegnetError(f"the device {name!r} can't be used here; try --device auto or cpu") from error
     return device
 
@@ -33,7 +33,8 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
-        features = torch.cpu.get_capabilities()
+        # get_capabilities is younger than our oldest torch
+        features: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
         return bool(features.get("avx512_bf16") or features.get("amx_bf16"))
     return False
 

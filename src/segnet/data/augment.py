@@ -52,7 +52,8 @@ class Augmentation:
         image = images.float().div_(255)
         while image.shape[-2] >= 2 * size[0] and image.shape[-1] >= 2 * size[1]:
             # averaged before it is sampled: bilinear sampling alone would skip pixels and alias
-            image, masks = F.avg_pool2d(image, 2), masks[:, ::2, ::2]
+            even = image.shape[-2] // 2 * 2, image.shape[-1] // 2 * 2
+            image, masks = F.avg_pool2d(image, 2), masks[:, : even[0] : 2, : even[1] : 2]
         pipeline = self._pipeline(size, resize=image.shape[-2:] != size)
         if pipeline is not None:
             # float masks: 0..255 are exact, and kornia samples masks by nearest

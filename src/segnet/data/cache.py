@@ -87,14 +87,33 @@ def open_cached(
     with ThreadPoolExecutor() as pool:
         key = _key(list(pool.map(_identity, samples)), size, resize)
         target = folder / key
-        if not target.exists():
+        split = _open(target, len(samples))
+        if split is None:
             _build(samples, classes, size, resize, target, progress, pool)
-    names = json.loads((target / "names.json").read_text())
-    return CachedSplit(
-        np.load(target / "images.npy", mmap_mode="r"),
-        np.load(target / "masks.npy", mmap_mode="r"),
-        tuple(names),
-    )
+            split = _open(target, len(samples))
+    if split is None:
+        raise SegnetError(
+            f"the cache {target} can't be read; remove it, or set SEGNET_CACHE to another folder"
+        )
+    return split
+
+
+def _open(folder: Path, count: int) -> CachedSplit | None:
+    """Return what the folder holds, or None where there is none or a disk has damaged it."""
+    if not folder.exists():
+        return None
+    try:
+        split = CachedSplit(
+            np.load(folder / "images.npy", mmap_mode="r"),
+            np.load(folder / "masks.npy", mmap_mode="r"),
+            tuple(json.loads((folder / "names.json").read_text())),
+        )
+        if len(split.images) == len(split.masks) == len(split.names) == count:
+            return split
+    except (OSError, ValueError, EOFError):
+        pass
+    shutil.rmtree(folder, ignore_errors=True)
+    return None
 
 
 def _identity(sample: Sample) -> bytes:
@@ -121,6 +140,7 @@ def _build(
         target.parent.mkdir(parents=True, exist_ok=True)
         _drop_stale(target.parent)
         partial = Path(tempfile.mkdtemp(prefix=f"{target.name}.", suffix=".partial", dir=target.parent))
+        partial.chmod(0o755)  # mkdtemp's own is for its user alone, but a cache may be shared
     except OSError as error:
         raise SegnetError(
             f"the cache can't be written to {target.parent} ({error.strerror}); "
@@ -128,6 +148,7 @@ def _build(
         ) from error
     try:
         count = len(samples)
+        _require_space(partial, count * size[0] * size[1] * 4)
         images = open_memmap(partial / "images.npy", "w+", np.uint8, (count, *size, 3))
         masks = open_memmap(partial / "masks.npy", "w+", np.uint8, (count, *size))
 
@@ -150,6 +171,16 @@ def _build(
         raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _require_space(folder: Path, needed: int) -> None:
+    """Raise SegnetError where the cache won't fit: a full disk under a memory map kills the process."""
+    free = shutil.disk_usage(folder).free
+    if free < needed * 1.05:
+        raise SegnetError(
+            f"the cache needs {needed / 2**20:.0f} MiB in {folder.parent}, where {free / 2**20:.0f} MiB are "
+            "free; make room, or set SEGNET_CACHE to another folder"
+        )
 
 
 def _read_resized(

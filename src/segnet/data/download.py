@@ -97,7 +97,9 @@ def fetch(archive: Archive, folder: Path, advice: str) -> Path:
         SegnetError: no address gave the file; says why for each, and ends in ``advice``.
         OSError: ``folder`` can't be written.
     """
-    download = partial(_resume, part=folder / f"{archive.name}.part")
+    pooch.get_logger().setLevel("WARNING")  # it would announce every try; our bar and errors say it
+    part = folder / f"{archive.name}.part"
+    download = partial(_resume, part=part)
     reasons = []
     for url in archive.urls:
         for pause_s in (*archive.retry_pauses_s, None):
@@ -109,6 +111,8 @@ def fetch(archive: Archive, folder: Path, advice: str) -> Path:
                     break
                 time.sleep(pause_s)
         reasons.append(f"{url} ({reason})")
+    if part.exists() and part.stat().st_size == 0:
+        part.unlink()
     raise SegnetError(f"could not download {archive.name} from {' or '.join(reasons)}; {advice}")
 
 

@@ -23,6 +23,13 @@ def _pets(options: DataOptions, holdout: float, seed: int) -> Dataset:
     if holdout == 0:
         return dataset
     train, val = hold_out(dataset.train, holdout, seed)
+    names = {sample.name for sample in val}
+    repeated = [sample.name for sample in dataset.extra if sample.name in names]
+    if repeated:
+        raise SegnetError(
+            f"{repeated[0]} ({len(repeated)} images in all) is held out and also in {options.extra_list}; "
+            "take what trainval.txt holds out of the extra list"
+        )
     return replace(dataset, train=train, val=val, test=dataset.val)
 
 

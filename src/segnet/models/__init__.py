@@ -18,12 +18,6 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
 }
 
 
-def check_model_name(name: str) -> None:
-    """Raise SegnetError for a name that is no key of ``MODELS``; cheap enough to ask before data is read."""
-    if name not in MODELS:
-        raise SegnetError(f"there is no model {name!r}{did_you_mean(name, MODELS)}")
-
-
 def create_model(name: str, num_classes: int = 3, in_channels: int = 3, **options: Any) -> nn.Module:
     """Build a model by name with fresh weights.
 
@@ -36,7 +30,8 @@ def create_model(name: str, num_classes: int = 3, in_channels: int = 3, **option
     Raises:
         SegnetError: an unknown name or option, or a value the model can't be built with.
     """
-    check_model_name(name)
+    if name not in MODELS:
+        raise SegnetError(f"there is no model {name!r}{did_you_mean(name, MODELS)}")
     if num_classes < 1 or in_channels < 1:
         raise SegnetError(
             f"a model needs at least one class and one input channel, got {num_classes} and {in_channels}"
@@ -45,4 +40,7 @@ def create_model(name: str, num_classes: int = 3, in_channels: int = 3, **option
     for option in options:
         if option not in known:
             raise SegnetError(f"{name} has no option {option!r}{did_you_mean(option, known)}")
-    return MODELS[name](num_classes, in_channels, **options)
+    try:
+        return MODELS[name](num_classes, in_channels, **options)
+    except (TypeError, ValueError) as error:
+        raise SegnetError(f"{name} can't be built with {options}: {error}") from error

@@ -46,7 +46,7 @@ class SegNet(nn.Module):
 
     def __init__(self, num_classes: int = 3, in_channels: int = 3, *, stages: int = 4) -> None:
         super().__init__()
-        if not 1 <= stages <= len(ENCODER):
+        if stages not in range(1, len(ENCODER) + 1):
             raise SegnetError(f"segnet has 1 to {len(ENCODER)} stages, got {stages}")
         encoder = ENCODER[:stages]
         decoder = mirrored(encoder, num_classes)

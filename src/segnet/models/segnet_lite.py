@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import pairwise
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -57,6 +58,11 @@ class SegNetLite(nn.Module):
         unit = partial(SeparableUnit, residual=residual)
         if not stages or any(len(stage) != 2 or min(stage) < 1 for stage in stages):
             raise SegnetError(f"segnet-lite takes stages as (channels, units) pairs, got {stages}")
+        if len(bottleneck) != 3 or kernel % 2 == 0 or bottleneck[2] % 2 == 0:
+            raise SegnetError(
+                "segnet-lite takes its bottleneck as (channels, units, kernel), and odd kernels, "
+                f"got {bottleneck} and {kernel}"
+            )
         self.minimum_size = 2 ** len(stages)
         self.normalise = nn.BatchNorm2d(in_channels)
         self.encoder = nn.ModuleList()
@@ -71,13 +77,9 @@ class SegNetLite(nn.Module):
             same = [unit(channels, channels, kernel) for _ in range(count - 1)]
             self.decoder.insert(0, DecoderStage([*same, unit(channels, up, kernel)]))
             before = channels
-        width, count, wide = bottleneck
-        units = [unit(width, width, wide) for _ in range(count - 1)]
-        if count and width != before:
-            units = [unit(before, width, wide), *units[1:], unit(width, before, wide)]
-        elif count:
-            units = [unit(before, width, wide), *units]
-        self.bottleneck = nn.Sequential(*units)
+        width, count, bottleneck_kernel = bottleneck
+        widths = [before, *[width] * (count - 1), before] if count else [before]
+        self.bottleneck = nn.Sequential(*(unit(a, b, bottleneck_kernel) for a, b in pairwise(widths)))
         self.classifier = nn.Conv2d(stages[0][0], num_classes, 1)
 
     def forward(self, image: Tensor) -> Tensor:

@@ -95,8 +95,8 @@ class ScoreCounter:
         target = mask.long()
         self._matrix.update(logits.argmax(1), target)
         loss = F.cross_entropy(logits, target, ignore_index=IGNORE_INDEX, reduction="sum")
-        self._loss += loss.double().cpu()
-        self._custom_iou += article_custom_iou(logits, target).double().sum().cpu()
+        self._loss += loss.cpu().double()
+        self._custom_iou += article_custom_iou(logits, target).cpu().double().sum()
         self._images += len(mask)
 
     def scores(self) -> Scores:

@@ -13,6 +13,8 @@ import os
 import platform
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -21,10 +23,11 @@ from typing import Any
 
 import torch
 import yaml
+from filelock import FileLock, Timeout
 
 from segnet.core.errors import SegnetError
 from segnet.core.files import drop_temporaries, replacing, write_text
-from segnet.training.config import TrainConfig
+from segnet.training.config import TrainConfig, read_config
 
 
 @dataclass
@@ -69,7 +72,8 @@ class RunFolder:
 
         Without ``out``: the same run again goes into a folder of its own.
         """
-        text = yaml.safe_dump(config.to_dict() | {"out": None}, sort_keys=False, allow_unicode=True)
+        values = config.with_absolute_paths().to_dict() | {"out": None}
+        text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
         write_text(self.path / "config.yaml", text)
 
     def write_json(self, name: str, value: object) -> None:
@@ -88,23 +92,31 @@ class RunFolder:
         write_text(self.path / "metrics.csv", table.getvalue())
 
 
+def require_free(out: Path | None) -> None:
+    """Check, before any work is done for it, that a run may have this folder.
+
+    Raises:
+        SegnetError: it holds something already, or can't be made.
+    """
+    try:
+        if out is not None and out.exists() and any(out.iterdir()):
+            raise SegnetError(f"{out} isn't empty; take another --out, or go on with: segnet resume {out}")
+    except OSError as error:
+        raise _no_folder(out, error) from error
+
+
 def new_run_folder(config: TrainConfig) -> RunFolder:
-    """Create the folder of a new run.
+    """Create the folder of a new run: ``config.out``, or the next free number below ``runs``.
 
     Raises:
         SegnetError: ``config.out`` holds something already, or can't be written to.
     """
+    require_free(config.out)
     try:
         if config.out is not None:
             config.out.mkdir(parents=True, exist_ok=True)
-            if any(config.out.iterdir()):
-                raise SegnetError(
-                    f"{config.out} isn't empty; take another --out, or go on with: segnet resume {config.out}"
-                )
-            _check_writable(config.out)
             return RunFolder(config.out)
-        data = config.data if config.data.isidentifier() else Path(config.data).resolve().name
-        stem = f"{data}-{config.model}-{config.recipe}"
+        stem = f"{Path(config.data).resolve().name}-{config.model}-{config.recipe}"
         parent = Path("runs")
         parent.mkdir(exist_ok=True)
         number = 1
@@ -117,13 +129,17 @@ def new_run_folder(config: TrainConfig) -> RunFolder:
             else:
                 return RunFolder(folder)
     except OSError as error:
-        raise SegnetError(
-            f"can't make a run folder at {config.out or 'runs'}: {error.strerror}; choose another with --out"
-        ) from error
+        raise _no_folder(config.out, error) from error
+
+
+def _no_folder(out: Path | None, error: OSError) -> SegnetError:
+    return SegnetError(
+        f"can't make a run folder at {out or 'runs'}: {error.strerror}; choose another with --out"
+    )
 
 
 def open_run_folder(path: Path) -> tuple[RunFolder, TrainConfig]:
-    """Open the folder of a run that is to go on, and clear away what a kill left half-written.
+    """Open the folder of a run that is to go on.
 
     Raises:
         SegnetError: no folder, or one without a configuration and a state.
@@ -132,13 +148,29 @@ def open_run_folder(path: Path) -> tuple[RunFolder, TrainConfig]:
     config_file = path / "config.yaml"
     if not folder.state.is_file() or not config_file.is_file():
         raise SegnetError(f"{path} is no run that can go on: it needs config.yaml and last/state.pt")
-    drop_temporaries(path)
+    return folder, read_config(config_file)
+
+
+@contextmanager
+def held(folder: RunFolder) -> Iterator[None]:
+    """Keep other processes from writing to a run, and clear away what a killed one left half-written.
+
+    Raises:
+        SegnetError: another process is at work on it.
+    """
+    lock = FileLock(folder.path / "last" / "lock", timeout=0)
     try:
-        values = yaml.safe_load(config_file.read_text(encoding="utf-8"))
-        config = TrainConfig.from_dict(values, str(config_file))
-    except (yaml.YAMLError, TypeError, AttributeError) as error:
-        raise SegnetError(f"{config_file} is damaged: {error}") from error
-    return folder, config
+        lock.acquire()
+    except Timeout as error:
+        raise SegnetError(
+            f"another process is still at work on {folder.path}; wait for it, or end it"
+        ) from error
+    try:
+        drop_temporaries(folder.path)
+        yield
+    finally:
+        lock.release()
+        Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def save_state(path: Path, state: State, parts: dict[str, Any]) -> None:
@@ -179,12 +211,6 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-
-
-def _check_writable(folder: Path) -> None:
-    with replacing(folder / ".writable") as temporary:
-        temporary.write_text("")
-    (folder / ".writable").unlink()
 
 
 def _cpu_name() -> str:

@@ -5,10 +5,10 @@ Imports nothing heavy, so ``segnet --help`` is quick.
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from cyclopts import Parameter, Token
 
@@ -87,7 +87,9 @@ FROM_RECIPE: Any = None
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(DataOptions):
-    """Everything that decides a run. A setting left out is taken from the recipe.
+    """Everything that decides a run. A setting left out is taken from the recipe when this is built.
+
+    ``dataclasses.replace`` with another recipe therefore changes only the name; build a new one.
 
     Raises:
         SegnetError: an unknown recipe, or a setting outside its range.
@@ -103,7 +105,7 @@ class TrainConfig(DataOptions):
         Mapping[str, Any],
         Parameter(converter=_parse_options, n_tokens=1, accepts_keys=False, show_default=False),
     ] = field(default_factory=dict)
-    """What else the model takes, as JSON: '{"stages": 5}'."""
+    """What else the model takes, as JSON; for segnet: '{"stages": 5}'."""
 
     size: Annotated[
         tuple[int, int],
@@ -193,10 +195,19 @@ class TrainConfig(DataOptions):
         for name, value in RECIPES[self.recipe].items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
+        object.__setattr__(self, "data", str(self.data))
+        for entry in fields(self):
+            choices, value = get_args(entry.type), getattr(self, entry.name)
+            if get_origin(entry.type) is Literal and value not in choices:
+                raise SegnetError(
+                    f"{_option(entry.name)} can't be {value!r}{did_you_mean(str(value), choices)}"
+                )
         for name, (lowest, highest) in _RANGES.items():
             value = getattr(self, name)
-            if not lowest <= value <= highest:
+            if not isinstance(value, int | float) or not lowest <= value <= highest:
                 raise SegnetError(f"{_option(name)} must be from {lowest} to {highest}, got {value}")
+        if not isinstance(self.size, tuple) or len(self.size) != 2:
+            raise SegnetError(f"size must be (height, width), got {self.size!r}")
         if min(self.size) < 16:
             raise SegnetError(f"--size must be at least 16 each way, got {self.size[0]}x{self.size[1]}")
 
@@ -209,22 +220,32 @@ class TrainConfig(DataOptions):
             plain[name] = None if plain[name] is None else str(plain[name])
         return plain
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any], source: str) -> Self:
-        """Build a configuration from plain values, the way back from ``to_dict``.
+    def with_absolute_paths(self) -> Self:
+        """Return the same settings, with paths that hold from any working directory."""
+        named = {"data": Path(self.data), "extra_list": Path(self.extra_list or "")}
+        found = {name: str(path.resolve()) for name, path in named.items() if path.exists() and path.name}
+        return replace(
+            self,
+            data_root=self.data_root and self.data_root.resolve(),
+            archive=tuple(path.resolve() for path in self.archive),
+            **found,  # type: ignore[arg-type]
+        )
 
-        Raises:
-            SegnetError: a setting that doesn't exist; ``source`` says where it was read.
-        """
-        _check_names(values, source)
-        typed = dict(values)
-        if "size" in typed:
-            typed["size"] = tuple(typed["size"])
-        typed["archive"] = tuple(Path(path) for path in typed.get("archive", ()))
-        for name in ("data_root", "out"):
-            if typed.get(name) is not None:
-                typed[name] = Path(typed[name])
-        return cls(**typed)
+
+def read_config(path: Path) -> TrainConfig:
+    """Read the configuration that a run has saved.
+
+    Raises:
+        SegnetError: as ``read_settings``, or a setting outside its range.
+    """
+    values = _read_yaml(path)
+    try:
+        for name, convert in _FROM_YAML.items():
+            if values.get(name) is not None:
+                values[name] = convert(values[name])
+        return TrainConfig(**values)
+    except (TypeError, ValueError) as error:
+        raise SegnetError(f"the configuration {path} is damaged: {error}") from error
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -233,6 +254,23 @@ def read_settings(path: Path) -> dict[str, Any]:
     Raises:
         SegnetError: no such file, no YAML mapping, or a setting that doesn't exist.
     """
+    spelled = {name: value for name, value in _read_yaml(path).items() if value is not None}
+    if isinstance(spelled.get("size"), list):
+        spelled["size"] = "x".join(str(side) for side in spelled["size"])
+    if "model_options" in spelled:
+        spelled["model_options"] = json.dumps(spelled["model_options"])
+    return spelled
+
+
+_FROM_YAML: dict[str, Callable[[Any], Any]] = {
+    "size": tuple,
+    "archive": lambda paths: tuple(Path(path) for path in paths),
+    "data_root": Path,
+    "out": Path,
+}
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
@@ -243,20 +281,11 @@ def read_settings(path: Path) -> dict[str, Any]:
         raise SegnetError(f"the configuration {path} is no YAML: {error}") from error
     if not isinstance(values, dict):
         raise SegnetError(f"the configuration {path} must hold lines such as 'epochs: 20'")
-    _check_names(values, str(path))
-    spelled = {name: value for name, value in values.items() if value is not None}
-    if isinstance(spelled.get("size"), list):
-        spelled["size"] = "x".join(str(side) for side in spelled["size"])
-    if "model_options" in spelled:
-        spelled["model_options"] = json.dumps(spelled["model_options"])
-    return spelled
-
-
-def _check_names(values: Mapping[str, Any], source: str) -> None:
     known = [entry.name for entry in fields(TrainConfig)]
     for name in values:
         if name not in known:
-            raise SegnetError(f"{source}: there is no setting {name!r}{did_you_mean(str(name), known)}")
+            raise SegnetError(f"{path}: there is no setting {name!r}{did_you_mean(str(name), known)}")
+    return values
 
 
 _MANY = 1_000_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from segnet.data.dataset import Dataset, Sample
 from segnet.data.sources import load_dataset
 from segnet.inference.bundle import Description, read_model, write_bundle
 from segnet.inference.evaluate import evaluate_split, predict_split
-from segnet.models import check_model_name, create_model
+from segnet.models import create_model
 from segnet.models.describe import count_macs, count_parameters
 from segnet.objectives.losses import cross_entropy
 from segnet.objectives.metrics import Scores
@@ -36,12 +37,16 @@ from segnet.training.checkpoint import (
     RunFolder,
     State,
     describe_environment,
+    held,
     load_state,
     new_run_folder,
     open_run_folder,
+    require_free,
     save_state,
 )
+from segnet.training.checks import require_batch, require_compiler, require_finite, require_size
 from segnet.training.config import TrainConfig
+from segnet.training.interrupt import interrupts_wait
 from segnet.training.optimizer import averaged, build_optimizer
 from segnet.training.progress import counting, epoch_progress, readable_time
 from segnet.training.schedule import learning_rate, train_size
@@ -96,15 +101,21 @@ def train(config: TrainConfig, *, console: Console | None = None) -> Run:
     Ctrl-C ends the run cleanly: the best and the last epoch are kept and ``finished`` is False.
 
     Raises:
-        SegnetError: data, model or settings that can't be trained with; nothing is left behind then.
+        SegnetError: data, model or settings that can't be trained with. Nothing is left behind then, unless
+            an epoch was done before a run diverged.
     """
+    require_free(config.out)
     setup = _set_up(config, console or Console())
-    folder = new_run_folder(config)
-    folder.write_config(config)
-    folder.write_json("environment.json", describe_environment(setup.device) | _facts(setup))
-    state = State()
-    save_state(folder.state, state, setup.parts())  # from here on it can be resumed
-    return _fit(setup, folder, state)
+    folder, state = new_run_folder(config), State()
+    try:
+        folder.write_config(config)
+        folder.write_json("environment.json", describe_environment(setup.device) | _facts(setup))
+        save_state(folder.state, state, setup.parts())  # from here on it can be resumed
+        return _fit(setup, folder, state)
+    except Exception:
+        if state.epoch == 0:
+            shutil.rmtree(folder.path, ignore_errors=True)
+        raise
 
 
 def resume(path: Path, *, console: Console | None = None) -> Run:
@@ -115,25 +126,26 @@ def resume(path: Path, *, console: Console | None = None) -> Run:
     """
     folder, config = open_run_folder(path)
     setup = _set_up(config, console or Console())
-    state = load_state(folder.state, setup.parts())
-    return _fit(setup, folder, state)
+    return _fit(setup, folder, load_state(folder.state, setup.parts()))
 
 
 def _set_up(config: TrainConfig, console: Console) -> _Setup:
     keep_freed_memory()
-    check_model_name(config.model)
     device = pick_device(config.device)
+    with torch.device("meta"):  # what is wrong with the model is found before any data is read
+        create_model(config.model, **config.model_options)
     dataset = load_dataset(config, holdout=config.holdout, seed=config.seed)
     torch.manual_seed(config.seed)
     model = create_model(config.model, len(dataset.classes), **config.model_options)
-    least = getattr(model, "minimum_size", 1)
-    if min(train_size(config, 0)) < least:
-        raise SegnetError(f"{config.model} needs images of at least {least} px each way; raise --size")
+    require_size(config, getattr(model, "minimum_size", 1))
     val = _open_split(dataset.val, dataset, config, console, "validation images")
     samples = [*dataset.train, *dataset.extra]
     detail = config.crop_detail if config.crop_scale < 1 else 1.0
     train = _open_split(samples, dataset, config, console, "training images", detail=detail)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    require_batch(config, len(train), getattr(model, "minimum_size", 1))
+    if config.compile:
+        require_compiler(device)
     return _Setup(
         config=config,
         dataset=dataset,
@@ -176,6 +188,11 @@ def _open_split(
 
 
 def _fit(setup: _Setup, folder: RunFolder, state: State) -> Run:
+    with held(folder):
+        return _fit_held(setup, folder, state)
+
+
+def _fit_held(setup: _Setup, folder: RunFolder, state: State) -> Run:
     config, console = setup.config, setup.console
     network: nn.Module = torch.compile(setup.model) if config.compile else setup.model  # type: ignore[assignment]
     preview = _choose_preview(setup.val)
@@ -190,16 +207,19 @@ def _fit(setup: _Setup, folder: RunFolder, state: State) -> Run:
     try:
         while state.epoch < config.epochs and not _stopped_improving(state, config):
             record = _train_epoch(setup, network, state.epoch)
+            started = time.perf_counter()
             scores = _validate(setup)
-            state.epoch += 1
-            state.records.append(record | {"val": scores.to_dict()})
-            if (scores.mean_iou or 0.0) > state.best_mean_iou:
-                state.best_mean_iou, state.best_epoch = scores.mean_iou or 0.0, state.epoch
-                write_bundle(folder.model, setup.judged.state_dict(), _describe(setup, state, scores))
-            _write_preview(setup, preview, folder, state, scores)
-            folder.write_records(state.records)
-            save_state(folder.state, state, setup.parts())
-            _say_epoch(console, state, config, scores)
+            record["validation_seconds"] = round(time.perf_counter() - started, 3)
+            with interrupts_wait():  # state and files change together or not at all
+                state.epoch += 1
+                state.records.append(record | {"val": scores.to_dict()})
+                if (scores.mean_iou or 0.0) > state.best_mean_iou:
+                    state.best_mean_iou, state.best_epoch = scores.mean_iou or 0.0, state.epoch
+                    write_bundle(folder.model, setup.judged.state_dict(), _describe(setup, state, scores))
+                _write_preview(setup, preview, folder, state, scores)
+                folder.write_records(state.records)
+                save_state(folder.state, state, setup.parts())
+                _say_epoch(console, state, config, scores)
     except KeyboardInterrupt:
         finished = False
     return _finish(setup, folder, state, finished=finished)
@@ -240,7 +260,7 @@ def _train_epoch(setup: _Setup, network: nn.Module, epoch: int) -> dict[str, Any
             asked = time.perf_counter()
     train_loss = float(total) / seen
     seconds = time.perf_counter() - started
-    _require_finite(setup, epoch + 1, train_loss)
+    require_finite(train_loss, setup.judged, epoch + 1)
     return {
         "epoch": epoch + 1,
         "train_loss": train_loss,
@@ -251,21 +271,6 @@ def _train_epoch(setup: _Setup, network: nn.Module, epoch: int) -> dict[str, Any
         "data_wait_share": round(waited / seconds, 4),
         "peak_memory_mib": round(peak_memory_mib(device), 1),
     }
-
-
-def _require_finite(setup: _Setup, epoch: int, train_loss: float) -> None:
-    """Stop a run that has diverged before its weights are kept.
-
-    Batch norm can keep the loss finite while weights and statistics overflow, so these are looked at too.
-    """
-    tensors = [tensor for tensor in setup.judged.state_dict().values() if tensor.is_floating_point()]
-    if math.isfinite(train_loss) and all(bool(tensor.isfinite().all()) for tensor in tensors):
-        return
-    what = "weights" if math.isfinite(train_loss) else f"loss ({train_loss})"
-    raise SegnetError(
-        f"the {what} went beyond all bounds in epoch {epoch}; lower --lr, or set --clip-norm 1 or "
-        "--precision float32"
-    )
 
 
 def _validate(setup: _Setup) -> Scores:
@@ -390,10 +395,18 @@ def _status(total: Tensor, seen: int, started: float, waited: float, device: tor
     )
 
 
+def _seconds_left(state: State, config: TrainConfig) -> float:
+    """Estimate from the last epoch; in small-first training later epochs have more pixels."""
+    record = state.records[-1]
+    per_pixel = record["seconds"] / math.prod(record["size"])
+    coming = range(state.epoch, config.epochs)
+    pixels = sum(math.prod(train_size(config, epoch)) for epoch in coming)
+    return float(per_pixel * pixels + record["validation_seconds"] * len(coming))
+
+
 def _say_epoch(console: Console, state: State, config: TrainConfig, scores: Scores) -> None:
     record = state.records[-1]
-    pace = sum(entry["seconds"] for entry in state.records[-3:]) / len(state.records[-3:])
-    left = readable_time(pace * (config.epochs - state.epoch))
+    left = readable_time(_seconds_left(state, config))
     star = " *" if state.best_epoch == state.epoch else ""
     console.print(
         f"epoch {state.epoch}/{config.epochs} · loss {record['train_loss']:.3f} · {scores.line()} · "

@@ -16,10 +16,9 @@ _REFRESH_S = 0.25
 def counting(console: Console, what: str, total: int) -> Iterator[Callable[[], None]]:
     """Show how many of ``total`` things are done; the function it gives counts one more."""
     if not console.is_terminal:
-        started, done = time.monotonic(), 0
+        started = time.monotonic()
         yield lambda: None
-        done = total
-        console.print(f"{what}: {done} in {time.monotonic() - started:.1f} s", highlight=False)
+        console.print(f"{what}: {total} in {time.monotonic() - started:.1f} s", highlight=False)
         return
     with _bar(console) as bar:
         task = bar.add_task(what, total=total, status="")

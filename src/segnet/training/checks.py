@@ -1,0 +1,59 @@
+"""Mistakes that only a run can make, found before they cost an epoch or spoil what is kept."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from segnet.core.errors import SegnetError
+from segnet.data.batches import split_into_batches
+from segnet.training.config import TrainConfig
+from segnet.training.schedule import train_size
+
+
+def require_size(config: TrainConfig, least: int) -> None:
+    """Raise SegnetError where the smallest images of the run have less than ``least`` pixels each way."""
+    smallest = min(train_size(config, 0))
+    if smallest < least:
+        small_first = ", or set --no-progressive" if smallest < min(config.size) else ""
+        raise SegnetError(
+            f"{config.model} needs images of at least {least} px each way; raise --size{small_first}"
+        )
+
+
+def require_batch(config: TrainConfig, count: int, least: int) -> None:
+    """Raise SegnetError where batch norm would get a single value for each channel of the smallest map."""
+    smallest = min(len(batch) for batch in split_into_batches(range(count), config.batch_size))
+    if smallest == 1 and max(train_size(config, 0)) < 2 * least:
+        raise SegnetError(
+            f"one image of {max(train_size(config, 0))} px in a batch leaves batch norm a single value; "
+            "raise --batch-size or --size"
+        )
+
+
+def require_compiler(device: torch.device) -> None:
+    """Raise SegnetError where torch.compile can't work; that shows only when something compiled is run."""
+    try:
+        torch.compile(nn.Hardswish())(torch.ones(2, device=device))
+    except Exception as error:  # whatever stands between torch and a compiler
+        raise SegnetError(
+            "--compile needs a working C++ compiler (and Triton on a GPU), such as g++; install one or leave "
+            "--compile out"
+        ) from error
+
+
+def require_finite(train_loss: float, model: nn.Module, epoch: int) -> None:
+    """Raise SegnetError where a run has diverged, before its weights are kept.
+
+    Batch norm can keep the loss finite while weights and statistics overflow, so these are looked at too.
+    """
+    tensors = [tensor for tensor in model.state_dict().values() if tensor.is_floating_point()]
+    if math.isfinite(train_loss) and all(bool(tensor.isfinite().all()) for tensor in tensors):
+        return
+    what = "weights" if math.isfinite(train_loss) else f"loss ({train_loss})"
+    raise SegnetError(
+        f"the {what} went beyond all bounds in epoch {epoch}; lower --lr, or set --clip-norm 1 or "
+        "--precision float32"
+    )
