@@ -11,8 +11,8 @@ and OpenMP settings are a process's; blocks alternate and the other sides sleep 
   (torchvision's formula) one by one, in a DataLoader without worker processes. Where the article leaves
   room the quicker way is taken: ReLU in place, trimaps that stay uint8 until they are small.
 - ``segnet``: a step of ``segnet train``. Images decoded and resized once into a memory-mapped cache, batches
-  read ahead and augmented whole, channels-last, freed memory kept, waiting OpenMP threads asleep; in float32
-  and in the precision that ``auto`` picks. Building the cache isn't in the blocks; its time is printed.
+  read ahead and augmented whole, channels-last, freed memory kept, a short spin for waiting OpenMP threads;
+  in float32 and in the precision that ``auto`` picks. Building the cache isn't in the blocks; its time is printed.
 
 Neither side validates, draws or saves. Use an idle machine: beside other work the article's side also loses
 to its own spinning threads (cpu_settings.py measures that). Small JPEGs favour the article's side, so their
@@ -269,7 +269,7 @@ def main() -> None:
         writer.writerow(["variant", "block", "images_per_second"])
         tasks = {}
         for name in variants:
-            process = start_process(stack, passive=name.startswith("segnet"))
+            process = start_process(stack, short_spin=name.startswith("segnet"))
             side = Side(name, arguments.data_root, cached, **shared)
             process.submit(train_block, side, 2).result()  # warms up
             tasks[name] = (process, side)

@@ -1,9 +1,9 @@
-"""Measure what two process settings bring to training steps on a CPU: kept memory and sleeping threads.
+"""Measure what two process settings bring to training steps on a CPU: kept memory and a short spin.
 
-``segnet train`` tells glibc to keep freed memory (``keep_freed_memory``) and OpenMP to put waiting threads to
-sleep (``OMP_WAIT_POLICY=PASSIVE``). Both belong to a process, so each combination has one of its own, and
-their blocks alternate while the others sleep. The steps are those of the training loop, on random images of
-128x128. ``--busy`` runs a process that spins meanwhile: the second setting is for machines that are shared.
+``segnet train`` tells glibc to keep freed memory (``keep_freed_memory``) and GNU OpenMP to let waiting
+threads sleep soon (``GOMP_SPINCOUNT=1000``). Both belong to a process, so each combination has one of its
+own, and their blocks alternate while the others sleep. The steps are those of the training loop, on random
+images of 128x128. ``--busy`` runs a process that spins meanwhile: the second setting is for machines that are shared.
 Usage::
 
     python benchmarks/cpu_settings.py --csv cpu_settings.csv
@@ -29,20 +29,21 @@ from typing import NamedTuple
 
 import torch
 
-# setting: (keep freed memory, sleeping threads)
+# setting: (keep freed memory, short spin)
 SETTINGS = {
     "neither": (False, False),
     "keep memory": (True, False),
-    "passive wait": (False, True),
+    "short spin": (False, True),
     "both": (True, True),
 }
 
 
-def start_process(stack: ExitStack, *, passive: bool) -> ProcessPoolExecutor:
-    """Start a process that loads torch with or without OMP_WAIT_POLICY=PASSIVE, then waits for work."""
-    os.environ.pop("OMP_WAIT_POLICY", None)
-    if passive:
-        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+def start_process(stack: ExitStack, *, short_spin: bool) -> ProcessPoolExecutor:
+    """Start a process that loads torch with or without GOMP_SPINCOUNT=1000, then waits for work."""
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        os.environ.pop(name, None)
+    if short_spin:
+        os.environ["GOMP_SPINCOUNT"] = "1000"
     process = stack.enter_context(ProcessPoolExecutor(1, mp_context=get_context("spawn")))
     process.submit(os.getpid).result()  # a pool starts its process with the first task
     return process
@@ -152,9 +153,9 @@ def main() -> None:
                 with ExitStack() as stack:
                     rates: dict[str, list[float]] = {name: [] for name in SETTINGS}
                     tasks = {}
-                    for name, (keep, passive) in SETTINGS.items():
+                    for name, (keep, short_spin) in SETTINGS.items():
                         case = Case(model, batch, arguments.precision, arguments.threads, keep)
-                        process = start_process(stack, passive=passive)
+                        process = start_process(stack, short_spin=short_spin)
                         process.submit(train_block, case, 2).result()  # warms up
                         tasks[name] = (process, case)
                     for block in range(1, arguments.blocks + 1):

@@ -1,4 +1,4 @@
-"""What every test shares: where real data is, caches of their own, and threads that don't spin."""
+"""What every test shares: where real data is, caches of their own, and threads that spin little."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 # As the segnet command does; tests share their cores with each other. Must come before torch is imported.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 OXFORD_PETS = Path(__file__).parents[2] / "shared" / "oxford-pets"
 

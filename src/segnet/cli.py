@@ -47,8 +47,10 @@ def train(config: Annotated[TrainConfig, _everything] = TrainConfig()) -> int:  
     Leaves a run folder with the best model, the learning GIF and report.html. Ctrl-C ends it cleanly.
     --config FILE takes the options from a YAML file, such as the config.yaml of a run folder.
     """
+    from segnet.training.interrupt import stop_like_ctrl_c
     from segnet.training.loop import train as fit
 
+    stop_like_ctrl_c()
     return _say_result(fit(config))
 
 
@@ -59,8 +61,10 @@ def resume(run: Path, /) -> int:
     Args:
         run: the run folder.
     """
+    from segnet.training.interrupt import stop_like_ctrl_c
     from segnet.training.loop import resume as fit
 
+    stop_like_ctrl_c()
     return _say_result(fit(run))
 
 
@@ -215,9 +219,10 @@ def _config_of_run(command: str, rest: Sequence[str]) -> Path | None:
 
 def main() -> NoReturn:
     """Run the command; a mistake of the user's is one line and exit code 2."""
-    # On a machine that does other things too, OpenMP threads that spin while they wait slow a training
-    # several times (benchmarks/cpu_settings.py). This must be set before torch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # GNU OpenMP's threads spin for milliseconds before they sleep: on a machine that does other things too,
+    # that takes the cores from whom they wait for. A short spin costs an idle machine next to nothing
+    # (benchmarks/cpu_settings.py). This must be set before torch is imported.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
         code = app.meta(sys.argv[1:], exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()

@@ -90,7 +90,9 @@ def wait_for(path, text, process, seconds=120):
     raise AssertionError(f"{path} never held {text!r}")
 
 
-@pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
+@pytest.mark.parametrize(
+    ("stop", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -signal.SIGKILL)]
+)
 def test_a_stopped_run_goes_on_to_the_same_bytes(tiny_config, tmp_path, stop, code):
     config = tiny_config(recipe="modern", epochs=15)
     whole = segnet.train(config)
@@ -99,12 +101,18 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(tiny_config, tmp_path, stop, co
     file = tmp_path / "config.yaml"
     file.write_text(yaml.safe_dump(config.to_dict() | {"out": str(stopped)}))
     command = [sys.executable, "-m", "segnet", "train", "--config", str(file)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ)) as process:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=dict(os.environ),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in background jobs
+    ) as process:
         wait_for(stopped / "metrics.jsonl", '"epoch": 2', process)
         process.send_signal(stop)
         output = process.stdout.read()
     assert process.returncode == code
-    if stop == signal.SIGINT:
+    if stop != signal.SIGKILL:
         assert f"segnet resume {stopped}" in output
         assert (stopped / "report.html").exists()
 
@@ -206,6 +214,7 @@ def test_odd_sizes_train_small_first_too(tiny_config, size, crop_scale):
 
 
 def test_ctrl_c_waits_for_state_and_files_to_agree():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     done = []
 
     def commit():
@@ -218,6 +227,7 @@ def test_ctrl_c_waits_for_state_and_files_to_agree():
     assert done
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
+    signal.signal(signal.SIGINT, before)
 
 
 def test_a_place_that_cannot_be_written_to_is_named(tiny_config, tmp_path):

@@ -8,10 +8,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+_STOPS = (signal.SIGINT, signal.SIGTERM)
+
+
+def stop_like_ctrl_c() -> None:
+    """Let SIGTERM, which schedulers and containers send, end a program as cleanly as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
 
 @contextmanager
 def interrupts_wait() -> Iterator[None]:
-    """Hold a Ctrl-C back until the block is done, then raise its KeyboardInterrupt.
+    """Hold back what would raise KeyboardInterrupt until the block is done, then raise it.
 
     Only Python's main thread gets signals; in others this does nothing.
     """
@@ -24,10 +31,13 @@ def interrupts_wait() -> Iterator[None]:
         nonlocal came
         came = True
 
-    before = signal.signal(signal.SIGINT, remember)
+    held = [number for number in _STOPS if signal.getsignal(number) is signal.default_int_handler]
+    for number in held:
+        signal.signal(number, remember)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number in held:
+            signal.signal(number, signal.default_int_handler)
     if came:
         raise KeyboardInterrupt
