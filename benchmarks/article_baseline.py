@@ -12,7 +12,8 @@ and OpenMP settings are a process's; blocks alternate and the other sides sleep 
   room the quicker way is taken: ReLU in place, trimaps that stay uint8 until they are small.
 - ``segnet``: a step of ``segnet train``. Images decoded and resized once into a memory-mapped cache, batches
   read ahead and augmented whole, channels-last, freed memory kept, a short spin for waiting OpenMP threads;
-  in float32 and in the precision that ``auto`` picks. Building the cache isn't in the blocks; its time is printed.
+  in float32 and in the precision that ``auto`` picks. Building the cache isn't in the blocks, but its time
+  is printed.
 
 Neither side validates, draws or saves. Use an idle machine: beside other work the article's side also loses
 to its own spinning threads (cpu_settings.py measures that). Small JPEGs favour the article's side, so their

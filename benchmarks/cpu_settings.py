@@ -3,8 +3,8 @@
 ``segnet train`` tells glibc to keep freed memory (``keep_freed_memory``) and GNU OpenMP to let waiting
 threads sleep soon (``GOMP_SPINCOUNT=1000``). Both belong to a process, so each combination has one of its
 own, and their blocks alternate while the others sleep. The steps are those of the training loop, on random
-images of 128x128. ``--busy`` runs a process that spins meanwhile: the second setting is for machines that are shared.
-Usage::
+images of 128x128. ``--busy`` runs a process that spins meanwhile: the second setting is for machines that
+are shared. Usage::
 
     python benchmarks/cpu_settings.py --csv cpu_settings.csv
     python benchmarks/cpu_settings.py --busy --csv cpu_settings_busy.csv

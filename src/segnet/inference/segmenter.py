@@ -101,6 +101,9 @@ class Segmenter:
         self.description = description
         self.model = model.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
+    def __repr__(self) -> str:
+        return f"Segmenter({self.description.model}: {', '.join(self.classes.names)}, on {self.device})"
+
     @property
     def classes(self) -> ClassTable:
         """Names and colours of the mask's values."""
