@@ -48,7 +48,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "schedule": "cosine",
         "warmup_epochs": 2.0,
         "clip_norm": 1.0,
-        "ema_decay": 0.995,
+        "ema_decay": 0.99,
         "flip": 0.5,
         "crop_scale": 0.4,
         "crop_detail": 1.5,
@@ -141,7 +141,7 @@ class TrainConfig(DataOptions):
     """Longest gradient allowed, 0 = any (article: 0, modern: 1)."""
 
     ema_decay: float = FROM_RECIPE
-    """Decay of the averaged weights that are validated and kept, 0 = no averaging (modern: 0.995)."""
+    """Decay of the averaged weights that are validated and kept, 0 = no averaging (modern: 0.99)."""
 
     flip: float = FROM_RECIPE
     """Chance of a horizontal flip of image and mask (both recipes: 0.5)."""
