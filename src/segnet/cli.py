@@ -80,8 +80,8 @@ def evaluate(
 ) -> int:
     """Score a model on a dataset: one confusion matrix over the whole split.
 
-    A run is scored on its own data unless other data is named. Where a part of the training images was held
-    out, the model remembers which: it is held out here too.
+    A run is scored on its own data unless other data is named, a bundled model on oxford-pets. Where a part
+    of the training images was held out, the model remembers which: it is held out here too.
 
     Args:
         model: a run folder, a .safetensors file or a bundled name.
@@ -132,7 +132,7 @@ def predict(
     could be read.
 
     Args:
-        images: files, folders and patterns.
+        images: files, folders (searched to the bottom) and patterns; one that names nothing ends the command.
         stdin: read one image from standard input, in place of files.
         model: a run folder, a .safetensors file or a bundled name.
         out: the folder to write to, or - to write the mask PNG of a single image to standard output.
@@ -310,7 +310,7 @@ def _print_scores(scores: Scores, title: str) -> None:
     )
     console.print(
         f"the article's IoU {_shown(scores.article_iou)} and custom IoU {_shown(scores.article_custom_iou)}: "
-        "both overstate, see the report"
+        "neither compares with mean IoU, see the report"
     )
 
 

@@ -60,7 +60,7 @@ def test_a_setting_outside_its_range_is_named_with_its_option(settings, says):
         ({"schedule": "cosin"}, "--schedule can't be 'cosin'; did you mean 'cosine'"),
         ({"optimizer": "lamb"}, "--optimizer can't be 'lamb'"),
         ({"resize": "cubic"}, "--resize can't be 'cubic'; there is area, bilinear, nearest"),
-        ({"size": 32}, r"size must be \(height, width\), got 32"),
+        ({"size": (32,)}, r"size must be \(height, width\), got \(32,\)"),
         ({"epochs": "many"}, "--epochs must be from 1"),
     ],
 )

@@ -49,6 +49,9 @@ class Dataset:
     val: Sequence[Sample]
     test: Sequence[Sample] = ()
     extra: Sequence[Sample] = ()
+    val_is: str = "its own validation split"
+    """What the validation split is, as reports say it."""
+
     notice: str = ""
     """Licence and attribution; travels inside every model trained on it."""
 

@@ -156,7 +156,17 @@ def load_folder(root: Path, *, val_fraction: float = 0.2, seed: int = 0) -> Data
         if not val_fraction > 0:
             raise SegnetError(f"{root} has no val/: hold out a part of its images, not {val_fraction:g}")
         samples["train"], samples["val"] = hold_out(samples["train"], val_fraction, seed)
-    return Dataset(root.resolve().name, classes, samples["train"], samples["val"], samples.get("test", ()))
+        val_is = f"{val_fraction:g} of the training images, held out with seed {seed}"
+    else:
+        val_is = Dataset.val_is
+    return Dataset(
+        root.resolve().name,
+        classes,
+        samples["train"],
+        samples["val"],
+        samples.get("test", ()),
+        val_is=val_is,
+    )
 
 
 def _find_pairs(root: Path) -> dict[str, list[tuple[Path, Path]]]:

@@ -21,7 +21,11 @@ def _pets(options: DataOptions, holdout: float, seed: int) -> Dataset:
     extra = Path(options.extra_list) if options.extra_list else None
     dataset = load_pets(options.data_root, border=options.border, extra_list=extra, archives=options.archive)
     if holdout == 0:
-        return dataset
+        return replace(
+            dataset,
+            val_is="the official test split, as the article validates; the best epoch was picked on it, so "
+            "its score is a little optimistic",
+        )
     train, val = hold_out(dataset.train, holdout, seed)
     names = {sample.name for sample in val}
     repeated = [sample.name for sample in dataset.extra if sample.name in names]
@@ -30,7 +34,13 @@ def _pets(options: DataOptions, holdout: float, seed: int) -> Dataset:
             f"{repeated[0]} ({len(repeated)} images in all) is held out and also in {options.extra_list}; "
             "take what trainval.txt holds out of the extra list"
         )
-    return replace(dataset, train=train, val=val, test=dataset.val)
+    return replace(
+        dataset,
+        train=train,
+        val=val,
+        test=dataset.val,
+        val_is=f"{holdout:g} of trainval, held out with seed {seed}; the test split had no say",
+    )
 
 
 def _synthetic(options: DataOptions, holdout: float, seed: int) -> Dataset:

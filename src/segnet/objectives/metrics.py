@@ -46,10 +46,10 @@ class Scores:
     """Means over the classes that occur in truth or prediction."""
 
     article_iou: float | None
-    """See ``article_iou``. Overstates: pet predicted on background costs nothing."""
+    """See ``article_iou``. Can overstate: pet predicted on background costs nothing."""
 
     article_custom_iou: float | None
-    """See ``article_custom_iou``. Overstates: large easy classes outweigh the border."""
+    """See ``article_custom_iou``. Can overstate: large easy classes outweigh the border."""
 
     loss: float | None
     """Mean cross-entropy over the scored pixels, in nats."""

@@ -40,12 +40,12 @@ METRICS: dict[str, tuple[str, str]] = {
     "article_iou": (
         "article IoU",
         "the article's metric: IoU of all classes together, without the pixels whose truth is background. "
-        "It overstates: pet predicted on background costs nothing",
+        "It can overstate: pet predicted on background costs nothing",
     ),
     "article_custom_iou": (
         "article custom IoU",
         "the article's metric: soft intersection over soft union, all classes and pixels together, mean over "
-        "images. It overstates: the many easy pixels outweigh the few hard ones",
+        "images. It can overstate: the many easy pixels outweigh the few hard ones",
     ),
 }
 """Name and definition of each score, in the order in which the report shows them."""

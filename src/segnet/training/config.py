@@ -99,7 +99,7 @@ class TrainConfig(DataOptions):
     """article (its notebook's settings, the default) or modern (AdamW, warm-up and cosine, EMA, crops)."""
 
     model: str = "segnet"
-    """segnet (the article's, 15,274,892 parameters) or segnet-lite (ours for CPUs, about 1M)."""
+    """segnet (the article's, 15,274,892 parameters) or segnet-lite (ours for CPUs, 701,337)."""
 
     model_options: Annotated[
         Mapping[str, Any],
@@ -109,7 +109,9 @@ class TrainConfig(DataOptions):
 
     size: Annotated[
         tuple[int, int],
-        Parameter(converter=_parse_size, n_tokens=1, negative=(), show_default=lambda size: "128"),
+        Parameter(
+            converter=_parse_size, n_tokens=1, negative=(), show_default=lambda size: "128", metavar="SIZE"
+        ),
     ] = (128, 128)
     """Pixels that images are resized to, at least 16 each way: one number, or HEIGHTxWIDTH."""
 
@@ -169,7 +171,8 @@ class TrainConfig(DataOptions):
 
     holdout: float = FROM_RECIPE
     """Share of the training images to validate on where the data has no validation split. With oxford-pets
-    0 validates on the official test split as the article does; modern holds out 0.1 and tests once."""
+    0 validates on the official test split as the article does; modern holds out 0.1 and tests once. A
+    folder without splits takes 0.2 for 0."""
 
     seed: int = 0
     """Decides everything random: weights, order, augmentation, the held-out part, drawn images."""
@@ -196,6 +199,8 @@ class TrainConfig(DataOptions):
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
         object.__setattr__(self, "data", str(self.data))
+        if isinstance(self.size, int):
+            object.__setattr__(self, "size", (self.size, self.size))
         for entry in fields(self):
             choices, value = get_args(entry.type), getattr(self, entry.name)
             if get_origin(entry.type) is Literal and value not in choices:

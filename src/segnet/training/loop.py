@@ -30,7 +30,7 @@ from segnet.inference.evaluate import evaluate_split, predict_split
 from segnet.models import create_model
 from segnet.models.describe import count_macs, count_parameters
 from segnet.objectives.losses import cross_entropy
-from segnet.objectives.metrics import Scores
+from segnet.objectives.metrics import Scores, scores_from_confusion
 from segnet.report.html import write_report
 from segnet.report.panels import preview_panel, write_learning_gif
 from segnet.training.checkpoint import (
@@ -126,7 +126,15 @@ def resume(path: Path, *, console: Console | None = None) -> Run:
     """
     folder, config = open_run_folder(path)
     setup = _set_up(config, console or Console())
-    return _fit(setup, folder, load_state(folder.state, setup.parts()))
+    state = load_state(folder.state, setup.parts())
+    if state.epoch >= config.epochs or _stopped_improving(state, config):
+        setup.console.print(
+            f"{path} had finished after {state.epoch} epochs; for more, start a new run with "
+            f"--config {path / 'config.yaml'} --epochs N",
+            highlight=False,
+            soft_wrap=True,
+        )
+    return _fit(setup, folder, state)
 
 
 def _set_up(config: TrainConfig, console: Console) -> _Setup:
@@ -279,22 +287,21 @@ def _validate(setup: _Setup) -> Scores:
 
 def _finish(setup: _Setup, folder: RunFolder, state: State, *, finished: bool) -> Run:
     """Test the best model once if there is a split for it, and write what people look at."""
-    config, dataset = setup.config, setup.dataset
+    dataset = setup.dataset
     val = test = None
     if state.best_epoch:
-        best = read_model(folder.model)[0].to(setup.device)
-        setup.judged.load_state_dict(best.state_dict())
-        val = _validate(setup)
+        val = _recorded_scores(state, dataset)
         if finished and dataset.test:
-            split = _open_split(dataset.test, dataset, config, setup.console, "test images")
-            test = evaluate_split(setup.judged, split, dataset.classes, setup.device)
+            split = _open_split(dataset.test, dataset, setup.config, setup.console, "test images")
+            best = read_model(folder.model)[0].to(setup.device)
+            test = evaluate_split(best, split, dataset.classes, setup.device)
         majority, share = val.majority
         folder.write_json(
             "scores.json",
             {
                 "best_epoch": state.best_epoch,
                 "selected_by": "mean_iou",
-                "val_is": _what_val_is(config, dataset),
+                "val_is": dataset.val_is,
                 "val": val.to_dict(),
                 "test": test.to_dict() if test else None,
                 "majority": {"class": majority, "pixel_accuracy": share},
@@ -303,18 +310,18 @@ def _finish(setup: _Setup, folder: RunFolder, state: State, *, finished: bool) -
         )
         write_learning_gif(folder.previews(), folder.path / "learning.gif")
     write_report(folder.path)
-    return Run(folder.path, config, finished, state.best_epoch, val, test)
+    return Run(folder.path, setup.config, finished, state.best_epoch, val, test)
 
 
-def _what_val_is(config: TrainConfig, dataset: Dataset) -> str:
-    if config.data == "oxford-pets" and config.holdout == 0:
-        return (
-            "the official test split, as the article validates; the best epoch was picked on it, so its "
-            "score is a little optimistic"
-        )
-    if config.data == "oxford-pets":
-        return f"{config.holdout:g} of trainval, held out with seed {config.seed}; the test split had no say"
-    return f"the validation split of {dataset.name}"
+def _recorded_scores(state: State, dataset: Dataset) -> Scores:
+    """Return the best epoch's scores from its record, which holds the confusion matrix."""
+    record = state.records[state.best_epoch - 1]["val"]
+    return scores_from_confusion(
+        np.array(record["confusion"], np.int64),
+        dataset.classes,
+        loss=record["loss"],
+        custom_iou=record["article_custom_iou"],
+    )
 
 
 def _stopped_improving(state: State, config: TrainConfig) -> bool:
