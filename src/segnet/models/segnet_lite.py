@@ -1,9 +1,9 @@
-"""segnet-lite: our compact SegNet for CPUs and devices, 1.0M parameters.
+"""segnet-lite: our compact SegNet for CPUs and devices, 701,337 parameters.
 
 The paper's idea (arXiv 1511.00561), pooling positions from encoder to decoder and no features, on
-depthwise-separable units as in Part 3 of the article series. What differs from both, each measured in
-docs/explanation/segnet-lite.md: units that keep their width add their input; the deepest map gets units of
-its own between the last pool and the first un-pool; logits are a plain 1x1 convolution.
+depthwise-separable units as in Part 3 of the article series. What differs from both: units that keep their
+width add their input, the deepest map has units of its own between the last pool and the first un-pool, and
+logits are a plain 1x1 convolution. docs/explanation/segnet-lite.md compares shapes.
 """
 
 from __future__ import annotations
