@@ -84,7 +84,8 @@ def test_saved_paths_hold_from_any_working_directory(tmp_path, monkeypatch):
     config = TrainConfig(data="photos", data_root=Path("x"), extra_list="more.txt").with_absolute_paths()
     assert (config.data, config.data_root) == (str(tmp_path / "photos"), tmp_path / "x")
     assert config.extra_list == "more.txt", "a name that is no file here is looked up in annotations/"
-    assert TrainConfig().with_absolute_paths().data == "oxford-pets"
+    (tmp_path / "oxford-pets").mkdir()
+    assert TrainConfig().with_absolute_paths().data == "oxford-pets", "a folder of that name changes nothing"
 
 
 @pytest.mark.parametrize(

@@ -227,13 +227,15 @@ class TrainConfig(DataOptions):
 
     def with_absolute_paths(self) -> Self:
         """Return the same settings, with paths that hold from any working directory."""
-        named = {"data": Path(self.data), "extra_list": Path(self.extra_list or "")}
-        found = {name: str(path.resolve()) for name, path in named.items() if path.exists() and path.name}
+        from segnet.data.sources import DATASETS  # heavier than this module may be
+
         return replace(
             self,
+            # a dataset's name stays one, also where a folder of that name stands
+            data=self.data if self.data in DATASETS else _absolute(self.data),
+            extra_list=self.extra_list and _absolute(self.extra_list),
             data_root=self.data_root and self.data_root.resolve(),
             archive=tuple(path.resolve() for path in self.archive),
-            **found,  # type: ignore[arg-type]
         )
 
 
@@ -313,6 +315,11 @@ _RANGES: dict[str, tuple[float, float]] = {
     "early_stop": (0, _MANY),
     "seed": (0, 2**31 - 1),
 }
+
+
+def _absolute(path: str) -> str:
+    """Return the absolute path of what is there, anything else as it is."""
+    return str(Path(path).resolve()) if Path(path).exists() else path
 
 
 def _option(name: str) -> str:

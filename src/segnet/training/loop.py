@@ -20,19 +20,20 @@ from torch.optim.swa_utils import AveragedModel
 
 from segnet.core.device import autocast, keep_freed_memory, peak_memory_mib, pick_device
 from segnet.core.errors import SegnetError
+from segnet.core.files import replacing
 from segnet.data.augment import Augmentation
 from segnet.data.batches import load_batches, shuffled_order, split_into_batches
 from segnet.data.cache import CachedSplit, open_cached
 from segnet.data.dataset import Dataset, Sample
 from segnet.data.sources import load_dataset
 from segnet.inference.bundle import Description, read_model, write_bundle
-from segnet.inference.evaluate import evaluate_split, predict_split
+from segnet.inference.evaluate import evaluate_split
 from segnet.models import create_model
 from segnet.models.describe import count_macs, count_parameters
 from segnet.objectives.losses import cross_entropy
 from segnet.objectives.metrics import Scores, scores_from_confusion
 from segnet.report.html import write_report
-from segnet.report.panels import preview_panel, write_learning_gif
+from segnet.report.panels import write_learning_gif
 from segnet.training.checkpoint import (
     RunFolder,
     State,
@@ -48,10 +49,9 @@ from segnet.training.checks import require_batch, require_compiler, require_fini
 from segnet.training.config import TrainConfig
 from segnet.training.interrupt import interrupts_wait
 from segnet.training.optimizer import averaged, build_optimizer
+from segnet.training.preview import choose_preview, draw_preview
 from segnet.training.progress import counting, epoch_progress, readable_time
 from segnet.training.schedule import learning_rate, train_size
-
-PREVIEW_IMAGES = 21  # as many as the article's figures show
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ def _fit(setup: _Setup, folder: RunFolder, state: State) -> Run:
 def _fit_held(setup: _Setup, folder: RunFolder, state: State) -> Run:
     config, console = setup.config, setup.console
     network: nn.Module = torch.compile(setup.model) if config.compile else setup.model  # type: ignore[assignment]
-    preview = _choose_preview(setup.val)
+    preview = choose_preview(setup.val)
     finished = True
     console.print(
         f"{config.model} ({count_parameters(setup.model):,} parameters) on {setup.dataset.name}: "
@@ -332,30 +332,19 @@ def _seed(seed: int, epoch: int, what: int | str) -> int:
     return random.Random(f"{seed}/{epoch}/{what}").getrandbits(31)
 
 
-def _choose_preview(val: CachedSplit) -> CachedSplit:
-    """Return up to 21 validation images, evenly spread, since many datasets are sorted by class."""
-    rows = np.linspace(0, len(val) - 1, min(PREVIEW_IMAGES, len(val))).round().astype(int)
-    return CachedSplit(val.images[rows], val.masks[rows], tuple(val.names[row] for row in rows))
-
-
 def _write_preview(
     setup: _Setup, preview: CachedSplit, folder: RunFolder, state: State, scores: Scores
 ) -> None:
-    predicted = [
-        logits.argmax(1).to(torch.uint8).cpu().numpy()
-        for logits, _ in predict_split(setup.judged, preview, setup.device)
-    ]
-    panel = preview_panel(
-        preview.images,
-        preview.masks,
-        np.concatenate(predicted),
+    panel = draw_preview(
+        setup.judged,
+        preview,
         setup.dataset.classes,
+        setup.device,
         title=f"Epoch {state.epoch} of {setup.config.epochs}",
         scores=scores.line(),
     )
-    target = folder.preview(state.epoch)
-    target.parent.mkdir(exist_ok=True)
-    panel.save(target)
+    with replacing(folder.preview(state.epoch)) as temporary:
+        panel.save(temporary)
 
 
 def _describe(setup: _Setup, state: State, scores: Scores) -> Description:

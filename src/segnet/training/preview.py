@@ -1,0 +1,39 @@
+"""The picture of an epoch: always the same validation images, as the article's figures show them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from segnet.core.classes import ClassTable
+from segnet.data.cache import CachedSplit
+from segnet.inference.evaluate import predict_split
+from segnet.report.panels import preview_panel
+
+PREVIEW_IMAGES = 21  # as many as the article's figures show
+
+
+def choose_preview(val: CachedSplit) -> CachedSplit:
+    """Return up to 21 validation images, evenly spread, since many datasets are sorted by class."""
+    rows = np.linspace(0, len(val) - 1, min(PREVIEW_IMAGES, len(val))).round().astype(int)
+    return CachedSplit(val.images[rows], val.masks[rows], tuple(val.names[row] for row in rows))
+
+
+def draw_preview(
+    model: nn.Module,
+    preview: CachedSplit,
+    classes: ClassTable,
+    device: torch.device,
+    *,
+    title: str,
+    scores: str,
+) -> Image.Image:
+    """Predict the chosen images and return the panel of input, truth and prediction."""
+    predicted = [
+        logits.argmax(1).to(torch.uint8).cpu().numpy() for logits, _ in predict_split(model, preview, device)
+    ]
+    return preview_panel(
+        preview.images, preview.masks, np.concatenate(predicted), classes, title=title, scores=scores
+    )
