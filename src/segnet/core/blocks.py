@@ -6,10 +6,27 @@ from collections.abc import Iterable
 
 from torch import Tensor, nn
 
-from segnet.core.pooling import Size, max_pool_2x2, max_unpool_2x2
+from segnet.core.pooling import Size, max_pool_2x2
+from segnet.core.recompute import batch_norm_relu, can_recompute, rebuildable_unpool_2x2, rebuilding
 
 
-class ConvBNReLU(nn.Sequential):
+class _ConvsBNReLU(nn.Sequential):
+    """Convolutions, batch norm, ReLU; in training only half of their maps are kept, see recompute.py."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(N, in, H, W)`` to ``(N, out, H, W)``."""
+        first, *others, norm, _ = self
+        if not can_recompute(norm, x):
+            out: Tensor = super().forward(x)
+            return out
+        with rebuilding(x):
+            y = first(x)
+        for conv in others:
+            y = conv(y)
+        return batch_norm_relu(y, norm)
+
+
+class ConvBNReLU(_ConvsBNReLU):
     """3x3 convolution without bias, batch norm, ReLU: the unit that both the article and the paper repeat."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -20,7 +37,7 @@ class ConvBNReLU(nn.Sequential):
         )
 
 
-class SeparableBNReLU(nn.Sequential):
+class SeparableBNReLU(_ConvsBNReLU):
     """Depthwise then pointwise convolution, nothing between them, then batch norm and ReLU.
 
     Costs ``C * k * k + C * K`` weights where an ordinary convolution costs ``C * K * k * k``.
@@ -59,5 +76,5 @@ class DecoderStage(nn.Module):
 
     def forward(self, x: Tensor, codes: Tensor, size: Size) -> Tensor:
         """Return the map ``(N, C, *size)``."""
-        out: Tensor = self.units(max_unpool_2x2(x, codes, size))
+        out: Tensor = self.units(rebuildable_unpool_2x2(x, codes, size))
         return out

@@ -1,28 +1,48 @@
 """Max-pooling that remembers where each maximum was, and the un-pooling that puts values back there.
 
 This pair is what makes a SegNet (arXiv 1511.00561, section 3): the decoder receives positions, no features.
-All models of the package pool through these two functions and never touch what the codes hold.
+A position in a 2x2 window is one of four, so two bits hold it, as the paper says; stock PyTorch keeps 64.
+docs/explanation/pooling-indices.md tells the whole story, benchmarks/pooling.py measures it.
+
+Values and gradients equal those of ``max_pool2d(2, return_indices=True)`` and ``max_unpool2d`` bit by bit,
+and unlike those the pair is deterministic by PyTorch's own rules, compiles as one graph and exports.
 """
 
 from __future__ import annotations
 
-import torch.nn.functional as F
-from torch import Tensor
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
+
+from segnet.core.kernels import kernels_for
+from segnet.core.kernels.plain import packed_height
 
 Size = tuple[int, int]
 
 
 def max_pool_2x2(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Halve a feature map, keeping the maximum of each 2x2 window and its position.
+    """Halve a feature map, keeping the maximum of each 2x2 window and two bits that say where it was.
 
-    Ties go to the first position (top-left, then row by row) and NaN wins, as in ``max_pool2d``. A last odd
-    row or column belongs to no window and is dropped; ``max_unpool_2x2`` fills it with zeros.
+    A code is the position in reading order, and four windows below each other share a byte::
+
+        window      code        one channel, one column of windows       its byte
+        ┌───┬───┐               window row 0:  maximum at c → 10
+        │ a │ b │   a 00  b 01  window row 1:  maximum at a → 00         row:  3  2  1  0
+        ├───┼───┤                                                              11 01 00 10
+        │ c │ d │   c 10  d 11  window row 2:  maximum at b → 01
+        └───┴───┘               window row 3:  maximum at d → 11
+
+    Missing rows of the last byte are 00. Ties go to the first position in reading order, a NaN wins over
+    everything and the last NaN over the others, as in ``max_pool2d``. A last odd row or column belongs to no
+    window and is dropped; ``max_unpool_2x2`` fills it with zeros.
 
     Args:
         x: feature map ``(N, C, H, W)``, floating point, H and W at least 2.
 
     Returns:
-        The maxima and the codes of their positions, both ``(N, C, H // 2, W // 2)``.
+        The maxima ``(N, C, H // 2, W // 2)`` and the codes, uint8 ``(N, C, ceil(H // 2 / 4), W // 2)``.
 
     Raises:
         ValueError: another rank, dtype or size.
@@ -33,14 +53,17 @@ def max_pool_2x2(x: Tensor) -> tuple[Tensor, Tensor]:
         )
     if x.shape[-2] < 2 or x.shape[-1] < 2:
         raise ValueError(f"max_pool_2x2 needs H and W of at least 2, got {tuple(x.shape)}")
-    return F.max_pool2d(x, 2, return_indices=True)
+    values, codes = _Pool.apply(x)
+    return values, codes
 
 
 def max_unpool_2x2(values: Tensor, codes: Tensor, size: Size) -> Tensor:
     """Put each value back where its maximum was, zeros elsewhere.
 
+    Whatever the bytes hold, a value stays inside its own window: codes from a file can't write elsewhere.
+
     Args:
-        values: ``(N, C, H // 2, W // 2)``.
+        values: ``(N, C, H // 2, W // 2)``, floating point.
         codes: what ``max_pool_2x2`` returned for a map of this size.
         size: ``(H, W)`` before the pool; without it values of an odd-sized map would land on wrong pixels.
 
@@ -48,10 +71,122 @@ def max_unpool_2x2(values: Tensor, codes: Tensor, size: Size) -> Tensor:
         The sparse map ``(N, C, H, W)``.
 
     Raises:
-        ValueError: codes or a size that don't belong to these values.
+        ValueError: values, codes or a size that don't belong together.
     """
-    if codes.shape != values.shape:
-        raise ValueError(f"codes must have the values' shape {tuple(values.shape)}, got {tuple(codes.shape)}")
-    if (size[0] // 2, size[1] // 2) != tuple(values.shape[-2:]):
-        raise ValueError(f"a map of {tuple(size)} doesn't pool to {tuple(values.shape[-2:])}")
-    return F.max_unpool2d(values, codes, [2, 2], output_size=list(size))
+    if values.ndim != 4 or not values.is_floating_point():
+        raise ValueError(
+            "max_unpool_2x2 needs floating-point values (N, C, h, w), "
+            f"got {values.dtype} {tuple(values.shape)}"
+        )
+    n, channels, height, width = values.shape
+    expected = (n, channels, packed_height(height), width)
+    if codes.dtype != torch.uint8 or tuple(codes.shape) != expected or codes.device != values.device:
+        raise ValueError(
+            f"codes for values {tuple(values.shape)} must be torch.uint8 {expected} on {values.device}, "
+            f"got {codes.dtype} {tuple(codes.shape)} on {codes.device}"
+        )
+    if len(size) != 2 or (size[0] // 2, size[1] // 2) != (height, width):
+        raise ValueError(
+            f"values {tuple(values.shape)} come from a map of {2 * height} or {2 * height + 1} by "
+            f"{2 * width} or {2 * width + 1}, not {tuple(size)}"
+        )
+    full: Tensor = _Place.apply(values, codes, size, False)
+    return full
+
+
+class MaxPool2x2(nn.Module):
+    """``max_pool_2x2`` as a module."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return maxima and codes."""
+        return max_pool_2x2(x)
+
+
+class MaxUnpool2x2(nn.Module):
+    """``max_unpool_2x2`` as a module."""
+
+    def forward(self, values: Tensor, codes: Tensor, size: Size) -> Tensor:
+        """Return the sparse map ``(N, C, *size)``."""
+        return max_unpool_2x2(values, codes, size)
+
+
+# Placing and picking are each other's gradient, so any order of differentiation ends in these three. Only the
+# codes are kept for it. ``vmap`` folds the mapped dimension into the batch.
+
+
+class _Pool(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor) -> tuple[Tensor, Tensor]:
+        return kernels_for(x).pool(x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
+        _, codes = output
+        ctx.mark_non_differentiable(codes)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(codes)
+        ctx.size = tuple(inputs[0].shape[-2:])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor | None, _: None) -> Tensor | None:
+        return None if grad is None else _Place.apply(grad, *ctx.saved_tensors, ctx.size, True)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int], x: Tensor) -> Any:
+        values, codes = _Pool.apply(_fold(x, in_dims[0], info.batch_size))
+        return (_unfold(values, info.batch_size), _unfold(codes, info.batch_size)), (0, 0)
+
+
+class _Place(torch.autograd.Function):
+    @staticmethod
+    def forward(values: Tensor, codes: Tensor, size: Size, accumulate: bool) -> Tensor:
+        return kernels_for(values).place(values, codes, size, accumulate)
+
+    @staticmethod
+    def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor, Tensor, Size, bool], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[1])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        return _Pick.apply(grad, *ctx.saved_tensors), None, None, None
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[Any, ...], values: Tensor, codes: Tensor, size: Size, accumulate: bool
+    ) -> Any:
+        values, codes = (
+            _fold(tensor, dim, info.batch_size) for tensor, dim in zip((values, codes), in_dims, strict=False)
+        )
+        return _unfold(_Place.apply(values, codes, size, accumulate), info.batch_size), 0
+
+
+class _Pick(torch.autograd.Function):
+    @staticmethod
+    def forward(full: Tensor, codes: Tensor) -> Tensor:
+        return kernels_for(full).pick(full, codes)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[1])
+        ctx.size = tuple(inputs[0].shape[-2:])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return _Place.apply(grad, *ctx.saved_tensors, ctx.size, False), None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], full: Tensor, codes: Tensor) -> Any:
+        full, codes = (
+            _fold(tensor, dim, info.batch_size) for tensor, dim in zip((full, codes), in_dims, strict=True)
+        )
+        return _unfold(_Pick.apply(full, codes), info.batch_size), 0
+
+
+def _fold(tensor: Tensor, dim: int | None, times: int) -> Tensor:
+    mapped = tensor.expand(times, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
+    return mapped.flatten(0, 1)
+
+
+def _unfold(tensor: Tensor, times: int) -> Tensor:
+    unfolded: Tensor = tensor.unflatten(0, (times, -1))
+    return unfolded

@@ -255,7 +255,7 @@ def _train_epoch(setup: _Setup, network: nn.Module, epoch: int) -> dict[str, Any
                 logits = network(images)
             loss = cross_entropy(logits, masks)
             setup.optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             if config.clip_norm:
                 nn.utils.clip_grad_norm_(setup.model.parameters(), config.clip_norm)
             setup.optimizer.step()

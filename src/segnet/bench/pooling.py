@@ -1,0 +1,259 @@
+"""Time, bytes and training memory of the two-bit pooling, beside stock PyTorch in the same process.
+
+Stock is ``max_pool2d(return_indices=True)`` and ``max_unpool2d``, and for training the same network with
+stock layers throughout. Both sides take turns, so that whatever else the machine does falls on both.
+"""
+
+from __future__ import annotations
+
+import copy
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from segnet.core.blocks import ConvBNReLU, DecoderStage, EncoderStage
+from segnet.core.device import keep_freed_memory, pick_device
+from segnet.core.pooling import Size, max_pool_2x2, max_unpool_2x2
+from segnet.models import create_model
+
+# (channels, height and width) of the four maps that the article's model pools at 128x128
+ARTICLE_MAPS = ((64, 128), (128, 64), (256, 32), (512, 16))
+_MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One quantity of stock and of ours."""
+
+    quantity: str
+    case: str
+    unit: str
+    stock: float
+    ours: float
+
+    @property
+    def ratio(self) -> float:
+        """Ours divided by stock's."""
+        return self.ours / self.stock
+
+
+def compare_pooling(
+    *, batch_size: int = 16, repeats: int = 15, device: str = "auto", training: bool = True
+) -> Iterator[Comparison]:
+    """Measure the pair on the maps of the article's model at 128x128, then whole training steps.
+
+    Args:
+        batch_size: images in a batch.
+        repeats: how often each side is timed; the median counts.
+        device: auto, or a device by name.
+        training: also measure training steps, which take most of the time.
+
+    Yields:
+        Milliseconds of pool + un-pool, forward and backward; the bytes they keep; peak memory and seconds of
+        a training step.
+    """
+    keep_freed_memory()
+    where = pick_device(device)
+    for dtype in (torch.float32, torch.bfloat16):
+        yield from _compare_time(where, dtype, batch_size, repeats)
+    yield from _compare_bytes(where)
+    if training:
+        for dtype in (torch.float32, torch.bfloat16):
+            yield from _compare_training(where, dtype, batch_size, max(3, repeats // 3))
+
+
+def stock_pool(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Pool with PyTorch's own operation."""
+    return F.max_pool2d(x, 2, return_indices=True)
+
+
+def stock_unpool(values: Tensor, indices: Tensor, size: Size) -> Tensor:
+    """Un-pool with PyTorch's own operation."""
+    return F.max_unpool2d(values, indices, [2, 2], output_size=list(size))
+
+
+def stock_twin(model: nn.Module) -> nn.Module:
+    """Return a copy of a SegNet with the same weights, made of stock layers and stock pooling alone."""
+    twin = copy.deepcopy(model)
+    for stages, stock in ((twin.encoder, _StockEncoderStage), (twin.decoder, _StockDecoderStage)):
+        assert isinstance(stages, nn.ModuleList)
+        for place, stage in enumerate(stages):
+            assert isinstance(stage, EncoderStage | DecoderStage)
+            stages[place] = stock(nn.Sequential(*chain.from_iterable(_layers(unit) for unit in stage.units)))
+    return twin
+
+
+def _layers(unit: nn.Module) -> list[nn.Module]:
+    if not isinstance(unit, ConvBNReLU):
+        raise TypeError(f"no stock twin is known for {type(unit).__name__}")
+    return list(unit)
+
+
+class _StockEncoderStage(nn.Module):
+    def __init__(self, layers: nn.Sequential) -> None:
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Size]:
+        x = self.layers(x)
+        return *stock_pool(x), (x.shape[-2], x.shape[-1])
+
+
+class _StockDecoderStage(nn.Module):
+    def __init__(self, layers: nn.Sequential) -> None:
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, x: Tensor, indices: Tensor, size: Size) -> Tensor:
+        out: Tensor = self.layers(stock_unpool(x, indices, size))
+        return out
+
+
+def _compare_time(
+    device: torch.device, dtype: torch.dtype, batch_size: int, repeats: int
+) -> Iterator[Comparison]:
+    totals = [0.0, 0.0]
+    for channels, side in ARTICLE_MAPS:
+        torch.manual_seed(0)
+        x = torch.randn(batch_size, channels, side, side).relu_()  # as the maps in the network are
+        x = x.to(device, dtype, memory_format=torch.channels_last).requires_grad_()
+        grad = torch.randn_like(x)
+        medians = _medians(
+            [
+                _walk_there_and_back(stock_pool, stock_unpool, x, grad),
+                _walk_there_and_back(max_pool_2x2, max_unpool_2x2, x, grad),
+            ],
+            repeats,
+            device,
+        )
+        totals = [total + 1000 * median for total, median in zip(totals, medians, strict=True)]
+        stock, ours = medians
+        yield Comparison("pair", f"{_name(dtype)} {channels}x{side}x{side}", "ms", 1000 * stock, 1000 * ours)
+    yield Comparison("pair", f"{_name(dtype)} all four", "ms", *totals)
+
+
+def _walk_there_and_back(
+    pool: Callable[..., Any], unpool: Callable[..., Any], x: Tensor, grad: Tensor
+) -> Callable[[], None]:
+    def walk() -> None:
+        values, codes = pool(x)
+        unpool(values, codes, (x.shape[2], x.shape[3])).backward(grad)
+        x.grad = None
+
+    return walk
+
+
+def _compare_bytes(device: torch.device) -> Iterator[Comparison]:
+    """One image's indices, and all that the pair keeps for the backward pass, by what autograd saves."""
+    passed, kept = [0, 0], [0, 0]
+    for channels, side in ARTICLE_MAPS:
+        for which, (pool, unpool) in enumerate(((stock_pool, stock_unpool), (max_pool_2x2, max_unpool_2x2))):
+            x = torch.rand(1, channels, side, side, device=device, requires_grad=True)
+            storages: dict[int, int] = {}
+
+            def keep(tensor: Tensor, storages: dict[int, int] = storages) -> Tensor:
+                storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+                return tensor
+
+            with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+                values, codes = pool(x)
+                full = unpool(values, codes, (side, side))
+            storages.pop(x.untyped_storage().data_ptr(), None)  # the map itself is there anyway
+            storages.pop(values.untyped_storage().data_ptr(), None)
+            passed[which] += codes.untyped_storage().nbytes()
+            kept[which] += sum(storages.values())
+            del full
+    yield Comparison("indices", "one image", "MiB", passed[0] / _MIB, passed[1] / _MIB)
+    yield Comparison("kept", "one image", "MiB", kept[0] / _MIB, kept[1] / _MIB)
+
+
+def _compare_training(
+    device: torch.device, dtype: torch.dtype, batch_size: int, repeats: int
+) -> Iterator[Comparison]:
+    torch.manual_seed(0)
+    ours = create_model("segnet").to(device)
+    models = [stock_twin(ours), ours]
+    images = torch.rand(batch_size, 3, 128, 128, device=device).contiguous(memory_format=torch.channels_last)
+    masks = torch.randint(3, (batch_size, 128, 128), device=device)
+    steps = []
+    resident = []
+    for model in models:
+        model.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+        steps.append(_training_step(model, optimizer, images, masks, dtype))
+        steps[-1]()  # Adam's state comes with the first step
+        state = [value for entry in optimizer.state.values() for value in entry.values()]
+        tensors = (*model.parameters(), *model.buffers(), *state, images, masks)
+        resident.append(sum(tensor.numel() * tensor.element_size() for tensor in tensors) / _MIB)
+    peaks = [
+        there + peak
+        for there, peak in zip(resident, (_peak_mib(step, device) for step in steps), strict=True)
+    ]
+    yield Comparison("training memory", f"{_name(dtype)} batch {batch_size}", "MiB", *peaks)
+    seconds = _medians(steps, repeats, device)
+    yield Comparison("training step", f"{_name(dtype)} batch {batch_size}", "s", *seconds)
+
+
+def _training_step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, masks: Tensor, dtype: torch.dtype
+) -> Callable[[], None]:
+    def step() -> None:
+        with torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):
+            logits = model(images)
+        loss = F.cross_entropy(logits.float(), masks)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def _medians(sides: list[Callable[[], None]], repeats: int, device: torch.device) -> list[float]:
+    """Return the median seconds of each side; they take turns, after one round that isn't counted."""
+    seconds: list[list[float]] = [[] for _ in sides]
+    for _ in range(repeats + 1):
+        for times, run in zip(seconds, sides, strict=True):
+            _wait(device)
+            started = time.perf_counter()
+            run()
+            _wait(device)
+            times.append(time.perf_counter() - started)
+    return [statistics.median(times[1:]) for times in seconds]
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _peak_mib(run: Callable[[], None], device: torch.device) -> float:
+    """Return the most that tensors took during a run, on top of what was there before it."""
+    if device.type == "cuda":
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        run()
+        return (torch.cuda.max_memory_allocated(device) - before) / _MIB
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
+    ) as profiler:
+        run()
+    # the only place that has each allocation in its order
+    events = profiler.profiler.kineto_results.events()
+    taken = highest = 0
+    for event in sorted(
+        (event for event in events if event.name() == "[memory]"), key=lambda event: event.start_ns()
+    ):
+        taken += event.nbytes()
+        highest = max(highest, taken)
+    return highest / _MIB
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

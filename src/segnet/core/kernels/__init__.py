@@ -1,0 +1,62 @@
+"""The three moves on 2x2 windows, ``pool``, ``place`` and ``pick``, in three forms with the same results.
+
+``plain`` is ordinary tensor operations: the definition, and what torch.compile and torch.export see.
+``blocked`` is quick on a CPU, ``cuda`` is Triton's. ``kernels_for`` picks one for segnet.core.pooling.
+"""
+
+from __future__ import annotations
+
+import warnings
+from functools import cache
+from importlib.util import find_spec
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor
+
+from segnet.core.kernels import blocked, plain
+
+
+class Kernels(Protocol):
+    """What each form offers. Arguments were checked by segnet.core.pooling."""
+
+    def pool(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the maxima ``(N, C, H // 2, W // 2)`` and their codes, four to a byte."""
+
+    def place(self, values: Tensor, codes: Tensor, size: tuple[int, int], accumulate: bool) -> Tensor:
+        """Return zeros ``(N, C, *size)`` with each value where its code says.
+
+        Accumulating means adding to the zeros, as a stock backward pass does: −0 becomes +0.
+        """
+
+    def pick(self, full: Tensor, codes: Tensor) -> Tensor:
+        """Return what stands where the codes say, ``(N, C, H // 2, W // 2)``."""
+
+
+def kernels_for(x: Tensor) -> Kernels:
+    """Return the quickest form that can handle this tensor, here and now."""
+    # Tracers and tensor subclasses (fake, functional) need operations that they can look into.
+    if torch.compiler.is_compiling() or type(x) not in (Tensor, torch.nn.Parameter) or x.numel() == 0:
+        return cast(Kernels, plain)
+    if x.device.type == "cpu":
+        return cast(Kernels, blocked)
+    if x.device.type == "cuda" and _triton_works(x.device.index):
+        from segnet.core.kernels import cuda
+
+        return cast(Kernels, cuda)
+    return cast(Kernels, plain)
+
+
+@cache
+def _triton_works(device: int) -> bool:
+    """Try the kernel once: Triton may be missing, too old, or without the C compiler that it needs."""
+    if find_spec("triton") is None:
+        return False
+    try:
+        from segnet.core.kernels import cuda
+
+        cuda.pool(torch.zeros(1, 1, 2, 2, device=f"cuda:{device}"))
+    except Exception as error:  # whatever it is, plain operations give the same result
+        warnings.warn(f"the Triton kernels can't run, pooling will be slower: {error}", stacklevel=2)
+        return False
+    return True

@@ -1,0 +1,174 @@
+"""Train with half the maps: what batch norm and ReLU made is made again in the backward pass.
+
+For the gradient of a conv-BN-ReLU unit PyTorch keeps two maps of one size: the convolution's output, which
+batch norm needs, and the ReLU's, which the next convolution needs. The second follows from the first by two
+cheap passes over memory, so here only the first is kept, and for the next convolution a ``Rebuild`` that
+knows how to make its input again; so too for un-pooled maps, which are three quarters zeros. Values are
+those of the stock layers to rounding, and bit for bit the same when made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, TypeGuard
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.nn import functional as F
+
+from segnet.core.pooling import Size, max_unpool_2x2
+
+Rebuild = Callable[[], Tensor]
+# Values that the backward pass handles at once: some MiB are all it needs besides the maps themselves.
+_BLOCK = 1 << 20
+
+
+def can_recompute(norm: nn.Module, x: Tensor) -> TypeGuard[nn.BatchNorm2d]:
+    """Say whether this batch norm should run here: only in training, and only if it is quite an ordinary one.
+
+    Compilers plan memory themselves, and a synchronised batch norm talks to other processes.
+    """
+    return (
+        type(norm) is nn.BatchNorm2d
+        and norm.training
+        and torch.is_grad_enabled()
+        and not torch.compiler.is_compiling()
+        and x.device.type in ("cpu", "cuda")
+        and norm.affine
+        and norm.track_running_stats
+        and norm.momentum is not None
+    )
+
+
+def batch_norm_relu(y: Tensor, norm: nn.BatchNorm2d) -> Tensor:
+    """Return ``relu(norm(y))`` for training, keeping ``y`` alone; ``y`` is ``(N, C, H, W)``."""
+    if y.numel() == y.shape[1]:
+        raise ValueError(
+            f"batch norm can't be trained on one value for each channel, got {tuple(y.shape)}: "
+            "use larger images or more than one in a batch"
+        )
+    assert norm.num_batches_tracked is not None  # can_recompute has looked
+    assert norm.momentum is not None
+    norm.num_batches_tracked.add_(1)
+    mean, variance = torch.batch_norm_update_stats(
+        y.detach(), norm.running_mean, norm.running_var, norm.momentum
+    )
+    kept = _Kept()
+    z: Tensor = _BatchNormReLU.apply(y, norm.weight, norm.bias, mean, variance, norm.eps, kept)
+    source, weight, bias = y.detach(), norm.weight.detach(), norm.bias.detach()
+
+    def rebuild() -> Tensor:
+        with torch.no_grad():
+            kept.z = _normalised(source, weight, bias, mean, variance, norm.eps).relu_()
+        return kept.z
+
+    _set_rebuild(z, rebuild)
+    return z
+
+
+def rebuildable_unpool_2x2(values: Tensor, codes: Tensor, size: Size) -> Tensor:
+    """Return ``max_unpool_2x2``'s sparse map and note how to make it again from values and codes."""
+    full = max_unpool_2x2(values, codes, size)
+    if full.requires_grad and not torch.compiler.is_compiling():
+        source = _get_rebuild(values) or values.detach
+
+        def rebuild() -> Tensor:
+            with torch.no_grad():
+                return max_unpool_2x2(source(), codes, size)
+
+        _set_rebuild(full, rebuild)
+    return full
+
+
+def rebuilding(x: Tensor) -> AbstractContextManager[object]:
+    """While this is open, an operation that saves ``x`` for its backward pass keeps how ``x`` is made."""
+    rebuild = _get_rebuild(x)
+    if rebuild is None:
+        return nullcontext()
+    address, shape = x.data_ptr(), x.shape  # autograd keeps ``pack``, so it must not keep x
+
+    def pack(saved: Tensor) -> Tensor | Rebuild:
+        return rebuild if saved.data_ptr() == address and saved.shape == shape else saved
+
+    def unpack(packed: Tensor | Rebuild) -> Tensor:
+        return packed if isinstance(packed, Tensor) else packed()
+
+    return saved_tensors_hooks(pack, unpack)
+
+
+def _set_rebuild(x: Tensor, rebuild: Rebuild) -> None:
+    # a note that lives as long as this tensor object
+    x._rebuild = rebuild  # type: ignore[attr-defined]
+
+
+def _get_rebuild(x: Tensor) -> Rebuild | None:
+    return getattr(x, "_rebuild", None)
+
+
+class _Kept:
+    """What a convolution's backward pass has rebuilt, until the batch norm's right after it takes it."""
+
+    z: Tensor | None = None
+
+
+class _BatchNormReLU(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        y: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        mean: Tensor,
+        variance: Tensor,
+        eps: float,
+        kept: _Kept,
+    ) -> Tensor:
+        ctx.save_for_backward(y, weight, bias, mean, variance)
+        ctx.eps, ctx.kept = eps, kept
+        return _normalised(y, weight, bias, mean, variance, eps).relu_()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        y, weight, bias, mean, variance = ctx.saved_tensors
+        if torch.is_grad_enabled():  # for a second derivative the gradient must itself be differentiable
+            z = F.relu(F.batch_norm(y, None, None, weight, bias, True, 0.0, ctx.eps))
+            first = torch.autograd.grad(z, (y, weight, bias), grad, create_graph=True)
+            return *first, None, None, None, None
+        z, ctx.kept.z = ctx.kept.z, None
+        if z is None:
+            z = _normalised(y, weight, bias, mean, variance, ctx.eps)
+        return *_backward(grad, z, y, weight, mean, variance, ctx.eps), None, None, None, None
+
+
+def _backward(
+    grad: Tensor, z: Tensor, y: Tensor, weight: Tensor, mean: Tensor, variance: Tensor, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the gradients of ``y``, weight and bias; the first takes the memory of ``z``, ours alone by now.
+
+    Batch norm's gradient as in arXiv 1502.03167, section 3; the stock operation needs two more maps.
+    """
+    inverse_deviation = (variance + eps).rsqrt()
+    channel = (1, -1, 1, 1)
+    centre = mean.view(channel)
+    total, total_times_y = torch.zeros_like(mean), torch.zeros_like(mean)
+    blocks = [tensor.split(max(1, _BLOCK // y[0].numel())) for tensor in (grad, z, y)]
+    for block_grad, block_z, block_y in zip(*blocks, strict=True):
+        torch.ops.aten.threshold_backward.grad_input(block_grad, block_z, 0, grad_input=block_z)
+        total += block_z.sum((0, 2, 3), dtype=mean.dtype)
+        total_times_y += (block_y - centre).mul_(block_z).sum((0, 2, 3))
+    count = y.numel() // y.shape[1]
+    by_grad = weight * inverse_deviation
+    by_y = -by_grad * inverse_deviation.square() * total_times_y / count
+    constant = -by_grad * total / count - by_y * mean
+    for _, block_z, block_y in zip(*blocks, strict=True):
+        rest = torch.addcmul(constant.view(channel), block_y, by_y.view(channel))
+        block_z.copy_(rest.addcmul_(block_z, by_grad.view(channel)))
+    return z, total_times_y * inverse_deviation, total
+
+
+def _normalised(
+    y: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, eps: float
+) -> Tensor:
+    return torch.native_batch_norm(y, weight, bias, mean, variance, False, 0.0, eps)[0]
