@@ -15,19 +15,19 @@ from __future__ import annotations
 import argparse
 import csv
 import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
-from datetime import date
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+
+from segnet.bench.machine import describe_machine
 
 # setting: (keep freed memory, short spin)
 SETTINGS = {
@@ -47,18 +47,6 @@ def start_process(stack: ExitStack, *, short_spin: bool) -> ProcessPoolExecutor:
     process = stack.enter_context(ProcessPoolExecutor(1, mp_context=get_context("spawn")))
     process.submit(os.getpid).result()  # a pool starts its process with the first task
     return process
-
-
-def describe_machine(threads: int) -> str:
-    """Return processor, load, threads, torch and date as a comment line for the CSV."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    cpu = names[0] if names else platform.processor() or platform.machine()
-    return (
-        f"# {date.today()}, {cpu}, {os.cpu_count()} cores, load before the start {os.getloadavg()[0]:.1f}, "
-        f"{threads} threads, torch {torch.__version__}"
-    )
 
 
 def describe_rates(rates: Sequence[float], baseline: Sequence[float]) -> str:

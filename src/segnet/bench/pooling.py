@@ -7,11 +7,13 @@ stock layers throughout. Both sides take turns, so that whatever else the machin
 from __future__ import annotations
 
 import copy
+import csv
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -67,6 +69,44 @@ def compare_pooling(
     if training:
         for dtype in (torch.float32, torch.bfloat16):
             yield from _compare_training(where, dtype, batch_size, max(3, repeats // 3))
+
+
+def write_csv(path: Path, rows: Sequence[Comparison], machine: str) -> None:
+    """Write one line for each comparison, below a comment line that says where they were taken."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        file.write(machine + "\n")
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["quantity", "case", "unit", "stock", "ours", "ratio"])
+        for row in rows:
+            numbers = (f"{number:.4g}" for number in (row.stock, row.ours, row.ratio))
+            writer.writerow([row.quantity, row.case, row.unit, *numbers])
+
+
+def draw(path: Path, rows: Sequence[Comparison], machine: str) -> None:
+    """Draw ours as a share of stock, one bar for each comparison, as PNG or SVG by the file's name."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 1.4 + 0.34 * len(rows)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    labels = [f"{row.quantity}, {row.case}" for row in rows]
+    colours = ["#0072b2" if row.ratio <= 1 else "#d55e00" for row in rows]
+    axes.barh(labels, [row.ratio for row in rows], color=colours, height=0.62)
+    axes.axvline(1, color="#60646a", linewidth=1)
+    for place, row in enumerate(rows):
+        text = f"{row.ratio:.2f}x   {row.stock:.4g} → {row.ours:.4g} {row.unit}"
+        axes.text(
+            row.ratio + 0.015, place, text, va="center", fontsize=8, color="#1c1e21", backgroundcolor="white"
+        )
+    axes.invert_yaxis()
+    axes.set_xlim(0, max(1.55, *(row.ratio + 0.45 for row in rows)))
+    axes.set_xlabel("ours / stock PyTorch, lower is better", color="#60646a")
+    axes.set_title("Two-bit pooling beside stock PyTorch", loc="left", fontsize=11)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(length=0, labelsize=8)
+    figure.supxlabel(machine.removeprefix("# "), fontsize=7, color="#60646a", x=0.01, ha="left")
+    figure.savefig(path, dpi=130)
 
 
 def stock_pool(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,40 @@
+"""What ``segnet bench pooling`` compares: the same network on both sides, and bytes that are really there."""
+
+import csv
+
+import pytest
+import torch
+
+from segnet.bench.pooling import Comparison, compare_pooling, draw, stock_twin, write_csv
+from segnet.models import create_model
+
+
+def test_the_stock_twin_gives_the_same_logits_bit_by_bit():
+    torch.manual_seed(0)
+    model = create_model("segnet", stages=2).eval()
+    image = torch.rand(2, 3, 37, 26)
+    with torch.no_grad():
+        assert torch.equal(stock_twin(model).eval()(image), model(image))
+
+
+def test_a_model_without_a_stock_twin_is_refused():
+    with pytest.raises(TypeError, match="SeparableUnit"):
+        stock_twin(create_model("segnet-lite"))
+
+
+def test_indices_take_a_thirty_second_of_stocks():
+    rows = {
+        row.quantity: row for row in compare_pooling(batch_size=1, repeats=1, device="cpu", training=False)
+    }
+    assert rows["indices"].ours == rows["kept"].ours == 491_520 / 4 / 2**20
+    assert rows["indices"].ratio == rows["kept"].ratio == 1 / 32
+
+
+def test_numbers_and_plot_are_written(tmp_path):
+    rows = [Comparison("pair", "float32", "ms", 2.0, 1.0), Comparison("kept", "one image", "MiB", 4.0, 5.0)]
+    write_csv(tmp_path / "a.csv", rows, "# here")
+    machine, *lines = (tmp_path / "a.csv").read_text().splitlines()
+    assert machine == "# here"
+    assert [row["ratio"] for row in csv.DictReader(lines)] == ["0.5", "1.25"]
+    draw(tmp_path / "a.svg", rows, "# here")
+    assert "0.50x" in (tmp_path / "a.svg").read_text() or (tmp_path / "a.svg").stat().st_size > 1000

@@ -1,0 +1,48 @@
+"""Two processes train one SegNet stage, as DistributedDataParallel runs it."""
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import multiprocessing, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from segnet.core.blocks import ConvBNReLU, DecoderStage, EncoderStage
+
+
+class Stage(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.encoder = EncoderStage([ConvBNReLU(3, 4), ConvBNReLU(4, 4)])
+        self.decoder = DecoderStage([ConvBNReLU(4, 4), ConvBNReLU(4, 2)])
+
+    def forward(self, x):
+        return self.decoder(*self.encoder(x))
+
+
+def gradients(model, x):
+    model(x).square().mean().backward()
+    return [parameter.grad for parameter in model.parameters()]
+
+
+def images():
+    return torch.rand(2, 2, 3, 11, 10, generator=torch.Generator().manual_seed(1))
+
+
+def train(rank, meeting_place, results):
+    dist.init_process_group("gloo", init_method=f"file://{meeting_place}", rank=rank, world_size=2)
+    torch.manual_seed(0)
+    torch.save(gradients(DistributedDataParallel(Stage()), images()[rank]), f"{results}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.mark.skipif(not dist.is_available(), reason="this torch was built without torch.distributed")
+def test_two_processes_average_the_gradients_that_each_has_alone(tmp_path):
+    multiprocessing.spawn(train, (tmp_path / "meeting", tmp_path), nprocs=2)
+    alone = []
+    for x in images():
+        torch.manual_seed(0)
+        alone.append(gradients(Stage(), x))
+    for rank in (0, 1):
+        together = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        for ours, first, second in zip(together, *alone, strict=True):
+            torch.testing.assert_close(ours, (first + second) / 2, rtol=1e-4, atol=1e-6)
