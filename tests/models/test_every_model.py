@@ -10,6 +10,7 @@ from segnet.models.describe import count_macs, count_parameters
 # name: (options that make it small enough for a test, parameters as shipped)
 CASES = {
     "segnet": ({"stages": 2}, 15_274_892),
+    "segnet-dsc": ({"stages": 2}, 1_749_671),
     "segnet-lite": ({"stages": [[8, 1], [16, 2]], "bottleneck": [16, 2, 3]}, 701_337),
 }
 
@@ -69,6 +70,43 @@ class TestEveryModel:
         with torch.no_grad():
             torch.testing.assert_close(model(images)[1:2], model(images[1:2]), rtol=1e-4, atol=1e-5)
 
+    def test_runs_where_only_deterministic_operations_may_with_the_same_bits_twice(self, name):
+        gradients = []
+        torch.use_deterministic_algorithms(True)
+        try:
+            for _ in range(2):
+                model = small(name)
+                model(torch.linspace(0, 1, 2 * 3 * 17 * 22).view(2, 3, 17, 22)).square().sum().backward()
+                gradients.append([parameter.grad for parameter in model.parameters()])
+        finally:
+            torch.use_deterministic_algorithms(False)
+        assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
+
+    def test_compiles_as_one_graph(self, name):
+        model = small(name).eval()
+        image = torch.rand(2, 3, 20, 33)
+        with torch.no_grad():
+            compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+            torch.testing.assert_close(compiled(image), model(image), rtol=1e-4, atol=1e-5)
+
+    def test_exports_with_any_batch_height_and_width(self, name):
+        model = small(name).eval()
+        anything = torch.export.Dim.DYNAMIC
+        exported = torch.export.export(
+            model, (torch.rand(2, 3, 32, 48),), dynamic_shapes=({0: anything, 2: anything, 3: anything},)
+        ).module()
+        for shape in [(1, 3, 17, 31), (3, 3, 40, 16)]:
+            image = torch.rand(shape)
+            with torch.no_grad():
+                torch.testing.assert_close(exported(image), model(image), rtol=1e-4, atol=1e-5)
+
+    def test_trains_in_bfloat16(self, name):
+        model = small(name)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = model(torch.rand(2, 3, 32, 32))
+        logits.float().square().mean().backward()
+        assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+
     def test_saves_and_loads(self, name):
         model, other = small(name), small(name)
         torch.nn.init.normal_(next(model.parameters()))
@@ -90,6 +128,7 @@ def test_segnet_lite_keeps_within_its_budget():
         ("segnte", {}, "did you mean 'segnet'"),
         ("segnet", {"stage": 3}, "did you mean 'stages'"),
         ("segnet", {"num_classes": 0}, "at least one class"),
+        ("segnet-dsc", {"ordinary_stages": 5}, "0 to 4 ordinary stages"),
         ("segnet-lite", {"stages": [[8]]}, r"\(channels, units\) pairs"),
     ],
 )

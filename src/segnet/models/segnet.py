@@ -8,13 +8,15 @@ layer, so they are never negative and a pixel where all are zero gets class 0.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from torch import Tensor, nn
 
 from segnet.core.blocks import ConvBNReLU, DecoderStage, EncoderStage
 from segnet.core.errors import SegnetError
+
+Unit = Callable[[int, int], nn.Module]
 
 # Output channels of each convolution, stage by stage: VGG16's. The article stops after the fourth stage.
 ENCODER = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
@@ -32,9 +34,9 @@ def mirrored(encoder: Sequence[Sequence[int]], num_classes: int) -> list[tuple[i
     ]
 
 
-def conv_chain(in_channels: int, out_channels: Sequence[int]) -> list[nn.Module]:
+def conv_chain(in_channels: int, out_channels: Sequence[int], unit: Unit = ConvBNReLU) -> list[nn.Module]:
     """Return one unit for each entry of ``out_channels``, each fed by the one before."""
-    return [ConvBNReLU(before, after) for before, after in pairwise((in_channels, *out_channels))]
+    return [unit(before, after) for before, after in pairwise((in_channels, *out_channels))]
 
 
 class SegNet(nn.Module):
@@ -46,19 +48,24 @@ class SegNet(nn.Module):
 
     def __init__(self, num_classes: int = 3, in_channels: int = 3, *, stages: int = 4) -> None:
         super().__init__()
+        self._build(num_classes, in_channels, stages, [ConvBNReLU] * stages)
+
+    def _build(self, num_classes: int, in_channels: int, stages: int, units: Sequence[Unit]) -> None:
+        """Make the layers; ``units`` holds the unit of each stage, outermost first."""
         if stages not in range(1, len(ENCODER) + 1):
-            raise SegnetError(f"segnet has 1 to {len(ENCODER)} stages, got {stages}")
+            raise SegnetError(f"a SegNet has 1 to {len(ENCODER)} stages, got {stages}")
         encoder = ENCODER[:stages]
         decoder = mirrored(encoder, num_classes)
         inputs = (in_channels, *(stage[-1] for stage in encoder))
         self.minimum_size = 2**stages
         self.normalise = nn.BatchNorm2d(in_channels)
         self.encoder = nn.ModuleList(
-            EncoderStage(conv_chain(before, stage)) for before, stage in zip(inputs, encoder, strict=False)
+            EncoderStage(conv_chain(before, stage, unit))
+            for before, stage, unit in zip(inputs, encoder, units, strict=False)
         )
         self.decoder = nn.ModuleList(
-            DecoderStage(conv_chain(before, stage))
-            for before, stage in zip(reversed(inputs[1:]), decoder, strict=True)
+            DecoderStage(conv_chain(before, stage, unit))
+            for before, stage, unit in zip(reversed(inputs[1:]), decoder, reversed(units), strict=True)
         )
 
     def forward(self, image: Tensor) -> Tensor:
