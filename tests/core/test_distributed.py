@@ -1,9 +1,12 @@
 """Two processes train one SegNet stage, as DistributedDataParallel runs it."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 import torch.distributed as dist
-from torch import multiprocessing, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from segnet.core.blocks import ConvBNReLU, DecoderStage, EncoderStage
@@ -28,16 +31,17 @@ def images():
     return torch.rand(2, 2, 3, 11, 10, generator=torch.Generator().manual_seed(1))
 
 
-def train(rank, meeting_place, results):
-    dist.init_process_group("gloo", init_method=f"file://{meeting_place}", rank=rank, world_size=2)
+def train(rank, folder):
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
     torch.manual_seed(0)
-    torch.save(gradients(DistributedDataParallel(Stage()), images()[rank]), f"{results}/{rank}.pt")
+    torch.save(gradients(DistributedDataParallel(Stage()), images()[rank]), f"{folder}/{rank}.pt")
     dist.destroy_process_group()
 
 
 @pytest.mark.skipif(not dist.is_available(), reason="this torch was built without torch.distributed")
 def test_two_processes_average_the_gradients_that_each_has_alone(tmp_path):
-    multiprocessing.spawn(train, (tmp_path / "meeting", tmp_path), nprocs=2)
+    processes = [subprocess.Popen([sys.executable, __file__, str(rank), tmp_path]) for rank in (0, 1)]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0]
     alone = []
     for x in images():
         torch.manual_seed(0)
@@ -46,3 +50,7 @@ def test_two_processes_average_the_gradients_that_each_has_alone(tmp_path):
         together = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         for ours, first, second in zip(together, *alone, strict=True):
             torch.testing.assert_close(ours, (first + second) / 2, rtol=1e-4, atol=1e-6)
+
+
+if __name__ == "__main__":
+    train(int(sys.argv[1]), sys.argv[2])
