@@ -1,10 +1,22 @@
 """Losses against stock PyTorch and at the edges where a run would otherwise die."""
 
+import math
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from segnet.objectives.losses import cross_entropy
+from segnet import SegnetError
+from segnet.objectives.losses import (
+    LOSSES,
+    count_classes,
+    cross_entropy,
+    focal,
+    median_frequency_weights,
+    soft_dice,
+    soft_iou,
+)
 
 
 def test_cross_entropy_equals_stock_over_the_pixels_that_count():
@@ -31,3 +43,126 @@ def test_bfloat16_logits_are_summed_in_float32():
     logits = torch.zeros(1, 3, 64, 64, dtype=torch.bfloat16)
     mask = torch.zeros(1, 64, 64, dtype=torch.uint8)
     assert cross_entropy(logits, mask).item() == pytest.approx(torch.log(torch.tensor(3.0)).item(), rel=1e-6)
+
+
+WEIGHTS = torch.tensor([1.0, 0.5, 4.0, 0.0])
+TAKING_WEIGHTS = [name for name in LOSSES if name != "iou"]
+
+
+def batch(dtype=torch.float64):
+    generator = torch.Generator().manual_seed(0)
+    logits = (2 * torch.randn(2, 4, 5, 6, generator=generator)).to(dtype).requires_grad_()
+    mask = torch.randint(0, 3, (2, 5, 6), generator=generator).byte()  # class 3 is absent
+    mask[0, :2] = 255
+    mask[1, 0, 0] = 255
+    return logits, mask
+
+
+def pixels(logits, mask):
+    """Every counted pixel: image, class, and the softmax of its logits, in plain Python."""
+    for image, y, x in np.ndindex(*mask.shape):
+        if mask[image, y, x] != 255:
+            exps = [math.exp(value) for value in logits[image, :, y, x].tolist()]
+            yield image, int(mask[image, y, x]), [value / sum(exps) for value in exps]
+
+
+def by_hand(name, logits, mask, weights):
+    found = list(pixels(logits.detach(), mask))
+    w = [1.0] * 4 if weights is None else weights.tolist()
+    if name in ("cross-entropy", "focal"):
+        power = 2 if name == "focal" else 0
+        terms = [w[c] * (1 - p[c]) ** power * -math.log(p[c]) for _, c, p in found]
+        return sum(terms) / sum(w[c] for _, c, _ in found)
+    if name == "iou":
+        ratios = []
+        for number in range(2):
+            own = [(c, p) for image, c, p in found if image == number]
+            overlap = sum(p[c] for c, p in own)
+            union = sum(p[k] + (k == c) - p[k] * (k == c) for c, p in own for k in range(4))
+            ratios.append((overlap + 0.001) / (union + 0.001))
+        return -math.log(sum(ratios) / 2)
+    present = sorted({c for _, c, _ in found})
+    dice = {
+        k: 2 * sum(p[k] for _, c, p in found if c == k) / sum(p[k] ** 2 + (c == k) for _, c, p in found)
+        for k in present
+    }
+    return sum(w[k] * (1 - dice[k]) for k in present) / sum(w[k] for k in present)
+
+
+@pytest.mark.parametrize(
+    ("name", "weights"), [*((name, None) for name in LOSSES), *((name, WEIGHTS) for name in TAKING_WEIGHTS)]
+)
+def test_every_loss_is_its_formula_summed_pixel_by_pixel(name, weights):
+    logits, mask = batch()
+    assert LOSSES[name](logits, mask, weights).item() == pytest.approx(by_hand(name, logits, mask, weights))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_gradients_agree_with_differences(name):
+    logits, mask = batch()
+    assert torch.autograd.gradcheck(lambda x: LOSSES[name](x, mask, None), logits)
+
+
+def test_weighted_cross_entropy_is_torchs():
+    logits, mask = batch()
+    stock = F.cross_entropy(logits, mask.long(), WEIGHTS.double(), ignore_index=255)
+    assert cross_entropy(logits, mask, WEIGHTS).item() == pytest.approx(stock.item())
+
+
+def test_focal_loss_without_focus_is_cross_entropy():
+    logits, mask = batch()
+    assert focal(logits, mask, gamma=0.0).item() == pytest.approx(cross_entropy(logits, mask).item())
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_extreme_logits_give_finite_losses_and_gradients(name, dtype):
+    logits = torch.tensor([1e4, -1e4, 0.0], dtype=dtype).view(1, 3, 1, 1).expand(1, 3, 4, 4)
+    logits = logits.clone().requires_grad_()
+    mask = torch.arange(16).view(1, 4, 4).remainder(3).byte()
+    loss = LOSSES[name](logits, mask, None)
+    loss.backward()
+    assert loss.dtype == torch.float32
+    assert loss.isfinite()
+    assert logits.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_what_does_not_count_gives_loss_and_gradient_zero(name):
+    for mask, weights in [(255, None), (1, torch.tensor([1.0, 0.0, 1.0]))]:
+        if weights is not None and name not in TAKING_WEIGHTS:
+            continue
+        logits = torch.randn(1, 3, 4, 4, requires_grad=True)
+        loss = LOSSES[name](logits, torch.full((1, 4, 4), mask, dtype=torch.uint8), weights)
+        loss.backward()
+        assert loss.item() == 0
+        assert not logits.grad.any()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_perfect_prediction_costs_next_to_nothing_and_a_wrong_one_much(name):
+    mask = torch.randint(0, 3, (2, 8, 8), generator=torch.Generator().manual_seed(0))
+    logits = 20 * F.one_hot(mask, 3).permute(0, 3, 1, 2).float()
+    assert LOSSES[name](logits, mask.byte(), None).item() < 1e-3
+    assert LOSSES[name](logits.roll(1, 1), mask.byte(), None).item() > 0.9
+
+
+def test_the_iou_loss_refuses_weights_and_a_lacking_class_has_no_say_in_dice():
+    logits, mask = batch()
+    with pytest.raises(SegnetError, match="no class weights"):
+        soft_iou(logits, mask, WEIGHTS)
+    without = soft_dice(logits, mask, torch.tensor([1.0, 1.0, 1.0, 0.0]))
+    assert soft_dice(logits, mask).item() == pytest.approx(without.item())
+
+
+def test_median_frequency_weights_are_the_papers():
+    # class 0: 30 of 30 + 10 pixels, class 1: 10 of 10 + 20 ..., counted by hand image by image
+    counts = [np.array([20, 10, 0, 0]), np.array([10, 0, 0, 0]), np.array([0, 5, 15, 0])]
+    frequency = [30 / 40, 15 / 50, 15 / 20]
+    median = sorted(frequency)[1]
+    assert median_frequency_weights(counts) == pytest.approx([*(median / f for f in frequency), 1.0])
+
+
+def test_pixels_are_counted_by_class_without_the_ignored_ones():
+    masks = np.array([[[0, 1], [1, 255]], [[2, 2], [2, 255]]], np.uint8)
+    assert [count.tolist() for count in count_classes(masks, 3)] == [[1, 2, 0], [0, 0, 3]]

@@ -36,7 +36,10 @@ METRICS: dict[str, tuple[str, str]] = {
         "mean Dice",
         "the mean over classes of 2 TP / (2 TP + FP + FN); absent classes are left out",
     ),
-    "loss": ("loss", "what training makes small, here on the split's images as they are; lower is better"),
+    "loss": (
+        "loss",
+        "mean cross-entropy on the split's images as they are, whatever training made small; lower is better",
+    ),
     "article_iou": (
         "article IoU",
         "the article's metric: IoU of all classes together, without the pixels whose truth is background. "

@@ -15,6 +15,8 @@ from cyclopts import Parameter, Token
 from segnet.core.errors import SegnetError, did_you_mean
 from segnet.data.options import DataOptions
 
+MEDIAN_FREQUENCY = "median-frequency"
+
 # Every setting that a recipe decides. The article's are those of its notebook, number by number.
 RECIPES: dict[str, dict[str, Any]] = {
     "article": {
@@ -81,6 +83,18 @@ def _parse_options(type_: object, tokens: Sequence[Token]) -> dict[str, Any]:
     return options
 
 
+def _parse_weights(type_: object, tokens: Sequence[Token]) -> str | tuple[float, ...]:
+    text = tokens[0].value
+    if text == MEDIAN_FREQUENCY:
+        return text
+    try:
+        return tuple(float(weight) for weight in text.split(","))
+    except ValueError:
+        raise ValueError(
+            f"class weights are {MEDIAN_FREQUENCY}, or a number for each class such as 1,1,4, not {text}"
+        ) from None
+
+
 # Stands for "as the recipe says" until __post_init__ has filled the field in.
 FROM_RECIPE: Any = None
 
@@ -124,6 +138,15 @@ class TrainConfig(DataOptions):
 
     batch_size: int = FROM_RECIPE
     """Images in a training batch (article: 64, modern: 32)."""
+
+    loss: Literal["cross-entropy", "focal", "iou", "dice"] = "cross-entropy"
+    """What training makes small: cross-entropy (article), focal, iou (the series' -log IoU) or dice."""
+
+    class_weights: Annotated[
+        str | tuple[float, ...] | None,
+        Parameter(converter=_parse_weights, n_tokens=1, negative=(), show_default=False, metavar="WEIGHTS"),
+    ] = None
+    """A weight for each class in the loss, such as 1,1,4, or median-frequency as the SegNet paper has it."""
 
     optimizer: Literal["adam", "adamw", "sgd"] = FROM_RECIPE
     """article: adam, modern: adamw; sgd has momentum 0.9."""
@@ -212,6 +235,9 @@ class TrainConfig(DataOptions):
             value = getattr(self, name)
             if not isinstance(value, int | float) or not lowest <= value <= highest:
                 raise SegnetError(f"{_option(name)} must be from {lowest} to {highest}, got {value}")
+        if isinstance(self.class_weights, list):
+            object.__setattr__(self, "class_weights", tuple(self.class_weights))
+        _check_weights(self.class_weights, self.loss)
         if not isinstance(self.size, tuple) or len(self.size) != 2:
             raise SegnetError(f"size must be (height, width), got {self.size!r}")
         if min(self.size) < 16:
@@ -221,6 +247,8 @@ class TrainConfig(DataOptions):
         """Return plain values, as YAML holds them."""
         plain = asdict(self)
         plain["size"] = list(self.size)
+        if isinstance(self.class_weights, tuple):
+            plain["class_weights"] = list(self.class_weights)
         plain["archive"] = [str(path) for path in self.archive]
         for name in ("data_root", "out"):
             plain[name] = None if plain[name] is None else str(plain[name])
@@ -265,6 +293,8 @@ def read_settings(path: Path) -> dict[str, Any]:
     spelled = {name: value for name, value in _read_yaml(path).items() if value is not None}
     if isinstance(spelled.get("size"), list):
         spelled["size"] = "x".join(str(side) for side in spelled["size"])
+    if isinstance(spelled.get("class_weights"), list):
+        spelled["class_weights"] = ",".join(str(weight) for weight in spelled["class_weights"])
     if "model_options" in spelled:
         spelled["model_options"] = json.dumps(spelled["model_options"])
     return spelled
@@ -316,6 +346,23 @@ _RANGES: dict[str, tuple[float, float]] = {
     "early_stop": (0, _MANY),
     "seed": (0, 2**31 - 1),
 }
+
+
+def _check_weights(weights: str | tuple[float, ...] | None, loss: str) -> None:
+    if weights is None:
+        return
+    if loss == "iou":
+        raise SegnetError("--loss iou sums over all classes and takes no --class-weights")
+    if isinstance(weights, str):
+        if weights != MEDIAN_FREQUENCY:
+            raise SegnetError(
+                f"--class-weights can't be {weights!r}{did_you_mean(weights, [MEDIAN_FREQUENCY])}"
+            )
+        return
+    numbers = all(isinstance(weight, int | float) for weight in weights)
+    if not numbers or not all(0 <= weight < float("inf") for weight in weights) or not any(weights):
+        shown = ",".join(str(weight) for weight in weights)
+        raise SegnetError(f"--class-weights must be numbers of 0 or more, not all 0, got {shown}")
 
 
 def _absolute(path: str) -> str:

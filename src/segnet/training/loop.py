@@ -30,7 +30,7 @@ from segnet.inference.bundle import Description, read_model, write_bundle
 from segnet.inference.evaluate import evaluate_split
 from segnet.models import create_model
 from segnet.models.describe import count_macs, count_parameters
-from segnet.objectives.losses import cross_entropy
+from segnet.objectives.losses import LOSSES, count_classes, median_frequency_weights
 from segnet.objectives.metrics import Scores, scores_from_confusion
 from segnet.report.html import write_report
 from segnet.report.panels import write_learning_gif
@@ -82,6 +82,7 @@ class _Setup:
     average: AveragedModel | None
     optimizer: torch.optim.Optimizer
     augment: Augmentation
+    class_weights: Tensor | None
     console: Console
 
     @property
@@ -150,6 +151,7 @@ def _set_up(config: TrainConfig, console: Console) -> _Setup:
     samples = [*dataset.train, *dataset.extra]
     detail = config.crop_detail if config.crop_scale < 1 else 1.0
     train = _open_split(samples, dataset, config, console, "training images", detail=detail)
+    weights = _class_weights(config, dataset, train)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     require_batch(config, len(train), getattr(model, "minimum_size", 1))
     if config.compile:
@@ -171,8 +173,22 @@ def _set_up(config: TrainConfig, console: Console) -> _Setup:
             saturation=config.saturation,
             hue=config.hue,
         ),
+        class_weights=None if weights is None else torch.tensor(weights, device=device),
         console=console,
     )
+
+
+def _class_weights(config: TrainConfig, dataset: Dataset, train: CachedSplit) -> tuple[float, ...] | None:
+    """Return the weight of each class in the loss; those by frequency are counted on the training masks."""
+    names = dataset.classes.names
+    if isinstance(config.class_weights, str):
+        return median_frequency_weights(count_classes(train.masks, len(names)))
+    if config.class_weights is not None and len(config.class_weights) != len(names):
+        raise SegnetError(
+            f"--class-weights needs {len(names)} numbers, one each for {', '.join(names)}; "
+            f"got {len(config.class_weights)}"
+        )
+    return config.class_weights
 
 
 def _open_split(
@@ -212,6 +228,8 @@ def _fit_held(setup: _Setup, folder: RunFolder, state: State) -> Run:
         highlight=False,
         soft_wrap=True,
     )
+    if setup.class_weights is not None:
+        console.print(f"class weights: {_shown_weights(setup)}", highlight=False, soft_wrap=True)
     try:
         while state.epoch < config.epochs and not _stopped_improving(state, config):
             record = _train_epoch(setup, network, state.epoch)
@@ -253,7 +271,7 @@ def _train_epoch(setup: _Setup, network: nn.Module, epoch: int) -> dict[str, Any
             images, masks = setup.augment(images, masks, size, _seed(config.seed, epoch, step))
             with autocast(device, config.precision):
                 logits = network(images)
-            loss = cross_entropy(logits, masks)
+            loss = LOSSES[config.loss](logits, masks, setup.class_weights)
             setup.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             if config.clip_norm:
@@ -380,7 +398,14 @@ def _facts(setup: _Setup) -> dict[str, Any]:
             "macs": count_macs(setup.model, setup.config.size),
         },
         "colours": dict(zip(classes.names, classes.colours, strict=True)),
+        "class_weights": None if setup.class_weights is None else setup.class_weights.tolist(),
     }
+
+
+def _shown_weights(setup: _Setup) -> str:
+    assert setup.class_weights is not None
+    pairs = zip(setup.dataset.classes.names, setup.class_weights.tolist(), strict=True)
+    return ", ".join(f"{name} {weight:.3g}" for name, weight in pairs)
 
 
 def _status(total: Tensor, seen: int, started: float, waited: float, device: torch.device) -> str:
