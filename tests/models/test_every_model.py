@@ -10,6 +10,7 @@ from segnet.models.describe import count_macs, count_parameters
 # name: (options that make it small enough for a test, parameters as shipped)
 CASES = {
     "segnet": ({"stages": 2}, 15_274_892),
+    "segnet-basic": ({"channels": 8}, 1_415_561),
     "segnet-dsc": ({"stages": 2}, 1_749_671),
     "segnet-lite": ({"stages": [[8, 1], [16, 2]], "bottleneck": [16, 2, 3]}, 701_337),
 }
@@ -95,7 +96,7 @@ class TestEveryModel:
         exported = torch.export.export(
             model, (torch.rand(2, 3, 32, 48),), dynamic_shapes=({0: anything, 2: anything, 3: anything},)
         ).module()
-        for shape in [(1, 3, 17, 31), (3, 3, 40, 16)]:
+        for shape in [(1, 3, 33, 47), (3, 3, 40, 32)]:  # torch.export can't let a pooled map shrink to 1
             image = torch.rand(shape)
             with torch.no_grad():
                 torch.testing.assert_close(exported(image), model(image), rtol=1e-4, atol=1e-5)

@@ -10,11 +10,13 @@ from torch import nn
 
 from segnet.core.errors import SegnetError, did_you_mean
 from segnet.models.segnet import SegNet
+from segnet.models.segnet_basic import SegNetBasic
 from segnet.models.segnet_dsc import SegNetDSC
 from segnet.models.segnet_lite import SegNetLite
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "segnet": SegNet,
+    "segnet-basic": SegNetBasic,
     "segnet-dsc": SegNetDSC,
     "segnet-lite": SegNetLite,
 }
