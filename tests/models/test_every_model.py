@@ -13,6 +13,7 @@ CASES = {
     "segnet-basic": ({"channels": 8}, 1_415_561),
     "segnet-dsc": ({"stages": 2}, 1_749_671),
     "segnet-lite": ({"stages": [[8, 1], [16, 2]], "bottleneck": [16, 2, 3]}, 701_337),
+    "unet": ({"width": 4}, 31_037_769),
 }
 
 

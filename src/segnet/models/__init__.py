@@ -13,12 +13,14 @@ from segnet.models.segnet import SegNet
 from segnet.models.segnet_basic import SegNetBasic
 from segnet.models.segnet_dsc import SegNetDSC
 from segnet.models.segnet_lite import SegNetLite
+from segnet.models.unet import UNet
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "segnet": SegNet,
     "segnet-basic": SegNetBasic,
     "segnet-dsc": SegNetDSC,
     "segnet-lite": SegNetLite,
+    "unet": UNet,
 }
 
 
