@@ -40,10 +40,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from cpu_settings import describe_machine, describe_rates, start_process
+from cpu_settings import describe_rates, start_process
 from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, RandomSampler
+
+from segnet.bench.machine import describe_machine
 
 TRAINVAL_IMAGES = 3680  # of the full dataset; epochs are quoted for it
 SIZE = (128, 128)

@@ -409,14 +409,11 @@ def test_a_name_that_the_system_refuses_is_one_line_too(segnet, here):
     assert ended.err.count("\n") == 1
 
 
-def test_show_pooling_prints_the_example_and_refuses_an_unknown_kind_of_file(tmp_path):
-    shown = subprocess.run(
-        [sys.executable, "-m", "segnet", "show", "pooling"], capture_output=True, text=True
-    )
-    assert shown.returncode == 0
-    assert "share a byte" in shown.stdout
-    command = [sys.executable, "-m", "segnet", "show", "pooling", "--out", str(tmp_path / "a.doc")]
-    refused = subprocess.run(command, capture_output=True, text=True)
-    assert refused.returncode == 2
-    assert refused.stderr.startswith("segnet: ")
-    assert "must end in .png or .svg" in refused.stderr
+def test_show_pooling_prints_the_example_and_refuses_an_unknown_kind_of_file(segnet):
+    shown = segnet("show", "pooling")
+    assert shown.code == 0
+    assert "share a byte" in shown.out
+    refused = segnet("show", "pooling", "--out", "a.doc")
+    assert refused.code == 2
+    assert refused.err.startswith("segnet: ")
+    assert "must end in .png or .svg" in refused.err

@@ -192,7 +192,7 @@ def show_pooling(*, seed: int = 0, out: Annotated[Path | None, Parameter(show_de
     print(describe_pooling(example))
     if out is not None:
         _require_suffix(out, (".png", ".svg"))
-        draw_pooling(example, expand_home(str(out)))
+        draw_pooling(example, expand_home(out))
         print(f"drawn in {out}")
     return 0
 
@@ -242,9 +242,9 @@ def bench_pooling(
         what = f"{row.quantity}, {row.case}"
         print(f"{what:42}{row.stock:10.4g}{row.ours:10.4g} {row.unit:4}{row.ratio:12.3f}", flush=True)
     if csv is not None:
-        write_csv(csv, rows, machine)
+        write_csv(expand_home(csv), rows, machine)
     if plot is not None:
-        draw(plot, rows, machine)
+        draw(expand_home(plot), rows, machine)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Two processes train one SegNet stage, as DistributedDataParallel runs it."""
+"""Two processes train a small SegNet, as DistributedDataParallel runs it."""
 
 import subprocess
 import sys
@@ -6,20 +6,14 @@ import sys
 import pytest
 import torch
 import torch.distributed as dist
-from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from segnet.core.blocks import ConvBNReLU, DecoderStage, EncoderStage
+from segnet import create_model
 
 
-class Stage(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.encoder = EncoderStage([ConvBNReLU(3, 4), ConvBNReLU(4, 4)])
-        self.decoder = DecoderStage([ConvBNReLU(4, 4), ConvBNReLU(4, 2)])
-
-    def forward(self, x):
-        return self.decoder(*self.encoder(x))
+def small_segnet():
+    torch.manual_seed(0)
+    return create_model("segnet", stages=1)
 
 
 def gradients(model, x):
@@ -33,8 +27,7 @@ def images():
 
 def train(rank, folder):
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
-    torch.manual_seed(0)
-    torch.save(gradients(DistributedDataParallel(Stage()), images()[rank]), f"{folder}/{rank}.pt")
+    torch.save(gradients(DistributedDataParallel(small_segnet()), images()[rank]), f"{folder}/{rank}.pt")
     dist.destroy_process_group()
 
 
@@ -42,10 +35,7 @@ def train(rank, folder):
 def test_two_processes_average_the_gradients_that_each_has_alone(tmp_path):
     processes = [subprocess.Popen([sys.executable, __file__, str(rank), tmp_path]) for rank in (0, 1)]
     assert [process.wait(timeout=120) for process in processes] == [0, 0]
-    alone = []
-    for x in images():
-        torch.manual_seed(0)
-        alone.append(gradients(Stage(), x))
+    alone = [gradients(small_segnet(), x) for x in images()]
     for rank in (0, 1):
         together = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         for ours, first, second in zip(together, *alone, strict=True):

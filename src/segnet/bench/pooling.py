@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from segnet.core.blocks import ConvBNReLU, DecoderStage, EncoderStage
 from segnet.core.device import keep_freed_memory, pick_device
+from segnet.core.files import replacing
 from segnet.core.pooling import Size, max_pool_2x2, max_unpool_2x2
 from segnet.models import create_model
 
@@ -73,7 +74,7 @@ def compare_pooling(
 
 def write_csv(path: Path, rows: Sequence[Comparison], machine: str) -> None:
     """Write one line for each comparison, below a comment line that says where they were taken."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         file.write(machine + "\n")
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["quantity", "case", "unit", "stock", "ours", "ratio"])
@@ -87,26 +88,27 @@ def draw(path: Path, rows: Sequence[Comparison], machine: str) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    from segnet.report.plots import BLUE, INK, SOFT_INK, VERMILION
+
     figure = Figure(figsize=(8, 1.4 + 0.34 * len(rows)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     labels = [f"{row.quantity}, {row.case}" for row in rows]
-    colours = ["#0072b2" if row.ratio <= 1 else "#d55e00" for row in rows]
+    colours = [[value / 255 for value in (BLUE if row.ratio <= 1 else VERMILION)] for row in rows]
     axes.barh(labels, [row.ratio for row in rows], color=colours, height=0.62)
-    axes.axvline(1, color="#60646a", linewidth=1)
+    axes.axvline(1, color=SOFT_INK, linewidth=1)
     for place, row in enumerate(rows):
         text = f"{row.ratio:.2f}x   {row.stock:.4g} → {row.ours:.4g} {row.unit}"
-        axes.text(
-            row.ratio + 0.015, place, text, va="center", fontsize=8, color="#1c1e21", backgroundcolor="white"
-        )
+        axes.text(row.ratio + 0.015, place, text, va="center", fontsize=8, color=INK, backgroundcolor="white")
     axes.invert_yaxis()
     axes.set_xlim(0, max(1.55, *(row.ratio + 0.45 for row in rows)))
-    axes.set_xlabel("ours / stock PyTorch, lower is better", color="#60646a")
+    axes.set_xlabel("ours / stock PyTorch, lower is better", color=SOFT_INK)
     axes.set_title("Two-bit pooling beside stock PyTorch", loc="left", fontsize=11)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(length=0, labelsize=8)
-    figure.supxlabel(machine.removeprefix("# "), fontsize=7, color="#60646a", x=0.01, ha="left")
-    figure.savefig(path, dpi=130)
+    figure.supxlabel(machine.removeprefix("# "), fontsize=7, color=SOFT_INK, x=0.01, ha="left")
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=130)
 
 
 def stock_pool(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -222,8 +224,7 @@ def _compare_training(
     models = [stock_twin(ours), ours]
     images = torch.rand(batch_size, 3, 128, 128, device=device).contiguous(memory_format=torch.channels_last)
     masks = torch.randint(3, (batch_size, 128, 128), device=device)
-    steps = []
-    resident = []
+    steps, peaks = [], []
     for model in models:
         model.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimizer = torch.optim.Adam(model.parameters(), 1e-3)
@@ -231,11 +232,8 @@ def _compare_training(
         steps[-1]()  # Adam's state comes with the first step
         state = [value for entry in optimizer.state.values() for value in entry.values()]
         tensors = (*model.parameters(), *model.buffers(), *state, images, masks)
-        resident.append(sum(tensor.numel() * tensor.element_size() for tensor in tensors) / _MIB)
-    peaks = [
-        there + peak
-        for there, peak in zip(resident, (_peak_mib(step, device) for step in steps), strict=True)
-    ]
+        resident = sum(tensor.numel() * tensor.element_size() for tensor in tensors) / _MIB
+        peaks.append(resident + _peak_mib(steps[-1], device))
     yield Comparison("training memory", f"{_name(dtype)} batch {batch_size}", "MiB", *peaks)
     seconds = _medians(steps, repeats, device)
     yield Comparison("training step", f"{_name(dtype)} batch {batch_size}", "s", *seconds)

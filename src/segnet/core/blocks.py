@@ -27,11 +27,11 @@ class _ConvsBNReLU(nn.Sequential):
 
 
 class ConvBNReLU(_ConvsBNReLU):
-    """3x3 convolution without bias, batch norm, ReLU: the unit that both the article and the paper repeat."""
+    """Convolution without bias, batch norm, ReLU: the unit that both the article and the paper repeat."""
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, kernel: int = 3) -> None:
         super().__init__(
-            nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False),
+            nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, bias=False),
             nn.BatchNorm2d(out_channels),
             nn.ReLU(inplace=True),
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from segnet.core.blocks import DecoderStage, EncoderStage
+from segnet.core.blocks import ConvBNReLU, DecoderStage, EncoderStage
 from segnet.core.errors import SegnetError
 
 STAGES = 4
@@ -42,9 +42,17 @@ class SegNetBasic(nn.Module):
         self.normalise = nn.BatchNorm2d(in_channels)
         inputs = (in_channels, *[channels] * (STAGES - 1))
         self.encoder = nn.ModuleList(
-            EncoderStage([*_conv_and_norm(before, channels), nn.ReLU(inplace=True)]) for before in inputs
+            EncoderStage([ConvBNReLU(before, channels, KERNEL)]) for before in inputs
         )
-        self.decoder = nn.ModuleList(DecoderStage(_conv_and_norm(channels, channels)) for _ in range(STAGES))
+        self.decoder = nn.ModuleList(
+            DecoderStage(
+                [
+                    nn.Conv2d(channels, channels, KERNEL, padding=KERNEL // 2, bias=False),
+                    nn.BatchNorm2d(channels),
+                ]
+            )
+            for _ in range(STAGES)
+        )
         self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
         self.classifier = nn.Conv2d(channels, num_classes, 1)
 
@@ -61,8 +69,3 @@ class SegNetBasic(nn.Module):
             x = self.dropout(x) if len(pooled) >= FIRST_DROPPED else x
         logits: Tensor = self.classifier(x)
         return logits
-
-
-def _conv_and_norm(in_channels: int, out_channels: int) -> list[nn.Module]:
-    convolution = nn.Conv2d(in_channels, out_channels, KERNEL, padding=KERNEL // 2, bias=False)
-    return [convolution, nn.BatchNorm2d(out_channels)]

@@ -14,13 +14,15 @@ dropout. The article gives its experiment no further detail than ordinary convol
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segnet.core.blocks import ConvBNReLU
 from segnet.core.errors import SegnetError
 from segnet.core.pooling import max_pool_2x2
+from segnet.models.segnet import conv_chain
 
 # Channels at each depth, as multiples of the first.
 WIDTHS = (1, 2, 4, 8, 16)
@@ -28,7 +30,7 @@ WIDTHS = (1, 2, 4, 8, 16)
 
 def double_conv(in_channels: int, out_channels: int) -> nn.Sequential:
     """Return the two units that each depth has on either side."""
-    return nn.Sequential(ConvBNReLU(in_channels, out_channels), ConvBNReLU(out_channels, out_channels))
+    return nn.Sequential(*conv_chain(in_channels, (out_channels, out_channels)))
 
 
 class UNet(nn.Module):
@@ -51,7 +53,7 @@ class UNet(nn.Module):
         self.minimum_size = 2 ** len(widths)
         self.normalise = nn.BatchNorm2d(in_channels)
         self.encoder = nn.ModuleList(
-            double_conv(before, after) for before, after in zip((in_channels, *widths), widths, strict=False)
+            double_conv(before, after) for before, after in pairwise((in_channels, *widths))
         )
         self.bottom = double_conv(widths[-1], deepest)
         # Batch norm follows only after the next convolution, so these keep the paper's biases.

@@ -54,10 +54,11 @@ def soft_iou(logits: Tensor, mask: Tensor, class_weights: Tensor | None = None) 
     """
     if class_weights is not None:
         raise SegnetError("the iou loss sums over all classes and takes no class weights")
-    counted = (mask != IGNORE_INDEX).sum((1, 2))
+    counts = mask != IGNORE_INDEX
+    counted = counts.sum((1, 2))
     surprise = _surprise(logits, mask)
     # y picks p at the truth. The softmax sums to 1 at a pixel, and so does y: their sums are the pixel count.
-    intersection = (torch.exp(-surprise) * (mask != IGNORE_INDEX)).sum((1, 2))
+    intersection = (torch.exp(-surprise) * counts).sum((1, 2))
     iou = (intersection + 0.001) / (2 * counted - intersection + 0.001)
     images = (counted > 0).sum()
     mean = (iou * (counted > 0)).sum() / images.clamp(min=1)

@@ -11,12 +11,21 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from segnet.core.files import replacing
 from segnet.core.kernels.plain import unpack
 from segnet.core.pooling import max_pool_2x2, max_unpool_2x2
+from segnet.report.plots import INK, SOFT_INK
 
-# One of Okabe and Ito's colours for each position in a window; dark text reads well on all four.
-_POSITIONS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7")
-_INK, _RULE, _PALE = "#1c1e21", "#60646a", "#f1f2f4"
+# Each position in a window, in the order of its code, in one of Okabe and Ito's colours that dark text reads
+# well on.
+_POSITIONS = {
+    "00 top left": "#56b4e9",
+    "01 top right": "#e69f00",
+    "10 below left": "#009e73",
+    "11 below right": "#cc79a7",
+}
+_COLOURS = tuple(_POSITIONS.values())
+_PALE = "#f1f2f4"
 
 
 @dataclass(frozen=True)
@@ -30,6 +39,10 @@ class PoolingExample:
     packed: list[int]
     """One byte for each column of four windows."""
     restored: list[list[int]]
+
+    def won(self, y: int, x: int) -> bool:
+        """Say whether the value in this row and column is its window's maximum."""
+        return self.codes[y // 2][x // 2] == y % 2 * 2 + x % 2
 
 
 def pooling_example(seed: int = 0) -> PoolingExample:
@@ -50,8 +63,7 @@ def describe_pooling(example: PoolingExample) -> str:
     for y, row in enumerate(example.before):
         cells = []
         for x, value in enumerate(row):
-            won = example.codes[y // 2][x // 2] == y % 2 * 2 + x % 2
-            cells.append(f"[{value}]" if won else f" {value} ")
+            cells.append(f"[{value}]" if example.won(y, x) else f" {value} ")
         left = "".join(cells[:2]) + " │ " + "".join(cells[2:])
         restored = " ".join(str(value) for value in example.restored[y])
         pooled = codes = ""
@@ -62,9 +74,7 @@ def describe_pooling(example: PoolingExample) -> str:
         if y % 2 and y < 7:
             lines.append("    ───────┼───────")
     lines.append("")
-    lines.append(
-        "a code is the position in its window: 00 top left, 01 top right, 10 below left, 11 below right"
-    )
+    lines.append(f"a code is the position in its window: {', '.join(_POSITIONS)}")
     lines.append("four windows below each other share a byte, the uppermost in its lowest bits:")
     for column, byte in enumerate(example.packed):
         bits = " ".join(f"{byte >> shift & 3:02b}" for shift in (6, 4, 2, 0))
@@ -80,50 +90,52 @@ def draw_pooling(example: PoolingExample, path: Path) -> None:
     figure = Figure(figsize=(11, 5.6), layout="constrained")
     FigureCanvasAgg(figure)
     grids = figure.subplots(1, 4, width_ratios=(4, 2.2, 2.2, 4))
-    won = [[example.codes[y // 2][x // 2] == y % 2 * 2 + x % 2 for x in range(4)] for y in range(8)]
-    full = [[_POSITIONS[y % 2 * 2 + x % 2] if won[y][x] else _PALE for x in range(4)] for y in range(8)]
-    small = [[_POSITIONS[code] for code in row] for row in example.codes]
-    as_text = [[[str(value) for value in row] for row in m] for m in (example.before, example.maxima)]
-    restored = [[str(value) for value in row] for row in example.restored]
-    codes = [[f"{code:02b}" for code in row] for row in example.codes]
-    _grid(grids[0], as_text[0], full, "1  the map, cut into 2x2 windows", window=2)
-    _grid(grids[1], as_text[1], small, "2  maxima")
-    _grid(grids[2], codes, small, "3  codes")
-    _grid(grids[3], restored, full, "4  un-pooled", window=2)
+    small = [[_COLOURS[code] for code in row] for row in example.codes]
+    full = [[small[y // 2][x // 2] if example.won(y, x) else _PALE for x in range(4)] for y in range(8)]
+    _grid(grids[0], example.before, full, "1  the map, cut into 2x2 windows", window=2)
+    _grid(grids[1], example.maxima, small, "2  maxima")
+    _grid(grids[2], example.codes, small, "3  codes", number="{:02b}")
+    _grid(grids[3], example.restored, full, "4  un-pooled", window=2)
     for column, byte in enumerate(example.packed):
         text = f"byte\n{byte >> 4:04b}\n{byte & 15:04b}\n= {byte}"
         grids[2].text(column + 0.5, 4.45, text, ha="center", va="top", fontsize=9, family="monospace")
-    names = ("00 top left", "01 top right", "10 below left", "11 below right")
-    for place, (name, colour) in enumerate(zip(names, _POSITIONS, strict=True)):
+    for place, (name, colour) in enumerate(_POSITIONS.items()):
         grids[1].add_patch(Rectangle((0, 4.5 + 0.5 * place), 0.36, 0.36, facecolor=colour))
-        grids[1].text(0.46, 4.68 + 0.5 * place, name, va="center", fontsize=8.5, color=_INK)
+        grids[1].text(0.46, 4.68 + 0.5 * place, name, va="center", fontsize=8.5, color=INK)
     figure.suptitle(
         "Max-pooling keeps each maximum and two bits: where it was",
         x=0.01,
         ha="left",
         fontsize=13,
-        color=_INK,
+        color=INK,
     )
-    figure.savefig(path, dpi=130)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=130)
 
 
 def _grid(
-    axes: Axes, texts: list[list[str]], colours: list[list[str]], title: str, *, window: int = 1
+    axes: Axes,
+    values: list[list[int]],
+    colours: list[list[str]],
+    title: str,
+    *,
+    window: int = 1,
+    number: str = "{}",
 ) -> None:
-    height, width = len(texts), len(texts[0])
-    for y, row in enumerate(texts):
-        for x, text in enumerate(row):
+    height, width = len(values), len(values[0])
+    for y, row in enumerate(values):
+        for x, value in enumerate(row):
             axes.add_patch(Rectangle((x, y), 1, 1, facecolor=colours[y][x], edgecolor="white", linewidth=1.5))
             faint = colours[y][x] == _PALE
             axes.text(
-                x + 0.5, y + 0.5, text, ha="center", va="center", fontsize=12,
-                color=_RULE if faint else _INK, weight="normal" if faint else "bold",
+                x + 0.5, y + 0.5, number.format(value), ha="center", va="center", fontsize=12,
+                color=SOFT_INK if faint else INK, weight="normal" if faint else "bold",
             )  # fmt: skip
     for y in range(0, height, window):
         for x in range(0, width, window):
-            axes.add_patch(Rectangle((x, y), window, window, fill=False, edgecolor=_RULE, linewidth=1.2))
+            axes.add_patch(Rectangle((x, y), window, window, fill=False, edgecolor=SOFT_INK, linewidth=1.2))
     axes.set_xlim(-0.05, width + 0.05)
     axes.set_ylim(8.1, -0.1)
     axes.set_aspect("equal", anchor="NW")
-    axes.set_title(title, loc="left", fontsize=10, color=_INK)
+    axes.set_title(title, loc="left", fontsize=10, color=INK)
     axes.axis("off")

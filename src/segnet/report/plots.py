@@ -21,8 +21,8 @@ from matplotlib.ticker import MaxNLocator
 
 from segnet.core.classes import Colour
 
-_INK, _SOFT_INK, _RULE = "#1c1e21", "#60646a", "#d9dbde"
-_BLUE, _VERMILION = (0, 114, 178), (213, 94, 0)  # the two of Okabe and Ito's colours furthest apart
+INK, SOFT_INK, _RULE = "#1c1e21", "#60646a", "#d9dbde"
+BLUE, VERMILION = (0, 114, 178), (213, 94, 0)  # the two of Okabe and Ito's colours furthest apart
 _LABEL_LIMIT = 12
 
 
@@ -74,8 +74,8 @@ def learning_curves(
             "Loss",
             epochs,
             [
-                Curve("train", column(rows, "train_loss"), _VERMILION, dashed=True),
-                Curve("val", column(val, "loss"), _BLUE),
+                Curve("train", column(rows, "train_loss"), VERMILION, dashed=True),
+                Curve("val", column(val, "loss"), BLUE),
             ],
             marked_epoch=best_epoch,
         ),
@@ -83,8 +83,8 @@ def learning_curves(
             "Validation scores",
             epochs,
             [
-                Curve("pixel accuracy", column(val, "pixel_accuracy"), _VERMILION),
-                Curve("mean IoU", column(val, "mean_iou"), _BLUE),
+                Curve("pixel accuracy", column(val, "pixel_accuracy"), VERMILION),
+                Curve("mean IoU", column(val, "mean_iou"), BLUE),
             ],
             scale="score",
             marked_epoch=best_epoch,
@@ -102,7 +102,7 @@ def learning_curves(
         Chart(
             "Learning rate",
             epochs,
-            [Curve("", column(rows, "lr"), _BLUE, steps=True)],
+            [Curve("", column(rows, "lr"), BLUE, steps=True)],
             scale="log",
             number="{:.2g}",
         ),
@@ -130,14 +130,14 @@ def _draw(chart: Chart) -> Figure:
     figure.subplots_adjust(left=0.1, right=0.69, bottom=0.15, top=0.87)
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    axes.set_title(chart.title, loc="left", fontsize=11, color=_INK, pad=10)
+    axes.set_title(chart.title, loc="left", fontsize=11, color=INK, pad=10)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(_RULE)
-    axes.tick_params(colors=_SOFT_INK, length=0)
+    axes.tick_params(colors=SOFT_INK, length=0)
     axes.grid(axis="y", color=_RULE, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.yaxis.set_major_formatter("{x:g}")
-    axes.set_xlabel("epoch", color=_SOFT_INK, loc="left")
+    axes.set_xlabel("epoch", color=SOFT_INK, loc="left")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
 
     first, last = (chart.epochs[0], chart.epochs[-1]) if chart.epochs else (1, 1)
@@ -160,11 +160,11 @@ def _draw(chart: Chart) -> Figure:
     small: dict[str, Any] = {
         "transform": axes.get_xaxis_transform(),
         "va": "bottom",
-        "color": _SOFT_INK,
+        "color": SOFT_INK,
         "fontsize": 8,
     }
     for epoch, label in chart.changes.items():
-        axes.axvline(epoch - 0.5, color=_SOFT_INK, linewidth=0.8, linestyle=":")
+        axes.axvline(epoch - 0.5, color=SOFT_INK, linewidth=0.8, linestyle=":")
         axes.text(epoch - 0.5, 0.02, f" {label}", **small)
     if chart.marked_epoch is not None and chart.marked_epoch in chart.epochs:
         axes.axvline(chart.marked_epoch, color=_RULE, linewidth=5, zorder=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -30,6 +31,16 @@ def require_batch(config: TrainConfig, count: int, least: int) -> None:
         raise SegnetError(
             f"one image of {max(train_size(config, 0))} px in a batch leaves batch norm a single value; "
             "raise --batch-size or --size"
+        )
+
+
+def require_weights(config: TrainConfig, classes: Sequence[str]) -> None:
+    """Raise SegnetError where class weights were given for another number of classes."""
+    weights = config.class_weights
+    if isinstance(weights, tuple) and len(weights) != len(classes):
+        raise SegnetError(
+            f"--class-weights needs {len(classes)} numbers, one each for {', '.join(classes)}; "
+            f"got {len(weights)}"
         )
 
 

@@ -113,9 +113,8 @@ class TrainConfig(DataOptions):
     """article (its notebook's settings, the default) or modern (AdamW, warm-up and cosine, EMA, crops)."""
 
     model: str = "segnet"
-    """segnet (the article's, 15,274,892 parameters), segnet-dsc (its Part 3, 1,749,671), segnet-basic
-    (the paper's small one, 1,415,561), unet (31,037,769) or segnet-lite (ours for
-    CPUs, 701,337)."""
+    """segnet (the article's, 15,274,892 parameters), segnet-dsc (its Part 3, 1,749,671), segnet-basic (the
+    paper's small one, 1,415,561), unet (31,037,769) or segnet-lite (ours for CPUs, 701,337)."""
 
     model_options: Annotated[
         Mapping[str, Any],

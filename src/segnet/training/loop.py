@@ -45,7 +45,13 @@ from segnet.training.checkpoint import (
     require_free,
     save_state,
 )
-from segnet.training.checks import require_batch, require_compiler, require_finite, require_size
+from segnet.training.checks import (
+    require_batch,
+    require_compiler,
+    require_finite,
+    require_size,
+    require_weights,
+)
 from segnet.training.config import TrainConfig
 from segnet.training.interrupt import interrupts_wait
 from segnet.training.optimizer import averaged, build_optimizer
@@ -144,6 +150,7 @@ def _set_up(config: TrainConfig, console: Console) -> _Setup:
     with torch.device("meta"):  # what is wrong with the model is found before any data is read
         create_model(config.model, **config.model_options)
     dataset = load_dataset(config, holdout=config.holdout, seed=config.seed)
+    require_weights(config, dataset.classes.names)
     torch.manual_seed(config.seed)
     model = create_model(config.model, len(dataset.classes), **config.model_options)
     require_size(config, getattr(model, "minimum_size", 1))
@@ -151,7 +158,7 @@ def _set_up(config: TrainConfig, console: Console) -> _Setup:
     samples = [*dataset.train, *dataset.extra]
     detail = config.crop_detail if config.crop_scale < 1 else 1.0
     train = _open_split(samples, dataset, config, console, "training images", detail=detail)
-    weights = _class_weights(config, dataset, train)
+    weights = _class_weights(config, len(dataset.classes), train)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     require_batch(config, len(train), getattr(model, "minimum_size", 1))
     if config.compile:
@@ -178,16 +185,10 @@ def _set_up(config: TrainConfig, console: Console) -> _Setup:
     )
 
 
-def _class_weights(config: TrainConfig, dataset: Dataset, train: CachedSplit) -> tuple[float, ...] | None:
+def _class_weights(config: TrainConfig, classes: int, train: CachedSplit) -> tuple[float, ...] | None:
     """Return the weight of each class in the loss; those by frequency are counted on the training masks."""
-    names = dataset.classes.names
     if isinstance(config.class_weights, str):
-        return median_frequency_weights(count_classes(train.masks, len(names)))
-    if config.class_weights is not None and len(config.class_weights) != len(names):
-        raise SegnetError(
-            f"--class-weights needs {len(names)} numbers, one each for {', '.join(names)}; "
-            f"got {len(config.class_weights)}"
-        )
+        return median_frequency_weights(count_classes(train.masks, classes))
     return config.class_weights
 
 
@@ -229,7 +230,9 @@ def _fit_held(setup: _Setup, folder: RunFolder, state: State) -> Run:
         soft_wrap=True,
     )
     if setup.class_weights is not None:
-        console.print(f"class weights: {_shown_weights(setup)}", highlight=False, soft_wrap=True)
+        weights = zip(setup.dataset.classes.names, setup.class_weights.tolist(), strict=True)
+        shown = ", ".join(f"{name} {weight:.3g}" for name, weight in weights)
+        console.print(f"class weights: {shown}", highlight=False, soft_wrap=True)
     try:
         while state.epoch < config.epochs and not _stopped_improving(state, config):
             record = _train_epoch(setup, network, state.epoch)
@@ -400,12 +403,6 @@ def _facts(setup: _Setup) -> dict[str, Any]:
         "colours": dict(zip(classes.names, classes.colours, strict=True)),
         "class_weights": None if setup.class_weights is None else setup.class_weights.tolist(),
     }
-
-
-def _shown_weights(setup: _Setup) -> str:
-    assert setup.class_weights is not None
-    pairs = zip(setup.dataset.classes.names, setup.class_weights.tolist(), strict=True)
-    return ", ".join(f"{name} {weight:.3g}" for name, weight in pairs)
 
 
 def _status(total: Tensor, seen: int, started: float, waited: float, device: torch.device) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from functools import cache
 from importlib.util import find_spec
-from typing import Protocol, cast
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -37,14 +37,14 @@ def kernels_for(x: Tensor) -> Kernels:
     """Return the quickest form that can handle this tensor, here and now."""
     # Tracers and tensor subclasses (fake, functional) need operations that they can look into.
     if torch.compiler.is_compiling() or type(x) not in (Tensor, torch.nn.Parameter) or x.numel() == 0:
-        return cast(Kernels, plain)
+        return plain
     if x.device.type == "cpu":
-        return cast(Kernels, blocked)
+        return blocked
     if x.device.type == "cuda" and _triton_works(x.device.index):
         from segnet.core.kernels import cuda
 
-        return cast(Kernels, cuda)
-    return cast(Kernels, plain)
+        return cuda
+    return plain
 
 
 @cache

@@ -28,11 +28,11 @@ _SHIFTS = torch.tensor([0, 2, 4, 6], dtype=torch.uint8).view(4, 1, 1)
 
 def pool(x: Tensor) -> tuple[Tensor, Tensor]:
     """Return maxima and codes; see ``Kernels``."""
-    channels_last = _is_channels_last(x)
+    channels_last = is_channels_last(x)
     x = _channels_innermost(x)
     n, channels, height, width = x.shape[0], x.shape[1], x.shape[2] // 2, x.shape[3] // 2
     values = x.new_empty(n, height, width, channels)
-    codes = x.new_empty(n, (height + 3) // 4, width, channels, dtype=torch.uint8)
+    codes = x.new_empty(n, plain.packed_height(height), width, channels, dtype=torch.uint8)
     bits = x.view(_INTEGER[x.dtype]).permute(0, 2, 3, 1)
     minus_zero = torch.iinfo(bits.dtype).min
     left, right = _windows(x).unbind(4)
@@ -42,7 +42,7 @@ def pool(x: Tensor) -> tuple[Tensor, Tensor]:
         pairs = torch.maximum(left[images, rows], right[images, rows])
         top, bottom = pairs.unbind(2)
         maxima = torch.maximum(top, bottom, out=values[images, rows])
-        packed = codes[images, rows.start // 4 : (rows.stop + 3) // 4]
+        packed = codes[images, _bytes_of(rows)]
         highest = maxima.amax().item()
         if lowest == minus_zero or highest != highest:
             # ``maximum`` doesn't say which zero or which NaN it gives: take the definition.
@@ -63,7 +63,7 @@ def pool(x: Tensor) -> tuple[Tensor, Tensor]:
 
 def place(values: Tensor, codes: Tensor, size: tuple[int, int], accumulate: bool) -> Tensor:
     """Return the sparse map; see ``Kernels``."""
-    channels_last = _is_channels_last(values)
+    channels_last = is_channels_last(values)
     n, channels, height, width = values.shape
     full = values.new_empty(n, *size, channels)
     full[:, 2 * height :] = 0
@@ -82,7 +82,7 @@ def place(values: Tensor, codes: Tensor, size: tuple[int, int], accumulate: bool
 
 def pick(full: Tensor, codes: Tensor) -> Tensor:
     """Return the values at the codes; see ``Kernels``."""
-    channels_last = _is_channels_last(full)
+    channels_last = is_channels_last(full)
     full = _channels_innermost(full)
     n, channels, height, width = full.shape[0], full.shape[1], full.shape[2] // 2, full.shape[3] // 2
     values = full.new_empty(n, height, width, channels)
@@ -119,9 +119,13 @@ def _blocks(images: int, height: int, windows_in_row: int) -> Iterator[tuple[sli
             yield slice(image, min(image + together, images)), slice(row, min(row + rows, height))
 
 
+def _bytes_of(rows: slice) -> slice:
+    return slice(rows.start // 4, plain.packed_height(rows.stop))
+
+
 def _unpack(packed: Tensor, images: slice, rows: slice) -> Tensor:
     """Return the codes 0 to 3 of a block, ``(N, rows, W, C)``."""
-    block = packed[images, rows.start // 4 : (rows.stop + 3) // 4]
+    block = packed[images, _bytes_of(rows)]
     codes = torch.bitwise_right_shift(block.unsqueeze(2), _SHIFTS).bitwise_and_(3)
     return codes.flatten(1, 2)[:, : rows.stop - rows.start]
 
@@ -134,7 +138,8 @@ def _windows(x: Tensor) -> Tensor:
     return windows
 
 
-def _is_channels_last(x: Tensor) -> bool:
+def is_channels_last(x: Tensor) -> bool:
+    """Say whether channels are innermost in memory; where both orders are one, as with one channel, not."""
     return x.stride(1) == 1 and not x.is_contiguous()
 
 

@@ -12,6 +12,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from segnet.core.kernels.blocked import is_channels_last
+from segnet.core.kernels.plain import packed_height
+
 _BLOCK = 256
 
 
@@ -19,7 +22,7 @@ def pool(x: Tensor) -> tuple[Tensor, Tensor]:
     """Return maxima and codes; see ``Kernels``."""
     n, channels, height, width = x.shape[0], x.shape[1], x.shape[2] // 2, x.shape[3] // 2
     values = _empty(x, (n, channels, height, width), x.dtype)
-    codes = _empty(x, (n, channels, (height + 3) // 4, width), torch.uint8)
+    codes = _empty(x, (n, channels, packed_height(height), width), torch.uint8)
     _launch(_pool, x, values, codes)
     return values, codes
 
@@ -42,8 +45,7 @@ def pick(full: Tensor, codes: Tensor) -> Tensor:
 
 
 def _empty(like: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    channels_last = like.stride(1) == 1 and not like.is_contiguous()
-    layout = torch.channels_last if channels_last else torch.contiguous_format
+    layout = torch.channels_last if is_channels_last(like) else torch.contiguous_format
     return torch.empty(shape, dtype=dtype, device=like.device, memory_format=layout)
 
 
@@ -74,6 +76,17 @@ def _positions(total, channels, byte_rows, width, CHANNELS_LAST: tl.constexpr, B
 
 
 @triton.jit
+def _at(image, channel, row, column, n, c, h, w):
+    """Where an element is, by the strides of its tensor."""
+    return image * n + channel * c + row * h + column * w
+
+
+@triton.jit
+def _codes(codes, image, channel, byte_row, column, inside, n, c, h, w):
+    return tl.load(codes + _at(image, channel, byte_row, column, n, c, h, w), inside, 0).to(tl.int32)
+
+
+@triton.jit
 def _later_of(first, second):
     """On a tie the first stays, but a NaN always takes over, as in max_pool2d."""
     takes_over = (second > first) | (second != second)
@@ -92,15 +105,15 @@ def _pool(
     for k in tl.static_range(4):
         row = byte_row * 4 + k
         there = inside & (row < height)
-        corner = full + image * fn + channel * fc + row * 2 * fh + column * 2 * fw
+        corner = full + _at(image, channel, row * 2, column * 2, fn, fc, fh, fw)
         top, right_of_top = _later_of(tl.load(corner, there, 0.0), tl.load(corner + fw, there, 0.0))
         bottom, right_of_bottom = _later_of(
             tl.load(corner + fh, there, 0.0), tl.load(corner + fh + fw, there, 0.0)
         )
         maximum, down = _later_of(top, bottom)
-        tl.store(values + image * vn + channel * vc + row * vh + column * vw, maximum, there)
+        tl.store(values + _at(image, channel, row, column, vn, vc, vh, vw), maximum, there)
         packed |= tl.where(down == 1, right_of_bottom + 2, right_of_top) << (2 * k)
-    tl.store(codes + image * cn + channel * cc + byte_row * ch + column * cw, packed.to(tl.uint8), inside)
+    tl.store(codes + _at(image, channel, byte_row, column, cn, cc, ch, cw), packed.to(tl.uint8), inside)
 
 
 @triton.jit
@@ -111,13 +124,13 @@ def _place(
     inside, image, channel, byte_row, column = _positions(
         total, channels, byte_rows, width, CHANNELS_LAST, BLOCK
     )
-    packed = tl.load(codes + image * cn + channel * cc + byte_row * ch + column * cw, inside, 0).to(tl.int32)
+    packed = _codes(codes, image, channel, byte_row, column, inside, cn, cc, ch, cw)
     for k in tl.static_range(4):
         row = byte_row * 4 + k
         there = inside & (row < height)
         code = (packed >> (2 * k)) & 3
-        value = tl.load(values + image * vn + channel * vc + row * vh + column * vw, there, 0.0)
-        corner = full + image * fn + channel * fc + row * 2 * fh + column * 2 * fw
+        value = tl.load(values + _at(image, channel, row, column, vn, vc, vh, vw), there, 0.0)
+        corner = full + _at(image, channel, row * 2, column * 2, fn, fc, fh, fw)
         zero = tl.zeros_like(value)
         tl.store(corner, tl.where(code == 0, value, zero), there)
         tl.store(corner + fw, tl.where(code == 1, value, zero), there)
@@ -133,11 +146,11 @@ def _pick(
     inside, image, channel, byte_row, column = _positions(
         total, channels, byte_rows, width, CHANNELS_LAST, BLOCK
     )
-    packed = tl.load(codes + image * cn + channel * cc + byte_row * ch + column * cw, inside, 0).to(tl.int32)
+    packed = _codes(codes, image, channel, byte_row, column, inside, cn, cc, ch, cw)
     for k in tl.static_range(4):
         row = byte_row * 4 + k
         there = inside & (row < height)
         code = (packed >> (2 * k)) & 3
-        at = row * 2 * fh + column * 2 * fw + (code >> 1) * fh + (code & 1) * fw
-        found = tl.load(full + image * fn + channel * fc + at, there, 0.0)
-        tl.store(values + image * vn + channel * vc + row * vh + column * vw, found, there)
+        at = _at(image, channel, row * 2 + (code >> 1), column * 2 + (code & 1), fn, fc, fh, fw)
+        found = tl.load(full + at, there, 0.0)
+        tl.store(values + _at(image, channel, row, column, vn, vc, vh, vw), found, there)
