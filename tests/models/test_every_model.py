@@ -13,8 +13,18 @@ CASES = {
     "segnet-basic": ({"channels": 8}, 1_415_561),
     "segnet-dsc": ({"stages": 2}, 1_749_671),
     "segnet-lite": ({"stages": [[8, 1], [16, 2]], "bottleneck": [16, 2, 3]}, 701_337),
+    "segnet-vgg16": ({"width": 4}, 29_436_809),
+    "fcn": ({"width": 4, "head": 16, "dropout": 0.0}, 134_290_159),
     "unet": ({"width": 4}, 31_037_769),
+    "vit": ({"image_size": 32, "patch": 8, "width": 32, "depth": 2, "dropout": 0.0}, 86_284_806),
 }
+
+
+def allowed(name, *size):
+    """The nearest size that a model takes: some need more pixels, the Vision Transformer whole patches."""
+    model = small(name)
+    multiple = getattr(model, "size_multiple", 1)
+    return tuple(max(side, model.minimum_size) // multiple * multiple for side in size)
 
 
 def small(name, **options):
@@ -35,13 +45,20 @@ class TestEveryModel:
 
     @pytest.mark.parametrize("size", [(16, 16), (17, 31), (64, 48), (33, 16)])
     def test_gives_logits_of_the_images_own_size(self, name, size):
+        size = allowed(name, *size)
         with torch.no_grad():
-            assert create_model(name).eval()(torch.rand(1, 3, *size)).shape == (1, 3, *size)
+            assert small(name).eval()(torch.rand(1, 3, *size)).shape == (1, 3, *size)
+
+    def test_as_shipped_it_takes_the_articles_images_and_its_own_smallest(self, name):
+        model = create_model(name).eval()
+        for size in [(128, 128), (model.minimum_size,) * 2]:
+            with torch.no_grad():
+                assert model(torch.rand(1, 3, *size)).shape == (1, 3, *size)
 
     @pytest.mark.parametrize(("classes", "channels"), [(1, 1), (2, 4), (11, 3)])
     def test_takes_any_number_of_classes_and_input_channels(self, name, classes, channels):
         model = small(name, num_classes=classes, in_channels=channels)
-        assert model(torch.rand(2, channels, 16, 16)).shape == (2, classes, 16, 16)
+        assert model(torch.rand(2, channels, 32, 32)).shape == (2, classes, 32, 32)
 
     def test_gradients_reach_every_parameter(self, name):
         model = small(name)
@@ -68,17 +85,19 @@ class TestEveryModel:
 
     def test_one_image_gets_the_same_logits_alone_and_in_a_batch(self, name):
         model = small(name).eval()
-        images = torch.rand(3, 3, 33, 20)
+        images = torch.rand(3, 3, *allowed(name, 33, 20))
         with torch.no_grad():
             torch.testing.assert_close(model(images)[1:2], model(images[1:2]), rtol=1e-4, atol=1e-5)
 
     def test_runs_where_only_deterministic_operations_may_with_the_same_bits_twice(self, name):
         gradients = []
+        height, width = allowed(name, 37, 42)
         torch.use_deterministic_algorithms(True)
         try:
             for _ in range(2):
                 model = small(name)
-                model(torch.linspace(0, 1, 2 * 3 * 17 * 22).view(2, 3, 17, 22)).square().sum().backward()
+                image = torch.linspace(0, 1, 2 * 3 * height * width).view(2, 3, height, width)
+                model(image).square().sum().backward()
                 gradients.append([parameter.grad for parameter in model.parameters()])
         finally:
             torch.use_deterministic_algorithms(False)
@@ -86,7 +105,7 @@ class TestEveryModel:
 
     def test_compiles_as_one_graph(self, name):
         model = small(name).eval()
-        image = torch.rand(2, 3, 20, 33)
+        image = torch.rand(2, 3, *allowed(name, 20, 33))
         with torch.no_grad():
             compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
             torch.testing.assert_close(compiled(image), model(image), rtol=1e-4, atol=1e-5)
@@ -95,10 +114,10 @@ class TestEveryModel:
         model = small(name).eval()
         anything = torch.export.Dim.DYNAMIC
         exported = torch.export.export(
-            model, (torch.rand(2, 3, 32, 48),), dynamic_shapes=({0: anything, 2: anything, 3: anything},)
+            model, (torch.rand(2, 3, 96, 128),), dynamic_shapes=({0: anything, 2: anything, 3: anything},)
         ).module()
-        for shape in [(1, 3, 33, 47), (3, 3, 40, 32)]:  # torch.export can't let a pooled map shrink to 1
-            image = torch.rand(shape)
+        for batch, *size in [(1, 73, 95), (3, 80, 64)]:  # torch.export can't let a pooled map shrink to 1
+            image = torch.rand(batch, 3, *allowed(name, *size))
             with torch.no_grad():
                 torch.testing.assert_close(exported(image), model(image), rtol=1e-4, atol=1e-5)
 
@@ -113,7 +132,7 @@ class TestEveryModel:
         model, other = small(name), small(name)
         torch.nn.init.normal_(next(model.parameters()))
         other.load_state_dict(model.state_dict())
-        image = torch.rand(1, 3, 16, 16)
+        image = torch.rand(1, 3, 32, 32)
         with torch.no_grad():
             assert torch.equal(model.eval()(image), other.eval()(image))
 
@@ -132,6 +151,12 @@ def test_segnet_lite_keeps_within_its_budget():
         ("segnet", {"num_classes": 0}, "at least one class"),
         ("segnet-dsc", {"ordinary_stages": 5}, "0 to 4 ordinary stages"),
         ("segnet-lite", {"stages": [[8]]}, r"\(channels, units\) pairs"),
+        ("segnet-vgg16", {"dropout": 1}, "a dropout from 0 to below 1, got 64 and 1"),
+        ("fcn", {"head": 0}, "a width and a head of at least 1"),
+        ("unet", {"width": 0}, "a width of at least 1, got 0"),
+        ("vit", {"image_size": 100}, "an image_size of 100 can't be cut into patches of 16x16"),
+        ("vit", {"heads": 7}, "a width of 768 can't be shared by 7 heads"),
+        ("vit", {"depth": 0}, "at least 1"),
     ],
 )
 def test_a_model_that_cannot_be_built_says_what_would_work(name, options, says):

@@ -9,18 +9,24 @@ from typing import Any
 from torch import nn
 
 from segnet.core.errors import SegnetError, did_you_mean
+from segnet.models.fcn import FCN
 from segnet.models.segnet import SegNet
 from segnet.models.segnet_basic import SegNetBasic
 from segnet.models.segnet_dsc import SegNetDSC
 from segnet.models.segnet_lite import SegNetLite
+from segnet.models.segnet_vgg16 import SegNetVGG16
 from segnet.models.unet import UNet
+from segnet.models.vit import ViT
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "segnet": SegNet,
     "segnet-basic": SegNetBasic,
     "segnet-dsc": SegNetDSC,
     "segnet-lite": SegNetLite,
+    "segnet-vgg16": SegNetVGG16,
+    "fcn": FCN,
     "unet": UNet,
+    "vit": ViT,
 }
 
 

@@ -22,6 +22,11 @@ Unit = Callable[[int, int], nn.Module]
 ENCODER = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 
 
+def vgg16_channels(width: int) -> list[tuple[int, ...]]:
+    """Return ``ENCODER`` with ``width`` channels in the first stage and the others in proportion."""
+    return [tuple(channels // ENCODER[0][0] * width for channels in stage) for stage in ENCODER]
+
+
 def mirrored(encoder: Sequence[Sequence[int]], num_classes: int) -> list[tuple[int, ...]]:
     """Return the decoder's channels, deepest stage first.
 
@@ -39,25 +44,26 @@ def conv_chain(in_channels: int, out_channels: Sequence[int], unit: Unit = ConvB
     return [unit(before, after) for before, after in pairwise((in_channels, *out_channels))]
 
 
-class SegNet(nn.Module):
-    """The article's SegNet. Images ``(N, C, H, W)`` in [0, 1], H and W at least ``2 ** stages``.
+class MirroredSegNet(nn.Module):
+    """Encoder and decoder of the same stages, with the unit that each stage is made of given.
+
+    Args:
+        num_classes: channels of the logits.
+        in_channels: channels of the image.
+        units: one for each stage, outermost first.
 
     Raises:
-        SegnetError: a number of stages outside 1 to 5.
+        SegnetError: no stages, or more than five.
     """
 
-    def __init__(self, num_classes: int = 3, in_channels: int = 3, *, stages: int = 4) -> None:
+    def __init__(self, num_classes: int, in_channels: int, units: Sequence[Unit]) -> None:
         super().__init__()
-        self._build(num_classes, in_channels, stages, [ConvBNReLU] * stages)
-
-    def _build(self, num_classes: int, in_channels: int, stages: int, units: Sequence[Unit]) -> None:
-        """Make the layers; ``units`` holds the unit of each stage, outermost first."""
-        if stages not in range(1, len(ENCODER) + 1):
-            raise SegnetError(f"a SegNet has 1 to {len(ENCODER)} stages, got {stages}")
-        encoder = ENCODER[:stages]
+        if not 1 <= len(units) <= len(ENCODER):
+            raise SegnetError(f"a SegNet has 1 to {len(ENCODER)} stages, got {len(units)}")
+        encoder = ENCODER[: len(units)]
         decoder = mirrored(encoder, num_classes)
         inputs = (in_channels, *(stage[-1] for stage in encoder))
-        self.minimum_size = 2**stages
+        self.minimum_size = 2 ** len(units)
         self.normalise = nn.BatchNorm2d(in_channels)
         self.encoder = nn.ModuleList(
             EncoderStage(conv_chain(before, stage, unit))
@@ -78,3 +84,14 @@ class SegNet(nn.Module):
         for stage in self.decoder:
             x = stage(x, *pooled.pop())
         return x
+
+
+class SegNet(MirroredSegNet):
+    """The article's SegNet. Images ``(N, C, H, W)`` in [0, 1], H and W at least ``2 ** stages``.
+
+    Raises:
+        SegnetError: a number of stages outside 1 to 5.
+    """
+
+    def __init__(self, num_classes: int = 3, in_channels: int = 3, *, stages: int = 4) -> None:
+        super().__init__(num_classes, in_channels, [ConvBNReLU] * stages)

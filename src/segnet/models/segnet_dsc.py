@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from segnet.core.blocks import ConvBNReLU, SeparableBNReLU
 from segnet.core.errors import SegnetError
-from segnet.models.segnet import SegNet, Unit
+from segnet.models.segnet import MirroredSegNet, Unit
 
 
-class SegNetDSC(SegNet):
+class SegNetDSC(MirroredSegNet):
     """Part 3's SegNet. Images ``(N, C, H, W)`` in [0, 1], H and W at least ``2 ** stages``.
 
     Part 3 also asks what replacing only some convolutions does: the ``ordinary_stages`` outermost stages keep
@@ -25,8 +25,7 @@ class SegNetDSC(SegNet):
     def __init__(
         self, num_classes: int = 3, in_channels: int = 3, *, stages: int = 4, ordinary_stages: int = 0
     ) -> None:
-        super(SegNet, self).__init__()
         if ordinary_stages not in range(stages + 1):
             raise SegnetError(f"segnet-dsc has 0 to {stages} ordinary stages, got {ordinary_stages}")
         separable: list[Unit] = [SeparableBNReLU] * (stages - ordinary_stages)
-        self._build(num_classes, in_channels, stages, [ConvBNReLU] * ordinary_stages + separable)
+        super().__init__(num_classes, in_channels, [ConvBNReLU] * ordinary_stages + separable)
