@@ -18,14 +18,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 import cyclopts
 from cyclopts import Parameter
 from rich.console import Console
+from rich.measure import Measurement
 
 from segnet import __version__
 from segnet.core.errors import SegnetError
 from segnet.core.files import expand_home
 from segnet.data.options import DataOptions
-from segnet.training.config import RECIPES, TrainConfig, read_settings
+from segnet.training.config import RECIPES, ModelOptions, SizeOption, TrainConfig, read_settings
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from segnet.objectives.metrics import Scores
     from segnet.training.loop import Run
 
@@ -172,6 +175,59 @@ def predict(
     if failed and len(files) > 1:
         _say_error(f"{failed} of {len(files)} images could not be read")
     return 0 if not failed else BAD_INPUT if failed == len(files) else SOME_FAILED
+
+
+@app.command
+def models(
+    name: Annotated[str | None, Parameter(show_default=False)] = None,
+    /,
+    *,
+    size: SizeOption = (128, 128),
+    num_classes: Annotated[int | None, Parameter(show_default=False)] = None,
+    model_options: ModelOptions | None = None,
+    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> int:
+    """Compare the models, or show one layer by layer: all counted and measured now, on the model itself.
+
+    Args:
+        name: the model to show; without it all of them, as they ship.
+        size: pixels of the image, one number or HEIGHTxWIDTH.
+        num_classes: of one model, how many classes it tells apart; 3 where this is left out.
+        model_options: of one model, its options as JSON, such as '{"stages": 5}'.
+        json_: print JSON in place of the table.
+    """
+    from segnet.models import MODELS
+    from segnet.report.models import LEGEND, costs_table, describe_model, figures_table, layers_table, summary
+
+    if name is not None:
+        facts = describe_model(
+            name, num_classes=3 if num_classes is None else num_classes, options=model_options, size=size
+        )
+        if json_:
+            print(json.dumps(facts.to_dict()))
+        else:
+            _print_whole(layers_table(facts, size))
+            print(summary(facts))
+        return 0
+    if model_options is not None or num_classes is not None:
+        raise SegnetError("--num-classes and --model-options are for one model; name it")
+    every, refused = [], []
+    for each in MODELS:
+        try:
+            every.append(describe_model(each, size=size))
+        except SegnetError as mistake:  # an image too small for this one, or that it can't cut up
+            refused.append(mistake)
+    if not every:
+        raise refused[0]
+    if json_:
+        print(json.dumps([facts.to_dict() for facts in every]))
+    else:
+        _print_whole(costs_table(every, size))
+        _print_whole(figures_table(every))
+        print(LEGEND)
+        for each_refused in refused:
+            print(f"left out: {each_refused}")
+    return 0
 
 
 show = cyclopts.App(name="show", help="Draw the articles' figures from live code.")
@@ -369,6 +425,14 @@ def _say_result(run: Run) -> int:
         console.print(f"stopped; go on with: segnet resume {run.folder}")
         return INTERRUPTED
     return 0
+
+
+def _print_whole(table: Table) -> None:
+    """Print a table as wide as it is: rich would cut numbers short where the terminal is narrow."""
+    console = Console(highlight=False)
+    unlimited = console.options.update(width=1000)
+    console.width = max(console.width, Measurement.get(console, unlimited, table).maximum)
+    console.print(table)
 
 
 def _print_scores(scores: Scores, title: str) -> None:

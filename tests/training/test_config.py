@@ -19,11 +19,21 @@ def test_the_default_is_the_articles_recipe_number_by_number():
     )
     assert (config.size, config.resize, config.epochs, config.batch_size) == ((128, 128), "nearest", 20, 64)
     assert (config.optimizer, config.lr, config.schedule) == ("adam", 1e-3, "step")
+    assert (config.step_epochs, config.step_gamma) == (7, 0.7)
     assert (config.flip, config.contrast, config.crop_scale) == (0.5, 0.3, 1.0)
     switched_off = ("weight_decay", "warmup_epochs", "clip_norm", "ema_decay", "brightness", "saturation")
     assert [getattr(config, name) for name in switched_off] == [0] * len(switched_off)
     assert not config.progressive
     assert config.holdout == 0
+
+
+def test_for_the_models_of_parts_3_and_4_the_article_is_their_own_notebooks():
+    separable, transformer = TrainConfig(model="segnet-dsc"), TrainConfig(model="vit")
+    assert (separable.lr, separable.schedule, separable.epochs) == (1e-3, "constant", 20)
+    assert (transformer.lr, transformer.schedule, transformer.epochs) == (4e-4, "step", 50)
+    assert (transformer.step_epochs, transformer.step_gamma) == (12, 0.8)
+    assert TrainConfig(model="vit", epochs=3).epochs == 3
+    assert TrainConfig(model="vit", recipe="modern").lr == TrainConfig(recipe="modern").lr
 
 
 def test_what_is_given_wins_over_the_recipe_and_the_rest_is_filled_in():
@@ -47,6 +57,7 @@ def test_every_recipe_decides_the_same_settings():
         ({"flip": 1.5}, "--flip must be from 0 to 1, got 1.5"),
         ({"size": (128, 15)}, "at least 16 each way, got 128x15"),
         ({"holdout": 1.0}, "--holdout"),
+        ({"step_epochs": 0}, "--step-epochs must be from 1"),
     ],
 )
 def test_a_setting_outside_its_range_is_named_with_its_option(settings, says):
@@ -71,7 +82,11 @@ def test_values_that_only_the_python_interface_lets_through_are_refused_too(sett
 
 def test_yaml_goes_there_and_back(tmp_path):
     config = TrainConfig(
-        data_root=Path("a/b"), archive=(Path("x.tar.gz"),), size=(64, 96), model_options={"stages": 3}
+        data_root=Path("a/b"),
+        archive=(Path("x.tar.gz"),),
+        size=(64, 96),
+        model_options={"stages": 3},
+        encoder_weights=Path("vgg16.safetensors"),
     )
     file = tmp_path / "config.yaml"
     file.write_text(yaml.safe_dump(config.to_dict()))

@@ -10,11 +10,12 @@ from segnet import TrainConfig
 from segnet.training.schedule import learning_rate, train_size
 
 
-def test_the_articles_schedule_is_torchs_step_lr():
-    config = TrainConfig()
+@pytest.mark.parametrize(("model", "step", "gamma"), [("segnet", 7, 0.7), ("vit", 12, 0.8)])
+def test_the_articles_schedules_are_torchs_step_lr(model, step, gamma):
+    config = TrainConfig(model=model)
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=config.lr)
-    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 7, 0.7)
-    for epoch in range(20):
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step, gamma)
+    for epoch in range(config.epochs):
         assert learning_rate(config, epoch, 0.5) == pytest.approx(optimizer.param_groups[0]["lr"])
         optimizer.step()
         scheduler.step()

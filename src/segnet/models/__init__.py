@@ -56,3 +56,20 @@ def create_model(name: str, num_classes: int = 3, in_channels: int = 3, **option
         return MODELS[name](num_classes, in_channels, **options)
     except (TypeError, ValueError) as error:
         raise SegnetError(f"{name} can't be built with {options}: {error}") from error
+
+
+def require_image_size(name: str, model: nn.Module, size: tuple[int, int]) -> None:
+    """Check that a model takes images of ``size``, ``(H, W)`` in pixels.
+
+    Raises:
+        SegnetError: too small for its pools, or no multiple of its patches.
+    """
+    least, multiple = getattr(model, "minimum_size", 1), getattr(model, "size_multiple", 1)
+    height, width = size
+    if min(size) < least:
+        raise SegnetError(f"{name} needs images of at least {least} px each way; raise --size")
+    if height % multiple or width % multiple:
+        raise SegnetError(
+            f"{name} can't cut images of {height}x{width} into patches of {multiple}x{multiple}; "
+            f"make --size a multiple of {multiple}"
+        )

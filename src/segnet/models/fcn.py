@@ -88,11 +88,11 @@ class FCN(nn.Module):
         return crop(logits, height, width)
 
 
-# By index, since with F.pad and slices torch.export serves either sizes that need padding or those that don't.
+# By index: with F.pad and slices torch.export serves either sizes that need padding or those that don't.
 
 
 def pad_to_multiple(image: Tensor, whole: int) -> Tensor:
-    """Repeat the last row and column until sides are multiples of ``whole``, so that maps lie on each other."""
+    """Repeat the last row and column up to multiples of ``whole``, so that maps lie on each other."""
     height, width = image.shape[-2:]
     rows = torch.arange(height + -height % whole, device=image.device).clamp(max=height - 1)
     columns = torch.arange(width + -width % whole, device=image.device).clamp(max=width - 1)

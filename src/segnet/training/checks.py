@@ -10,18 +10,19 @@ from torch import nn
 
 from segnet.core.errors import SegnetError
 from segnet.data.batches import split_into_batches
+from segnet.models import require_image_size
 from segnet.training.config import TrainConfig
 from segnet.training.schedule import train_size
 
 
-def require_size(config: TrainConfig, least: int) -> None:
-    """Raise SegnetError where the smallest images of the run have less than ``least`` pixels each way."""
-    smallest = min(train_size(config, 0))
-    if smallest < least:
-        small_first = ", or set --no-progressive" if smallest < min(config.size) else ""
-        raise SegnetError(
-            f"{config.model} needs images of at least {least} px each way; raise --size{small_first}"
-        )
+def require_size(config: TrainConfig, model: nn.Module) -> None:
+    """Raise SegnetError where the model can't take the images of some epoch."""
+    for size in {train_size(config, epoch) for epoch in range(config.epochs)}:
+        try:
+            require_image_size(config.model, model, size)
+        except SegnetError as error:
+            small_first = ", or set --no-progressive" if size != config.size else ""
+            raise SegnetError(f"{error}{small_first}") from error
 
 
 def require_batch(config: TrainConfig, count: int, least: int) -> None:

@@ -17,7 +17,8 @@ from segnet.data.options import DataOptions
 
 MEDIAN_FREQUENCY = "median-frequency"
 
-# Every setting that a recipe decides. The article's are those of its notebook, number by number.
+# Every setting that a recipe decides. The article's are those of its notebooks, number by number: Part 2's
+# here, what Parts 3 and 4 change for their models below.
 RECIPES: dict[str, dict[str, Any]] = {
     "article": {
         "epochs": 20,
@@ -27,6 +28,8 @@ RECIPES: dict[str, dict[str, Any]] = {
         "lr": 1e-3,
         "weight_decay": 0.0,
         "schedule": "step",
+        "step_epochs": 7,
+        "step_gamma": 0.7,
         "warmup_epochs": 0.0,
         "clip_norm": 0.0,
         "ema_decay": 0.0,
@@ -48,6 +51,8 @@ RECIPES: dict[str, dict[str, Any]] = {
         "lr": 4e-3,
         "weight_decay": 0.02,
         "schedule": "cosine",
+        "step_epochs": 7,
+        "step_gamma": 0.7,
         "warmup_epochs": 2.0,
         "clip_norm": 1.0,
         "ema_decay": 0.99,
@@ -61,6 +66,12 @@ RECIPES: dict[str, dict[str, Any]] = {
         "progressive": True,
         "holdout": 0.1,
     },
+}
+
+# What a recipe sets otherwise for one model.
+RECIPES_BY_MODEL: dict[tuple[str, str], dict[str, Any]] = {
+    ("article", "segnet-dsc"): {"schedule": "constant"},
+    ("article", "vit"): {"epochs": 50, "lr": 4e-4, "step_epochs": 12, "step_gamma": 0.8},
 }
 
 
@@ -95,6 +106,18 @@ def _parse_weights(type_: object, tokens: Sequence[Token]) -> str | tuple[float,
         ) from None
 
 
+# Options that more than one command takes.
+SizeOption = Annotated[
+    tuple[int, int],
+    Parameter(
+        converter=_parse_size, n_tokens=1, negative=(), show_default=lambda size: "128", metavar="SIZE"
+    ),
+]
+ModelOptions = Annotated[
+    Mapping[str, Any],
+    Parameter(converter=_parse_options, n_tokens=1, accepts_keys=False, show_default=False),
+]
+
 # Stands for "as the recipe says" until __post_init__ has filled the field in.
 FROM_RECIPE: Any = None
 
@@ -110,31 +133,29 @@ class TrainConfig(DataOptions):
     """
 
     recipe: str = "article"
-    """article (its notebook's settings, the default) or modern (AdamW, warm-up and cosine, EMA, crops)."""
+    """article (the settings of its notebooks, the default) or modern (AdamW, warm-up and cosine, EMA, crops).
+    article is Part 2's; segnet-dsc then trains as in Part 3, without a schedule, and vit as in Part 4."""
 
     model: str = "segnet"
-    """segnet (the article's, 15,274,892 parameters), segnet-dsc (its Part 3, 1,749,671), segnet-basic (the
-    paper's small one, 1,415,561), unet (31,037,769) or segnet-lite (ours for CPUs, 701,337)."""
+    """segnet (the article's, 15,274,892 parameters), segnet-dsc (Part 3's, 1,749,671), vit (Part 4's,
+    86,284,806), segnet-lite (ours for CPUs, 701,337), segnet-vgg16 and segnet-basic (the paper's, 29,436,809
+    and 1,415,561), unet (31,037,769) or fcn (134,290,159). segnet models compares them."""
 
-    model_options: Annotated[
-        Mapping[str, Any],
-        Parameter(converter=_parse_options, n_tokens=1, accepts_keys=False, show_default=False),
-    ] = field(default_factory=dict)
-    """What else the model takes, as JSON; for segnet: '{"stages": 5}'."""
+    model_options: ModelOptions = field(default_factory=dict)
+    """What else the model takes, as JSON; for segnet: '{"stages": 5}'. segnet models NAME lists it."""
 
-    size: Annotated[
-        tuple[int, int],
-        Parameter(
-            converter=_parse_size, n_tokens=1, negative=(), show_default=lambda size: "128", metavar="SIZE"
-        ),
-    ] = (128, 128)
+    encoder_weights: Path | None = None
+    """Weights that segnet-vgg16's encoder starts from: torchvision's vgg16 or vgg16_bn, as .safetensors or as
+    torch saved it."""
+
+    size: SizeOption = (128, 128)
     """Pixels that images are resized to, at least 16 each way: one number, or HEIGHTxWIDTH."""
 
     resize: Literal["nearest", "area", "bilinear"] = FROM_RECIPE
     """How images are resized (article: nearest, modern: area); masks always by nearest."""
 
     epochs: int = FROM_RECIPE
-    """Passes over the training images (article: 20, modern: 60)."""
+    """Passes over the training images (article: 20, for vit 50; modern: 60)."""
 
     batch_size: int = FROM_RECIPE
     """Images in a training batch (article: 64, modern: 32)."""
@@ -152,13 +173,20 @@ class TrainConfig(DataOptions):
     """article: adam, modern: adamw; sgd has momentum 0.9."""
 
     lr: float = FROM_RECIPE
-    """Peak learning rate (article: 0.001, modern: 0.004)."""
+    """Peak learning rate (article: 0.001, for vit 0.0004; modern: 0.004)."""
 
     weight_decay: float = FROM_RECIPE
     """Pulls weights, not norms and biases, to zero (article: 0, modern: 0.02)."""
 
     schedule: Literal["step", "cosine", "constant"] = FROM_RECIPE
-    """step: times 0.7 every 7 epochs (article); cosine: down to zero at the end (modern); constant."""
+    """step: times 0.7 every 7 epochs (article); cosine: down to zero at the end (modern); constant
+    (article for segnet-dsc)."""
+
+    step_epochs: int = FROM_RECIPE
+    """Epochs of a step of the step schedule (7; article for vit: 12)."""
+
+    step_gamma: float = FROM_RECIPE
+    """What a step multiplies the learning rate by (0.7; article for vit: 0.8)."""
 
     warmup_epochs: float = FROM_RECIPE
     """Epochs in which the learning rate rises from zero (article: 0, modern: 2)."""
@@ -219,7 +247,8 @@ class TrainConfig(DataOptions):
     def __post_init__(self) -> None:
         if self.recipe not in RECIPES:
             raise SegnetError(f"there is no recipe {self.recipe!r}{did_you_mean(self.recipe, RECIPES)}")
-        for name, value in RECIPES[self.recipe].items():
+        settings = RECIPES[self.recipe] | RECIPES_BY_MODEL.get((self.recipe, self.model), {})
+        for name, value in settings.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
         object.__setattr__(self, "data", str(self.data))
@@ -250,7 +279,7 @@ class TrainConfig(DataOptions):
         if isinstance(self.class_weights, tuple):
             plain["class_weights"] = list(self.class_weights)
         plain["archive"] = [str(path) for path in self.archive]
-        for name in ("data_root", "out"):
+        for name in ("data_root", "encoder_weights", "out"):
             plain[name] = None if plain[name] is None else str(plain[name])
         return plain
 
@@ -264,6 +293,7 @@ class TrainConfig(DataOptions):
             data=self.data if self.data in DATASETS else _absolute(self.data),
             extra_list=self.extra_list and _absolute(self.extra_list),
             data_root=self.data_root and self.data_root.resolve(),
+            encoder_weights=self.encoder_weights and self.encoder_weights.resolve(),
             archive=tuple(path.resolve() for path in self.archive),
         )
 
@@ -304,6 +334,7 @@ _FROM_YAML: dict[str, Callable[[Any], Any]] = {
     "size": tuple,
     "archive": lambda paths: tuple(Path(path) for path in paths),
     "data_root": Path,
+    "encoder_weights": Path,
     "out": Path,
 }
 
@@ -331,6 +362,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "epochs": (1, _MANY),
     "batch_size": (1, _MANY),
     "lr": (0, 1000),
+    "step_epochs": (1, _MANY),
+    "step_gamma": (0, 1),
     "weight_decay": (0, 1000),
     "warmup_epochs": (0, _MANY),
     "clip_norm": (0, float("inf")),

@@ -153,7 +153,7 @@ def _set_up(config: TrainConfig, console: Console) -> _Setup:
     require_weights(config, dataset.classes.names)
     torch.manual_seed(config.seed)
     model = create_model(config.model, len(dataset.classes), **config.model_options)
-    require_size(config, getattr(model, "minimum_size", 1))
+    require_size(config, model)
     val = _open_split(dataset.val, dataset, config, console, "validation images")
     samples = [*dataset.train, *dataset.extra]
     detail = config.crop_detail if config.crop_scale < 1 else 1.0

@@ -6,8 +6,6 @@ import math
 
 from segnet.training.config import TrainConfig
 
-_STEP_EPOCHS, _STEP_GAMMA = 7, 0.7  # the article's StepLR
-
 # (share of the epochs, share of the size) of progressive training
 _PROGRESSIVE = ((0.40, 0.5), (0.25, 0.75), (0.35, 1.0))
 
@@ -16,14 +14,14 @@ def learning_rate(config: TrainConfig, epoch: int, progress: float) -> float:
     """Return the learning rate at one moment of the run.
 
     Args:
-        config: lr, schedule, epochs and warmup_epochs.
+        config: lr, schedule with its steps, epochs and warmup_epochs.
         epoch: epochs done.
         progress: share of the running epoch that is done, 0 to 1.
     """
     time = epoch + progress
     warm = min(1.0, (time + 1e-3) / config.warmup_epochs) if config.warmup_epochs else 1.0
     if config.schedule == "step":
-        return config.lr * warm * _STEP_GAMMA ** (epoch // _STEP_EPOCHS)
+        return config.lr * warm * config.step_gamma ** (epoch // config.step_epochs)
     if config.schedule == "cosine":
         span = max(config.epochs - config.warmup_epochs, 1e-9)
         share = min(max(time - config.warmup_epochs, 0.0) / span, 1.0)

@@ -1,0 +1,152 @@
+"""What ``segnet models`` prints: every model beside the others, or one of them layer by layer."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from segnet.models import MODELS, create_model, require_image_size
+from segnet.models.describe import (
+    Layer,
+    Size,
+    count_macs,
+    count_parameters,
+    list_layers,
+    receptive_field,
+    training_bytes,
+)
+from segnet.models.figures import FIGURES, Figures
+
+LEGEND = """\
+GMAC     multiply-adds of one image
+maps     MiB of feature maps that training keeps of one image for the backward pass, in float32
+indices  KiB of pooling positions that go from encoder to decoder, one image
+sees     side in pixels of what one value of the deepest map sees
+ours     on the 411-image part of Oxford-IIIT Pet: doesn't compare with published figures; how each came
+         about, and more of them: docs/reproduction.md
+"""
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What one model costs with images of one size, how far it sees, and the figures known of it."""
+
+    name: str
+    parameters: int
+    macs: int
+    training_bytes: int
+    """Feature maps that training keeps of one image for the backward pass, in float32."""
+    index_bytes: int
+    """Pooling positions that go from encoder to decoder, one image."""
+    receptive_field_px: int | None
+    """Side of what one value of the deepest map sees; None where that is the whole image."""
+    figures: Figures
+    layers: Sequence[Layer]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, as JSON holds them."""
+        return asdict(self)
+
+
+def describe_model(
+    name: str,
+    *,
+    num_classes: int = 3,
+    options: Mapping[str, Any] | None = None,
+    size: Size = (128, 128),
+) -> ModelFacts:
+    """Build a model without weights and measure it.
+
+    Raises:
+        SegnetError: as ``create_model``; or an image size that the model can't take.
+    """
+    with torch.device("meta"):
+        model = create_model(name, num_classes, **(options or {}))
+    require_image_size(name, model, size)
+    layers = list_layers(model, size)
+    sees = receptive_field(model)
+    return ModelFacts(
+        name=name,
+        parameters=count_parameters(model),
+        macs=count_macs(model, size),
+        training_bytes=training_bytes(model, size),
+        index_bytes=sum(layer.index_bytes for layer in layers),
+        receptive_field_px=None if math.isinf(sees) else int(sees),
+        figures=FIGURES.get(name, Figures()),
+        layers=layers,
+    )
+
+
+def costs_table(models: Sequence[ModelFacts], size: Size) -> Table:
+    """Return what each model costs, a row each."""
+    table = Table(title=f"3 classes, {size[0]}x{size[1]}", title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("model")
+    for name in ("parameters", "GMAC", "maps", "indices", "sees"):
+        table.add_column(name, justify="right")
+    for facts in models:
+        table.add_row(
+            facts.name,
+            f"{facts.parameters:,}",
+            f"{facts.macs / 1e9:.4f}",
+            f"{facts.training_bytes / 2**20:.1f}",
+            f"{facts.index_bytes / 2**10:.1f}" if facts.index_bytes else "–",
+            "all" if facts.receptive_field_px is None else str(facts.receptive_field_px),
+        )
+    return table
+
+
+def figures_table(models: Sequence[ModelFacts]) -> Table:
+    """Return what each model was published with and what it reaches here, a row each."""
+    table = Table(box=SIMPLE_HEAD)
+    for name in ("model", "published", "by", "ours"):
+        table.add_column(name)
+    for facts in models:
+        table.add_row(facts.name, facts.figures.published, facts.figures.source, facts.figures.ours)
+    return table
+
+
+def layers_table(facts: ModelFacts, size: Size) -> Table:
+    """Return a table with a row for each layer of a model, and their sums."""
+    title = f"{facts.name}, one image of {size[0]}x{size[1]}"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, show_footer=True)
+    table.add_column("layer", "sum")
+    table.add_column("kind")
+    table.add_column("gives")
+    table.add_column("parameters", f"{facts.parameters:,}", justify="right")
+    table.add_column("MMAC", f"{facts.macs / 1e6:,.1f}", justify="right")
+    table.add_column("index bytes", f"{facts.index_bytes:,}", justify="right")
+    for layer in facts.layers:
+        table.add_row(
+            layer.name,
+            layer.kind,
+            "x".join(str(side) for side in layer.shape),
+            f"{layer.parameters:,}" if layer.parameters else "",
+            f"{layer.macs / 1e6:,.1f}" if layer.macs else "",
+            f"{layer.index_bytes:,}" if layer.index_bytes else "",
+        )
+    return table
+
+
+def summary(facts: ModelFacts) -> str:
+    """Return what the layers don't show: memory, receptive field, figures and the model's options."""
+    sees = (
+        "the whole image" if facts.receptive_field_px is None else f"{facts.receptive_field_px} px each way"
+    )
+    figures = facts.figures
+    _, _, *options = inspect.signature(MODELS[facts.name]).parameters.values()
+    defaults = ", ".join(f"{option.name} ({option.default})" for option in options)
+    lines = [
+        f"a value of the deepest map sees {sees}; training keeps {facts.training_bytes / 2**20:.1f} MiB of "
+        "the image for the backward pass (float32)",
+        f"published: {figures.published} {f'({figures.source})' if figures.source else ''}".rstrip()
+        + f"; ours: {figures.ours}; see docs/reproduction.md",
+        f"options, with their defaults: {defaults}",
+    ]
+    return "\n".join(lines)
