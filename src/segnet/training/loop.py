@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 import shutil
 import time
@@ -56,7 +55,7 @@ from segnet.training.config import TrainConfig
 from segnet.training.interrupt import interrupts_wait
 from segnet.training.optimizer import averaged, build_optimizer
 from segnet.training.preview import choose_preview, draw_preview
-from segnet.training.progress import counting, epoch_progress, readable_time
+from segnet.training.progress import counting, epoch_progress, say_epoch, step_status
 from segnet.training.schedule import learning_rate, train_size
 
 
@@ -248,7 +247,7 @@ def _fit_held(setup: _Setup, folder: RunFolder, state: State) -> Run:
                 _write_preview(setup, preview, folder, state, scores)
                 folder.write_records(state.records)
                 save_state(folder.state, state, setup.parts())
-                _say_epoch(console, state, config, scores)
+                say_epoch(console, state, config, scores)
     except KeyboardInterrupt:
         finished = False
     return _finish(setup, folder, state, finished=finished)
@@ -285,7 +284,7 @@ def _train_epoch(setup: _Setup, network: nn.Module, epoch: int) -> dict[str, Any
 
             total += loss.detach() * len(images)
             seen += len(images)
-            advance(partial(_status, total, seen, started, waited, device))
+            advance(partial(step_status, total, seen, started, waited, device))
             asked = time.perf_counter()
     train_loss = float(total) / seen
     seconds = time.perf_counter() - started
@@ -403,33 +402,3 @@ def _facts(setup: _Setup) -> dict[str, Any]:
         "colours": dict(zip(classes.names, classes.colours, strict=True)),
         "class_weights": None if setup.class_weights is None else setup.class_weights.tolist(),
     }
-
-
-def _status(total: Tensor, seen: int, started: float, waited: float, device: torch.device) -> str:
-    seconds = time.perf_counter() - started
-    return (
-        f"loss {float(total) / seen:.3f} · {seen / seconds:.0f} img/s · waiting for data "
-        f"{waited / seconds:.0%} · {peak_memory_mib(device):.0f} MiB"
-    )
-
-
-def _seconds_left(state: State, config: TrainConfig) -> float:
-    """Estimate from the last epoch; in small-first training later epochs have more pixels."""
-    record = state.records[-1]
-    per_pixel = record["seconds"] / math.prod(record["size"])
-    coming = range(state.epoch, config.epochs)
-    pixels = sum(math.prod(train_size(config, epoch)) for epoch in coming)
-    return float(per_pixel * pixels + record["validation_seconds"] * len(coming))
-
-
-def _say_epoch(console: Console, state: State, config: TrainConfig, scores: Scores) -> None:
-    record = state.records[-1]
-    left = readable_time(_seconds_left(state, config))
-    star = " *" if state.best_epoch == state.epoch else ""
-    console.print(
-        f"epoch {state.epoch}/{config.epochs} · loss {record['train_loss']:.3f} · {scores.line()} · "
-        f"{record['images_per_second']:.0f} img/s · data {record['data_wait_share']:.0%} · "
-        f"{record['peak_memory_mib']:.0f} MiB · {left} left{star}",
-        highlight=False,
-        soft_wrap=True,
-    )
