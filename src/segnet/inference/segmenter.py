@@ -178,11 +178,20 @@ class Segmenter:
         return Segmentation(picture, self.classes, logits[0].float().cpu())
 
 
-def load(path_or_name: str | Path, *, device: torch.device | str = "auto") -> Segmenter:
+def load(
+    path_or_name: str | Path, *, model: nn.Module | None = None, device: torch.device | str = "auto"
+) -> Segmenter:
     """Open a run folder, a ``.safetensors`` file or a bundled name, in this order.
 
+    Args:
+        path_or_name: what to open.
+        model: for a file that holds a module of your own, that module, built as for training. It is this very
+            object that gets the weights, moves to the device and goes into evaluation mode.
+        device: "auto", or a device.
+
     Raises:
-        SegnetError: nothing of that name, a run without a model yet, or a file that is no model of ours.
+        SegnetError: nothing of that name, a run without a model yet, a file that is no model of ours, no
+            ``model`` where one is needed, or one that the weights don't fit.
     """
     path = expand_home(path_or_name)
     if path.is_dir():
@@ -193,8 +202,8 @@ def load(path_or_name: str | Path, *, device: torch.device | str = "auto") -> Se
             )
     elif not path.exists():
         path = _bundled(str(path_or_name))
-    model, description = read_model(path)
-    return Segmenter(model, description, pick_device(device))
+    opened, description = read_model(path, model)
+    return Segmenter(opened, description, pick_device(device))
 
 
 def _bundled(name: str) -> Path:
