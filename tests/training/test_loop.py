@@ -14,6 +14,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from rich.console import Console
 
 import segnet
 from segnet import SegnetError
@@ -125,12 +126,12 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(tiny_config, tmp_path, stop, co
 def test_a_run_can_be_resumed_before_its_first_epoch_is_done(tiny_config, tmp_path):
     whole = segnet.train(tiny_config(out=tmp_path / "whole"))
     from segnet.training.checkpoint import State, new_run_folder, save_state
-    from segnet.training.loop import _set_up
+    from segnet.training.setup import set_up
 
     config = tiny_config(out=tmp_path / "killed")
     folder = new_run_folder(config)
     folder.write_config(config)
-    save_state(folder.state, State(), _set_up(config, segnet.training.loop.Console()).parts())
+    save_state(folder.state, State(), set_up(config, Console()).parts())
     assert model_bytes(segnet.resume(folder.path)) == model_bytes(whole)
 
 
