@@ -351,5 +351,19 @@ def test_a_module_whose_multiply_adds_cannot_be_counted_trains_and_the_report_le
     assert "parameters" in report
 
 
+class Remembers(TinyNet):
+    """Keeps what it saw last, which can't be copied while gradients hang on it."""
+
+    def forward(self, image):
+        self.last = super().forward(image)
+        return self.last
+
+
+@pytest.mark.parametrize("recipe", ["article", "modern"])
+def test_a_module_that_keeps_its_last_output_trains_too(config, recipe):
+    model = Remembers()
+    assert segnet.train(config(epochs=1, recipe=recipe), model=model).test is not None
+
+
 def test_no_model_of_ours_is_named_like_a_class():
     assert not any("." in name for name in MODELS)

@@ -169,6 +169,8 @@ def _from_plain(values: Mapping[str, Any]) -> Description:
         **{name: value for name, value in values.items() if name in known}
         | {"classes": classes, "size": (int(height), int(width))}
     )
+    if not isinstance(description.model, str):
+        raise ValueError(f"model {description.model!r}")
     if not all(0 <= channel <= 255 for colour in colours for channel in colour):
         raise ValueError(f"colours {colours}")
     if description.resize not in RESIZE or min(description.size) < 1:

@@ -125,9 +125,9 @@ def resume(path: Path, *, model: nn.Module | None = None, console: Console | Non
     setup = set_up(config, console or Console(), model)
     state = load_state(folder.state, setup.parts())
     if state.epoch >= config.epochs or _stopped_improving(state, config):
+        how = "more epochs" if model is not None else f"--config {path / 'config.yaml'} --epochs N"
         setup.console.print(
-            f"{path} had finished after {state.epoch} epochs; for more, start a new run with "
-            f"--config {path / 'config.yaml'} --epochs N",
+            f"{path} had finished after {state.epoch} epochs; for more, start a new run with {how}",
             highlight=False,
             soft_wrap=True,
         )
