@@ -71,6 +71,23 @@ def model(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="session")
+def bayesian(tmp_path_factory):
+    """A model with dropout, and with batch norm that knows noise."""
+    torch.manual_seed(0)
+    options = {"channels": 8, "dropout": 0.5}
+    network = create_model("segnet-basic", 3, **options)
+    with torch.no_grad():
+        for _ in range(30):
+            network(torch.rand(4, 3, 64, 64))
+    classes = ClassTable.named(("pet", "background", "border"))
+    path = tmp_path_factory.mktemp("bayesian") / "model.safetensors"
+    write_bundle(
+        path, network.state_dict(), Description("segnet-basic", classes, (64, 64), "area", options=options)
+    )
+    return path
+
+
 def photo(folder, name="photo.jpg", height=48, width=70, seed=0):
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -212,6 +229,43 @@ def test_a_pipe_takes_an_image_in_and_gives_a_mask_out(model, tmp_path):
         assert np.array_equal(np.asarray(mask), load(model).predict(image).mask)
     assert json.loads(ended.stderr)["size"] == [48, 70]
     assert files(tmp_path) == ["photo.jpg"]
+
+
+def test_samples_give_a_picture_of_uncertainty_and_its_mean(segnet, here, bayesian):
+    photo(here)
+    ended = segnet("predict", "photo.jpg", "--model", bayesian, "--samples", 4, "--seed", 2)
+    assert (ended.code, ended.err) == (0, "")
+    expected = load(bayesian).predict("photo.jpg", samples=4, seed=2)
+    line = json.loads(ended.out)
+    assert line["uncertainty"] == pytest.approx(expected.uncertainty.mean(), rel=1e-4)
+    assert line["uncertainty"] > 1e-4
+    assert line["uncertainty_map"] == str(Path("masks") / "photo.uncertainty.png")
+    with Image.open(line["uncertainty_map"]) as picture, Image.open(line["mask"]) as mask:
+        deviation = np.asarray(picture) / 255 * 0.5
+        assert np.allclose(deviation, np.sqrt(expected.uncertainty), atol=0.5 / 255)
+        assert np.array_equal(np.asarray(mask), expected.mask)
+    assert segnet("predict", "photo.jpg", "--model", bayesian, "--samples", 4, "--seed", 2).out == ended.out
+
+
+def test_without_samples_there_is_no_word_of_uncertainty(segnet, here, bayesian):
+    photo(here)
+    ended = segnet("predict", "photo.jpg", "--model", bayesian)
+    assert "uncertainty" not in ended.out
+    assert files(here / "masks") == ["photo.mask.png", "photo.overlay.png"]
+
+
+def test_a_sampled_mask_on_standard_output_leaves_no_file_and_its_line_has_the_mean(segnet, here, bayesian):
+    image = photo(here)
+    command = ["predict", "-", "--out", "-", "--model", bayesian, "--samples", 2]
+    ended = subprocess.run(
+        [sys.executable, "-m", "segnet", *map(str, command)],
+        input=image.read_bytes(),
+        capture_output=True,
+        check=True,
+        cwd=here,
+    )
+    assert json.loads(ended.stderr)["uncertainty"] > 0
+    assert files(here) == ["photo.jpg"]
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="needs a device that is always full")
@@ -363,6 +417,10 @@ PREDICTION_MISTAKES = {
     "predict text.jpg --model MODEL": "text.jpg is not an image that can be read",
     "predict cut.jpg --model MODEL": "cut.jpg is damaged",
     "predict - --model MODEL": "the image from standard input is not an image that can be read",
+    "predict cut.jpg --model MODEL --samples 5": "SegNetLite has no dropout, so all samples would be",
+    "predict - --model MODEL --samples 5": "SegNetLite has no dropout",
+    "predict cut.jpg --model MODEL --samples -1": "--samples must be a whole number from 0 to 1000000",
+    "predict cut.jpg --model MODEL --samples many": "--samples",
     "eval": "MODEL requires an argument",
     "eval nothing --data synthetic": "nothing is no run folder, no model file and no bundled model",
     "eval MODEL --data nothing": "'nothing' is neither a dataset nor a folder here",

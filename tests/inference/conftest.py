@@ -40,6 +40,25 @@ def tiny_model():
     return model.eval()
 
 
+BAYESIAN = {"channels": 8, "dropout": 0.5}
+
+
+@pytest.fixture(scope="session")
+def bayesian_model():
+    """A Bayesian SegNet-Basic whose samples of noise differ, also in the class that wins."""
+    torch.manual_seed(0)
+    model = create_model("segnet-basic", 3, **BAYESIAN)
+    with torch.no_grad():
+        for _ in range(30):  # as after training, batch norm knows what it normalises
+            model(torch.rand(4, 3, 32, 32))
+    return model.eval()
+
+
+@pytest.fixture
+def bayesian(bayesian_model):
+    return Segmenter(bayesian_model, describe(model="segnet-basic", options=BAYESIAN, size=(32, 32)))
+
+
 @pytest.fixture(scope="session")
 def tiny_file(tiny_model, tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "model.safetensors"

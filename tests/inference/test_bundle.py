@@ -119,6 +119,7 @@ def test_a_file_that_is_no_model_of_ours_is_named_with_what_to_give(tmp_path, co
         ({"format": None}, "damaged"),
         ({"format": "new"}, "upgrade"),
         ({"model": None}, "damaged"),
+        ({"model": 3}, "damaged .*model 3"),
         ({"resize": "cubic"}, "damaged .*cubic"),
         ({"size": [128]}, "damaged"),
         ({"size": [0, 128]}, "damaged"),

@@ -77,14 +77,16 @@ def test_a_source_that_stands_for_nothing_is_named(photos, sources, says):
 
 def test_outputs_of_a_first_run_are_never_images_of_a_second(photos):
     before = find_images(["photos"])
-    for name in ("a.mask.png", "a.overlay.png", "deep/c.mask.png"):
+    for name in ("a.mask.png", "a.overlay.png", "a.uncertainty.png", "deep/c.mask.png"):
         (photos / name).write_bytes(b"")
     assert find_images(["photos"]) == before
     assert find_images(["photos/*.png"]) == [Path("photos/a.png")]
-    as_a_shell_expands = ["photos/a.mask.png", "photos/a.overlay.png", "photos/a.png"]
+    outputs = [f"photos/a.{kind}.png" for kind in ("mask", "overlay", "uncertainty")]
+    as_a_shell_expands = [*outputs, "photos/a.png"]
     assert find_images(as_a_shell_expands) == [Path("photos/a.png")]
-    with pytest.raises(SegnetError, match=r"photos/a\.mask\.png: by their names .* outputs of segnet"):
-        find_images(["photos/a.mask.png"])
+    for name in ("a.mask.png", "a.uncertainty.png"):
+        with pytest.raises(SegnetError, match=rf"photos/{name}: by their names .* outputs of segnet"):
+            find_images([f"photos/{name}"])
 
 
 def test_a_broken_link_is_found_so_that_it_is_reported(photos, brightest_channel):
@@ -130,6 +132,38 @@ def test_the_mask_and_the_overlay_are_written_at_the_images_size(brightest_chann
         assert (mask.mode, overlay.mode) == ("P", "RGB")
         assert mask.size == overlay.size == (33, 20)
         assert np.array_equal(np.asarray(mask), np.full((20, 33), 2))
+
+
+def test_a_prediction_by_samples_leaves_its_uncertainty_too_and_one_without_none(bayesian, tmp_path):
+    image = np.random.RandomState(0).randint(0, 256, (20, 33, 3), dtype=np.uint8)
+    sampled = bayesian.predict(image, samples=3)
+    written = write_segmentation(sampled, tmp_path, "a")
+    with Image.open(written.uncertainty) as picture:
+        assert (picture.mode, picture.size) == ("P", (33, 20))
+        assert np.array_equal(np.asarray(picture), np.asarray(sampled.uncertainty_image()))
+    assert write_segmentation(bayesian.predict(image), tmp_path, "b").uncertainty is None
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "a.mask.png",
+        "a.overlay.png",
+        "a.uncertainty.png",
+        "b.mask.png",
+        "b.overlay.png",
+    }
+
+
+def test_every_image_is_sampled_from_the_seed_whatever_comes_before_it(bayesian, tmp_path):
+    pixels = np.random.RandomState(0).randint(0, 256, (20, 33, 3), dtype=np.uint8)
+    images = [tmp_path / "1.png", tmp_path / "2.png"]
+    for image in images:
+        Image.fromarray(pixels).save(image)
+    first, second = (result for _, _, result in predict_files(bayesian, images, samples=2, seed=3))
+    assert np.array_equal(first.uncertainty, second.uncertainty)
+    assert np.array_equal(first.uncertainty, bayesian.predict(pixels, samples=2, seed=3).uncertainty)
+
+
+def test_samples_that_a_model_cannot_give_end_it_before_any_image_is_read(brightest_channel):
+    with pytest.raises(SegnetError, match="has no dropout"):
+        next(predict_files(brightest_channel, [Path("no/such/image.png")], samples=2))
 
 
 def test_a_place_that_cannot_be_written_to_is_named(brightest_channel, tmp_path):

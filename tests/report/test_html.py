@@ -159,6 +159,27 @@ def test_it_opens_with_model_data_scores_and_the_command(page):
     assert ENVIRONMENT["command"] in page.text
 
 
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"loss": "focal", "class_weights": None}, "is the focal loss, the validation"),
+        ({"loss": "dice", "class_weights": [1, 4]}, "is the dice loss with class weights, the"),
+        ({"class_weights": "median-frequency"}, "is cross-entropy with class weights, the"),
+    ],
+)
+def test_curves_of_two_kinds_of_loss_are_said_not_to_compare(run, settings, says):
+    (run / "config.yaml").write_text(yaml.safe_dump({"model": "segnet-lite", "epochs": 2} | settings))
+    text = report(run).text
+    assert says in text
+    assert "always cross-entropy without weights: compare each with itself" in text
+
+
+@pytest.mark.parametrize("settings", [{}, {"loss": "cross-entropy", "class_weights": None}])
+def test_curves_of_one_kind_of_loss_need_no_word(run, settings):
+    (run / "config.yaml").write_text(yaml.safe_dump({"model": "segnet-lite", "epochs": 2} | settings))
+    assert "The training curve" not in report(run).text
+
+
 def test_it_says_what_the_run_cost(page):
     for fact in (
         "parameters 1.04 M",

@@ -9,14 +9,17 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 import yaml
 from PIL import Image
+from rich.console import Console
 
 import segnet
 from segnet import SegnetError
+from segnet.inference.bundle import read_model
 from segnet.training.checkpoint import RunFolder, held
 from segnet.training.config import read_config
 from segnet.training.interrupt import interrupts_wait
@@ -122,15 +125,52 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(tiny_config, tmp_path, stop, co
     assert not list(stopped.rglob(".*")), "nothing half-written stays"
 
 
+def test_a_run_starts_from_encoder_weights_and_is_resumed_without_them(tiny_config, tmp_path):
+    torch.manual_seed(1)
+    shapes, state = [(2, 3), (2, 2), (4, 2), (4, 4), *[(8, 4), (8, 8), (8, 8)], *[(16, 8), (16, 16)]], {}
+    for number, (after, before) in enumerate([*shapes, *[(16, 16)] * 4]):
+        state[f"features.{number}.weight"] = torch.randn(after, before, 3, 3)
+        state[f"features.{number}.bias"] = torch.randn(after)
+    torch.save(state, tmp_path / "vgg16.pth")
+    changes = {
+        "model": "segnet-vgg16",
+        "model_options": {"width": 2},
+        "encoder_weights": tmp_path / "vgg16.pth",
+        "lr": 0.0,
+        "epochs": 1,
+    }
+    run = segnet.train(tiny_config(**changes))
+    trained, _ = read_model(run.folder / "model.safetensors")
+    assert torch.equal(trained.encoder[4].units[2][0].weight, state["features.12.weight"])
+    (tmp_path / "vgg16.pth").unlink()
+    assert segnet.resume(run.folder).val == run.val
+
+
+@pytest.mark.parametrize(
+    ("model", "options"),
+    [("segnet-basic", {"channels": 4, "dropout": 0.5}), ("vit", {"patch": 8, "width": 16, "depth": 2})],
+)
+def test_with_dropout_too_a_resumed_run_ends_with_the_same_weights(tiny_config, tmp_path, model, options):
+    changes = {"model": model, "model_options": options, "lr": 0.001}
+    whole = segnet.train(tiny_config(epochs=3, **changes))
+    part = segnet.train(tiny_config(epochs=1, out=tmp_path / "part", **changes))
+    config = (part.folder / "config.yaml").read_text()
+    (part.folder / "config.yaml").write_text(config.replace("epochs: 1\n", "epochs: 3\n", 1))
+    torch.manual_seed(99)  # another process, another state
+    segnet.resume(part.folder)
+    states = [torch.load(run.folder / "last" / "state.pt")["parts"]["model"] for run in (part, whole)]
+    assert all(torch.equal(states[0][name], tensor) for name, tensor in states[1].items())
+
+
 def test_a_run_can_be_resumed_before_its_first_epoch_is_done(tiny_config, tmp_path):
     whole = segnet.train(tiny_config(out=tmp_path / "whole"))
     from segnet.training.checkpoint import State, new_run_folder, save_state
-    from segnet.training.loop import _set_up
+    from segnet.training.setup import set_up
 
     config = tiny_config(out=tmp_path / "killed")
     folder = new_run_folder(config)
     folder.write_config(config)
-    save_state(folder.state, State(), _set_up(config, segnet.training.loop.Console()).parts())
+    save_state(folder.state, State(), set_up(config, Console()).parts())
     assert model_bytes(segnet.resume(folder.path)) == model_bytes(whole)
 
 
@@ -178,6 +218,20 @@ def test_eval_scores_the_part_that_was_held_out_and_not_what_was_trained_on(
         ({"model_options": {"kernel": 4}}, "odd kernels"),
         ({"device": "hpu"}, "'hpu' can't be used here"),
         ({"device": "meta"}, "'meta' can't be used here"),
+        ({"encoder_weights": "vgg16.pth"}, "segnet-lite takes no --encoder-weights; segnet-vgg16 does"),
+        (
+            {"model": "vit", "model_options": {}, "size": (40, 32)},
+            "vit can't cut images of 40x32 into patches of 16x16; make --size a multiple of 16",
+        ),
+        ({"model": "vit", "model_options": {"image_size": 100}}, "can't be cut into patches"),
+        (
+            {"model": "segnet-vgg16", "model_options": {"width": 2}, "size": (31, 32)},
+            "segnet-vgg16 needs images of at least 32 px each way; raise --size",
+        ),
+        (
+            {"model": "segnet-vgg16", "model_options": {"width": 2}, "encoder_weights": Path("no/such.pth")},
+            "no file of encoder weights no/such.pth",
+        ),
         (
             {"model_options": {"stages": [[8, 1]] * 4}, "size": (16, 16), "batch_size": 1},
             "raise --batch-size",

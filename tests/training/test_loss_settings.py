@@ -35,6 +35,7 @@ def test_weights_that_were_given_come_back_from_the_saved_configuration(tiny_con
     [
         ({"loss": "focla"}, "did you mean 'focal'"),
         ({"class_weights": "median"}, "there is median-frequency"),
+        ({"class_weights": 4}, "a number for each class, such as 1,1,4, got 4"),
         ({"class_weights": (1.0, -1.0)}, "not all 0, got 1.0,-1.0"),
         ({"class_weights": (0.0, 0.0)}, "not all 0"),
         ({"class_weights": (1.0, float("nan"))}, "numbers of 0 or more"),

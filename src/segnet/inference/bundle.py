@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -20,18 +21,22 @@ from torch import Tensor, nn
 from segnet.core.classes import ClassTable
 from segnet.core.errors import SegnetError
 from segnet.core.files import replacing
+from segnet.core.own_model import is_own, name_of, short_name
 from segnet.data.cache import RESIZE, Resize
 from segnet.models import create_model
 
 _KEY = "segnet"
 _FORMAT = 1
 _REMEDY = "give a run folder or the model.safetensors of one"
+_OWN_REMEDY = "build it as it was built for training"
 
 
 @dataclass(frozen=True)
 class Description:
     """What a model file says about itself.
 
+    ``model`` is a key of ``segnet.MODELS``, or the qualified name of a class of the user's own
+    (``core/own_model.py``), which only the user can build.
     ``size`` is ``(H, W)`` in pixels and ``resize`` the method that training images were brought to it with;
     prediction does the same. ``notice`` holds licence and attribution of the data.
     """
@@ -58,7 +63,11 @@ def write_bundle(path: Path, weights: Mapping[str, Tensor], description: Descrip
         SegnetError: the folder can't be written to, or the disk is full.
     """
     text = json.dumps({"format": _FORMAT, **asdict(description)}, sort_keys=True)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    # copies, since safetensors refuses tensors that share memory, as tied weights do
+    tensors = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in weights.items()
+    }
     with replacing(path) as temporary:
         temporary.write_bytes(save(tensors, metadata={_KEY: text}))
 
@@ -73,15 +82,27 @@ def read_description(path: Path) -> Description:
         return _described(file, path)
 
 
-def read_model(path: Path) -> tuple[nn.Module, Description]:
+def read_model(path: Path, model: nn.Module | None = None) -> tuple[nn.Module, Description]:
     """Open a model file: the model in evaluation mode with its weights in float32, and its description.
 
+    Args:
+        path: the file.
+        model: gets the weights in place of one that is built by its name; it must have the same tensors. A
+            file with a model of the user's own can't be opened without.
+
     Raises:
-        SegnetError: as ``read_description``, or weights that don't fit the described model or hold NaN.
+        SegnetError: as ``read_description``, no ``model`` where one is needed, or weights that don't fit or
+            hold NaN; the module given is then as it was.
     """
+    given = None if model is None else name_of(model)
     with _opened(path) as file:
         description = _described(file, path)
         weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    if model is None and is_own(description.model):
+        raise SegnetError(
+            f"{path} holds a model of your own ({description.model}); open it with "
+            f"segnet.load(path, model={short_name(description.model)}(...))"
+        )
     for name, weight in weights.items():
         if weight.is_floating_point() and not weight.isfinite().all():
             raise SegnetError(
@@ -89,24 +110,25 @@ def read_model(path: Path) -> tuple[nn.Module, Description]:
                 "train again with a lower --lr"
             )
     try:
-        model = description.create_model()
-        _require_fit(model.state_dict(), weights)
+        model = description.create_model() if model is None else model
+        require_fit(model.state_dict(), weights, _REMEDY if given is None else _OWN_REMEDY)
         model.load_state_dict(weights)
     except SegnetError as error:
         raise SegnetError(
             f"{path} can't be used by this version of segnet: {error}; or upgrade segnet"
         ) from error
     except (RuntimeError, TypeError, ValueError) as error:
-        raise SegnetError(f"the weights in {path} don't fit {description.model}: {error}") from error
+        needed = description.model if given is None else f"{given}, the model given"
+        raise SegnetError(f"the weights in {path} don't fit {needed}: {error}") from error
     return model.eval(), description
 
 
-def _require_fit(model: Mapping[str, Tensor], file: Mapping[str, Tensor]) -> None:
+def require_fit(model: Mapping[str, Tensor], file: Mapping[str, Tensor], remedy: str) -> None:
     """Raise ValueError with the first tensor that only one side has, or in another shape."""
     for name in sorted(model.keys() | file.keys()):
         needed, found = (tuple(side[name].shape) if name in side else "absent" for side in (model, file))
         if needed != found:
-            raise ValueError(f"{name} is {found} in the file and {needed} in the model; {_REMEDY}")
+            raise ValueError(f"{name} is {found} in the file and {needed} in the model; {remedy}")
 
 
 @contextmanager
@@ -147,6 +169,8 @@ def _from_plain(values: Mapping[str, Any]) -> Description:
         **{name: value for name, value in values.items() if name in known}
         | {"classes": classes, "size": (int(height), int(width))}
     )
+    if not isinstance(description.model, str):
+        raise ValueError(f"model {description.model!r}")
     if not all(0 <= channel <= 255 for colour in colours for channel in colour):
         raise ValueError(f"colours {colours}")
     if description.resize not in RESIZE or min(description.size) < 1:

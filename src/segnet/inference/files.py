@@ -12,24 +12,32 @@ from PIL import Image
 from segnet.core.errors import SegnetError
 from segnet.core.files import expand_home, replacing
 from segnet.data.folder import IMAGE_SUFFIXES
+from segnet.inference.sampling import require_sampling
 from segnet.inference.segmenter import Segmentation, Segmenter
 
-_MASK, _OVERLAY = ".mask.png", ".overlay.png"
+_MASK, _OVERLAY, _UNCERTAINTY = ".mask.png", ".overlay.png", ".uncertainty.png"
 
 
 @dataclass(frozen=True)
 class Written:
-    """The two files written for one image: class ids as a palette PNG, and a picture for people."""
+    """The files written for one image."""
 
     mask: Path
+    """Class ids as a palette PNG."""
+
     overlay: Path
+    """A picture for people."""
+
+    uncertainty: Path | None
+    """A picture of the uncertainty; None for a prediction without samples."""
 
 
 def find_images(sources: Sequence[str]) -> list[Path]:
     """Return the image files that the sources stand for, each once, in the order given.
 
-    Files named like an output, ``NAME.mask.png`` and ``NAME.overlay.png``, are left out wherever they come
-    from: the second ``segnet predict *.png --out .`` must not segment what the first one wrote.
+    Files named like an output, ``NAME.mask.png``, ``NAME.overlay.png`` and ``NAME.uncertainty.png``, are left
+    out wherever they come from: the second ``segnet predict *.png --out .`` must not segment what the first
+    one wrote.
 
     Args:
         sources: files, folders (searched to the bottom, by suffix) and glob patterns.
@@ -49,11 +57,11 @@ def find_images(sources: Sequence[str]) -> list[Path]:
             )
             raise SegnetError(f"there is no image {source}: {reason}; check the path")
         found |= dict.fromkeys(files)
-    images = [file for file in found if not file.name.endswith((_MASK, _OVERLAY))]
+    images = [file for file in found if not file.name.endswith((_MASK, _OVERLAY, _UNCERTAINTY))]
     if not images:
         raise SegnetError(
-            f"{' '.join(sources)}: by their names (*{_MASK}, *{_OVERLAY}) these are outputs of segnet; "
-            "give photos, or rename a file to segment it all the same"
+            f"{' '.join(sources)}: by their names (*{_MASK}, *{_OVERLAY}, *{_UNCERTAINTY}) these are "
+            "outputs of segnet; give photos, or rename a file to segment it all the same"
         )
     return images
 
@@ -72,23 +80,36 @@ def output_names(images: Sequence[Path]) -> Iterator[str]:
 def write_segmentation(result: Segmentation, folder: Path, name: str) -> Written:
     """Write ``NAME.mask.png`` and ``NAME.overlay.png`` into the folder, each whole or not at all.
 
+    A prediction by samples leaves ``NAME.uncertainty.png`` too.
+
     Raises:
         SegnetError: the folder can't be written to.
     """
-    written = Written(folder / f"{name}{_MASK}", folder / f"{name}{_OVERLAY}")
+    uncertainty = folder / f"{name}{_UNCERTAINTY}" if result.samples else None
+    written = Written(folder / f"{name}{_MASK}", folder / f"{name}{_OVERLAY}", uncertainty)
     _save(result.index_image(), written.mask)
     _save(result.overlay(), written.overlay)
+    if written.uncertainty is not None:
+        _save(result.uncertainty_image(), written.uncertainty)
     return written
 
 
 def predict_files(
-    segmenter: Segmenter, images: Sequence[Path]
+    segmenter: Segmenter, images: Sequence[Path], *, samples: int = 0, seed: int = 0
 ) -> Iterator[tuple[Path, str, Segmentation | SegnetError]]:
-    """Yield each image with its output name and what was found, or the error of a file that is bad."""
+    """Yield each image with its output name and what was found, or the error of a file that is bad.
+
+    ``samples`` and ``seed`` are those of ``Segmenter.predict``; each image starts at the seed, so what it
+    gets doesn't depend on its neighbours.
+
+    Raises:
+        SegnetError: samples that the model can't give, before any image is read.
+    """
+    require_sampling(segmenter.model, samples, seed)
     for image, name in zip(images, output_names(images), strict=True):
         result: Segmentation | SegnetError
         try:
-            result = segmenter.predict(image)
+            result = segmenter.predict(image, samples=samples, seed=seed)
         except SegnetError as error:
             result = error
         yield image, name, result

@@ -22,8 +22,8 @@ class SegNetBasic(nn.Module):
     """SegNet-Basic. Images ``(N, C, H, W)`` in [0, 1], H and W at least 16.
 
     With ``dropout`` (the paper: 0.5) this is Bayesian SegNet-Basic (arXiv 1511.02680): dropout after the
-    third and fourth pool and after the two deepest decoder stages. It acts in training alone so far; the
-    paper keeps it at test.
+    third and fourth pool and after the two deepest decoder stages. The paper keeps it at test:
+    ``Segmenter.predict(image, samples=N)``.
 
     Raises:
         SegnetError: no channels, or a dropout outside 0 to 1.

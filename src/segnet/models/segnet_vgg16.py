@@ -35,7 +35,8 @@ class SegNetVGG16(nn.Module):
     """The paper's SegNet. Images ``(N, C, H, W)`` in [0, 1], H and W at least 32.
 
     With ``dropout`` (the paper: 0.5) this is Bayesian SegNet (arXiv 1511.02680): dropout after the three
-    deepest pools and the three deepest decoder stages.
+    deepest pools and the three deepest decoder stages. The paper keeps it at test:
+    ``Segmenter.predict(image, samples=N)``.
 
     Args:
         num_classes: channels of the logits.

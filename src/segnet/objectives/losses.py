@@ -109,8 +109,8 @@ def count_classes(masks: npt.NDArray[np.uint8], classes: int) -> Iterator[npt.ND
 def median_frequency_weights(counts: Iterable[npt.NDArray[np.int64]]) -> tuple[float, ...]:
     """Return the weight of each class that the SegNet paper trains with: median frequency / its frequency.
 
-    A class's frequency is its pixels / all pixels of the images that contain it (arXiv 1511.00561, section
-    4.1). The median is over the classes that occur; one that never does gets weight 1, the median class's.
+    A class's frequency is its pixels / all pixels of the images that contain it (arXiv 1511.00561). The
+    median is over the classes that occur; one that never does gets weight 1, the median class's.
 
     Args:
         counts: for each image the counted pixels of every class ``(C,)``; ignored pixels are in no count.

@@ -126,7 +126,7 @@ def _view(folder: Path) -> dict[str, Any]:
         "gif": _data_uri(folder / "learning.gif", "image/gif"),
         "panel": _panel(folder / "previews", best_epoch),
         "charts": [
-            (title, _encode(svg.encode(), "image/svg+xml"))
+            (title, _encode(svg.encode(), "image/svg+xml"), _loss_note(config) if title == "Loss" else "")
             for title, svg in learning_curves(rows, colours, best_epoch=best_epoch)
         ],
         "split_names": list(splits),
@@ -263,6 +263,19 @@ def _majority(scores: Mapping[str, Any]) -> tuple[str, str] | None:
     if _finite(majority.get("pixel_accuracy")) is None:
         return None
     return str(majority.get("class")), _score(majority["pixel_accuracy"])
+
+
+def _loss_note(config: Mapping[str, Any]) -> str:
+    """Return a sentence where the two curves of the loss are of different kinds; "" where they are one."""
+    loss = config.get("loss") or "cross-entropy"
+    weighted = config.get("class_weights") is not None
+    if loss == "cross-entropy" and not weighted:
+        return ""
+    name = loss if loss == "cross-entropy" else f"the {loss} loss"
+    return (
+        f"The training curve is {name}{' with class weights' if weighted else ''}, the validation curve "
+        "always cross-entropy without weights: compare each with itself, not with the other."
+    )
 
 
 def _facts(rows: Sequence[Mapping[str, Any]], model: Mapping[str, Any]) -> list[tuple[str, str]]:

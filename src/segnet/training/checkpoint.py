@@ -24,9 +24,12 @@ from typing import Any
 import torch
 import yaml
 from filelock import FileLock, Timeout
+from torch import nn
 
 from segnet.core.errors import SegnetError
 from segnet.core.files import drop_temporaries, replacing, write_text
+from segnet.core.own_model import short_name
+from segnet.inference.bundle import require_fit
 from segnet.training.config import TrainConfig, read_config
 
 
@@ -116,7 +119,7 @@ def new_run_folder(config: TrainConfig) -> RunFolder:
         if config.out is not None:
             config.out.mkdir(parents=True, exist_ok=True)
             return RunFolder(config.out)
-        stem = f"{Path(config.data).resolve().name}-{config.model}-{config.recipe}"
+        stem = f"{Path(config.data).resolve().name}-{short_name(config.model)}-{config.recipe}"
         parent = Path("runs")
         parent.mkdir(exist_ok=True)
         number = 1
@@ -189,6 +192,8 @@ def load_state(path: Path, parts: dict[str, Any]) -> State:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         for name, part in parts.items():
+            if isinstance(part, nn.Module):  # torch would say it in many lines
+                require_fit(part.state_dict(), content["parts"][name], "it is another model's state")
             part.load_state_dict(content["parts"][name])
         return State(**content["state"])
     except Exception as error:  # torch raises about anything for a damaged file

@@ -25,6 +25,12 @@ def require_size(config: TrainConfig, model: nn.Module) -> None:
             raise SegnetError(f"{error}{small_first}") from error
 
 
+def require_encoder(config: TrainConfig, model: nn.Module) -> None:
+    """Raise SegnetError where encoder weights are given to a model that takes none."""
+    if config.encoder_weights is not None and not hasattr(model, "load_encoder"):
+        raise SegnetError(f"{config.model} takes no --encoder-weights; segnet-vgg16 does")
+
+
 def require_batch(config: TrainConfig, count: int, least: int) -> None:
     """Raise SegnetError where batch norm would get a single value for each channel of the smallest map."""
     smallest = min(len(batch) for batch in split_into_batches(range(count), config.batch_size))

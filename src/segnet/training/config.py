@@ -392,6 +392,8 @@ def _check_weights(weights: str | tuple[float, ...] | None, loss: str) -> None:
                 f"--class-weights can't be {weights!r}{did_you_mean(weights, [MEDIAN_FREQUENCY])}"
             )
         return
+    if not isinstance(weights, tuple):
+        raise SegnetError(f"--class-weights must be a number for each class, such as 1,1,4, got {weights!r}")
     numbers = all(isinstance(weight, int | float) for weight in weights)
     if not numbers or not all(0 <= weight < float("inf") for weight in weights) or not any(weights):
         shown = ",".join(str(weight) for weight in weights)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
+import copy
 import random
 import shutil
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,22 +14,19 @@ from typing import Any
 import numpy as np
 import torch
 from rich.console import Console
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
+from torch import nn
 
-from segnet.core.device import autocast, keep_freed_memory, peak_memory_mib, pick_device
+from segnet.core.device import autocast, peak_memory_mib
 from segnet.core.errors import SegnetError
 from segnet.core.files import replacing
-from segnet.data.augment import Augmentation
+from segnet.core.own_model import is_own, name_of, short_name
 from segnet.data.batches import load_batches, shuffled_order, split_into_batches
-from segnet.data.cache import CachedSplit, open_cached
-from segnet.data.dataset import Dataset, Sample
-from segnet.data.sources import load_dataset
+from segnet.data.cache import CachedSplit
+from segnet.data.dataset import Dataset
 from segnet.inference.bundle import Description, read_model, write_bundle
 from segnet.inference.evaluate import evaluate_split
-from segnet.models import create_model
 from segnet.models.describe import count_macs, count_parameters
-from segnet.objectives.losses import LOSSES, count_classes, median_frequency_weights
+from segnet.objectives.losses import LOSSES
 from segnet.objectives.metrics import Scores, scores_from_confusion
 from segnet.report.html import write_report
 from segnet.report.panels import write_learning_gif
@@ -45,19 +41,14 @@ from segnet.training.checkpoint import (
     require_free,
     save_state,
 )
-from segnet.training.checks import (
-    require_batch,
-    require_compiler,
-    require_finite,
-    require_size,
-    require_weights,
-)
+from segnet.training.checks import require_finite
 from segnet.training.config import TrainConfig
 from segnet.training.interrupt import interrupts_wait
-from segnet.training.optimizer import averaged, build_optimizer
+from segnet.training.own_model import require_own
 from segnet.training.preview import choose_preview, draw_preview
-from segnet.training.progress import counting, epoch_progress, readable_time
+from segnet.training.progress import epoch_progress, say_epoch, step_status
 from segnet.training.schedule import learning_rate, train_size
+from segnet.training.setup import Setup, open_split, set_up
 
 
 @dataclass(frozen=True)
@@ -75,44 +66,28 @@ class Run:
     """The best model on the test split, where it isn't the validation split."""
 
 
-@dataclass
-class _Setup:
-    """What the loop works with."""
-
-    config: TrainConfig
-    dataset: Dataset
-    train: CachedSplit
-    val: CachedSplit
-    device: torch.device
-    model: nn.Module
-    average: AveragedModel | None
-    optimizer: torch.optim.Optimizer
-    augment: Augmentation
-    class_weights: Tensor | None
-    console: Console
-
-    @property
-    def judged(self) -> nn.Module:
-        """The model that is validated and kept: the average where there is one."""
-        return self.model if self.average is None else self.average.module
-
-    def parts(self) -> dict[str, Any]:
-        """What a checkpoint holds besides ``State``."""
-        parts = {"model": self.model, "optimizer": self.optimizer}
-        return parts if self.average is None else parts | {"average": self.average}
-
-
-def train(config: TrainConfig, *, console: Console | None = None) -> Run:
+def train(config: TrainConfig, *, model: nn.Module | None = None, console: Console | None = None) -> Run:
     """Train a model and leave a run folder.
 
     Ctrl-C ends the run cleanly: the best and the last epoch are kept and ``finished`` is False.
+
+    Args:
+        config: the settings.
+        model: a module of your own, trained in place of ``config.model``: float32 images ``(N, 3, H, W)`` in
+            [0, 1] to logits ``(N, classes, H, W)``. Its weights are where training starts, so seed before you
+            build it. It is trained in place, on ``config.device``, and afterwards holds the last epoch's
+            weights, not averaged, in evaluation mode; ``load(run.folder, model=...)`` opens the best epoch's.
+        console: where progress is printed.
 
     Raises:
         SegnetError: data, model or settings that can't be trained with. Nothing is left behind then, unless
             an epoch was done before a run diverged.
     """
     require_free(config.out)
-    setup = _set_up(config, console or Console())
+    if model is not None:
+        require_own(config, model)
+        config = replace(config, model=name_of(model))
+    setup = set_up(config, console or Console(), model)
     folder, state = new_run_folder(config), State()
     try:
         folder.write_config(config)
@@ -125,99 +100,46 @@ def train(config: TrainConfig, *, console: Console | None = None) -> Run:
         raise
 
 
-def resume(path: Path, *, console: Console | None = None) -> Run:
+def resume(path: Path, *, model: nn.Module | None = None, console: Console | None = None) -> Run:
     """Go on with a run that was stopped or killed; ends with the same bits as one that never was.
 
+    Args:
+        path: the run folder.
+        model: where the run trains a module of your own, that module, built as it was; see ``train``.
+        console: where progress is printed.
+
     Raises:
-        SegnetError: no run folder there, or one whose files are damaged.
+        SegnetError: no run folder there, one whose files are damaged, or a module where there should be none,
+            none where there should be one, or one that the weights don't fit.
     """
     folder, config = open_run_folder(path)
-    setup = _set_up(config, console or Console())
+    if model is None and is_own(config.model):
+        raise SegnetError(
+            f"{path} trains a module of your own ({config.model}); go on through Python: "
+            f"segnet.resume(path, model={short_name(config.model)}(...))"
+        )
+    if model is not None and not is_own(config.model):
+        raise SegnetError(f"{path} trains {config.model}, which segnet builds itself; leave model= out")
+    if model is not None:
+        require_own(config, model)
+    setup = set_up(config, console or Console(), model, from_scratch=False)
     state = load_state(folder.state, setup.parts())
     if state.epoch >= config.epochs or _stopped_improving(state, config):
+        how = "more epochs" if model is not None else f"--config {path / 'config.yaml'} --epochs N"
         setup.console.print(
-            f"{path} had finished after {state.epoch} epochs; for more, start a new run with "
-            f"--config {path / 'config.yaml'} --epochs N",
+            f"{path} had finished after {state.epoch} epochs; for more, start a new run with {how}",
             highlight=False,
             soft_wrap=True,
         )
     return _fit(setup, folder, state)
 
 
-def _set_up(config: TrainConfig, console: Console) -> _Setup:
-    keep_freed_memory()
-    device = pick_device(config.device)
-    with torch.device("meta"):  # what is wrong with the model is found before any data is read
-        create_model(config.model, **config.model_options)
-    dataset = load_dataset(config, holdout=config.holdout, seed=config.seed)
-    require_weights(config, dataset.classes.names)
-    torch.manual_seed(config.seed)
-    model = create_model(config.model, len(dataset.classes), **config.model_options)
-    require_size(config, model)
-    val = _open_split(dataset.val, dataset, config, console, "validation images")
-    samples = [*dataset.train, *dataset.extra]
-    detail = config.crop_detail if config.crop_scale < 1 else 1.0
-    train = _open_split(samples, dataset, config, console, "training images", detail=detail)
-    weights = _class_weights(config, len(dataset.classes), train)
-    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    require_batch(config, len(train), getattr(model, "minimum_size", 1))
-    if config.compile:
-        require_compiler(device)
-    return _Setup(
-        config=config,
-        dataset=dataset,
-        train=train,
-        val=val,
-        device=device,
-        model=model,
-        average=averaged(model, config.ema_decay) if config.ema_decay else None,
-        optimizer=build_optimizer(model, config),
-        augment=Augmentation(
-            flip=config.flip,
-            crop_scale=config.crop_scale,
-            brightness=config.brightness,
-            contrast=config.contrast,
-            saturation=config.saturation,
-            hue=config.hue,
-        ),
-        class_weights=None if weights is None else torch.tensor(weights, device=device),
-        console=console,
-    )
-
-
-def _class_weights(config: TrainConfig, classes: int, train: CachedSplit) -> tuple[float, ...] | None:
-    """Return the weight of each class in the loss; those by frequency are counted on the training masks."""
-    if isinstance(config.class_weights, str):
-        return median_frequency_weights(count_classes(train.masks, classes))
-    return config.class_weights
-
-
-def _open_split(
-    samples: Sequence[Sample],
-    dataset: Dataset,
-    config: TrainConfig,
-    console: Console,
-    what: str,
-    *,
-    detail: float = 1.0,
-) -> CachedSplit:
-    if not samples:
-        raise SegnetError(f"{dataset.name} has no {what}")
-    return open_cached(
-        samples,
-        dataset.classes,
-        size=(round(config.size[0] * detail), round(config.size[1] * detail)),
-        resize=config.resize,
-        progress=partial(counting, console, f"reading {what}"),
-    )
-
-
-def _fit(setup: _Setup, folder: RunFolder, state: State) -> Run:
+def _fit(setup: Setup, folder: RunFolder, state: State) -> Run:
     with held(folder):
         return _fit_held(setup, folder, state)
 
 
-def _fit_held(setup: _Setup, folder: RunFolder, state: State) -> Run:
+def _fit_held(setup: Setup, folder: RunFolder, state: State) -> Run:
     config, console = setup.config, setup.console
     network: nn.Module = torch.compile(setup.model) if config.compile else setup.model  # type: ignore[assignment]
     preview = choose_preview(setup.val)
@@ -248,13 +170,13 @@ def _fit_held(setup: _Setup, folder: RunFolder, state: State) -> Run:
                 _write_preview(setup, preview, folder, state, scores)
                 folder.write_records(state.records)
                 save_state(folder.state, state, setup.parts())
-                _say_epoch(console, state, config, scores)
+                say_epoch(console, state, config, scores)
     except KeyboardInterrupt:
         finished = False
     return _finish(setup, folder, state, finished=finished)
 
 
-def _train_epoch(setup: _Setup, network: nn.Module, epoch: int) -> dict[str, Any]:
+def _train_epoch(setup: Setup, network: nn.Module, epoch: int) -> dict[str, Any]:
     """Train for one epoch; every random choice is a function of (seed, epoch, step)."""
     config, device = setup.config, setup.device
     size = train_size(config, epoch)
@@ -285,7 +207,7 @@ def _train_epoch(setup: _Setup, network: nn.Module, epoch: int) -> dict[str, Any
 
             total += loss.detach() * len(images)
             seen += len(images)
-            advance(partial(_status, total, seen, started, waited, device))
+            advance(partial(step_status, total, seen, started, waited, device))
             asked = time.perf_counter()
     train_loss = float(total) / seen
     seconds = time.perf_counter() - started
@@ -302,19 +224,21 @@ def _train_epoch(setup: _Setup, network: nn.Module, epoch: int) -> dict[str, Any
     }
 
 
-def _validate(setup: _Setup) -> Scores:
+def _validate(setup: Setup) -> Scores:
     return evaluate_split(setup.judged, setup.val, setup.dataset.classes, setup.device)
 
 
-def _finish(setup: _Setup, folder: RunFolder, state: State, *, finished: bool) -> Run:
+def _finish(setup: Setup, folder: RunFolder, state: State, *, finished: bool) -> Run:
     """Test the best model once if there is a split for it, and write what people look at."""
     dataset = setup.dataset
     val = test = None
     if state.best_epoch:
         val = _recorded_scores(state, dataset)
         if finished and dataset.test:
-            split = _open_split(dataset.test, dataset, setup.config, setup.console, "test images")
-            best = read_model(folder.model)[0].to(setup.device)
+            split = open_split(dataset.test, dataset, setup.config, setup.console, "test images")
+            # the user's own module keeps the last epoch's weights
+            twin = copy.deepcopy(setup.judged) if is_own(setup.config.model) else None
+            best = read_model(folder.model, twin)[0].to(setup.device)
             test = evaluate_split(best, split, dataset.classes, setup.device)
         majority, share = val.majority
         folder.write_json(
@@ -331,6 +255,7 @@ def _finish(setup: _Setup, folder: RunFolder, state: State, *, finished: bool) -
         )
         write_learning_gif(folder.previews(), folder.path / "learning.gif")
     write_report(folder.path)
+    setup.model.eval()
     return Run(folder.path, setup.config, finished, state.best_epoch, val, test)
 
 
@@ -354,7 +279,7 @@ def _seed(seed: int, epoch: int, what: int | str) -> int:
 
 
 def _write_preview(
-    setup: _Setup, preview: CachedSplit, folder: RunFolder, state: State, scores: Scores
+    setup: Setup, preview: CachedSplit, folder: RunFolder, state: State, scores: Scores
 ) -> None:
     panel = draw_preview(
         setup.judged,
@@ -368,7 +293,7 @@ def _write_preview(
         panel.save(temporary)
 
 
-def _describe(setup: _Setup, state: State, scores: Scores) -> Description:
+def _describe(setup: Setup, state: State, scores: Scores) -> Description:
     """Return what the model file says about itself; nothing in it may change from run to run."""
     config = setup.config
     return Description(
@@ -392,44 +317,24 @@ def _describe(setup: _Setup, state: State, scores: Scores) -> Description:
     )
 
 
-def _facts(setup: _Setup) -> dict[str, Any]:
+def _facts(setup: Setup) -> dict[str, Any]:
     classes = setup.dataset.classes
     return {
         "model": {
             "name": setup.config.model,
             "parameters": count_parameters(setup.model),
-            "macs": count_macs(setup.model, setup.config.size),
+            "macs": _macs(setup),
         },
         "colours": dict(zip(classes.names, classes.colours, strict=True)),
         "class_weights": None if setup.class_weights is None else setup.class_weights.tolist(),
     }
 
 
-def _status(total: Tensor, seen: int, started: float, waited: float, device: torch.device) -> str:
-    seconds = time.perf_counter() - started
-    return (
-        f"loss {float(total) / seen:.3f} · {seen / seconds:.0f} img/s · waiting for data "
-        f"{waited / seconds:.0%} · {peak_memory_mib(device):.0f} MiB"
-    )
-
-
-def _seconds_left(state: State, config: TrainConfig) -> float:
-    """Estimate from the last epoch; in small-first training later epochs have more pixels."""
-    record = state.records[-1]
-    per_pixel = record["seconds"] / math.prod(record["size"])
-    coming = range(state.epoch, config.epochs)
-    pixels = sum(math.prod(train_size(config, epoch)) for epoch in coming)
-    return float(per_pixel * pixels + record["validation_seconds"] * len(coming))
-
-
-def _say_epoch(console: Console, state: State, config: TrainConfig, scores: Scores) -> None:
-    record = state.records[-1]
-    left = readable_time(_seconds_left(state, config))
-    star = " *" if state.best_epoch == state.epoch else ""
-    console.print(
-        f"epoch {state.epoch}/{config.epochs} · loss {record['train_loss']:.3f} · {scores.line()} · "
-        f"{record['images_per_second']:.0f} img/s · data {record['data_wait_share']:.0%} · "
-        f"{record['peak_memory_mib']:.0f} MiB · {left} left{star}",
-        highlight=False,
-        soft_wrap=True,
-    )
+def _macs(setup: Setup) -> int | None:
+    """Return the multiply-adds of one image; None for a module of the user's own that can't be counted."""
+    try:
+        return count_macs(setup.model, setup.config.size) or None
+    except Exception:  # whatever a module does where tensors have no values
+        if not is_own(setup.config.model):
+            raise
+        return None

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+
+from segnet.core.device import peak_memory_mib
+from segnet.objectives.metrics import Scores
+from segnet.training.checkpoint import State
+from segnet.training.config import TrainConfig
+from segnet.training.schedule import train_size
 
 _REFRESH_S = 0.25
 
@@ -46,6 +55,38 @@ def epoch_progress(console: Console, title: str, steps: int) -> Iterator[Callabl
             bar.advance(task)
 
         yield step
+
+
+def step_status(total: Tensor, seen: int, started: float, waited: float, device: torch.device) -> str:
+    """Return what stands beside the bar: ``total`` loss over ``seen`` images, speed, waiting and memory."""
+    seconds = time.perf_counter() - started
+    return (
+        f"loss {float(total) / seen:.3f} · {seen / seconds:.0f} img/s · waiting for data "
+        f"{waited / seconds:.0%} · {peak_memory_mib(device):.0f} MiB"
+    )
+
+
+def say_epoch(console: Console, state: State, config: TrainConfig, scores: Scores) -> None:
+    """Print the line of an epoch that is done; a star marks the best so far."""
+    record = state.records[-1]
+    left = readable_time(_seconds_left(state, config))
+    star = " *" if state.best_epoch == state.epoch else ""
+    console.print(
+        f"epoch {state.epoch}/{config.epochs} · loss {record['train_loss']:.3f} · {scores.line()} · "
+        f"{record['images_per_second']:.0f} img/s · data {record['data_wait_share']:.0%} · "
+        f"{record['peak_memory_mib']:.0f} MiB · {left} left{star}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _seconds_left(state: State, config: TrainConfig) -> float:
+    """Estimate from the last epoch; in small-first training later epochs have more pixels."""
+    record = state.records[-1]
+    per_pixel = record["seconds"] / math.prod(record["size"])
+    coming = range(state.epoch, config.epochs)
+    pixels = sum(math.prod(train_size(config, epoch)) for epoch in coming)
+    return float(per_pixel * pixels + record["validation_seconds"] * len(coming))
 
 
 def _bar(console: Console) -> Progress:
