@@ -39,7 +39,7 @@ def test_logits_and_gradients_equal_those_of_stock_transformer_layers():
             (layer.self_attn.in_proj_bias, block.query_key_value.bias),
             (layer.self_attn.out_proj, block.project),
             (layer.linear1, block.mlp[0]),
-            (layer.linear2, block.mlp[3]),
+            (layer.linear2, block.mlp[2]),
             (layer.norm1, block.norm_attention),
             (layer.norm2, block.norm_mlp),
         ]
@@ -91,9 +91,26 @@ def test_an_image_that_cannot_be_cut_into_patches_is_refused(size):
         model(torch.rand(1, 3, *size))
 
 
+def test_attention_starts_as_torchs_does():
+    torch.manual_seed(0)
+    block = create_model("vit", **SMALL).blocks[0]
+    torch.manual_seed(0)
+    stock = nn.MultiheadAttention(48, 4)
+    for ours, theirs in [
+        (block.query_key_value.weight, stock.in_proj_weight),
+        (block.project.weight, stock.out_proj.weight),
+    ]:
+        assert ours.shape == theirs.shape
+        assert ours.abs().max().item() == pytest.approx(
+            theirs.abs().max().item(), rel=0.01
+        )  # uniform, the same bound
+    assert not block.query_key_value.bias.any()
+    assert not block.project.bias.any()
+
+
 def test_it_drops_a_fifth_in_training_and_nothing_when_evaluated():
     model = create_model("vit", **SMALL)
-    assert model.blocks[0].dropout.p == model.blocks[0].mlp[2].p == 0.2
+    assert model.blocks[0].dropout.p == model.blocks[0].mlp[3].p == 0.2
     image = torch.rand(2, 3, 32, 32)
     assert not torch.equal(model(image), model(image))
     assert torch.equal(model.eval()(image), model(image))

@@ -7,7 +7,9 @@ After Dosovitskiy et al., "An Image is Worth 16x16 Words", arXiv 2010.11929::
     → linear to the 16x16 logits of every class → put back where the patch was
 
 There is no class token and no norm after the last block. Each patch's logits come from its own token alone:
-no two patches are smoothed into each other.
+no two patches are smoothed into each other. As in the article's notebook, attention starts as
+``nn.MultiheadAttention`` does, position embeddings start normal with deviation 1, and dropout acts on
+attention weights and on what each MLP gives.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ class ViT(nn.Module):
         width: values of a token; by default as many as a patch has, so 768.
         depth: blocks.
         heads: heads of each attention; they share the width.
-        dropout: share of the values that are dropped in training, in attention and MLP.
+        dropout: share of the values that are dropped in training, by each attention and each MLP.
 
     Raises:
         SegnetError: an image size that isn't made of patches, heads that don't divide the width, nothing of
@@ -66,7 +68,7 @@ class ViT(nn.Module):
         self.normalise = nn.BatchNorm2d(in_channels)
         self.embed = nn.Linear(pixels, width)
         tokens_a_side = image_size // patch
-        self.position = nn.Parameter(torch.randn(tokens_a_side, tokens_a_side, width) * 0.02)
+        self.position = nn.Parameter(torch.randn(tokens_a_side, tokens_a_side, width))
         self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(depth))
         self.to_logits = nn.Linear(width, num_classes * patch**2)
 
@@ -100,24 +102,27 @@ class Block(nn.Module):
         self.heads = heads
         self.norm_attention = nn.LayerNorm(width)
         self.query_key_value = nn.Linear(width, 3 * width)
+        self.dropout = nn.Dropout(dropout)
         self.project = nn.Linear(width, width)
         self.norm_mlp = nn.LayerNorm(width)
         self.mlp = nn.Sequential(
-            nn.Linear(width, 4 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(4 * width, width)
+            nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width), nn.Dropout(dropout)
         )
-        self.dropout = nn.Dropout(dropout)
+        nn.init.xavier_uniform_(self.query_key_value.weight)
+        nn.init.zeros_(self.query_key_value.bias)
+        nn.init.zeros_(self.project.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N, tokens, width)`` to the same shape."""
-        x = x + self.dropout(self.attention(self.norm_attention(x)))
-        out: Tensor = x + self.dropout(self.mlp(self.norm_mlp(x)))
+        x = x + self.attention(self.norm_attention(x))
+        out: Tensor = x + self.mlp(self.norm_mlp(x))
         return out
 
     def attention(self, x: Tensor) -> Tensor:
         """Let every token gather from all (Vaswani et al., arXiv 1706.03762, section 3.2)."""
         # (N, tokens, 3·width) to three of (N, heads, tokens, width / heads)
         query, key, value = self.query_key_value(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        # asks the module, not this one, since sampled prediction turns only dropout modules on
+        # asks the module and not this block, since sampled prediction turns only dropout modules on
         drop = self.dropout.p if self.dropout.training else 0.0
         gathered = F.scaled_dot_product_attention(query, key, value, dropout_p=drop)
         out: Tensor = self.project(gathered.transpose(1, 2).flatten(2))
