@@ -1,6 +1,9 @@
-"""What every test shares: where real data is, caches of their own, and threads that spin little."""
+"""What tests share: real data, caches of their own, threads that spin little, and the segnet command."""
 
+import io
 import os
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -28,3 +31,35 @@ def oxford_pets():
     if not OXFORD_PETS.is_dir():
         pytest.skip(f"the part of Oxford-IIIT Pet isn't at {OXFORD_PETS.name} beside the checkout")
     return OXFORD_PETS
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty folder that is the current one."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def segnet(here, monkeypatch, capfd):
+    """Run the command as a shell would and return how it ended."""
+    from segnet.cli import main  # after the environment above is set
+
+    def run(*arguments, stdin=b""):
+        monkeypatch.setattr(sys, "argv", ["segnet", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = capfd.readouterr()
+        return Ended(end.value.code, out, err)
+
+    return run

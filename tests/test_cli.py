@@ -7,7 +7,6 @@ import io
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,43 +15,11 @@ import torch
 from PIL import Image
 
 from segnet import ClassTable, create_model
-from segnet.cli import main
 from segnet.inference.bundle import Description, write_bundle
 from segnet.inference.segmenter import load
 
 FULL = Path("/dev/full")
 OPTIONS = {"stages": [[8, 1], [8, 1]], "bottleneck": [8, 0, 3]}
-
-
-@dataclass(frozen=True)
-class Ended:
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """An empty folder that is the current one."""
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder
-
-
-@pytest.fixture
-def segnet(here, monkeypatch, capfd):
-    """Run the command as a shell would and return how it ended."""
-
-    def run(*arguments, stdin=b""):
-        monkeypatch.setattr(sys, "argv", ["segnet", *map(str, arguments)])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        with pytest.raises(SystemExit) as end:
-            main()
-        out, err = capfd.readouterr()
-        return Ended(end.value.code, out, err)
-
-    return run
 
 
 @pytest.fixture(scope="session")
@@ -110,10 +77,13 @@ def files(folder):
 def test_help_names_every_command(segnet):
     ended = segnet("--help")
     assert ended.code == 0
-    assert all(command in ended.out for command in ("train", "resume", "eval", "predict"))
+    assert all(
+        command in ended.out
+        for command in ("train", "resume", "eval", "predict", "models", "compare", "show", "bench")
+    )
 
 
-@pytest.mark.parametrize("command", ["train", "resume", "eval", "predict"])
+@pytest.mark.parametrize("command", ["train", "resume", "eval", "predict", "models", "compare"])
 def test_every_command_has_help(segnet, command):
     ended = segnet(command, "--help")
     assert ended.code == 0
@@ -330,7 +300,7 @@ def test_eval_prints_a_table_that_says_which_split_it_is(segnet, labelled, model
 
 TRAINING_MISTAKES = {
     "--model segnet-lit": "there is no model 'segnet-lit'; did you mean 'segnet-lite'?",
-    "--model vit": "there is no model 'vit'; there is segnet",
+    "--model deeplab": "there is no model 'deeplab'; there is fcn, segnet, segnet-basic",
     "--recipe modrn": "there is no recipe 'modrn'; did you mean 'modern'?",
     "--data syntetic": "'syntetic' is neither a dataset nor a folder here; did you mean 'synthetic'?",
     "--data file.txt": "file.txt is no folder",
@@ -342,6 +312,11 @@ TRAINING_MISTAKES = {
     "--epochs many": 'Invalid value for --epochs: unable to convert "many" into int. See: segnet train',
     "--batch-size -4": "--batch-size must be from 1",
     "--lr nan": "--lr must be from 0",
+    "--model segnet-lite --encoder-weights x": "segnet-lite takes no --encoder-weights; segnet-vgg16 does",
+    "--data synthetic --model vit --size 100": "can't cut images of 100x100 into patches of 16x16;",
+    "--data synthetic --model fcn --size 16": "fcn needs images of at least 32 px each way; raise --size",
+    "--data synthetic --class-weights 1,2": "--class-weights needs 3 numbers",
+    "--loss focla": '"focal"',
     "--resize cubic": '"nearest", "area", "bilinear"',
     "--border none": '"class", "pet", "ignore"',
     "--device cud": "the device 'cud' can't be used here; try --device auto or cpu",
@@ -465,13 +440,3 @@ def test_a_name_that_the_system_refuses_is_one_line_too(segnet, here):
     ended = segnet("predict", "photo.jpg", "--model", "x" * 300)
     assert ended.code == 2
     assert ended.err.count("\n") == 1
-
-
-def test_show_pooling_prints_the_example_and_refuses_an_unknown_kind_of_file(segnet):
-    shown = segnet("show", "pooling")
-    assert shown.code == 0
-    assert "share a byte" in shown.out
-    refused = segnet("show", "pooling", "--out", "a.doc")
-    assert refused.code == 2
-    assert refused.err.startswith("segnet: ")
-    assert "must end in .png or .svg" in refused.err

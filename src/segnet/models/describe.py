@@ -117,15 +117,16 @@ def _kind(module: nn.Module) -> str:
 
 
 def training_bytes(model: nn.Module, size: Size = (128, 128), in_channels: int = 3) -> int:
-    """Return the bytes that a float32 forward pass of one image keeps for the backward pass.
+    """Return the bytes that a float32 forward pass keeps of one image for the backward pass.
 
-    Weights, gradients and the optimizer's averages come on top, and don't grow with the batch. The model may
-    be on the meta device: what its weights are has no say.
+    Half of what two images keep: batch norm can't be trained on a single value. Weights, gradients and the
+    optimizer's averages come on top, and don't grow with the batch. The model may be on the meta device: what
+    its weights are has no say.
     """
     twin = copy.deepcopy(model)
     twin = (twin.to_empty(device="cpu") if _is_meta(twin) else twin.to("cpu")).float().train()
-    image = torch.zeros(1, in_channels, *size)
-    given = {tensor.untyped_storage().data_ptr() for tensor in (*twin.parameters(), *twin.buffers(), image)}
+    images = torch.zeros(2, in_channels, *size)
+    given = {tensor.untyped_storage().data_ptr() for tensor in (*twin.parameters(), *twin.buffers(), images)}
     kept: dict[int, Tensor] = {}  # by address; the tensors too, lest one is freed and its address used again
 
     def keep(tensor: Tensor) -> Tensor:
@@ -133,8 +134,8 @@ def training_bytes(model: nn.Module, size: Size = (128, 128), in_channels: int =
         return tensor
 
     with torch.random.fork_rng(devices=[]), saved_tensors_hooks(keep, lambda tensor: tensor):
-        twin(image)
-    return sum(kept[address].untyped_storage().nbytes() for address in kept.keys() - given)
+        twin(images)
+    return sum(kept[address].untyped_storage().nbytes() for address in kept.keys() - given) // 2
 
 
 def receptive_field(model: nn.Module, in_channels: int = 3) -> float:

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import yaml
 
 from segnet.core.classes import Colour, distinct_colours
 from segnet.core.errors import SegnetError
 from segnet.report.plots import learning_curves
+from segnet.report.run_files import read_mapping, read_metrics
 
 METRICS: dict[str, tuple[str, str]] = {
     "mean_iou": (
@@ -96,10 +96,10 @@ def write_report(run_folder: Path) -> Path:
 
 def _view(folder: Path) -> dict[str, Any]:
     """Gather what the template shows, every number already in words."""
-    config = _read_mapping(folder / "config.yaml")
-    environment = _read_mapping(folder / "environment.json")
-    scores = _read_mapping(folder / "scores.json")
-    rows, unreadable = _read_metrics(folder / "metrics.jsonl")
+    config = read_mapping(folder / "config.yaml")
+    environment = read_mapping(folder / "environment.json")
+    scores = read_mapping(folder / "scores.json")
+    rows, unreadable = read_metrics(folder / "metrics.jsonl")
     model = _mapping(environment.get("model"))
     last_val = _mapping(rows[-1].get("val")) if rows else {}
     splits = {"Validation": _mapping(scores.get("val")) or last_val, "Test": _mapping(scores.get("test"))}
@@ -146,43 +146,6 @@ def _view(folder: Path) -> dict[str, Any]:
 
 
 # --- reading the folder ---
-
-
-def _read_mapping(path: Path) -> dict[str, Any]:
-    """Read a YAML or JSON file that holds a mapping; a missing one is empty."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return {}
-    try:
-        content = yaml.safe_load(text) if path.suffix == ".yaml" else json.loads(text)
-    except (yaml.YAMLError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise SegnetError(f"can't read {path}: {reason}; correct the file or delete it") from error
-    if not isinstance(content, dict):
-        raise SegnetError(f"{path} should hold names and values, not {type(content).__name__}")
-    return content
-
-
-def _read_metrics(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """Return the epochs in order and the number of lines that could not be read.
-
-    A run that was killed may leave half a line, and one that was resumed repeats the epoch it was in: the
-    later line counts.
-    """
-    if not path.is_file():
-        return [], 0
-    rows: dict[int, dict[str, Any]] = {}
-    unreadable = 0
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            rows[int(row["epoch"])] = row
-        except (ValueError, TypeError, KeyError):
-            unreadable += 1
-    return [rows[epoch] for epoch in sorted(rows)], unreadable
 
 
 def _panel(previews: Path, best_epoch: int | None) -> tuple[str, str] | None:

@@ -1,4 +1,4 @@
-"""Learning curves as SVG text for the report: loss, scores, IoU of every class, learning rate.
+"""Learning curves: loss, scores, IoU of every class and learning rate for the report, or runs side by side.
 
 Each line carries its name and last value at its end, so that no legend has to be matched by colour.
 """
@@ -8,9 +8,11 @@ from __future__ import annotations
 import io
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Literal
 
 import matplotlib
@@ -20,6 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from segnet.core.classes import Colour
+from segnet.core.files import replacing
 
 INK, SOFT_INK, _RULE = "#1c1e21", "#60646a", "#d9dbde"
 BLUE, VERMILION = (0, 114, 178), (213, 94, 0)  # the two of Okabe and Ito's colours furthest apart
@@ -113,16 +116,30 @@ def learning_curves(
 
 def draw_svg(chart: Chart) -> str:
     """Draw a chart as an SVG document; the same chart gives the same bytes."""
+    with _own_style():
+        text = io.StringIO()
+        _draw(chart).savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    return text.getvalue()
+
+
+def write_chart(chart: Chart, path: Path) -> None:
+    """Write a chart as ``.svg`` or, for the eye alone, ``.png``, by the file's name."""
+    with _own_style(), replacing(path) as temporary:
+        if path.suffix == ".svg":
+            temporary.write_text(draw_svg(chart), encoding="utf-8")
+        else:
+            _draw(chart).savefig(temporary, dpi=160)
+
+
+@contextmanager
+def _own_style() -> Iterator[None]:
     with matplotlib.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # the report's table has the name
         matplotlib.rcdefaults()  # a reader's own style file would change the picture
         matplotlib.rcParams["svg.hashsalt"] = "segnet"  # element ids are random without one
         matplotlib.rcParams["svg.fonttype"] = "path"  # letters look the same on every machine
         matplotlib.rcParams["font.size"] = 9.5
-        figure = _draw(chart)
-        text = io.StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-    return text.getvalue()
+        yield
 
 
 def _draw(chart: Chart) -> Figure:

@@ -1,0 +1,53 @@
+"""The command that the others are added to, its exit codes, and how results and errors are printed.
+
+Heavy libraries are imported inside the functions of all commands: ``segnet --help`` must not wait for torch.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cyclopts
+from rich.console import Console
+from rich.measure import Measurement
+
+from segnet import __version__
+from segnet.core.errors import SegnetError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+SOME_FAILED, BAD_INPUT, OUR_FAULT, INTERRUPTED, PIPE_CLOSED = 1, 2, 70, 130, 141
+
+app = cyclopts.App(
+    name="segnet",
+    version=__version__,
+    help="Train, understand and ship compact image-segmentation networks in PyTorch.",
+)
+
+
+def print_whole(table: Table) -> None:
+    """Print a table as wide as it is: rich would cut numbers short where the terminal is narrow."""
+    console = Console(highlight=False)
+    unlimited = console.options.update(width=1000)
+    console.width = max(console.width, Measurement.get(console, unlimited, table).maximum)
+    console.print(table)
+
+
+def say_error(error: object) -> None:
+    """Print an error as one line."""
+    text = " ".join(str(error).split())
+    print(f"segnet: {text}", file=sys.stderr)
+
+
+def require_suffix(path: Path, known: Sequence[str]) -> None:
+    """Check the name of a file to write.
+
+    Raises:
+        SegnetError: another suffix.
+    """
+    if path.suffix not in known:
+        raise SegnetError(f"{path}: the file's name must end in {' or '.join(known)}")

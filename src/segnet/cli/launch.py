@@ -1,0 +1,111 @@
+"""From the command line to a command and from its end to an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import cyclopts
+from cyclopts import Parameter
+
+from segnet.cli import look, run  # noqa: F401 - each adds its commands
+from segnet.cli.app import BAD_INPUT, INTERRUPTED, OUR_FAULT, PIPE_CLOSED, app, say_error
+from segnet.core.errors import SegnetError
+from segnet.data.options import DataOptions
+from segnet.training.config import RECIPES, read_settings
+
+_EXPECTED = (SegnetError, cyclopts.CycloptsError, OSError)
+
+
+@app.meta.default
+def _launch(
+    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    config: Annotated[Path | None, Parameter(negative=())] = None,
+    debug: Annotated[bool, Parameter(negative=())] = False,
+) -> Any:
+    """Take what concerns every command off the command line.
+
+    Args:
+        tokens: the rest.
+        config: train: a YAML file with options; those on the command line win.
+        debug: show the traceback of an error.
+    """
+    app.config = ()
+    command, *rest = tokens or ("",)
+    if config is not None and command != "train":
+        raise SegnetError("--config is for segnet train")
+    source = config or _config_of_run(command, rest)
+    if source is not None:
+        settings = read_settings(source)
+        if command == "eval":
+            options = {entry.name for entry in fields(DataOptions)}
+            settings = {name: value for name, value in settings.items() if name in options}
+        elif any(token.startswith("--recipe") for token in rest):
+            # another recipe on the command line must bring its own settings, not a name alone
+            recipe_settings = RECIPES["article"]
+            settings = {name: value for name, value in settings.items() if name not in recipe_settings}
+        app.config = cyclopts.config.Dict(settings, use_commands_as_keys=False, source=str(source))
+    return app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+
+
+def _config_of_run(command: str, rest: Sequence[str]) -> Path | None:
+    """Return the configuration of the run that is evaluated: its data is the data unless others are named."""
+    places = [Path(token) / "config.yaml" for token in rest[:1] if command == "eval"]
+    return next((place for place in places if place.is_file()), None)
+
+
+def main() -> NoReturn:
+    """Run the command; a mistake of the user's is one line and exit code 2."""
+    # GNU OpenMP's threads spin for milliseconds before they sleep: on a machine that does other things too,
+    # that takes the cores from whom they wait for. A short spin costs an idle machine next to nothing
+    # (benchmarks/cpu_settings.py). This must be set before torch is imported.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    try:
+        code = app.meta(sys.argv[1:], exit_on_error=False, print_error=False, result_action="return_value")
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has gone, as in `| head`
+        _drop_output()
+        code = PIPE_CLOSED
+    except Exception as error:
+        if "--debug" in sys.argv:
+            traceback.print_exc()
+        say_error(_as_line(error))
+        if isinstance(error, OSError) and error.filename is None:  # it was our output that found no room
+            _drop_output()
+        code = BAD_INPUT if isinstance(error, _EXPECTED) or _is_out_of_memory(error) else OUR_FAULT
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _as_line(error: Exception) -> str:
+    if isinstance(error, cyclopts.CycloptsError):
+        text = str(error)
+        if isinstance(error, cyclopts.UnusedCliTokensError):
+            text = f"No option takes {' '.join(error.unused_tokens or ())}."
+        return f"{text} See: {' '.join(('segnet', *(error.command_chain or ())))} --help"
+    if isinstance(error, OSError):
+        return f"{error.filename or 'standard output'}: {error.strerror or error}"
+    if _is_out_of_memory(error):
+        return "there is not enough memory; lower --batch-size or --size, or make the image smaller"
+    if isinstance(error, SegnetError):
+        return str(error)
+    return f"{type(error).__name__}: {error} (this is a fault of segnet; --debug shows where)"
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # torch has a class for this on GPUs alone
+    words = ("out of memory", "can't allocate memory")
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    )
+
+
+def _drop_output() -> None:
+    """Keep Python from writing what is left in the buffer, and failing once more, when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,181 @@
+"""What looks at models, runs and this machine: ``models``, ``compare``, ``show`` and ``bench``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import cyclopts
+from cyclopts import Parameter
+
+from segnet.cli.app import app, print_whole, require_suffix, say_error
+from segnet.core.errors import SegnetError
+from segnet.core.files import expand_home
+from segnet.training.config import ModelOptions, SizeOption
+
+
+@app.command
+def models(
+    name: Annotated[str | None, Parameter(show_default=False)] = None,
+    /,
+    *,
+    size: SizeOption = (128, 128),
+    num_classes: Annotated[int | None, Parameter(show_default=False)] = None,
+    model_options: ModelOptions | None = None,
+    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> int:
+    """Compare the models, or show one layer by layer: all counted and measured now, on the model itself.
+
+    Args:
+        name: the model to show; without it all of them, as they ship.
+        size: pixels of the image, one number or HEIGHTxWIDTH.
+        num_classes: of one model, how many classes it tells apart; 3 where this is left out.
+        model_options: of one model, its options as JSON, such as '{"stages": 5}'.
+        json_: print JSON in place of the table.
+    """
+    from segnet.models import MODELS
+    from segnet.report.models import LEGEND, costs_table, describe_model, figures_table, layers_table, summary
+
+    if name is not None:
+        facts = describe_model(
+            name, num_classes=3 if num_classes is None else num_classes, options=model_options, size=size
+        )
+        if json_:
+            print(json.dumps(facts.to_dict()))
+        else:
+            print_whole(layers_table(facts, size))
+            print(summary(facts))
+        return 0
+    if model_options is not None or num_classes is not None:
+        raise SegnetError("--num-classes and --model-options are for one model; name it")
+    every, refused = [], []
+    for each in MODELS:
+        try:
+            every.append(describe_model(each, size=size))
+        except SegnetError as mistake:  # an image too small for this one, or that it can't cut up
+            refused.append(mistake)
+    if not every:
+        raise refused[0]
+    if json_:
+        print(json.dumps([facts.to_dict() for facts in every]))
+    else:
+        print_whole(costs_table(every, size))
+        print_whole(figures_table(every))
+        print(LEGEND)
+        for each_refused in refused:
+            print(f"left out: {each_refused}")
+    return 0
+
+
+@app.command
+def compare(
+    *runs: Path,
+    out: Annotated[Path | None, Parameter(show_default=False)] = None,
+    score: str = "mean_iou",
+) -> int:
+    """Put runs side by side: what they are, what they cost, and their best epoch's validation scores.
+
+    Args:
+        runs: run folders, finished or not.
+        out: also draw a score over the epochs, as .png or .svg.
+        score: which one: mean_iou, pixel_accuracy, mean_dice, or a class for its IoU.
+    """
+    from segnet.report.compare import differences, draw_runs, read_run, runs_table
+
+    if not runs:
+        raise SegnetError("no run given; name the run folders to compare")
+    if out is not None:
+        require_suffix(out, (".png", ".svg"))
+    records = [read_run(expand_home(run)) for run in runs]
+    print_whole(runs_table(records))
+    for setting, values in differences(records).items():
+        say_error(f"these scores don't compare: the runs differ in {setting} ({', '.join(values)})")
+    if out is not None:
+        draw_runs(records, expand_home(out), score=score)
+        print(f"drawn in {out}")
+    return 0
+
+
+show = cyclopts.App(name="show", help="Draw the articles' figures from live code.")
+app.command(show)
+
+
+@show.command(name="pooling")
+def show_pooling(*, seed: int = 0, out: Annotated[Path | None, Parameter(show_default=False)] = None) -> int:
+    """A small map, its 2x2 maxima, their two-bit codes, the bytes and the un-pooled map (Part 2, Figure 5).
+
+    Args:
+        seed: which map of random digits.
+        out: also draw it, as .png or .svg.
+    """
+    from segnet.report.concepts import describe_pooling, draw_pooling, pooling_example
+
+    example = pooling_example(seed)
+    print(describe_pooling(example))
+    if out is not None:
+        require_suffix(out, (".png", ".svg"))
+        draw_pooling(example, expand_home(out))
+        print(f"drawn in {out}")
+    return 0
+
+
+@show.command(name="separable")
+def show_separable() -> int:
+    """What depthwise-separable convolutions save: Part 3's cost table, counted now, with its slip."""
+    from segnet.report.separable import NOTE, separable_costs, separable_table
+
+    print_whole(separable_table(separable_costs()))
+    print(NOTE)
+    return 0
+
+
+bench = cyclopts.App(name="bench", help="Measure this machine, ours beside stock PyTorch in one run.")
+app.command(bench)
+
+
+@bench.command(name="pooling")
+def bench_pooling(
+    *,
+    batch_size: int = 16,
+    repeats: int = 15,
+    device: str = "auto",
+    training: bool = True,
+    csv: Annotated[Path | None, Parameter(show_default=False)] = None,
+    plot: Annotated[Path | None, Parameter(show_default=False)] = None,
+) -> int:
+    """Time, bytes and training memory of the two-bit pooling, on the maps of the article's model.
+
+    Close other programs first: each side is timed in turn and the median counts, but a busy machine still
+    shows. Takes one to three minutes on a laptop.
+
+    Args:
+        batch_size: images in a batch.
+        repeats: how often each side is timed.
+        device: auto, or a device by name.
+        training: also measure training steps.
+        csv: write the numbers to this file.
+        plot: draw them, as .png or .svg.
+    """
+    import torch
+
+    from segnet.bench.machine import describe_machine
+    from segnet.bench.pooling import compare_pooling, draw, write_csv
+
+    if batch_size < 1 or repeats < 1:
+        raise SegnetError(f"--batch-size and --repeats must be at least 1, got {batch_size} and {repeats}")
+    if plot is not None:
+        require_suffix(plot, (".png", ".svg"))
+    machine = describe_machine(torch.get_num_threads())
+    print(machine.removeprefix("# "))
+    print(f"{'':42}{'stock':>10}{'ours':>10}{'':5}{'ours/stock':>12}")
+    rows = []
+    for row in compare_pooling(batch_size=batch_size, repeats=repeats, device=device, training=training):
+        rows.append(row)
+        what = f"{row.quantity}, {row.case}"
+        print(f"{what:42}{row.stock:10.4g}{row.ours:10.4g} {row.unit:4}{row.ratio:12.3f}", flush=True)
+    if csv is not None:
+        write_csv(expand_home(csv), rows, machine)
+    if plot is not None:
+        draw(expand_home(plot), rows, machine)
+    return 0

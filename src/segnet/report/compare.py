@@ -1,0 +1,147 @@
+"""Runs side by side, from what they left in their folders: ``segnet compare``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from segnet.core.errors import SegnetError
+from segnet.report.plots import Chart, Curve, write_chart
+from segnet.report.run_files import read_mapping, read_metrics
+
+# Okabe and Ito's colours and black, those furthest apart first.
+_COLOURS = (
+    (0, 114, 178),
+    (213, 94, 0),
+    (0, 158, 115),
+    (204, 121, 167),
+    (230, 159, 0),
+    (86, 180, 233),
+    (28, 30, 33),
+)
+# Settings that decide which pixels a run is scored on. Runs that differ in one of them don't compare.
+_SAME_SCORES = ("data", "border", "size", "resize", "holdout", "extra_list")
+SCORES = ("mean_iou", "pixel_accuracy", "mean_dice")
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a run says of itself."""
+
+    name: str
+    config: Mapping[str, Any]
+    model: Mapping[str, Any]
+    """name, parameters and macs."""
+    epochs: Sequence[Mapping[str, Any]]
+    """The lines of metrics.jsonl, by rising epoch; at least one."""
+
+    @property
+    def best(self) -> Mapping[str, Any]:
+        """The first epoch with the highest mean IoU on the validation images: the one that was kept."""
+        return max(self.epochs, key=lambda row: row["val"]["mean_iou"] or 0.0)
+
+
+def read_run(folder: Path) -> RunRecord:
+    """Read a run folder, of a run that may still go on.
+
+    Raises:
+        SegnetError: no run folder, no epoch in it yet, or a file that is damaged.
+    """
+    if not (folder / "config.yaml").is_file():
+        raise SegnetError(
+            f"{folder} is no run folder: it has no config.yaml; give one that segnet train wrote"
+        )
+    rows, _ = read_metrics(folder / "metrics.jsonl")
+    rows = [row for row in rows if isinstance(row.get("val"), dict)]
+    if not rows:
+        raise SegnetError(f"{folder} has no epoch to show yet; wait until its first epoch is done")
+    environment = read_mapping(folder / "environment.json")
+    return RunRecord(
+        folder.resolve().name, read_mapping(folder / "config.yaml"), environment.get("model") or {}, rows
+    )
+
+
+def differences(runs: Sequence[RunRecord]) -> dict[str, list[str]]:
+    """Return the settings in which runs were scored on other pixels, each with the value of every run."""
+    found = {}
+    for setting in _SAME_SCORES:
+        values = [str(run.config.get(setting)) for run in runs]
+        if len(set(values)) > 1:
+            found[setting] = values
+    return found
+
+
+def runs_table(runs: Sequence[RunRecord]) -> Table:
+    """Return a row for each run: its model, its cost and its best epoch's scores on the validation images."""
+    classes = list(dict.fromkeys(name for run in runs for name in run.best["val"]["per_class"]))
+    table = Table(box=SIMPLE_HEAD)
+    for name in ("run", "model"):
+        table.add_column(name)
+    columns = (
+        "parameters",
+        "epochs",
+        "best",
+        "pixels",
+        "mIoU",
+        *(f"{name} IoU" for name in classes),
+        "minutes",
+    )
+    for name in columns:
+        table.add_column(name, justify="right")
+    for run in runs:
+        best = run.best["val"]
+        ious = [best["per_class"].get(name, {}).get("iou") for name in classes]
+        seconds = sum(row.get("seconds", 0.0) for row in run.epochs)
+        table.add_row(
+            run.name,
+            str(run.config.get("model")),
+            f"{run.model['parameters']:,}" if "parameters" in run.model else "–",
+            str(len(run.epochs)),
+            str(run.best["epoch"]),
+            *(_score(value) for value in (best["pixel_accuracy"], best["mean_iou"], *ious)),
+            f"{seconds / 60:.1f}",
+        )
+    return table
+
+
+def draw_runs(runs: Sequence[RunRecord], path: Path, *, score: str = "mean_iou") -> None:
+    """Draw one score of every run over its epochs, as PNG or SVG by the file's name.
+
+    Args:
+        runs: up to seven.
+        path: the picture.
+        score: a key of ``SCORES``, or the name of a class for its IoU.
+
+    Raises:
+        SegnetError: more runs than colours can tell apart, or a score that no run has.
+    """
+    if len(runs) > len(_COLOURS):
+        raise SegnetError(f"a picture shows up to {len(_COLOURS)} runs, got {len(runs)}; draw fewer at once")
+    values = [[_value(row["val"], score) for row in run.epochs] for run in runs]
+    if all(value is None for row in values for value in row):
+        classes = ", ".join(dict.fromkeys(name for run in runs for name in run.best["val"]["per_class"]))
+        raise SegnetError(f"no run has a score {score!r}; there is {', '.join(SCORES)}, {classes}")
+    last = max(int(run.epochs[-1]["epoch"]) for run in runs)
+    curves = []
+    for run, row, colour in zip(runs, values, _COLOURS, strict=False):
+        by_epoch = {int(entry["epoch"]): value for entry, value in zip(run.epochs, row, strict=True)}
+        curves.append(Curve(run.name, [by_epoch.get(epoch) for epoch in range(1, last + 1)], colour))
+    titles = {"mean_iou": "Mean IoU", "pixel_accuracy": "Pixel accuracy", "mean_dice": "Mean Dice"}
+    title = f"{titles.get(score, f'IoU of {score}')} on the validation images"
+    write_chart(Chart(title, range(1, last + 1), curves), path)
+
+
+def _value(val: Mapping[str, Any], score: str) -> float | None:
+    if score in SCORES:
+        return val.get(score)
+    value: float | None = val["per_class"].get(score, {}).get("iou")
+    return value
+
+
+def _score(value: float | None) -> str:
+    return "absent" if value is None else f"{value:.4f}"

@@ -1,0 +1,87 @@
+"""Runs side by side, read from folders as segnet train leaves them."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from segnet import SegnetError
+from segnet.report.compare import differences, draw_runs, read_run, runs_table
+
+CLASSES = ("pet", "background")
+
+
+def run_folder(root, name, ious, **config):
+    folder = root / name
+    folder.mkdir()
+    settings = {"model": "segnet-lite", "data": "synthetic", "border": "class", "size": [128, 128]} | config
+    (folder / "config.yaml").write_text("".join(f"{key}: {value}\n" for key, value in settings.items()))
+    rows = [
+        {
+            "epoch": epoch,
+            "seconds": 30.0,
+            "val": {
+                "mean_iou": iou,
+                "pixel_accuracy": iou + 0.1,
+                "per_class": {name: {"iou": iou} for name in CLASSES},
+            },
+        }
+        for epoch, iou in enumerate(ious, 1)
+    ]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "environment.json").write_text(json.dumps({"model": {"parameters": 701_337}}))
+    return folder
+
+
+def cells(table):
+    return [list(column.cells) for column in table.columns]
+
+
+def test_a_row_shows_the_best_epoch_its_scores_and_the_time_of_all(tmp_path):
+    run = read_run(run_folder(tmp_path, "one", [0.2, 0.6, 0.5]))
+    assert [column[0] for column in cells(runs_table([run]))] == [
+        "one", "segnet-lite", "701,337", "3", "2", "0.7000", "0.6000", "0.6000", "0.6000", "1.5",
+    ]  # fmt: skip
+
+
+def test_a_class_that_only_one_run_has_is_absent_in_the_others(tmp_path):
+    runs = [read_run(run_folder(tmp_path, name, [0.5])) for name in ("one", "two")]
+    del runs[1].epochs[0]["val"]["per_class"]["pet"]
+    table = runs_table(runs)
+    pet = next(column for column in table.columns if column.header == "pet IoU")
+    assert list(pet.cells) == ["0.5000", "absent"]
+
+
+def test_runs_scored_on_other_pixels_are_told_apart_and_others_are_not(tmp_path):
+    one, two, three = (
+        read_run(run_folder(tmp_path, name, [0.5], **changes))
+        for name, changes in [("one", {}), ("two", {"border": "pet"}), ("three", {"model": "vit"})]
+    )
+    assert differences([one, two]) == {"border": ["class", "pet"]}
+    assert differences([one, three]) == {}
+
+
+def test_a_picture_is_drawn_of_runs_of_any_length(tmp_path):
+    runs = [read_run(run_folder(tmp_path, f"run{n}", [0.1] * n)) for n in range(1, 8)]
+    draw_runs(runs, tmp_path / "curves.png")
+    assert Image.open(tmp_path / "curves.png").width > 500
+    draw_runs(runs, tmp_path / "curves.svg", score="pet")
+    assert "<svg" in (tmp_path / "curves.svg").read_text()
+    again = (tmp_path / "curves.svg").read_bytes()
+    draw_runs(runs, tmp_path / "curves.svg", score="pet")
+    assert (tmp_path / "curves.svg").read_bytes() == again
+
+
+def test_what_cannot_be_drawn_is_said(tmp_path):
+    run = read_run(run_folder(tmp_path, "one", [0.5]))
+    with pytest.raises(SegnetError, match=r"no run has a score 'iou'; there is mean_iou, .*, pet, back"):
+        draw_runs([run], tmp_path / "x.png", score="iou")
+    with pytest.raises(SegnetError, match="up to 7 runs, got 8"):
+        draw_runs([run] * 8, tmp_path / "x.png")
+
+
+def test_what_is_no_run_or_has_no_epoch_yet_is_named(tmp_path):
+    with pytest.raises(SegnetError, match=r"nowhere is no run folder: it has no config\.yaml"):
+        read_run(tmp_path / "nowhere")
+    with pytest.raises(SegnetError, match="has no epoch to show yet"):
+        read_run(run_folder(tmp_path, "early", []))
