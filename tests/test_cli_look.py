@@ -106,7 +106,7 @@ def test_compare_says_which_scores_do_not_compare(segnet, here):
 
 MISTAKES = {
     "models vti": "there is no model 'vti'; did you mean 'vit'?",
-    "models vit --size 100": "can't cut images of 100x100 into patches of 16x16; make --size a multiple of 16",
+    "models vit --size 100": "can't cut images of 100x100 into patches of 16x16; make --size",
     "models segnet-vgg16 --size 16": "segnet-vgg16 needs images of at least 32 px each way; raise --size",
     "models segnet --size 8": "segnet needs images of at least 16 px each way",
     "models --size 8": "needs images of at least 16 px each way",
