@@ -48,14 +48,28 @@ def create_model(name: str, num_classes: int = 3, in_channels: int = 3, **option
         raise SegnetError(
             f"a model needs at least one class and one input channel, got {num_classes} and {in_channels}"
         )
-    known = list(inspect.signature(MODELS[name]).parameters)[2:]
-    for option in options:
-        if option not in known:
-            raise SegnetError(f"{name} has no option {option!r}{did_you_mean(option, known)}")
+    _, _, *parameters = inspect.signature(MODELS[name]).parameters.values()
+    defaults = {parameter.name: parameter.default for parameter in parameters}
+    for option, value in options.items():
+        if option not in defaults:
+            raise SegnetError(f"{name} has no option {option!r}{did_you_mean(option, defaults)}")
+        _require_kind(f"{name} takes {option}", value, defaults[option])
     try:
         return MODELS[name](num_classes, in_channels, **options)
     except (TypeError, ValueError) as error:
         raise SegnetError(f"{name} can't be built with {options}: {error}") from error
+
+
+def _require_kind(what: str, value: object, default: object) -> None:
+    """Raise SegnetError where a number is asked for, as the default shows, and something else is given."""
+    kinds: dict[type, tuple[tuple[type, ...], str]] = {
+        bool: ((bool,), "true or false"),
+        int: ((int,), "a whole number"),
+        float: ((int, float), "a number"),
+    }
+    accepted, words = kinds.get(type(default), ((object,), ""))
+    if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in accepted and words):
+        raise SegnetError(f"{what} as {words}, got {value!r}")
 
 
 def require_image_size(name: str, model: nn.Module, size: tuple[int, int]) -> None:

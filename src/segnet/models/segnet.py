@@ -44,22 +44,23 @@ def conv_chain(in_channels: int, out_channels: Sequence[int], unit: Unit = ConvB
     return [unit(before, after) for before, after in pairwise((in_channels, *out_channels))]
 
 
+def require_stages(stages: int) -> None:
+    """Raise SegnetError for a number of stages outside 1 to 5."""
+    if not 1 <= stages <= len(ENCODER):
+        raise SegnetError(f"a SegNet has 1 to {len(ENCODER)} stages, got {stages}")
+
+
 class MirroredSegNet(nn.Module):
     """Encoder and decoder of the same stages, with the unit that each stage is made of given.
 
     Args:
         num_classes: channels of the logits.
         in_channels: channels of the image.
-        units: one for each stage, outermost first.
-
-    Raises:
-        SegnetError: no stages, or more than five.
+        units: one for each stage, outermost first, up to five.
     """
 
     def __init__(self, num_classes: int, in_channels: int, units: Sequence[Unit]) -> None:
         super().__init__()
-        if not 1 <= len(units) <= len(ENCODER):
-            raise SegnetError(f"a SegNet has 1 to {len(ENCODER)} stages, got {len(units)}")
         encoder = ENCODER[: len(units)]
         decoder = mirrored(encoder, num_classes)
         inputs = (in_channels, *(stage[-1] for stage in encoder))
@@ -94,4 +95,5 @@ class SegNet(MirroredSegNet):
     """
 
     def __init__(self, num_classes: int = 3, in_channels: int = 3, *, stages: int = 4) -> None:
+        require_stages(stages)
         super().__init__(num_classes, in_channels, [ConvBNReLU] * stages)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from segnet.core.blocks import ConvBNReLU, SeparableBNReLU
 from segnet.core.errors import SegnetError
-from segnet.models.segnet import MirroredSegNet, Unit
+from segnet.models.segnet import MirroredSegNet, Unit, require_stages
 
 
 class SegNetDSC(MirroredSegNet):
@@ -25,6 +25,7 @@ class SegNetDSC(MirroredSegNet):
     def __init__(
         self, num_classes: int = 3, in_channels: int = 3, *, stages: int = 4, ordinary_stages: int = 0
     ) -> None:
+        require_stages(stages)
         if ordinary_stages not in range(stages + 1):
             raise SegnetError(f"segnet-dsc has 0 to {stages} ordinary stages, got {ordinary_stages}")
         separable: list[Unit] = [SeparableBNReLU] * (stages - ordinary_stages)
