@@ -1,4 +1,4 @@
-"""The building blocks that the models share: convolution units and the two halves of a SegNet stage."""
+"""The building blocks that the models share: convolution units, SegNet's stages and the way through them."""
 
 from __future__ import annotations
 
@@ -78,3 +78,36 @@ class DecoderStage(nn.Module):
         """Return the map ``(N, C, *size)``."""
         out: Tensor = self.units(rebuildable_unpool_2x2(x, codes, size))
         return out
+
+
+# Bayesian SegNet (arXiv 1511.02680) has dropout in the stages from the third on, where it has any.
+FIRST_DROPPED = 2
+
+
+def encode_decode(
+    x: Tensor,
+    encoder: nn.ModuleList,
+    decoder: nn.ModuleList,
+    *,
+    middle: nn.Module | None = None,
+    dropout: nn.Module | None = None,
+) -> Tensor:
+    """Send a map down the encoder and up the decoder; between the two only positions and sizes pass.
+
+    Args:
+        x: ``(N, C, H, W)``.
+        encoder: an ``EncoderStage`` each, outermost first.
+        decoder: a ``DecoderStage`` each, deepest first.
+        middle: what the deepest map goes through.
+        dropout: acts after the third and deeper pools, and after the decoder stages of the same depths.
+    """
+    pooled = []
+    for depth, stage in enumerate(encoder):
+        x, codes, size = stage(x)
+        x = dropout(x) if dropout is not None and depth >= FIRST_DROPPED else x
+        pooled.append((codes, size))
+    x = x if middle is None else middle(x)
+    for stage in decoder:
+        x = stage(x, *pooled.pop())
+        x = dropout(x) if dropout is not None and len(pooled) >= FIRST_DROPPED else x
+    return x

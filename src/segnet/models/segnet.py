@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from segnet.core.blocks import ConvBNReLU, DecoderStage, EncoderStage
+from segnet.core.blocks import ConvBNReLU, DecoderStage, EncoderStage, encode_decode
 from segnet.core.errors import SegnetError
 
 Unit = Callable[[int, int], nn.Module]
@@ -77,14 +77,7 @@ class MirroredSegNet(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits ``(N, classes, H, W)``, at least 0."""
-        x: Tensor = self.normalise(image)
-        pooled = []
-        for stage in self.encoder:
-            x, codes, size = stage(x)
-            pooled.append((codes, size))
-        for stage in self.decoder:
-            x = stage(x, *pooled.pop())
-        return x
+        return encode_decode(self.normalise(image), self.encoder, self.decoder)
 
 
 class SegNet(MirroredSegNet):

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from segnet.core.blocks import ConvBNReLU, DecoderStage, EncoderStage
+from segnet.core.blocks import ConvBNReLU, DecoderStage, EncoderStage, encode_decode
 from segnet.core.errors import SegnetError
 
 STAGES = 4
 KERNEL = 7
-FIRST_DROPPED = 2  # stages from the third on have dropout, where there is any
 
 
 class SegNetBasic(nn.Module):
@@ -58,14 +57,6 @@ class SegNetBasic(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits ``(N, classes, H, W)``."""
-        x: Tensor = self.normalise(image)
-        pooled = []
-        for depth, stage in enumerate(self.encoder):
-            x, codes, size = stage(x)
-            x = self.dropout(x) if depth >= FIRST_DROPPED else x
-            pooled.append((codes, size))
-        for stage in self.decoder:
-            x = stage(x, *pooled.pop())
-            x = self.dropout(x) if len(pooled) >= FIRST_DROPPED else x
+        x = encode_decode(self.normalise(image), self.encoder, self.decoder, dropout=self.dropout)
         logits: Tensor = self.classifier(x)
         return logits

@@ -15,7 +15,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segnet.core.blocks import ConvBNReLU, DecoderStage, EncoderStage
+from segnet.core.blocks import ConvBNReLU, DecoderStage, EncoderStage, encode_decode
 from segnet.core.errors import SegnetError
 
 # (channels, units) of each encoder stage; the decoder mirrors them.
@@ -84,13 +84,6 @@ class SegNetLite(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits ``(N, classes, H, W)``."""
-        x = self.normalise(image)
-        pooled = []
-        for stage in self.encoder:
-            x, codes, size = stage(x)
-            pooled.append((codes, size))
-        x = self.bottleneck(x)
-        for stage in self.decoder:
-            x = stage(x, *pooled.pop())
+        x = encode_decode(self.normalise(image), self.encoder, self.decoder, middle=self.bottleneck)
         logits: Tensor = self.classifier(x)
         return logits

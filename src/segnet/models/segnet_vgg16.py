@@ -20,11 +20,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from segnet.core.blocks import DecoderStage, EncoderStage
+from segnet.core.blocks import DecoderStage, EncoderStage, encode_decode
 from segnet.core.errors import SegnetError
 from segnet.models.segnet import conv_chain, mirrored, vgg16_channels
-
-FIRST_DROPPED = 2  # stages from the third on have dropout, where there is any
 
 # Of the RGB images in [0, 1] that VGG16's weights were trained on.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -76,16 +74,7 @@ class SegNetVGG16(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits ``(N, classes, H, W)``."""
-        x: Tensor = self.normalise(image)
-        pooled = []
-        for depth, stage in enumerate(self.encoder):
-            x, codes, size = stage(x)
-            x = self.dropout(x) if depth >= FIRST_DROPPED else x
-            pooled.append((codes, size))
-        for stage in self.decoder:
-            x = stage(x, *pooled.pop())
-            x = self.dropout(x) if len(pooled) >= FIRST_DROPPED else x
-        return x
+        return encode_decode(self.normalise(image), self.encoder, self.decoder, dropout=self.dropout)
 
     @torch.no_grad()
     def load_encoder(self, path: Path) -> None:
