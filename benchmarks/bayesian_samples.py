@@ -1,0 +1,74 @@
+"""Does the mean of samples with dropout beat one pass without? Bayesian SegNet: from about 6 samples on.
+
+``python benchmarks/bayesian_samples.py RUN`` takes the run folder of a model trained with dropout, such as
+``segnet train --data synthetic --model segnet-basic --model-options '{"dropout": 0.5}'``, and scores it on
+its own validation images: once with dropout off (the paper's weight averaging), then by the mean softmax of
+the first 1, 2, ... samples. All of it comes from the same weights in one run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from pathlib import Path
+
+import torch
+
+from segnet import Scores, load, load_dataset
+from segnet.bench.machine import describe_machine
+from segnet.core.dropout import sampling_dropout
+from segnet.core.randomness import seeded
+from segnet.data.batches import load_batches, split_into_batches
+from segnet.data.cache import open_cached
+from segnet.objectives.metrics import ScoreCounter
+from segnet.training.config import read_config
+
+BATCH = 30
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--samples", type=int, default=16)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--csv", type=Path)
+    options = parser.parse_args()
+
+    segmenter, config = load(options.run), read_config(options.run / "config.yaml")
+    dataset = load_dataset(config, holdout=config.holdout, seed=config.seed)
+    split = open_cached(dataset.val, dataset.classes, size=config.size, resize=config.resize)
+    batches = split_into_batches(range(len(split)), BATCH)
+    counters = [ScoreCounter(dataset.classes, segmenter.device) for _ in range(options.samples + 1)]
+    model = segmenter.model
+    with torch.inference_mode():
+        for number, (images, masks) in enumerate(load_batches(split, batches, segmenter.device)):
+            image = images.float().div_(255)
+            counters[0].add(model(image), masks)
+            mean = torch.zeros(())
+            with sampling_dropout(model), seeded(options.seed + number, segmenter.device):
+                for count in range(1, options.samples + 1):
+                    mean = mean + (model(image).softmax(1) - mean) / count
+                    counters[count].add(mean.log(), masks)
+            print(f"batch {number + 1} of {len(batches)}", flush=True)
+
+    rows = [("dropout off", counters[0].scores())]
+    rows += [(f"{count} samples", counter.scores()) for count, counter in enumerate(counters[1:], 1)]
+    for name, scores in rows:
+        print(f"{name:14}{' '.join(f'{value:.4f}' for value in values(scores))}")
+    if options.csv:
+        with options.csv.open("w", newline="") as file:
+            file.write(describe_machine(torch.get_num_threads()) + "\n")
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["prediction", "pixel_accuracy", "mean_iou", "border_iou", "loss"])
+            writer.writerows([name, *(round(value, 5) for value in values(scores))] for name, scores in rows)
+
+
+def values(scores: Scores) -> list[float]:
+    last = list(scores.per_class.values())[-1]
+    return [value or 0.0 for value in (scores.pixel_accuracy, scores.mean_iou, last.iou, scores.loss)]
+
+
+if __name__ == "__main__":
+    main()
