@@ -61,6 +61,22 @@ def test_strides_and_dilations_of_a_model_of_ones_own_are_seen():
     assert receptive_field(model) == 5 + 2 * 4 * 2
 
 
+def test_stock_pools_count_and_a_mean_over_the_map_sees_all():
+    pooled = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.MaxPool2d(2), nn.Conv2d(4, 2, 3, padding=1))
+    assert receptive_field(pooled) == by_hand([(3, 1), POOL, (3, 1)])
+
+    class Centred(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3, padding=1)
+
+        def forward(self, image):
+            x = self.conv(image)
+            return x + x.mean((2, 3), keepdim=True)
+
+    assert receptive_field(Centred()) == math.inf
+
+
 def test_a_layer_whose_footprint_is_not_known_is_named():
     model = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Softmax(1))
     with pytest.raises(ValueError, match="1 is a Softmax"):

@@ -156,11 +156,12 @@ def receptive_field(model: nn.Module, in_channels: int = 3) -> float:
         raise
     least = max(getattr(model, "minimum_size", 16), 16)
     width = 16 * least
-    while True:
+    while width <= _WIDEST_PX:
         left, right = _influence(twin, (2 * least, width), in_channels)
         if left > 0 and right < width:
             return right - left
         width *= 2
+    return math.inf
 
 
 def _influence(twin: nn.Module, size: Size, in_channels: int) -> Size:
@@ -215,7 +216,9 @@ class _Footprint(nn.Module):
         return (self.convolve(marked, self.ones, **self.settings) > 0.5).float()  # type: ignore[arg-type]
 
 
+_WIDEST_PX = 1 << 14  # what sees further sees all
 _POINTWISE = (nn.BatchNorm2d, nn.ReLU, nn.Dropout, nn.Identity, nn.GELU)
+_AS_THEY_ARE = (nn.MaxPool2d, nn.AvgPool2d, nn.Upsample)  # of marks they make marks
 
 
 def _footprints(model: nn.Module) -> nn.Module:
@@ -229,7 +232,7 @@ def _footprints(model: nn.Module) -> nn.Module:
                 twin.set_submodule(name, _Footprint(module))
             elif isinstance(module, _POINTWISE):
                 twin.set_submodule(name, nn.Identity())
-            else:
+            elif not isinstance(module, _AS_THEY_ARE):
                 raise ValueError(f"{name} is a {type(module).__name__}, whose footprint isn't known")
     if any(True for _ in twin.parameters()):
         raise ValueError("parameters outside of layers, whose part isn't known")

@@ -142,7 +142,8 @@ class TrainConfig(DataOptions):
     and 1,415,561), unet (31,037,769) or fcn (134,290,159). segnet models compares them."""
 
     model_options: ModelOptions = field(default_factory=dict)
-    """What else the model takes, as JSON; for segnet: '{"stages": 5}'. segnet models NAME lists it."""
+    """What else the model takes, as JSON, such as '{"stages": 5}' for segnet. segnet models NAME lists its
+    options."""
 
     encoder_weights: Path | None = None
     """Weights that segnet-vgg16's encoder starts from: torchvision's vgg16 or vgg16_bn, as .safetensors or as
