@@ -50,24 +50,28 @@ def main() -> None:
             with sampling_dropout(model), seeded(options.seed + number, segmenter.device):
                 for count in range(1, options.samples + 1):
                     mean = mean + (model(image).softmax(1) - mean) / count
-                    counters[count].add(mean.log(), masks)
+                    counters[count].add(mean.clamp(min=torch.finfo(mean.dtype).tiny).log(), masks)
             print(f"batch {number + 1} of {len(batches)}", flush=True)
 
     rows = [("dropout off", counters[0].scores())]
     rows += [(f"{count} samples", counter.scores()) for count, counter in enumerate(counters[1:], 1)]
+    names = ["pixel_accuracy", "mean_iou", *(f"{name} IoU" for name in dataset.classes.names), "loss"]
+    print(f"{'':14}{'  '.join(names)}")
     for name, scores in rows:
-        print(f"{name:14}{' '.join(f'{value:.4f}' for value in values(scores))}")
+        print(f"{name:14}{'  '.join(cells(scores))}")
     if options.csv:
         with options.csv.open("w", newline="") as file:
             file.write(describe_machine(torch.get_num_threads()) + "\n")
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["prediction", "pixel_accuracy", "mean_iou", "border_iou", "loss"])
-            writer.writerows([name, *(round(value, 5) for value in values(scores))] for name, scores in rows)
+            writer.writerow(["prediction", *names])
+            writer.writerows([name, *cells(scores)] for name, scores in rows)
 
 
-def values(scores: Scores) -> list[float]:
-    last = list(scores.per_class.values())[-1]
-    return [value or 0.0 for value in (scores.pixel_accuracy, scores.mean_iou, last.iou, scores.loss)]
+def cells(scores: Scores) -> list[str]:
+    """Return the scores in words; a class that is absent has none."""
+    ious = [entry.iou for entry in scores.per_class.values()]
+    values = [scores.pixel_accuracy, scores.mean_iou, *ious, scores.loss]
+    return ["" if value is None else f"{value:.5f}" for value in values]
 
 
 if __name__ == "__main__":

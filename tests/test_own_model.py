@@ -133,6 +133,25 @@ def test_it_is_evaluated_and_predicts_once_it_is_given_again(run):
     assert segmenter.predict(noise(), samples=3).uncertainty.any()
 
 
+class Masked(TinyNet):
+    """With a mask of minus infinity, as attentions have, and a weight of five dimensions."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mask", torch.full((4, 4), -torch.inf).triu(1))
+        self.depth = nn.Conv3d(1, 1, 1)
+
+    def forward(self, image):
+        attention = self.mask.softmax(1).diagonal().sum()
+        return self.depth(super().forward(image).unsqueeze(1)).squeeze(1) * attention
+
+
+def test_a_constant_of_infinity_and_weights_of_five_dimensions_are_no_obstacle(config):
+    finished = segnet.train(config(epochs=1), model=Masked())
+    segmenter = segnet.load(finished.folder, model=Masked(), device="cpu")
+    assert segmenter.predict(noise()).mask.shape == (45, 50)
+
+
 def test_the_users_object_holds_the_last_weights_and_the_file_the_best_average(config):
     model = tiny_net()
     finished = segnet.train(config(ema_decay=0.9), model=model)

@@ -75,3 +75,14 @@ def test_a_model_without_dropout_is_refused_with_what_to_train(none):
         pass
     assert "--model segnet-basic --model-options '{\"dropout\": 0.5}'" in str(error.value)
     assert all(modes(model))
+
+
+def test_torchs_own_transformer_layers_drop_too_though_they_run_fused_in_evaluation_mode():
+    torch.manual_seed(0)
+    model = nn.TransformerEncoderLayer(16, 2, 32, dropout=0.5, batch_first=True).eval()
+    tokens = torch.rand(2, 5, 16)
+    with torch.no_grad():
+        assert torch.equal(model(tokens), model(tokens))
+        with sampling_dropout(model):
+            assert not torch.equal(model(tokens), model(tokens))
+    assert torch.backends.mha.get_fastpath_enabled()

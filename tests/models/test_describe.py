@@ -52,6 +52,7 @@ def test_the_receptive_field_is_the_count_by_hand(name, layers, pixels):
 
 def test_a_transformer_sees_the_whole_image():
     assert receptive_field(meta("vit", depth=1)) == math.inf
+    assert receptive_field(meta("vit", depth=1, patch=24, image_size=96)) == math.inf
 
 
 def test_strides_and_dilations_of_a_model_of_ones_own_are_seen():
@@ -64,6 +65,8 @@ def test_strides_and_dilations_of_a_model_of_ones_own_are_seen():
 def test_stock_pools_count_and_a_mean_over_the_map_sees_all():
     pooled = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.MaxPool2d(2), nn.Conv2d(4, 2, 3, padding=1))
     assert receptive_field(pooled) == by_hand([(3, 1), POOL, (3, 1)])
+    averaged = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.AvgPool2d(8), nn.Conv2d(4, 2, 3, padding=1))
+    assert receptive_field(averaged) == by_hand([(3, 1), (8, 8), (3, 1)])
 
     class Centred(nn.Module):
         def __init__(self):
@@ -75,6 +78,19 @@ def test_stock_pools_count_and_a_mean_over_the_map_sees_all():
             return x + x.mean((2, 3), keepdim=True)
 
     assert receptive_field(Centred()) == math.inf
+
+
+def test_a_step_that_turns_nothing_into_something_is_said():
+    class Gated(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3, padding=1)
+
+        def forward(self, image):
+            return torch.sigmoid(self.conv(image))
+
+    with pytest.raises(ValueError, match="turns nothing into something"):
+        receptive_field(Gated())
 
 
 def test_a_layer_whose_footprint_is_not_known_is_named():

@@ -1,6 +1,7 @@
 """The paper's SegNet: its counts, its last layer, and an encoder that is VGG16 when given VGG16's weights."""
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -110,30 +111,42 @@ class Dangerous:
         return (print, ("code from the file ran",))
 
 
+def without(state, start):
+    return {name: tensor for name, tensor in state.items() if not name.startswith(start)}
+
+
 def write(path, content):
     torch.save(content, path)
     return path
 
 
-@pytest.mark.parametrize(
-    ("content", "says"),
-    [
-        (
-            {"features.0.weight": torch.zeros(64, 3, 3, 3), "features.0.bias": torch.zeros(64)},
-            "it has 1 conv",
-        ),
-        ({"layer1.0.weight": torch.zeros(2, 2)}, "it has 0 convolutions in features, not 13"),
-        ({"features.0.weight": torch.zeros(64, 3, 3, 3)}, "lacks its weight or bias"),
-        (Dangerous(), "can't be read as VGG16's weights"),
-        ([1, 2], "can't be read as VGG16's weights"),
-        (trained(False, divide=16).state_dict(), r"convolution 1 is \(4, 3, 3, 3\), not \(8, 3, 3, 3\)"),
-    ],
-    ids=["too few", "another model", "no bias", "code", "a list", "another width"],
-)
+VGG = trained(False, divide=8).state_dict()
+VGG_BN = trained(True, divide=8).state_dict()
+ONE = {"features.0.weight": torch.zeros(64, 3, 3, 3), "features.0.bias": torch.zeros(64)}
+FOREIGN = {
+    "too few": (ONE, "it has 1 convolutions in features, not 13"),
+    "another model": ({"layer1.0.weight": torch.zeros(2, 2)}, "it has 0 convolutions in features, not 13"),
+    "no bias": ({"features.0.weight": torch.zeros(64, 3, 3, 3)}, "features.0 has no bias"),
+    "another width": (trained(False, divide=16).state_dict(), r"1 is \(4, 3, 3, 3\), not \(8, 3, 3, 3\)"),
+    "a norm too few": (without(VGG_BN, "features.1."), "it has 12 batch norms for 13 convolutions"),
+    "no variance": (without(VGG_BN, "features.4.running_var"), "features.4 has no running_var"),
+    "a short bias": (VGG_BN | {"features.4.bias": torch.zeros(2)}, r"shape \(2,\), not \(8,\)"),
+    "NaN": (VGG | {"features.2.bias": torch.full((8,), math.nan)}, "features.2.bias holds NaN"),
+    "code": (Dangerous(), "it is damaged, or holds more than tensors"),
+    "a whole module": (nn.Conv2d(1, 1, 1), "it is damaged, or holds more than tensors"),
+    "a list": ([1, 2], "something else than names and tensors"),
+    "numbered names": ({3: torch.zeros(2)}, "something else than names and tensors"),
+}
+
+
+@pytest.mark.parametrize(("content", "says"), FOREIGN.values(), ids=FOREIGN)
 def test_weights_of_something_else_are_refused_in_one_line(tmp_path, capsys, content, says):
     model = create_model("segnet-vgg16", width=8)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     with pytest.raises(SegnetError, match=says) as error:
         model.load_encoder(write(tmp_path / "weights.pth", content))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert "\x1b" not in str(error.value)
     assert "\n" not in str(error.value)
     assert "code from the file" not in capsys.readouterr().out
 
@@ -144,5 +157,5 @@ def test_a_missing_and_a_damaged_file_are_named(tmp_path, name):
     with pytest.raises(SegnetError, match=f"no file of encoder weights .*{name}"):
         model.load_encoder(tmp_path / name)
     (tmp_path / name).write_bytes(b"not weights")
-    with pytest.raises(SegnetError, match=f"{name} can't be read as VGG16's weights"):
-        model.load_encoder(tmp_path / name)
+    with pytest.raises(SegnetError, match=f"{name} can't be read as VGG16's weights: it is damaged"):
+        model.load_encoder(str(tmp_path / name))  # a plain string, as a user of TrainConfig may give

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from segnet import SegnetError, create_model
+from segnet.core.dropout import sampling_dropout
 from segnet.models.describe import count_macs, count_parameters
 
 SMALL = {"image_size": 32, "patch": 8, "width": 48, "depth": 3, "heads": 4}
@@ -114,3 +115,13 @@ def test_it_drops_a_fifth_in_training_and_nothing_when_evaluated():
     image = torch.rand(2, 3, 32, 32)
     assert not torch.equal(model(image), model(image))
     assert torch.equal(model.eval()(image), model(image))
+
+
+def test_attention_drops_by_itself_in_training_and_when_sampled():
+    model = create_model("vit", **SMALL)
+    for block in model.blocks:
+        block.mlp[3].p = 0.0
+    image = torch.rand(1, 3, 32, 32)
+    assert not torch.equal(model(image), model(image))
+    with sampling_dropout(model):
+        assert not torch.equal(model(image), model(image))

@@ -17,7 +17,7 @@ from segnet.cli import look, run  # noqa: F401 - each adds its commands
 from segnet.cli.app import BAD_INPUT, INTERRUPTED, OUR_FAULT, PIPE_CLOSED, app, say_error
 from segnet.core.errors import SegnetError
 from segnet.data.options import DataOptions
-from segnet.training.config import RECIPES, read_settings
+from segnet.training.config import RECIPES, RECIPES_BY_MODEL, read_settings
 
 _EXPECTED = (SegnetError, cyclopts.CycloptsError, OSError)
 
@@ -49,6 +49,10 @@ def _launch(
             # another recipe on the command line must bring its own settings, not a name alone
             recipe_settings = RECIPES["article"]
             settings = {name: value for name, value in settings.items() if name not in recipe_settings}
+        elif any(token.startswith("--model") and not token.startswith("--model-") for token in rest):
+            # so must another model where a recipe is its own
+            own = {name for changes in RECIPES_BY_MODEL.values() for name in changes}
+            settings = {name: value for name, value in settings.items() if name not in own}
         app.config = cyclopts.config.Dict(settings, use_commands_as_keys=False, source=str(source))
     return app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
 

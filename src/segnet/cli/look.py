@@ -81,13 +81,14 @@ def compare(
         out: also draw a score over the epochs, as .png or .svg.
         score: which one: mean_iou, pixel_accuracy, mean_dice, or a class for its IoU.
     """
-    from segnet.report.compare import differences, draw_runs, read_run, runs_table
+    from segnet.report.compare import differences, draw_runs, read_run, require_score, runs_table
 
     if not runs:
         raise SegnetError("no run given; name the run folders to compare")
     if out is not None:
         require_suffix(out, (".png", ".svg"))
     records = [read_run(expand_home(run)) for run in runs]
+    require_score(records, score)
     print_whole(runs_table(records))
     for setting, values in differences(records).items():
         say_error(f"these scores don't compare: the runs differ in {setting} ({', '.join(values)})")

@@ -26,6 +26,24 @@ class _ConvsBNReLU(nn.Sequential):
         return batch_norm_relu(y, norm)
 
 
+class ConvBN(nn.Sequential):
+    """Convolution without bias and batch norm, as SegNet-Basic's decoder has them."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int = 3) -> None:
+        super().__init__(
+            nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, bias=False),
+            nn.BatchNorm2d(out_channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(N, in, H, W)`` to ``(N, out, H, W)``."""
+        conv, norm = self
+        with rebuilding(x):
+            y = conv(x)
+        out: Tensor = norm(y)
+        return out
+
+
 class ConvBNReLU(_ConvsBNReLU):
     """Convolution without bias, batch norm, ReLU: the unit that both the article and the paper repeat."""
 

@@ -7,6 +7,7 @@ import sys
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
+from torch import nn
 
 from segnet.core.errors import SegnetError
 
@@ -26,6 +27,15 @@ def pick_device(name: str | torch.device) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
         raise SegnetError(f"the device {name!r} can't be used here; try --device auto or cpu") from error
     return device
+
+
+def move(model: nn.Module, device: torch.device) -> nn.Module:
+    """Move a model in place and lay its 4-D weights out channels-last, as images are."""
+    model.to(device)
+    for parameter in model.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return model
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:

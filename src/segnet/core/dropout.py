@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import nn
 
 from segnet.core.errors import SegnetError
@@ -24,7 +25,7 @@ _DROPOUTS = (
 
 
 def require_dropout(model: nn.Module) -> None:
-    """Check that a model's answers differ with dropout.
+    """Check that there is dropout to sample with.
 
     Raises:
         SegnetError: no dropout module with p > 0. Dropout inside other layers or called as a function is not
@@ -46,12 +47,16 @@ def sampling_dropout(model: nn.Module) -> Iterator[None]:
     """
     require_dropout(model)
     modes = {module: module.training for module in model.modules()}
+    # in evaluation mode torch's own transformer layers run as one kernel that knows no dropout
+    fused = torch.backends.mha.get_fastpath_enabled()
     try:
+        torch.backends.mha.set_fastpath_enabled(False)
         model.eval()
         for dropout in _active_dropouts(model):
             dropout.train()
         yield
     finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
         for module, mode in modes.items():
             module.training = mode  # train() would set all the modules inside it too
 

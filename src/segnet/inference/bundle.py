@@ -24,6 +24,7 @@ from segnet.core.files import replacing
 from segnet.core.own_model import is_own, name_of, short_name
 from segnet.data.cache import RESIZE, Resize
 from segnet.models import create_model
+from segnet.models.describe import learned_names
 
 _KEY = "segnet"
 _FORMAT = 1
@@ -103,16 +104,12 @@ def read_model(path: Path, model: nn.Module | None = None) -> tuple[nn.Module, D
             f"{path} holds a model of your own ({description.model}); open it with "
             f"segnet.load(path, model={short_name(description.model)}(...))"
         )
-    for name, weight in weights.items():
-        if weight.is_floating_point() and not weight.isfinite().all():
-            raise SegnetError(
-                f"{path} can't predict: {name} holds NaN or infinity, so its training diverged; "
-                "train again with a lower --lr"
-            )
     try:
         model = description.create_model() if model is None else model
         require_fit(model.state_dict(), weights, _REMEDY if given is None else _OWN_REMEDY)
-        model.load_state_dict(weights)
+        broken = next((n for n in sorted(learned_names(model)) if not weights[n].isfinite().all()), None)
+        if broken is None:
+            model.load_state_dict(weights)
     except SegnetError as error:
         raise SegnetError(
             f"{path} can't be used by this version of segnet: {error}; or upgrade segnet"
@@ -120,6 +117,11 @@ def read_model(path: Path, model: nn.Module | None = None) -> tuple[nn.Module, D
     except (RuntimeError, TypeError, ValueError) as error:
         needed = description.model if given is None else f"{given}, the model given"
         raise SegnetError(f"the weights in {path} don't fit {needed}: {error}") from error
+    if broken is not None:
+        raise SegnetError(
+            f"{path} can't predict: {broken} holds NaN or infinity, so its training diverged; "
+            "train again with a lower --lr"
+        )
     return model.eval(), description
 
 

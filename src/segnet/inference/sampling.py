@@ -51,15 +51,17 @@ def require_sampling(model: nn.Module, samples: int, seed: int) -> None:
 
 
 def sample_softmax(model: nn.Module, image: Tensor, samples: int, seed: int) -> SoftmaxSamples:
-    """Run a model ``samples`` times, at least once, on one image ``(1, 3, h, w)`` in [0, 1].
+    """Run a model ``samples`` times on one image ``(1, 3, h, w)`` in [0, 1].
 
     The passes follow each other, so the first of many are those of few with the same seed, and memory is
     that of one. The random state outside is not touched.
 
     Raises:
-        SegnetError: as ``require_sampling``.
+        SegnetError: as ``require_sampling``, or no samples.
     """
     require_sampling(model, samples, seed)
+    if samples < 1:
+        raise SegnetError(f"samples must be at least 1 to take their mean, got {samples}")
     mean = squares = torch.zeros((), dtype=torch.float64)
     with sampling_dropout(model), seeded(seed, image.device), torch.inference_mode():
         for number in range(1, samples + 1):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segnet.core.classes import ClassTable
-from segnet.core.device import pick_device
+from segnet.core.device import move, pick_device
 from segnet.core.errors import SegnetError, did_you_mean
 from segnet.core.files import expand_home
 from segnet.data.cache import RESIZE
@@ -138,7 +138,7 @@ class Segmenter:
     ) -> None:
         self.device = torch.device(device)
         self.description = description
-        self.model = model.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self.model = move(model, self.device).eval()
 
     def __repr__(self) -> str:
         return f"Segmenter({self.description.model}: {', '.join(self.classes.names)}, on {self.device})"

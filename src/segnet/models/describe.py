@@ -41,6 +41,16 @@ def count_macs(model: nn.Module, size: Size = (128, 128), in_channels: int = 3) 
     return int(counter.get_total_flops()) // 2
 
 
+def learned_names(model: nn.Module) -> set[str]:
+    """Return the names in the ``state_dict`` that training changes: parameters and batch-norm statistics.
+
+    Other buffers are constants, in which infinity may well have its place: the mask of an attention.
+    """
+    parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    statistics = ("running_mean", "running_var")
+    return parameters | {name for name in model.state_dict() if name.endswith(statistics)}
+
+
 @dataclass(frozen=True)
 class Layer:
     """One line of a model: a layer that holds weights or multiplies, or the pool or un-pool of a stage."""
@@ -120,8 +130,11 @@ def training_bytes(model: nn.Module, size: Size = (128, 128), in_channels: int =
     """Return the bytes that a float32 forward pass keeps of one image for the backward pass.
 
     Half of what two images keep: batch norm can't be trained on a single value. Weights, gradients and the
-    optimizer's averages come on top, and don't grow with the batch. The model may be on the meta device: what
-    its weights are has no say.
+    optimizer's averages come on top, and don't grow with the batch. Small maps that recompute.py holds to
+    un-pool again are not counted, up to 3 % more. The model may be on the meta device: what its weights are
+    has no say.
+
+    This is a real forward pass, which takes a multiple of the bytes that it counts.
     """
     twin = copy.deepcopy(model)
     twin = (twin.to_empty(device="cpu") if _is_meta(twin) else twin.to("cpu")).float().train()
@@ -146,7 +159,8 @@ def receptive_field(model: nn.Module, in_channels: int = 3) -> float:
     where they have an influence.
 
     Raises:
-        ValueError: a layer whose footprint isn't known, in a model where not everything sees everything.
+        ValueError: a layer whose footprint isn't known, in a model where not everything sees everything; or a
+            step that marks don't survive, such as a sigmoid that is no layer.
     """
     try:
         twin = _footprints(model)
@@ -156,6 +170,8 @@ def receptive_field(model: nn.Module, in_channels: int = 3) -> float:
         raise
     least = max(getattr(model, "minimum_size", 16), 16)
     width = 16 * least
+    if _deepest_map(twin, torch.zeros(1, in_channels, 2 * least, width)).any():
+        raise ValueError("a step outside of layers turns nothing into something, so marks can't be followed")
     while width <= _WIDEST_PX:
         left, right = _influence(twin, (2 * least, width), in_channels)
         if left > 0 and right < width:
@@ -213,12 +229,24 @@ class _Footprint(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         marked = x.amax(1, keepdim=True)
-        return (self.convolve(marked, self.ones, **self.settings) > 0.5).float()  # type: ignore[arg-type]
+        return (self.convolve(marked, self.ones, **self.settings) > 0).float()  # type: ignore[arg-type]
+
+
+class _Marks(nn.Module):
+    """A pool or an enlargement, whose results are marks again."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        marks: Tensor = self.layer(x) > 0
+        return marks.float()
 
 
 _WIDEST_PX = 1 << 14  # what sees further sees all
 _POINTWISE = (nn.BatchNorm2d, nn.ReLU, nn.Dropout, nn.Identity, nn.GELU)
-_AS_THEY_ARE = (nn.MaxPool2d, nn.AvgPool2d, nn.Upsample)  # of marks they make marks
+_RESAMPLING = (nn.MaxPool2d, nn.AvgPool2d, nn.Upsample)
 
 
 def _footprints(model: nn.Module) -> nn.Module:
@@ -232,7 +260,9 @@ def _footprints(model: nn.Module) -> nn.Module:
                 twin.set_submodule(name, _Footprint(module))
             elif isinstance(module, _POINTWISE):
                 twin.set_submodule(name, nn.Identity())
-            elif not isinstance(module, _AS_THEY_ARE):
+            elif isinstance(module, _RESAMPLING):
+                twin.set_submodule(name, _Marks(module))
+            else:
                 raise ValueError(f"{name} is a {type(module).__name__}, whose footprint isn't known")
     if any(True for _ in twin.parameters()):
         raise ValueError("parameters outside of layers, whose part isn't known")
@@ -240,12 +270,14 @@ def _footprints(model: nn.Module) -> nn.Module:
 
 
 def _sees_everything(model: nn.Module, in_channels: int) -> bool:
-    """Say whether one pixel that is not a number spoils every logit."""
+    """Say whether one pixel that is not a number spoils every logit, in an image of about 128 px."""
+    multiple = getattr(model, "size_multiple", 1)
+    side = math.ceil(128 / multiple) * multiple
     twin = copy.deepcopy(model).to_empty(device="cpu").float().eval()
     with torch.no_grad():
         for tensor in (*twin.parameters(), *twin.buffers()):
             tensor.fill_(1)
-        image = torch.zeros(1, in_channels, 128, 128)
+        image = torch.zeros(1, in_channels, side, side)
         image[..., 0, 0] = math.nan
         return bool(twin(image).isnan().all())
 

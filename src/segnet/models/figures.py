@@ -24,5 +24,5 @@ FIGURES = {
     "unet": Figures("pixel accuracy 91.3 %", "Part 3, 100 epochs"),
     "segnet-vgg16": Figures("CamVid mIoU 60.10", "SegNet paper, 140K steps"),
     "segnet-basic": Figures("CamVid mIoU 47.7", "SegNet paper"),
-    "fcn": Figures("CamVid mIoU 49.83", "SegNet paper, 40K steps"),
+    "fcn": Figures("CamVid mIoU 49.83", "SegNet paper"),
 }

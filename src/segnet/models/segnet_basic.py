@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from segnet.core.blocks import ConvBNReLU, DecoderStage, EncoderStage, encode_decode
+from segnet.core.blocks import ConvBN, ConvBNReLU, DecoderStage, EncoderStage, encode_decode
 from segnet.core.errors import SegnetError
 
 STAGES = 4
@@ -44,13 +44,7 @@ class SegNetBasic(nn.Module):
             EncoderStage([ConvBNReLU(before, channels, KERNEL)]) for before in inputs
         )
         self.decoder = nn.ModuleList(
-            DecoderStage(
-                [
-                    nn.Conv2d(channels, channels, KERNEL, padding=KERNEL // 2, bias=False),
-                    nn.BatchNorm2d(channels),
-                ]
-            )
-            for _ in range(STAGES)
+            DecoderStage([ConvBN(channels, channels, KERNEL)]) for _ in range(STAGES)
         )
         self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
         self.classifier = nn.Conv2d(channels, num_classes, 1)

@@ -130,11 +130,13 @@ class Block(nn.Module):
 
 
 def resample(position: Tensor, rows: int, columns: int) -> Tensor:
-    """Interpolate embeddings ``(h, w, C)`` linearly to ``(rows, columns, C)``; of the same size, bit by bit.
+    """Interpolate embeddings ``(h, w, C)`` linearly to ``(rows, columns, C)``.
 
     Written as products and sums: bilinear interpolation has no deterministic gradient on CUDA, and autocast
     would take a matrix product in bfloat16.
     """
+    if position.shape[:2] == (rows, columns) and not torch.compiler.is_compiling():
+        return position  # bit by bit what the sums give; compiled, asking would tie the graph to one size
     down = linear_weights(position.shape[0], rows, position)
     across = linear_weights(position.shape[1], columns, position)
     tall = (down[:, :, None, None] * position).sum(1)  # (rows, w, C)

@@ -24,8 +24,6 @@ _COLOURS = (
     (86, 180, 233),
     (28, 30, 33),
 )
-# Settings that decide which pixels a run is scored on. Runs that differ in one of them don't compare.
-_SAME_SCORES = ("data", "border", "size", "resize", "holdout", "extra_list")
 SCORES = ("mean_iou", "pixel_accuracy", "mean_dice")
 
 
@@ -34,6 +32,7 @@ class RunRecord:
     """What a run says of itself."""
 
     name: str
+    """Its folder as it was given."""
     config: Mapping[str, Any]
     model: Mapping[str, Any]
     """name, parameters and macs."""
@@ -57,23 +56,35 @@ def read_run(folder: Path) -> RunRecord:
             f"{folder} is no run folder: it has no config.yaml; give one that segnet train wrote"
         )
     rows, _ = read_metrics(folder / "metrics.jsonl")
-    rows = [row for row in rows if isinstance(row.get("val"), dict)]
+    rows = [row for row in rows if _is_scored(row.get("val"))]
     if not rows:
         raise SegnetError(f"{folder} has no epoch to show yet; wait until its first epoch is done")
-    environment = read_mapping(folder / "environment.json")
-    return RunRecord(
-        folder.resolve().name, read_mapping(folder / "config.yaml"), environment.get("model") or {}, rows
-    )
+    model = read_mapping(folder / "environment.json").get("model")
+    config = read_mapping(folder / "config.yaml")
+    return RunRecord(str(folder), config, model if isinstance(model, dict) else {}, rows)
+
+
+def _is_scored(val: object) -> bool:
+    return isinstance(val, dict) and {"mean_iou", "pixel_accuracy", "per_class"} <= val.keys()
 
 
 def differences(runs: Sequence[RunRecord]) -> dict[str, list[str]]:
     """Return the settings in which runs were scored on other pixels, each with the value of every run."""
     found = {}
-    for setting in _SAME_SCORES:
-        values = [str(run.config.get(setting)) for run in runs]
+    for setting in ("data", "border", "size", "resize", "holdout", "seed"):
+        values = [str(run.config.get(setting)) for run in runs if _decides_pixels(setting, run.config)]
         if len(set(values)) > 1:
-            found[setting] = values
+            found[setting] = [str(run.config.get(setting)) for run in runs]
     return found
+
+
+def _decides_pixels(setting: str, config: Mapping[str, Any]) -> bool:
+    """Say whether a setting has a say in which pixels the scores of a run are counted on."""
+    if setting == "border":
+        return config.get("data") == "oxford-pets"
+    if setting == "seed":  # it draws the synthetic images, and the part that is held out of others
+        return config.get("data") == "synthetic" or bool(config.get("holdout"))
+    return True
 
 
 def runs_table(runs: Sequence[RunRecord]) -> Table:
@@ -109,6 +120,17 @@ def runs_table(runs: Sequence[RunRecord]) -> Table:
     return table
 
 
+def require_score(runs: Sequence[RunRecord], score: str) -> None:
+    """Check that a score can be drawn.
+
+    Raises:
+        SegnetError: neither a key of ``SCORES`` nor a class of any run.
+    """
+    classes = list(dict.fromkeys(name for run in runs for name in run.best["val"]["per_class"]))
+    if score not in (*SCORES, *classes):
+        raise SegnetError(f"no run has a score {score!r}; there is {', '.join((*SCORES, *classes))}")
+
+
 def draw_runs(runs: Sequence[RunRecord], path: Path, *, score: str = "mean_iou") -> None:
     """Draw one score of every run over its epochs, as PNG or SVG by the file's name.
 
@@ -120,17 +142,17 @@ def draw_runs(runs: Sequence[RunRecord], path: Path, *, score: str = "mean_iou")
     Raises:
         SegnetError: more runs than colours can tell apart, or a score that no run has.
     """
+    require_score(runs, score)
     if len(runs) > len(_COLOURS):
         raise SegnetError(f"a picture shows up to {len(_COLOURS)} runs, got {len(runs)}; draw fewer at once")
     values = [[_value(row["val"], score) for row in run.epochs] for run in runs]
-    if all(value is None for row in values for value in row):
-        classes = ", ".join(dict.fromkeys(name for run in runs for name in run.best["val"]["per_class"]))
-        raise SegnetError(f"no run has a score {score!r}; there is {', '.join(SCORES)}, {classes}")
     last = max(int(run.epochs[-1]["epoch"]) for run in runs)
     curves = []
     for run, row, colour in zip(runs, values, _COLOURS, strict=False):
         by_epoch = {int(entry["epoch"]): value for entry, value in zip(run.epochs, row, strict=True)}
-        curves.append(Curve(run.name, [by_epoch.get(epoch) for epoch in range(1, last + 1)], colour))
+        curves.append(
+            Curve(Path(run.name).name, [by_epoch.get(epoch) for epoch in range(1, last + 1)], colour)
+        )
     titles = {"mean_iou": "Mean IoU", "pixel_accuracy": "Pixel accuracy", "mean_dice": "Mean Dice"}
     title = f"{titles.get(score, f'IoU of {score}')} on the validation images"
     write_chart(Chart(title, range(1, last + 1), curves), path)

@@ -24,9 +24,12 @@ from segnet.models.describe import (
 )
 from segnet.models.figures import FIGURES, Figures
 
+MOST_PIXELS = 512**2  # of an image with which training is tried: a GiB or two
+
 LEGEND = """\
 GMAC     multiply-adds of one image
-maps     MiB of feature maps that training keeps of one image for the backward pass, in float32
+maps     MiB of feature maps that training keeps of one image for the backward pass, in float32; measured
+         up to 512x512
 indices  KiB of pooling positions that go from encoder to decoder, one image
 sees     side in pixels of what one value of the deepest map sees
 ours     on the 411-image part of Oxford-IIIT Pet: doesn't compare with published figures; how each came
@@ -41,8 +44,9 @@ class ModelFacts:
     name: str
     parameters: int
     macs: int
-    training_bytes: int
-    """Feature maps that training keeps of one image for the backward pass, in float32."""
+    training_bytes: int | None
+    """Feature maps that training keeps of one image for the backward pass, in float32; None for images too
+    large to try it."""
     index_bytes: int
     """Pooling positions that go from encoder to decoder, one image."""
     receptive_field_px: int | None
@@ -76,7 +80,7 @@ def describe_model(
         name=name,
         parameters=count_parameters(model),
         macs=count_macs(model, size),
-        training_bytes=training_bytes(model, size),
+        training_bytes=training_bytes(model, size) if math.prod(size) <= MOST_PIXELS else None,
         index_bytes=sum(layer.index_bytes for layer in layers),
         receptive_field_px=None if math.isinf(sees) else int(sees),
         figures=FIGURES.get(name, Figures()),
@@ -95,7 +99,7 @@ def costs_table(models: Sequence[ModelFacts], size: Size) -> Table:
             facts.name,
             f"{facts.parameters:,}",
             f"{facts.macs / 1e9:.4f}",
-            f"{facts.training_bytes / 2**20:.1f}",
+            "–" if facts.training_bytes is None else f"{facts.training_bytes / 2**20:.1f}",
             f"{facts.index_bytes / 2**10:.1f}" if facts.index_bytes else "–",
             "all" if facts.receptive_field_px is None else str(facts.receptive_field_px),
         )
@@ -142,9 +146,10 @@ def summary(facts: ModelFacts) -> str:
     figures = facts.figures
     _, _, *options = inspect.signature(MODELS[facts.name]).parameters.values()
     defaults = ", ".join(f"{option.name} ({option.default})" for option in options)
+    kept = "" if facts.training_bytes is None else f"{facts.training_bytes / 2**20:.1f} MiB"
     lines = [
-        f"a value of the deepest map sees {sees}; training keeps {facts.training_bytes / 2**20:.1f} MiB of "
-        "the image for the backward pass (float32)",
+        f"a value of the deepest map sees {sees}"
+        + (f"; training keeps {kept} of the image for the backward pass (float32)" if kept else ""),
         f"published: {figures.published} {f'({figures.source})' if figures.source else ''}".rstrip()
         + f"; ours: {figures.ours}; see docs/reproduction.md",
         f"options, with their defaults: {defaults}",

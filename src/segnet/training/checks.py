@@ -11,6 +11,7 @@ from torch import nn
 from segnet.core.errors import SegnetError
 from segnet.data.batches import split_into_batches
 from segnet.models import require_image_size
+from segnet.models.describe import learned_names
 from segnet.training.config import TrainConfig
 from segnet.training.schedule import train_size
 
@@ -67,7 +68,8 @@ def require_finite(train_loss: float, model: nn.Module, epoch: int) -> None:
 
     Batch norm can keep the loss finite while weights and statistics overflow, so these are looked at too.
     """
-    tensors = [tensor for tensor in model.state_dict().values() if tensor.is_floating_point()]
+    state = model.state_dict()
+    tensors = [state[name] for name in learned_names(model) & state.keys()]
     if math.isfinite(train_loss) and all(bool(tensor.isfinite().all()) for tensor in tensors):
         return
     what = "weights" if math.isfinite(train_loss) else f"loss ({train_loss})"

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self, get_args, get_origin
 from cyclopts import Parameter, Token
 
 from segnet.core.errors import SegnetError, did_you_mean
+from segnet.core.files import expand_home
 from segnet.data.options import DataOptions
 
 MEDIAN_FREQUENCY = "median-frequency"
@@ -126,7 +127,7 @@ FROM_RECIPE: Any = None
 class TrainConfig(DataOptions):
     """Everything that decides a run. A setting left out is taken from the recipe when this is built.
 
-    ``dataclasses.replace`` with another recipe therefore changes only the name; build a new one.
+    ``dataclasses.replace`` with another recipe or model therefore keeps the old one's settings; build anew.
 
     Raises:
         SegnetError: an unknown recipe, or a setting outside its range.
@@ -253,6 +254,8 @@ class TrainConfig(DataOptions):
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
         object.__setattr__(self, "data", str(self.data))
+        if self.encoder_weights is not None:
+            object.__setattr__(self, "encoder_weights", expand_home(self.encoder_weights))
         if isinstance(self.size, int):
             object.__setattr__(self, "size", (self.size, self.size))
         for entry in fields(self):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from segnet.core.device import autocast
+from segnet.core.device import autocast, move
 from segnet.core.errors import SegnetError
 from segnet.core.own_model import is_own, name_of, short_name
 from segnet.core.randomness import seeded
@@ -73,7 +73,7 @@ def require_logits(
     runs = [*(("training", size) for size in sizes), ("evaluation", config.size)]
     with seeded(config.seed, device):
         try:
-            twin = copy.deepcopy(model).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            twin = move(copy.deepcopy(model), device)
         except Exception as error:  # whatever the module does
             raise SegnetError(
                 f"{name} can't be copied and moved to {device}: {_first_line(error)}"

@@ -12,7 +12,7 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from segnet.core.device import keep_freed_memory, pick_device
+from segnet.core.device import keep_freed_memory, move, pick_device
 from segnet.core.errors import SegnetError
 from segnet.data.augment import Augmentation
 from segnet.data.cache import CachedSplit, open_cached
@@ -79,7 +79,11 @@ def set_up(
     if model is None:  # what is wrong with the model is found before any data is read
         require_known(config)
         with torch.device("meta"):
-            require_encoder(config, create_model(config.model, **config.model_options))
+            sketch = create_model(config.model, **config.model_options)
+        require_encoder(config, sketch)
+        require_size(config, sketch)
+        if config.encoder_weights is not None and from_scratch:
+            sketch.load_encoder(config.encoder_weights)  # type: ignore[operator]
     dataset = load_dataset(config, holdout=config.holdout, seed=config.seed)
     require_weights(config, dataset.classes.names)
     torch.manual_seed(config.seed)
@@ -89,14 +93,14 @@ def set_up(
     else:
         require_encoder(config, model)
         require_logits(model, config, dataset.classes.names, len(samples), device)
+        require_size(config, model)
     if config.encoder_weights is not None and from_scratch:
         model.load_encoder(config.encoder_weights)  # type: ignore[operator]
-    require_size(config, model)
     val = open_split(dataset.val, dataset, config, console, "validation images")
     detail = config.crop_detail if config.crop_scale < 1 else 1.0
     train = open_split(samples, dataset, config, console, "training images", detail=detail)
     weights = _class_weights(config, len(dataset.classes), train)
-    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = move(model, device)
     require_batch(config, len(train), getattr(model, "minimum_size", 1))
     if config.compile:
         require_compiler(device)
