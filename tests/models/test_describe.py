@@ -167,3 +167,19 @@ def test_measuring_changes_neither_weights_nor_statistics_nor_the_random_numbers
     list_layers(model)
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "name", ["segnet", "segnet-basic", "segnet-dsc", "segnet-lite", "unet", "segnet-vgg16"]
+)
+def test_training_keeps_what_the_allocator_has_handed_out_and_not_got_back(name):
+    model, images = create_model(name).train(), torch.rand(2, 3, 64, 64)
+    model(images)  # what is made once and kept
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
+    ) as profiler:
+        logits = model(images)
+    events = profiler.profiler.kineto_results.events()
+    held = sum(event.nbytes() for event in events if event.name() == "[memory]")
+    held -= logits.numel() * logits.element_size()
+    assert held / 2 == pytest.approx(training_bytes(model, (64, 64)), rel=0.001)

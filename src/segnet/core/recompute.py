@@ -72,7 +72,7 @@ def rebuildable_unpool_2x2(values: Tensor, codes: Tensor, size: Size) -> Tensor:
     """Return ``max_unpool_2x2``'s sparse map and note how to make it again from values and codes."""
     full = max_unpool_2x2(values, codes, size)
     if full.requires_grad and not torch.compiler.is_compiling():
-        source = _get_rebuild(values) or values.detach
+        source = get_rebuild(values) or values.detach
 
         def rebuild() -> Tensor:
             with torch.no_grad():
@@ -84,7 +84,7 @@ def rebuildable_unpool_2x2(values: Tensor, codes: Tensor, size: Size) -> Tensor:
 
 def rebuilding(x: Tensor) -> AbstractContextManager[object]:
     """While this is open, an operation that saves ``x`` for its backward pass keeps how ``x`` is made."""
-    rebuild = _get_rebuild(x)
+    rebuild = get_rebuild(x)
     if rebuild is None:
         return nullcontext()
     address, shape = x.data_ptr(), x.shape  # autograd keeps ``pack``, so it must not keep x
@@ -103,7 +103,8 @@ def _set_rebuild(x: Tensor, rebuild: Rebuild) -> None:
     x._rebuild = rebuild  # type: ignore[attr-defined]
 
 
-def _get_rebuild(x: Tensor) -> Rebuild | None:
+def get_rebuild(x: Tensor) -> Rebuild | None:
+    """Return how a map is made again, None for one that has to be kept."""
     return getattr(x, "_rebuild", None)
 
 

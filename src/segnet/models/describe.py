@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from segnet.core.blocks import DecoderStage, EncoderStage
+from segnet.core.recompute import get_rebuild
 
 Size = tuple[int, int]
 
@@ -130,9 +131,8 @@ def training_bytes(model: nn.Module, size: Size = (128, 128), in_channels: int =
     """Return the bytes that a float32 forward pass keeps of one image for the backward pass.
 
     Half of what two images keep: batch norm can't be trained on a single value. Weights, gradients and the
-    optimizer's averages come on top, and don't grow with the batch. Small maps that recompute.py holds to
-    un-pool again are not counted, up to 3 % more. The model may be on the meta device: what its weights are
-    has no say.
+    optimizer's averages come on top, and don't grow with the batch. The model may be on the meta device: what
+    its weights are has no say.
 
     This is a real forward pass, which takes a multiple of the bytes that it counts.
     """
@@ -146,6 +146,13 @@ def training_bytes(model: nn.Module, size: Size = (128, 128), in_channels: int =
         kept[tensor.untyped_storage().data_ptr()] = tensor
         return tensor
 
+    def keep_source(stage: nn.Module, inputs: tuple[Any, ...]) -> None:
+        if get_rebuild(inputs[0]) is None:  # then un-pooling it again needs it as it is
+            keep(inputs[0])
+
+    for stage in twin.modules():
+        if isinstance(stage, DecoderStage):
+            stage.register_forward_pre_hook(keep_source)
     with torch.random.fork_rng(devices=[]), saved_tensors_hooks(keep, lambda tensor: tensor):
         twin(images)
     return sum(kept[address].untyped_storage().nbytes() for address in kept.keys() - given) // 2
