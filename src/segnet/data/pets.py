@@ -108,6 +108,17 @@ class PetSample:
         return image, np.array((IGNORE_INDEX, *ids), np.uint8)[trimap]
 
 
+def pets_classes(border: BorderPolicy) -> ClassTable:
+    """Return the classes that a border policy leaves.
+
+    Raises:
+        SegnetError: an unknown policy.
+    """
+    if border not in _POLICIES:
+        raise SegnetError(f"unknown border policy {border!r}{did_you_mean(border, _POLICIES)}")
+    return _POLICIES[border][0]
+
+
 def load_pets(
     data_root: Path | None,
     *,
@@ -133,8 +144,7 @@ def load_pets(
         SegnetError: a missing folder, list or file, an empty list, a validation image among those to train
             on, or a download that failed; says how to go on.
     """
-    if border not in _POLICIES:
-        raise SegnetError(f"unknown border policy {border!r}{did_you_mean(border, _POLICIES)}")
+    classes = pets_classes(border)
     if data_root and archives:
         raise SegnetError(
             f"--data-root {data_root} is a folder to use as it is, --archive a file to unpack; give only one"
@@ -164,7 +174,6 @@ def load_pets(
             f"{leaked[0]} ({len(leaked)} images in all) of {lists / 'test.txt'} would also be trained on; "
             "take it out of the training list"
         )
-    classes, _ = _POLICIES[border]
     return Dataset("oxford-pets", classes, train, val, extra=extra, notice=NOTICE)
 
 

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from segnet.core.classes import ClassTable
 from segnet.core.errors import SegnetError, did_you_mean
 from segnet.core.files import expand_home
 from segnet.data.dataset import Dataset, hold_out
 from segnet.data.folder import load_folder
 from segnet.data.options import DataOptions
-from segnet.data.pets import load_pets
+from segnet.data.pets import PET_CLASSES, load_pets, pets_classes
 from segnet.data.synthetic import load_synthetic
 
 _FOLDER_HOLDOUT = 0.2
@@ -51,6 +52,13 @@ DATASETS: dict[str, Callable[[DataOptions, float, int], Dataset]] = {
     "oxford-pets": _pets,
     "synthetic": _synthetic,
 }
+
+
+def known_classes(options: DataOptions) -> ClassTable | None:
+    """Return the classes where the options alone decide them, before anything is downloaded or read."""
+    if options.data == "oxford-pets":
+        return pets_classes(options.border)
+    return PET_CLASSES if options.data == "synthetic" else None
 
 
 def load_dataset(options: DataOptions, *, holdout: float = 0.0, seed: int = 0) -> Dataset:

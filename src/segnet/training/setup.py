@@ -17,7 +17,7 @@ from segnet.core.errors import SegnetError
 from segnet.data.augment import Augmentation
 from segnet.data.cache import CachedSplit, open_cached
 from segnet.data.dataset import Dataset, Sample
-from segnet.data.sources import load_dataset
+from segnet.data.sources import known_classes, load_dataset
 from segnet.models import create_model
 from segnet.objectives.losses import count_classes, median_frequency_weights
 from segnet.training.checks import (
@@ -84,6 +84,9 @@ def set_up(
         require_size(config, sketch)
         if config.encoder_weights is not None and from_scratch:
             sketch.load_encoder(config.encoder_weights)  # type: ignore[operator]
+    known = known_classes(config)
+    if known is not None:
+        require_weights(config, known.names)
     dataset = load_dataset(config, holdout=config.holdout, seed=config.seed)
     require_weights(config, dataset.classes.names)
     torch.manual_seed(config.seed)
