@@ -11,6 +11,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -144,6 +145,36 @@ def test_a_run_starts_from_encoder_weights_and_is_resumed_without_them(tiny_conf
     assert torch.equal(trained.encoder[4].units[2][0].weight, state["features.12.weight"])
     (tmp_path / "vgg16.pth").unlink()
     assert segnet.resume(run.folder).val == run.val
+
+
+@pytest.mark.parametrize("changes", [{}, {"ema_decay": 0.9}, {"crop_scale": 0.5, "crop_detail": 2.0}])
+def test_recomputed_statistics_are_those_of_the_training_images_as_they_are(
+    tiny_config, drawn_folder, changes
+):
+    run = segnet.train(tiny_config(recompute_statistics=True, epochs=2, resize="area", **changes))
+    model, _ = read_model(run.folder / "model.safetensors")
+    files = sorted((drawn_folder / "train" / "images").iterdir())
+    pixels = np.stack([np.asarray(Image.open(file)) for file in files]) / 255  # one batch: its own mean
+    assert model.normalise.running_mean.numpy() == pytest.approx(pixels.mean((0, 1, 2)), rel=1e-3)
+    rel = 0.2 if "crop_scale" in changes else 1e-2  # images kept larger are blurred on their way back
+    assert model.normalise.running_var.numpy() == pytest.approx(pixels.var((0, 1, 2)), rel=rel)
+
+
+def test_with_recomputed_statistics_training_steps_are_the_same_and_a_resumed_run_too(tiny_config, tmp_path):
+    changes = {"model": "segnet-basic", "model_options": {"channels": 4, "dropout": 0.5}}
+    plain = segnet.train(tiny_config(out=tmp_path / "plain", **changes))
+    whole = segnet.train(tiny_config(out=tmp_path / "whole", recompute_statistics=True, **changes))
+    part = segnet.train(tiny_config(out=tmp_path / "part", recompute_statistics=True, epochs=1, **changes))
+    config = (part.folder / "config.yaml").read_text()
+    (part.folder / "config.yaml").write_text(config.replace("epochs: 1\n", "epochs: 3\n", 1))
+    segnet.resume(part.folder)
+    plain, whole, part = (
+        torch.load(run.folder / "last" / "state.pt")["parts"]["model"] for run in (plain, whole, part)
+    )
+    assert all(torch.equal(part[name], tensor) for name, tensor in whole.items())
+    trained = [name for name in whole if not name.endswith(("running_mean", "running_var", "tracked"))]
+    assert all(torch.equal(plain[name], whole[name]) for name in trained)
+    assert not torch.equal(plain["normalise.running_var"], whole["normalise.running_var"])
 
 
 @pytest.mark.parametrize(

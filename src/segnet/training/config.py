@@ -223,6 +223,10 @@ class TrainConfig(DataOptions):
     progressive: bool = FROM_RECIPE
     """Train small first: half size for 40 % of the epochs, three quarters for 25 % (modern)."""
 
+    recompute_statistics: bool = False
+    """Before each validation take batch norm's statistics anew from training images, as the SegNet paper does
+    before testing. Helps where an epoch has few steps."""
+
     holdout: float = FROM_RECIPE
     """Share of the training images to validate on where the data has no validation split. With oxford-pets
     0 validates on the official test split as the article does; modern holds out 0.1 and tests once. A

@@ -49,6 +49,7 @@ from segnet.training.preview import choose_preview, draw_preview
 from segnet.training.progress import epoch_progress, say_epoch, step_status
 from segnet.training.schedule import learning_rate, train_size
 from segnet.training.setup import Setup, open_split, set_up
+from segnet.training.statistics import recompute_statistics
 
 
 @dataclass(frozen=True)
@@ -225,6 +226,9 @@ def _train_epoch(setup: Setup, network: nn.Module, epoch: int) -> dict[str, Any]
 
 
 def _validate(setup: Setup) -> Scores:
+    config = setup.config
+    if config.recompute_statistics:
+        recompute_statistics(setup.judged, setup.train, config.size, setup.device)
     return evaluate_split(setup.judged, setup.val, setup.dataset.classes, setup.device)
 
 
