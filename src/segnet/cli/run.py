@@ -125,7 +125,7 @@ def predict(
         stdin: read one image from standard input, in place of files.
         model: a run folder, a .safetensors file or a bundled name.
         out: the folder to write to, or - to write the mask PNG of a single image to standard output.
-        samples: predict by the mean of so many passes with dropout, which helps from about 6 on; for a model
+        samples: predict by the mean of so many passes with dropout, 6 or more by its paper; for a model
             trained with dropout. 0 is one pass without.
         seed: decides what the samples drop.
         device: auto, or a device by name.

@@ -152,7 +152,7 @@ class Segmenter:
         """Segment one image, once without dropout or as the mean of ``samples`` passes with it.
 
         Samples need a model trained with dropout (Bayesian SegNet, arXiv 1511.02680); the result then has an
-        ``uncertainty``. The paper takes 50, and gains over one pass from about 6 on.
+        ``uncertainty``. The paper gains over one pass from about 6 on.
 
         Args:
             image: a path, an open binary file, a PIL image of any mode, or uint8 ``(H, W, 3)`` RGB.
