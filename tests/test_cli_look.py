@@ -108,6 +108,7 @@ MISTAKES = {
     "models vti": "there is no model 'vti'; did you mean 'vit'?",
     "models vit --size 100": "can't cut images of 100x100 into patches of 16x16; make --size",
     "models segnet-vgg16 --size 16": "segnet-vgg16 needs images of at least 32 px each way; raise --size",
+    "models segnet --size 99999999999": "--size can be up to 16384 px each way",
     "models segnet --size 8": "segnet needs images of at least 16 px each way",
     "models --size 8": "needs images of at least 16 px each way",
     "models --num-classes 4": "--num-classes and --model-options are for one model; name it",

@@ -132,6 +132,7 @@ FOREIGN = {
     "no variance": (without(VGG_BN, "features.4.running_var"), "features.4 has no running_var"),
     "a short bias": (VGG_BN | {"features.4.bias": torch.zeros(2)}, r"shape \(2,\), not \(8,\)"),
     "NaN": (VGG | {"features.2.bias": torch.full((8,), math.nan)}, "features.2.bias holds NaN"),
+    "whole numbers": (VGG | {"features.2.bias": torch.zeros(8).int()}, "torch.int32, no floats"),
     "code": (Dangerous(), "it is damaged, or holds more than tensors"),
     "a whole module": (nn.Conv2d(1, 1, 1), "it is damaged, or holds more than tensors"),
     "a list": ([1, 2], "something else than names and tensors"),

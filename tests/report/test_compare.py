@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from segnet import SegnetError
-from segnet.report.compare import differences, draw_runs, read_run, runs_table
+from segnet.report.compare import _told_apart, differences, draw_runs, read_run, runs_table
 
 CLASSES = ("pet", "background")
 
@@ -77,6 +77,14 @@ def test_a_picture_is_drawn_of_runs_of_any_length(tmp_path):
     again = (tmp_path / "curves.svg").read_bytes()
     draw_runs(runs, tmp_path / "curves.svg", score="pet")
     assert (tmp_path / "curves.svg").read_bytes() == again
+
+
+def test_the_picture_names_runs_by_what_tells_them_apart(tmp_path):
+    names = ["synthetic-segnet-basic-article-001", "synthetic-segnet-lite-modern-001"]
+    draw_runs([read_run(run_folder(tmp_path, name, [0.5])) for name in names], tmp_path / "x.svg")
+    assert _told_apart(names) == ["basic-article", "lite-modern"]
+    assert _told_apart(["a", "a"]) == ["a", "a"]
+    assert _told_apart(["one-001"]) == ["one-001"]
 
 
 def test_what_cannot_be_drawn_is_said(tmp_path):

@@ -90,8 +90,9 @@ def compare(
     records = [read_run(expand_home(run)) for run in runs]
     require_score(records, score)
     print_whole(runs_table(records))
-    for setting, values in differences(records).items():
-        say_error(f"these scores don't compare: the runs differ in {setting} ({', '.join(values)})")
+    found = [f"{setting} ({', '.join(values)})" for setting, values in differences(records).items()]
+    if found:
+        say_error(f"these scores don't compare: the runs differ in {', '.join(found)}")
     if out is not None:
         draw_runs(records, expand_home(out), score=score)
         print(f"drawn in {out}")

@@ -139,7 +139,11 @@ def _read_features(path: Path) -> tuple[Layers, Layers]:
         channels = layer["weight"].shape[:1]
         for name in names:
             tensor = layer[name]
-            if not tensor.is_floating_point() or not tensor.isfinite().all():
+            if not tensor.is_floating_point():
+                raise SegnetError(
+                    f"{path} can't be used: features.{number}.{name} holds {tensor.dtype}, no floats"
+                )
+            if not tensor.isfinite().all():
                 raise SegnetError(f"{path} can't be used: features.{number}.{name} holds NaN or infinity")
             if name != "weight" and tensor.shape != channels:
                 raise SegnetError(
@@ -157,7 +161,12 @@ def _read_state(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise SegnetError(f"there is no file of encoder weights {path}") from None
+        raise SegnetError(
+            f"there is no file of encoder weights {path}; give torchvision's vgg16 or vgg16_bn as "
+            ".safetensors or as torch saved it"
+        ) from None
+    except IsADirectoryError:
+        raise SegnetError(f"the encoder weights {path} are a folder; give a file in it") from None
     except Exception as error:  # torch raises about anything for a file it can't read safely
         raise SegnetError(
             f"{path} can't be read as VGG16's weights: it is damaged, or holds more than tensors; save "

@@ -63,7 +63,9 @@ class ViT(nn.Module):
         pixels = in_channels * patch**2
         width = pixels if width is None else width
         if width < 1 or width % heads:
-            raise SegnetError(f"a width of {width} can't be shared by {heads} heads; take a multiple of it")
+            raise SegnetError(
+                f"a width of {width} can't be shared by {heads} heads; take heads that divide it"
+            )
         self.patch = self.minimum_size = self.size_multiple = patch
         self.normalise = nn.BatchNorm2d(in_channels)
         self.embed = nn.Linear(pixels, width)

@@ -71,7 +71,7 @@ def _is_scored(val: object) -> bool:
 def differences(runs: Sequence[RunRecord]) -> dict[str, list[str]]:
     """Return the settings in which runs were scored on other pixels, each with the value of every run."""
     found = {}
-    for setting in ("data", "border", "size", "resize", "holdout", "seed"):
+    for setting in ("data", "border", "size", "holdout", "seed"):
         values = [str(run.config.get(setting)) for run in runs if _decides_pixels(setting, run.config)]
         if len(set(values)) > 1:
             found[setting] = [str(run.config.get(setting)) for run in runs]
@@ -82,6 +82,8 @@ def _decides_pixels(setting: str, config: Mapping[str, Any]) -> bool:
     """Say whether a setting has a say in which pixels the scores of a run are counted on."""
     if setting == "border":
         return config.get("data") == "oxford-pets"
+    if setting == "holdout":  # the drawn images have a validation split of their own
+        return config.get("data") != "synthetic"
     if setting == "seed":  # it draws the synthetic images, and the part that is held out of others
         return config.get("data") == "synthetic" or bool(config.get("holdout"))
     return True
@@ -148,14 +150,23 @@ def draw_runs(runs: Sequence[RunRecord], path: Path, *, score: str = "mean_iou")
     values = [[_value(row["val"], score) for row in run.epochs] for run in runs]
     last = max(int(run.epochs[-1]["epoch"]) for run in runs)
     curves = []
-    for run, row, colour in zip(runs, values, _COLOURS, strict=False):
+    names = _told_apart([Path(run.name).name for run in runs])
+    for run, name, row, colour in zip(runs, names, values, _COLOURS, strict=False):
         by_epoch = {int(entry["epoch"]): value for entry, value in zip(run.epochs, row, strict=True)}
-        curves.append(
-            Curve(Path(run.name).name, [by_epoch.get(epoch) for epoch in range(1, last + 1)], colour)
-        )
+        curves.append(Curve(name, [by_epoch.get(epoch) for epoch in range(1, last + 1)], colour))
     titles = {"mean_iou": "Mean IoU", "pixel_accuracy": "Pixel accuracy", "mean_dice": "Mean Dice"}
     title = f"{titles.get(score, f'IoU of {score}')} on the validation images"
     write_chart(Chart(title, range(1, last + 1), curves), path)
+
+
+def _told_apart(names: Sequence[str]) -> list[str]:
+    """Return names without the parts between hyphens that all of them begin or end with."""
+    parts = [name.split("-") for name in names]
+    for end in (0, -1):
+        while len({each[end] for each in parts}) == 1 and len(parts) > 1 and min(map(len, parts)) > 1:
+            for each in parts:
+                del each[end]
+    return ["-".join(each) for each in parts]
 
 
 def _value(val: Mapping[str, Any], score: str) -> float | None:

@@ -12,6 +12,7 @@ import torch
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from segnet.core.errors import SegnetError
 from segnet.models import MODELS, create_model, require_image_size
 from segnet.models.describe import (
     Layer,
@@ -24,6 +25,7 @@ from segnet.models.describe import (
 )
 from segnet.models.figures import FIGURES, Figures
 
+WIDEST_PX = 1 << 14
 MOST_PIXELS = 512**2  # of an image with which training is tried: a GiB or two
 
 LEGEND = """\
@@ -74,6 +76,8 @@ def describe_model(
     with torch.device("meta"):
         model = create_model(name, num_classes, **(options or {}))
     require_image_size(name, model, size)
+    if max(size) > WIDEST_PX:
+        raise SegnetError(f"--size can be up to {WIDEST_PX} px each way, got {size[0]}x{size[1]}")
     layers = list_layers(model, size)
     sees = receptive_field(model)
     return ModelFacts(
