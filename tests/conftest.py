@@ -39,6 +39,12 @@ class Ended:
     out: str
     err: str
 
+    def is_a_mistake_in_one_line(self, says):
+        assert self.code == 2
+        assert self.err.startswith("segnet: ")
+        assert self.err.count("\n") == 1
+        assert says in self.err
+
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):

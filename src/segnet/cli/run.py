@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -199,24 +200,23 @@ def _say_result(run: Run) -> int:
 def _print_scores(scores: Scores, title: str) -> None:
     from rich.table import Table
 
+    from segnet.objectives.metrics import score_text
+
+    shown = partial(score_text, digits=4)
     columns = ("iou", "dice", "precision", "recall", "share")
     table = Table(title=title, title_justify="left", title_style="bold")
     table.add_column("class")
     for column in columns:
         table.add_column(column, justify="right")
     for name, entry in scores.per_class.items():
-        table.add_row(name, *(_shown(getattr(entry, column)) for column in columns))
+        table.add_row(name, *(shown(getattr(entry, column)) for column in columns))
     console = Console(highlight=False, soft_wrap=True)
     console.print(table)
     console.print(
-        f"pixel accuracy {_shown(scores.pixel_accuracy)} · mean IoU {_shown(scores.mean_iou)} · "
-        f"mean Dice {_shown(scores.mean_dice)} · loss {_shown(scores.loss)}"
+        f"pixel accuracy {shown(scores.pixel_accuracy)} · mean IoU {shown(scores.mean_iou)} · "
+        f"mean Dice {shown(scores.mean_dice)} · loss {shown(scores.loss)}"
     )
     console.print(
-        f"the article's IoU {_shown(scores.article_iou)} and custom IoU {_shown(scores.article_custom_iou)}: "
+        f"the article's IoU {shown(scores.article_iou)} and custom IoU {shown(scores.article_custom_iou)}: "
         "neither compares with mean IoU, see the report"
     )
-
-
-def _shown(value: float | None) -> str:
-    return "absent" if value is None else f"{value:.4f}"

@@ -20,6 +20,12 @@ def shuffled_order(count: int, seed: int) -> list[int]:
     return torch.randperm(count, generator=torch.Generator().manual_seed(seed)).tolist()
 
 
+def evenly_spread(count: int, most: int) -> list[int]:
+    """Return up to ``most`` of ``range(count)``, evenly spread, since many datasets are sorted by class."""
+    rows: list[int] = np.linspace(0, count - 1, min(most, count)).round().astype(int).tolist()
+    return rows
+
+
 def split_into_batches(order: Sequence[int], batch_size: int) -> list[Sequence[int]]:
     """Cut an order into batches; a last batch of one joins the one before, as batch norm needs two."""
     starts = list(range(0, len(order), batch_size))

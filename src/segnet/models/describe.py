@@ -21,9 +21,8 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from segnet.core.blocks import DecoderStage, EncoderStage
+from segnet.core.pooling import Size
 from segnet.core.recompute import get_rebuild
-
-Size = tuple[int, int]
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -75,9 +74,8 @@ def list_layers(model: nn.Module, size: Size = (128, 128), in_channels: int = 3)
     layers: list[Layer] = []
     names = {module: name for name, module in twin.named_modules()}
     with torch.no_grad(), FlopCounterMode(display=False) as counter, ExitStack() as hooks:
-        started: list[
-            int
-        ] = []  # multiply-adds counted, by the modules that run now and have yet to count them
+        # One entry for each module that runs now: the count at its start, plus what its parts have taken.
+        started: list[int] = []
 
         def before(module: nn.Module, inputs: tuple[Any, ...]) -> None:
             if isinstance(module, DecoderStage):
@@ -89,9 +87,7 @@ def list_layers(model: nn.Module, size: Size = (128, 128), in_channels: int = 3)
         def after(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
             total = counter.get_total_flops()
             own = total - started.pop()
-            started[:] = [
-                entry + own for entry in started
-            ]  # what a part has done, the whole doesn't count again
+            started[:] = [entry + own for entry in started]
             result = output[0] if isinstance(output, tuple) else output
             direct = dict(module.named_parameters(recurse=False))
             shape, leaf = tuple(result.shape[1:]), not any(module.children())

@@ -66,8 +66,8 @@ class Scores:
 
     def line(self) -> str:
         """Return the scores in one line for people."""
-        parts = [f"pixel accuracy {_shown(self.pixel_accuracy)}", f"mean IoU {_shown(self.mean_iou)}"]
-        parts += [f"{name} IoU {_shown(scores.iou)}" for name, scores in self.per_class.items()]
+        parts = [f"pixel accuracy {score_text(self.pixel_accuracy)}", f"mean IoU {score_text(self.mean_iou)}"]
+        parts += [f"{name} IoU {score_text(scores.iou)}" for name, scores in self.per_class.items()]
         return " · ".join(parts)
 
     @property
@@ -179,5 +179,6 @@ def _mean(values: list[float | None]) -> float | None:
     return math.fsum(present) / len(present) if present else None
 
 
-def _shown(value: float | None) -> str:
-    return "absent" if value is None else f"{value:.3f}"
+def score_text(value: float | None, digits: int = 3) -> str:
+    """Return a score for people; one that has no value is called absent, never 0."""
+    return "absent" if value is None else f"{value:.{digits}f}"

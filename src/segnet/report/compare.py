@@ -11,13 +11,14 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from segnet.core.errors import SegnetError
-from segnet.report.plots import Chart, Curve, write_chart
+from segnet.objectives.metrics import score_text
+from segnet.report.plots import BLUE, VERMILION, Chart, Curve, write_chart
 from segnet.report.run_files import read_mapping, read_metrics
 
 # Okabe and Ito's colours and black, those furthest apart first.
 _COLOURS = (
-    (0, 114, 178),
-    (213, 94, 0),
+    BLUE,
+    VERMILION,
     (0, 158, 115),
     (204, 121, 167),
     (230, 159, 0),
@@ -116,7 +117,7 @@ def runs_table(runs: Sequence[RunRecord]) -> Table:
             f"{run.model['parameters']:,}" if "parameters" in run.model else "–",
             str(len(run.epochs)),
             str(run.best["epoch"]),
-            *(_score(value) for value in (best["pixel_accuracy"], best["mean_iou"], *ious)),
+            *(score_text(value, 4) for value in (best["pixel_accuracy"], best["mean_iou"], *ious)),
             f"{seconds / 60:.1f}",
         )
     return table
@@ -174,7 +175,3 @@ def _value(val: Mapping[str, Any], score: str) -> float | None:
         return val.get(score)
     value: float | None = val["per_class"].get(score, {}).get("iou")
     return value
-
-
-def _score(value: float | None) -> str:
-    return "absent" if value is None else f"{value:.4f}"

@@ -13,12 +13,10 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from segnet.core.errors import SegnetError
+from segnet.core.pooling import Size
 from segnet.models import MODELS, create_model, require_image_size
 from segnet.models.describe import (
     Layer,
-    Size,
-    count_macs,
-    count_parameters,
     list_layers,
     receptive_field,
     training_bytes,
@@ -82,8 +80,8 @@ def describe_model(
     sees = receptive_field(model)
     return ModelFacts(
         name=name,
-        parameters=count_parameters(model),
-        macs=count_macs(model, size),
+        parameters=sum(layer.parameters for layer in layers),
+        macs=sum(layer.macs for layer in layers),
         training_bytes=training_bytes(model, size) if math.prod(size) <= MOST_PIXELS else None,
         index_bytes=sum(layer.index_bytes for layer in layers),
         receptive_field_px=None if math.isinf(sees) else int(sees),

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from segnet.core.classes import Colour
-from segnet.core.files import replacing
+from segnet.core.files import replacing, write_text
 
 INK, SOFT_INK, _RULE = "#1c1e21", "#60646a", "#d9dbde"
 BLUE, VERMILION = (0, 114, 178), (213, 94, 0)  # the two of Okabe and Ito's colours furthest apart
@@ -124,11 +124,11 @@ def draw_svg(chart: Chart) -> str:
 
 def write_chart(chart: Chart, path: Path) -> None:
     """Write a chart as ``.svg`` or, for the eye alone, ``.png``, by the file's name."""
+    if path.suffix == ".svg":
+        write_text(path, draw_svg(chart))
+        return
     with _own_style(), replacing(path) as temporary:
-        if path.suffix == ".svg":
-            temporary.write_text(draw_svg(chart), encoding="utf-8")
-        else:
-            _draw(chart).savefig(temporary, dpi=160)
+        _draw(chart).savefig(temporary, dpi=160)
 
 
 @contextmanager

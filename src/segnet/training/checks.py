@@ -13,12 +13,12 @@ from segnet.data.batches import split_into_batches
 from segnet.models import require_image_size
 from segnet.models.describe import learned_names
 from segnet.training.config import TrainConfig
-from segnet.training.schedule import train_size
+from segnet.training.schedule import train_size, train_sizes
 
 
 def require_size(config: TrainConfig, model: nn.Module) -> None:
     """Raise SegnetError where the model can't take the images of some epoch."""
-    for size in {train_size(config, epoch) for epoch in range(config.epochs)}:
+    for size in train_sizes(config):
         try:
             require_image_size(config.model, model, size)
         except SegnetError as error:

@@ -15,7 +15,7 @@ from segnet.core.own_model import is_own, name_of, short_name
 from segnet.core.randomness import seeded
 from segnet.data.batches import split_into_batches
 from segnet.training.config import TrainConfig
-from segnet.training.schedule import train_size
+from segnet.training.schedule import train_sizes
 
 
 def require_known(config: TrainConfig) -> None:
@@ -69,8 +69,7 @@ def require_logits(
     name = name_of(model)
     batches = split_into_batches(range(count), config.batch_size)
     images = min((len(batch) for batch in batches), default=2)
-    sizes = dict.fromkeys(train_size(config, epoch) for epoch in range(config.epochs))
-    runs = [*(("training", size) for size in sizes), ("evaluation", config.size)]
+    runs = [*(("training", size) for size in train_sizes(config)), ("evaluation", config.size)]
     with seeded(config.seed, device):
         try:
             twin = move(copy.deepcopy(model), device)

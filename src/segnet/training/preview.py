@@ -8,6 +8,7 @@ from PIL import Image
 from torch import nn
 
 from segnet.core.classes import ClassTable
+from segnet.data.batches import evenly_spread
 from segnet.data.cache import CachedSplit
 from segnet.inference.evaluate import predict_split
 from segnet.report.panels import preview_panel
@@ -16,8 +17,8 @@ PREVIEW_IMAGES = 21  # as many as the article's figures show
 
 
 def choose_preview(val: CachedSplit) -> CachedSplit:
-    """Return up to 21 validation images, evenly spread, since many datasets are sorted by class."""
-    rows = np.linspace(0, len(val) - 1, min(PREVIEW_IMAGES, len(val))).round().astype(int)
+    """Return up to 21 validation images, evenly spread."""
+    rows = evenly_spread(len(val), PREVIEW_IMAGES)
     return CachedSplit(val.images[rows], val.masks[rows], tuple(val.names[row] for row in rows))
 
 

@@ -29,6 +29,11 @@ def learning_rate(config: TrainConfig, epoch: int, progress: float) -> float:
     return config.lr * warm
 
 
+def train_sizes(config: TrainConfig) -> list[tuple[int, int]]:
+    """Return every ``(H, W)`` that batches of the run have, in the order in which they come."""
+    return list(dict.fromkeys(train_size(config, epoch) for epoch in range(config.epochs)))
+
+
 def train_size(config: TrainConfig, epoch: int) -> tuple[int, int]:
     """Return ``(H, W)`` of the batches in an epoch, multiples of 16 while training is small."""
     if not config.progressive:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import update_bn
 
 from segnet.core.randomness import seeded
-from segnet.data.batches import load_batches, split_into_batches
+from segnet.data.batches import evenly_spread, load_batches, split_into_batches
 from segnet.data.cache import CachedSplit
 
 MOST_IMAGES = 512  # a mean over their millions of pixels moves no more with others
@@ -33,10 +32,10 @@ def recompute_statistics(
         size: ``(H, W)`` that they are brought to where the split keeps them larger.
         device: where the model is.
     """
-    rows = np.unique(np.linspace(0, len(train) - 1, min(MOST_IMAGES, len(train))).round().astype(int))
+    batches = split_into_batches(evenly_spread(len(train), MOST_IMAGES), _BATCH)
 
     def images() -> Iterator[Tensor]:
-        for batch, _ in load_batches(train, split_into_batches(rows.tolist(), _BATCH), device):
+        for batch, _ in load_batches(train, batches, device):
             scaled = batch.float().div_(255)
             yield scaled if batch.shape[-2:] == size else F.interpolate(scaled, size, mode="area")
 
