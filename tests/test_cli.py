@@ -274,7 +274,7 @@ def labelled(here):
 
 
 def test_eval_prints_scores_that_are_counted_pixel_by_pixel(segnet, labelled, model):
-    ended = segnet("eval", model, "--data", labelled, "--json")
+    ended = segnet("eval", model, "--data", labelled, "--split", "val", "--json")
     assert (ended.code, ended.err) == (0, "")
     counted = np.zeros((3, 3), int)
     for index in range(4):
@@ -286,14 +286,16 @@ def test_eval_prints_scores_that_are_counted_pixel_by_pixel(segnet, labelled, mo
     assert scores["pixel_accuracy"] == pytest.approx(counted.trace() / counted.sum(), abs=1e-4)
 
 
-def test_eval_prints_a_table_that_says_which_split_it_is(segnet, labelled, model):
+def test_eval_says_first_how_many_images_of_which_split_it_scores(segnet, labelled, model):
     by_default = segnet("eval", model.parent, "--data", labelled)
     assert by_default.code == 0
-    assert "on data, val split" in by_default.out
+    unknown = "(the model file doesn't say what it was trained on)"
+    assert by_default.out.startswith(f"{model.parent} on 6 images, all of data {unknown}\n")
     assert all(
         word in by_default.out for word in ("pet", "background", "border", "mean IoU", "pixel accuracy")
     )
-    assert "on data, train split" in segnet("eval", model, "--data", labelled, "--split", "train").out
+    train = segnet("eval", model, "--data", labelled, "--split", "train")
+    assert train.out.startswith(f"{model} on 2 images, the train split of data")
 
 
 # Mistakes. Each is one line that says what is wrong, where, and what to do; nothing is left behind.
@@ -381,7 +383,7 @@ PREDICTION_MISTAKES = {
     "predict photo.jpg other.jpg --out -": "--out - writes one mask, but there are 2 images",
     "predict photo.jpg --modle MODEL": "Unknown option: --modle. Did you mean --model?",
     "predict photo.jpg --out": "--out requires an argument",
-    "predict photo.jpg --config zero.yaml": "--config is for segnet train",
+    "predict photo.jpg --config zero.yaml": "Unknown option: --config",
     "predict photo.jpg --model no/run": "no/run is no run folder, no model file and no bundled model",
     "predict photo.jpg --model empty": "empty holds no model.safetensors",
     "predict photo.jpg --model photo.jpg": "photo.jpg is damaged or no safetensors file",

@@ -116,7 +116,7 @@ MISTAKES = {
     "models segnet --model-options stages": "a JSON object",
     'models segnet --model-options {"stages":9}': "a SegNet has 1 to 5 stages, got 9",
     "compare": "no run given; name the run folders to compare",
-    "compare nowhere": "nowhere is no run folder: it has no config.yaml",
+    "compare nowhere": "there is no run folder nowhere",
     "compare one --out curves.doc": "curves.doc: the file's name must end in .png or .svg",
     "compare one --score iou": "no run has a score 'iou'",
     'models vit --size 96 --model-options {"image_size":100}': "can't be cut into patches of 16x16",

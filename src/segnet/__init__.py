@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from segnet.inference.segmenter import load as load
     from segnet.models import MODELS as MODELS
     from segnet.models import create_model as create_model
-    from segnet.objectives.metrics import Scores as Scores
+    from segnet.runs.scores import Scores as Scores
     from segnet.training.config import TrainConfig as TrainConfig
     from segnet.training.loop import Run as Run
     from segnet.training.loop import resume as resume
@@ -40,7 +40,7 @@ _HOME = {
     "load": "inference.segmenter",
     "MODELS": "models",
     "create_model": "models",
-    "Scores": "objectives.metrics",
+    "Scores": "runs.scores",
     "TrainConfig": "training.config",
     "Run": "training.loop",
     "resume": "training.loop",

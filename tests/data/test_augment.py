@@ -100,3 +100,14 @@ def test_images_far_larger_than_the_result_are_averaged_before_they_are_sampled(
     masks = torch.zeros(1, 64, 64, dtype=torch.uint8)
     out, _ = Augmentation(crop_scale=0.99)(images, masks, (16, 16), seed=0)
     torch.testing.assert_close(out, torch.full_like(out, 100 / 255), atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize("crop_scale", [0.4, 1.0])
+@pytest.mark.parametrize("side", [192, 191, 128, 97])
+def test_shrinking_moves_no_mask_off_its_image(crop_scale, side):
+    """The image is a ramp and the mask its columns: each tells where the other's pixel came from."""
+    columns = torch.arange(side, dtype=torch.uint8).expand(32, side, side)
+    images = columns.unsqueeze(1).expand(32, 3, side, side)
+    out, out_masks = Augmentation(crop_scale=crop_scale)(images, columns, (48, 48), seed=0)
+    offset = (out_masks.float() - out[:, 0] * 255)[..., 4:-4]
+    assert abs(offset.mean().item()) < 0.1, "in pixels of the image before"

@@ -11,6 +11,7 @@ from PIL import Image
 from segnet.core.errors import SegnetError
 from segnet.data.dataset import Dataset
 from segnet.data.folder import load_folder
+from segnet.data.options import DataOptions
 
 Pixels = list[list[int]] | list[list[tuple[int, int, int]]]
 
@@ -32,10 +33,12 @@ def palette(pixels: Pixels, *colours: tuple[int, int, int]) -> Image.Image:
 
 
 def add(folder: Path, name: str, mask: Image.Image, suffix: str = ".png") -> None:
-    """Write a mask, and an image of its size."""
+    """Write a mask, and an image of its size that no other name has."""
     for part in ("images", "masks"):
         (folder / part).mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", mask.size, (200, 100, 50)).save(folder / "images" / f"{name}{suffix}")
+    Image.new("RGB", mask.size, (200, 100, sum(name.encode()) % 256)).save(
+        folder / "images" / f"{name}{suffix}"
+    )
     mask.save(folder / "masks" / f"{name}.png")
 
 
@@ -79,12 +82,17 @@ def test_split_folders_are_taken_as_they_are(tmp_path: Path) -> None:
 def test_without_a_val_folder_a_seeded_part_is_held_out(below: str, tmp_path: Path) -> None:
     for index in range(10):
         add(tmp_path / below, f"{index}", grey([[0, 1]]))
-    dataset = load_folder(tmp_path, val_fraction=0.3, seed=1)
-    assert (len(dataset.train), len(dataset.val), len(dataset.test)) == (7, 3, 0)
+
+    def load(seed: int) -> Dataset:
+        return load_folder(tmp_path, DataOptions(data=str(tmp_path), holdout=0.3, seed=seed))
+
+    dataset = load(1)
+    assert dataset.train
+    assert dataset.val
+    assert not dataset.test
     assert sorted(names(dataset.train) + names(dataset.val)) == [str(index) for index in range(10)]
-    assert names(load_folder(tmp_path, val_fraction=0.3, seed=1).val) == names(dataset.val)
-    others = {tuple(names(load_folder(tmp_path, val_fraction=0.3, seed=seed).val)) for seed in range(8)}
-    assert len(others) > 1
+    assert names(load(1).val) == names(dataset.val)
+    assert len({tuple(names(load(seed).val)) for seed in range(8)}) > 1
 
 
 def test_images_of_common_formats_are_found_and_other_files_passed_over(tmp_path: Path) -> None:
@@ -99,7 +107,7 @@ def test_images_of_common_formats_are_found_and_other_files_passed_over(tmp_path
         add(tmp_path, stem, grey([[0, 1]]), suffix)
     for stray in ("images/._a.jpg", "images/Thumbs.db", "masks/.DS_Store", "masks/._a.png", "notes.txt"):
         (tmp_path / stray).write_bytes(b"stray")
-    dataset = load_folder(tmp_path, val_fraction=0.5)
+    dataset = load_folder(tmp_path)
     assert sorted(read(dataset)) == ["a", "b", "c", "d", "e.1", "f"]
 
 
@@ -395,9 +403,13 @@ def test_a_folder_with_both_layouts_is_ambiguous(tmp_path: Path) -> None:
         load_folder(tmp_path)
 
 
-@pytest.mark.parametrize("fraction", [0, -0.5, 1, 0.01])
-def test_a_held_out_part_that_leaves_a_split_empty_is_refused(fraction: float, tmp_path: Path) -> None:
-    for stem in "abc":
-        add(tmp_path, stem, grey([[0, 1]]))
-    with pytest.raises(SegnetError, match="hold"):
-        load_folder(tmp_path, val_fraction=fraction)
+@pytest.mark.parametrize("fraction", [-0.5, 1])
+def test_a_share_to_hold_out_that_is_none_is_refused(fraction: float) -> None:
+    with pytest.raises(SegnetError, match=r"--holdout must be from 0 to 0\.9"):
+        DataOptions(holdout=fraction)
+
+
+def test_of_a_single_image_no_part_can_be_held_out(tmp_path: Path) -> None:
+    add(tmp_path, "a", grey([[0, 1]]))
+    with pytest.raises(SegnetError, match="needs at least two different images to train on, there is 1"):
+        load_folder(tmp_path)

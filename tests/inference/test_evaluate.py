@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from segnet import ClassTable, Dataset, SegnetError, evaluate
-from segnet.inference.evaluate import default_split
 from segnet.inference.segmenter import Segmenter
+from segnet.runs.identity import image_id
 
 from .conftest import describe
 
@@ -24,6 +24,9 @@ class Drawn:
     seed: int
     height: int = 128
     width: int = 128
+
+    def image_ids(self):
+        return (image_id(self.fingerprint()),)
 
     def fingerprint(self):
         return repr(self).encode()
@@ -86,19 +89,18 @@ def test_images_are_scored_at_the_models_size_with_its_resizing(tiny_model, resi
 def test_by_default_the_test_split_is_scored_and_val_where_there_is_none(tiny_model):
     segmenter = Segmenter(tiny_model, describe())
     both = dataset(val=samples(2), test=samples(3)[2:])
-    assert default_split(both) == "test"
+    assert evaluate(segmenter, both).scored_on.split == "test"
     assert evaluate(segmenter, both) == evaluate(segmenter, both, split="test")
     assert evaluate(segmenter, both) != evaluate(segmenter, both, split="val")
-    assert default_split(replace(both, test=())) == "val"
     assert evaluate(segmenter, replace(both, test=())) == evaluate(segmenter, both, split="val")
 
 
 @pytest.mark.parametrize(
     ("split", "says"),
     [
-        ("validation", "there is no split 'validation'; there is test, train, val"),
+        ("validation", "there is no split 'validation'; there is all, test, train, unseen, val"),
         ("tests", "there is no split 'tests'; did you mean 'test'"),
-        ("test", "drawn has no test split; there is val"),
+        ("test", r"drawn has no test split; there is val \(1\)"),
     ],
 )
 def test_a_split_that_is_not_there_is_named(tiny_model, split, says):

@@ -8,12 +8,11 @@ import torch
 import torch.nn.functional as F
 
 from segnet import SegnetError
+from segnet.objectives.class_weights import count_classes, median_frequency_weights
 from segnet.objectives.losses import (
     LOSSES,
-    count_classes,
     cross_entropy,
     focal,
-    median_frequency_weights,
     soft_dice,
     soft_iou,
 )

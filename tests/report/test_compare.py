@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from segnet import SegnetError
-from segnet.report.compare import _told_apart, differences, draw_runs, read_run, runs_table
+from segnet.report.compare import _told_apart, differences, draw_runs, read_runs, runs_table, settings_table
 
 CLASSES = ("pet", "background")
 
@@ -33,28 +33,33 @@ def run_folder(root, name, ious, **config):
     return folder
 
 
+def read_one(folder):
+    return read_runs([folder])[0]
+
+
 def cells(table):
     return [list(column.cells) for column in table.columns]
 
 
 def test_a_row_shows_the_best_epoch_its_scores_and_the_time_of_all(tmp_path):
-    run = read_run(run_folder(tmp_path, "one", [0.2, 0.6, 0.5]))
+    run = read_one(run_folder(tmp_path, "one", [0.2, 0.6, 0.5]))
     assert [column[0] for column in cells(runs_table([run]))][1:] == [
         "segnet-lite", "701,337", "3", "2", "0.7000", "0.6000", "0.6000", "0.6000", "1.5",
     ]  # fmt: skip
 
 
 def test_a_class_that_only_one_run_has_is_absent_in_the_others(tmp_path):
-    runs = [read_run(run_folder(tmp_path, name, [0.5])) for name in ("one", "two")]
-    del runs[1].epochs[0]["val"]["per_class"]["pet"]
-    table = runs_table(runs)
+    folders = [run_folder(tmp_path, name, [0.5]) for name in ("one", "two")]
+    lines = folders[1] / "metrics.jsonl"
+    lines.write_text(lines.read_text().replace('"pet": {"iou": 0.5}, ', ""))
+    table = runs_table(read_runs(folders))
     pet = next(column for column in table.columns if column.header == "pet IoU")
     assert list(pet.cells) == ["0.5000", "absent"]
 
 
 def test_runs_scored_on_other_pixels_are_told_apart_and_others_are_not(tmp_path):
     def of(name, **changes):
-        return read_run(run_folder(tmp_path, name, [0.5], **({"seed": 0, "holdout": 0.0} | changes)))
+        return read_one(run_folder(tmp_path, name, [0.5], **({"seed": 0, "holdout": 0.0} | changes)))
 
     drawn, other_drawn, shown = of("a"), of("b", seed=1), of("c", border="pet", model="vit")
     assert differences([drawn, other_drawn]) == {"seed": ["0", "1"]}
@@ -68,8 +73,16 @@ def test_runs_scored_on_other_pixels_are_told_apart_and_others_are_not(tmp_path)
     assert differences([drawn, real]) == {"data": ["synthetic", "oxford-pets"]}
 
 
+def test_the_settings_in_which_runs_differ_are_a_table_of_their_own(tmp_path):
+    runs = read_runs(
+        [run_folder(tmp_path, name, [0.5], lr=lr, size=[64, 64]) for name, lr in (("a", 1), ("b", 2))]
+    )
+    assert cells(settings_table(runs)) == [["lr"], ["1"], ["2"]]
+    assert settings_table(runs[:1]) is None
+
+
 def test_a_picture_is_drawn_of_runs_of_any_length(tmp_path):
-    runs = [read_run(run_folder(tmp_path, f"run{n}", [0.1] * n)) for n in range(1, 8)]
+    runs = [read_one(run_folder(tmp_path, f"run{n}", [0.1] * n)) for n in range(1, 8)]
     draw_runs(runs, tmp_path / "curves.png")
     assert Image.open(tmp_path / "curves.png").width > 500
     draw_runs(runs, tmp_path / "curves.svg", score="pet")
@@ -81,14 +94,14 @@ def test_a_picture_is_drawn_of_runs_of_any_length(tmp_path):
 
 def test_the_picture_names_runs_by_what_tells_them_apart(tmp_path):
     names = ["synthetic-segnet-basic-article-001", "synthetic-segnet-lite-modern-001"]
-    draw_runs([read_run(run_folder(tmp_path, name, [0.5])) for name in names], tmp_path / "x.svg")
+    draw_runs([read_one(run_folder(tmp_path, name, [0.5])) for name in names], tmp_path / "x.svg")
     assert _told_apart(names) == ["basic-article", "lite-modern"]
     assert _told_apart(["a", "a"]) == ["a", "a"]
     assert _told_apart(["one-001"]) == ["one-001"]
 
 
 def test_what_cannot_be_drawn_is_said(tmp_path):
-    run = read_run(run_folder(tmp_path, "one", [0.5]))
+    run = read_one(run_folder(tmp_path, "one", [0.5]))
     with pytest.raises(SegnetError, match=r"no run has a score 'iou'; there is mean_iou, .*, pet, back"):
         draw_runs([run], tmp_path / "x.png", score="iou")
     with pytest.raises(SegnetError, match="up to 7 runs, got 8"):
@@ -96,11 +109,14 @@ def test_what_cannot_be_drawn_is_said(tmp_path):
 
 
 def test_what_is_no_run_or_has_no_epoch_yet_is_named(tmp_path):
-    with pytest.raises(SegnetError, match=r"nowhere is no run folder: it has no config\.yaml"):
-        read_run(tmp_path / "nowhere")
+    with pytest.raises(SegnetError, match=r"there is no run folder .*nowhere"):
+        read_one(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SegnetError, match=r"empty is no run folder: it has no config\.yaml"):
+        read_one(tmp_path / "empty")
     with pytest.raises(SegnetError, match="has no epoch to show yet"):
-        read_run(run_folder(tmp_path, "early", []))
+        read_one(run_folder(tmp_path, "early", []))
     (tmp_path / "early" / "metrics.jsonl").write_text('{"epoch": 1, "val": {}}\n')
     (tmp_path / "early" / "environment.json").write_text('{"model": 3}')
     with pytest.raises(SegnetError, match="has no epoch to show yet"):
-        read_run(tmp_path / "early")
+        read_one(tmp_path / "early")

@@ -17,8 +17,8 @@ from segnet.core.errors import SegnetError
 from segnet.report.html import CLASS_METRICS, METRICS, write_report
 
 
-def class_scores(iou: float | None) -> dict:
-    return {"iou": iou, "dice": 0.81, "precision": 0.82, "recall": 0.83, "share": 0.25}
+def class_scores(iou: float | None, share: float = 0.25) -> dict:
+    return {"iou": iou, "dice": 0.81, "precision": 0.82, "recall": 0.83, "share": share}
 
 
 VAL = {
@@ -30,7 +30,7 @@ VAL = {
     "article_custom_iou": 0.699,
     "per_class": {
         "pet": class_scores(0.711),
-        "background": class_scores(0.888),
+        "background": class_scores(0.888, 0.593),
         "border": class_scores(0.357),
     },
 }
@@ -63,11 +63,10 @@ def write_lines(folder: Path, rows: list[dict]) -> None:
 
 def write_scores(folder: Path, **changes) -> None:
     scores = {
+        "finished": True,
         "best_epoch": 1,
-        "selected_by": "mean_iou",
         "val": VAL,
         "test": None,
-        "majority": {"class": "background", "pixel_accuracy": 0.593},
         "splits": {"train": 1600, "val": 120, "test": 0},
         "val_is": "a tenth of the training images",
     }
@@ -255,6 +254,21 @@ def test_an_unfinished_run_says_so_and_shows_the_last_epoch(run):
     assert "was kept" not in text
 
 
+def test_a_run_that_was_interrupted_says_so_though_it_has_scores(run):
+    write_scores(run, finished=False)
+    text = report(run).text
+    assert "Unfinished run. 2 of 2 epochs done; these are the scores of epoch 1, the best so far" in text
+    assert "was kept, chosen" not in text
+
+
+def test_scores_on_images_that_were_trained_on_are_said_to_be(run):
+    scored_on = {"data": "photos", "split": "val", "images": 120, "trained_on": 7}
+    write_scores(run, val=VAL | {"scored_on": scored_on})
+    assert "Validation scores were taken on 120 images, the val split of photos (7 of them TRAINED ON)" in (
+        report(run).text
+    )
+
+
 def test_one_epoch_is_enough(run):
     write_lines(run, [epoch(1)])
     assert len(report(run).images) == 6
@@ -295,7 +309,7 @@ def test_names_from_outside_are_text_and_never_markup(run):
     hostile = "<script>alert('x')</script>"
     val = copy.deepcopy(VAL)
     val["per_class"] = {hostile: class_scores(0.5), '"><img src=x onerror=y>': class_scores(0.5)}
-    write_scores(run, val=val, majority={"class": hostile, "pixel_accuracy": 0.5}, val_is=hostile)
+    write_scores(run, val=val, val_is=hostile)
     write_lines(run, [epoch(1, val), epoch(2, val)])
     (run / "config.yaml").write_text(yaml.safe_dump({"model": hostile, "data": hostile, hostile: hostile}))
     (run / "environment.json").write_text(json.dumps({"command": hostile, hostile: {hostile: hostile}}))

@@ -6,7 +6,9 @@ import pytest
 import yaml
 
 from segnet import SegnetError, TrainConfig
-from segnet.training.config import RECIPES, read_config
+from segnet.core.settings import absolute_paths
+from segnet.training.config_file import read_config
+from segnet.training.recipes import RECIPES
 
 
 def test_the_default_is_the_articles_recipe_number_by_number():
@@ -71,7 +73,7 @@ def test_a_setting_outside_its_range_is_named_with_its_option(settings, says):
         ({"schedule": "cosin"}, "--schedule can't be 'cosin'; did you mean 'cosine'"),
         ({"optimizer": "lamb"}, "--optimizer can't be 'lamb'"),
         ({"resize": "cubic"}, "--resize can't be 'cubic'; there is area, bilinear, nearest"),
-        ({"size": (32,)}, r"size must be \(height, width\), got \(32,\)"),
+        ({"size": (32,)}, r"size must be \(height, width\) in whole pixels, got \(32,\)"),
         ({"epochs": "many"}, "--epochs must be from 1"),
     ],
 )
@@ -96,11 +98,11 @@ def test_yaml_goes_there_and_back(tmp_path):
 def test_saved_paths_hold_from_any_working_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
-    config = TrainConfig(data="photos", data_root=Path("x"), extra_list="more.txt").with_absolute_paths()
-    assert (config.data, config.data_root) == (str(tmp_path / "photos"), tmp_path / "x")
-    assert config.extra_list == "more.txt", "a name that is no file here is looked up in annotations/"
+    paths = absolute_paths(TrainConfig(data="photos", data_root=Path("x"), extra_list="more.txt"))
+    assert paths == {"data": str(tmp_path / "photos"), "data_root": tmp_path / "x", "archive": ()}
+    assert "extra_list" not in paths, "a name that is no file here is looked up in annotations/"
     (tmp_path / "oxford-pets").mkdir()
-    assert TrainConfig().with_absolute_paths().data == "oxford-pets", "a folder of that name changes nothing"
+    assert "data" not in absolute_paths(TrainConfig(), names=["oxford-pets"]), "it stays the dataset's name"
 
 
 @pytest.mark.parametrize(
@@ -110,7 +112,8 @@ def test_saved_paths_hold_from_any_working_directory(tmp_path, monkeypatch):
         (b"[1, 2]", "must hold lines such as"),
         (b"a: b: c", "is no YAML"),
         (b"\xff\xfe\x00", "is no YAML"),
-        (b"size: 3", "is damaged"),
+        (b"size: 3", "config.yaml: --size must be at least 16 each way, got 3x3"),
+        (b"model: [segnet]", "is damaged"),
         (b"model_options: {stages: 3", "is no YAML"),
     ],
 )

@@ -21,8 +21,8 @@ from rich.console import Console
 import segnet
 from segnet import SegnetError
 from segnet.inference.bundle import read_model
-from segnet.training.checkpoint import RunFolder, held
-from segnet.training.config import read_config
+from segnet.runs.folder import RunFolder
+from segnet.training.config_file import read_config
 from segnet.training.interrupt import interrupts_wait
 
 
@@ -36,7 +36,9 @@ def test_a_run_folder_is_complete_in_itself(tiny_config):
     names = {str(path.relative_to(run.folder)) for path in run.folder.rglob("*") if path.is_file()}
     assert names == {
         "config.yaml",
+        "data.json",
         "environment.json",
+        "last/lock",
         "last/state.pt",
         "learning.gif",
         "metrics.csv",
@@ -165,9 +167,7 @@ def test_with_recomputed_statistics_training_steps_are_the_same_and_a_resumed_ru
     plain = segnet.train(tiny_config(out=tmp_path / "plain", **changes))
     whole = segnet.train(tiny_config(out=tmp_path / "whole", recompute_statistics=True, **changes))
     part = segnet.train(tiny_config(out=tmp_path / "part", recompute_statistics=True, epochs=1, **changes))
-    config = (part.folder / "config.yaml").read_text()
-    (part.folder / "config.yaml").write_text(config.replace("epochs: 1\n", "epochs: 3\n", 1))
-    segnet.resume(part.folder)
+    segnet.resume(part.folder, epochs=3)
     plain, whole, part = (
         torch.load(run.folder / "last" / "state.pt")["parts"]["model"] for run in (plain, whole, part)
     )
@@ -185,23 +185,22 @@ def test_with_dropout_too_a_resumed_run_ends_with_the_same_weights(tiny_config, 
     changes = {"model": model, "model_options": options, "lr": 0.001}
     whole = segnet.train(tiny_config(epochs=3, **changes))
     part = segnet.train(tiny_config(epochs=1, out=tmp_path / "part", **changes))
-    config = (part.folder / "config.yaml").read_text()
-    (part.folder / "config.yaml").write_text(config.replace("epochs: 1\n", "epochs: 3\n", 1))
     torch.manual_seed(99)  # another process, another state
-    segnet.resume(part.folder)
+    segnet.resume(part.folder, epochs=3)
     states = [torch.load(run.folder / "last" / "state.pt")["parts"]["model"] for run in (part, whole)]
     assert all(torch.equal(states[0][name], tensor) for name, tensor in states[1].items())
 
 
 def test_a_run_can_be_resumed_before_its_first_epoch_is_done(tiny_config, tmp_path):
     whole = segnet.train(tiny_config(out=tmp_path / "whole"))
-    from segnet.training.checkpoint import State, new_run_folder, save_state
-    from segnet.training.setup import set_up
+    from segnet.training.checkpoint import State, save_checkpoint
+    from segnet.training.setup import build
 
-    config = tiny_config(out=tmp_path / "killed")
-    folder = new_run_folder(config)
-    folder.write_config(config)
-    save_state(folder.state, State(), set_up(config, Console()).parts())
+    setup = build(tiny_config(out=tmp_path / "killed"), Console())
+    folder = RunFolder(tmp_path / "killed")
+    folder.write_config(setup.settings)
+    folder.write_manifest(setup.manifest)
+    save_checkpoint(folder.state, setup.settings, State(), setup.parts())
     assert model_bytes(segnet.resume(folder.path)) == model_bytes(whole)
 
 
@@ -226,10 +225,7 @@ def test_eval_scores_the_part_that_was_held_out_and_not_what_was_trained_on(
     shutil.copy(drawn_folder / "dataset.yaml", tmp_path / "flat")
     run = segnet.train(tiny_config(data=str(tmp_path / "flat"), seed=5, holdout=0.3))
     segmenter = segnet.load(run.folder, device="cpu")
-    trained = segmenter.description.training
-    dataset = segnet.load_dataset(
-        segnet.DataOptions(data=str(tmp_path / "flat")), holdout=trained["holdout"], seed=trained["seed"]
-    )
+    dataset = segnet.load_dataset(segnet.DataOptions(data=str(tmp_path / "flat")))
     assert segnet.evaluate(segmenter, dataset) == run.val
 
 
@@ -286,9 +282,12 @@ def test_a_folder_that_holds_something_is_never_written_into(tiny_config, tmp_pa
 
 def test_a_run_that_another_process_works_on_is_left_alone(tiny_config):
     run = segnet.train(tiny_config(epochs=1))
-    with held(RunFolder(run.folder)), pytest.raises(SegnetError, match="another process is still at work on"):
-        segnet.resume(run.folder)
-    assert segnet.resume(run.folder).finished
+    with (
+        RunFolder(run.folder).locked(),
+        pytest.raises(SegnetError, match="another process is still at work on"),
+    ):
+        segnet.resume(run.folder, epochs=2)
+    assert segnet.resume(run.folder, epochs=2).finished
 
 
 @pytest.mark.parametrize("size", [(33, 47), (17, 16)])
@@ -334,4 +333,4 @@ def test_a_damaged_state_is_named_and_nothing_is_unpickled(tiny_config, damage):
     else:
         torch.save({"state": os.system}, state)
     with pytest.raises(SegnetError, match=r"state.pt can't be read as the state of this run"):
-        segnet.resume(run.folder)
+        segnet.resume(run.folder, epochs=2)

@@ -6,7 +6,7 @@ import pytest
 
 import segnet
 from segnet import SegnetError, TrainConfig
-from segnet.training.config import read_config
+from segnet.training.config_file import read_config
 
 
 @pytest.mark.parametrize("loss", ["cross-entropy", "focal", "iou", "dice"])

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from segnet import TrainConfig
-from segnet.training.optimizer import averaged, build_optimizer
+from segnet.training.optimizer import ModelEMA, build_optimizer
 
 
 def test_norms_and_biases_do_not_decay():
@@ -19,13 +19,13 @@ def test_norms_and_biases_do_not_decay():
 
 def test_the_average_follows_its_formula_and_copies_integer_counts():
     model = nn.BatchNorm2d(1)
-    average = averaged(model, 0.9)
+    average = ModelEMA(model, 0.9)
     expected = 1.0
     for step in range(20):
         with torch.no_grad():
             model.weight.fill_(float(step))
             model.num_batches_tracked += 1
-        average.update_parameters(model)
+        average.update(model)
         if step == 0:
             expected = 0.0  # the first update copies
         else:

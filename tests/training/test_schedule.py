@@ -37,3 +37,8 @@ def test_progressive_training_starts_at_half_size_and_ends_at_full_size():
     assert [sizes.count((side, side)) for side in (64, 96, 128)] == [16, 10, 14]
     assert sizes == sorted(sizes)
     assert train_size(TrainConfig(recipe="modern", size=(16, 16)), 0) == (16, 16)
+
+
+def test_the_last_epoch_is_at_full_size_however_few_there_are():
+    for epochs in (1, 2, 3, 60):
+        assert train_size(TrainConfig(recipe="modern", epochs=epochs), epochs - 1) == (128, 128)

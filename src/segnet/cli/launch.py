@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Sequence
-from dataclasses import fields
-from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import cyclopts
@@ -16,8 +13,6 @@ from cyclopts import Parameter
 from segnet.cli import look, run  # noqa: F401 - each adds its commands
 from segnet.cli.app import BAD_INPUT, INTERRUPTED, OUR_FAULT, PIPE_CLOSED, app, say_error
 from segnet.core.errors import SegnetError
-from segnet.data.options import DataOptions
-from segnet.training.config import RECIPES, RECIPES_BY_MODEL, read_settings
 
 _EXPECTED = (SegnetError, cyclopts.CycloptsError, OSError)
 
@@ -25,42 +20,15 @@ _EXPECTED = (SegnetError, cyclopts.CycloptsError, OSError)
 @app.meta.default
 def _launch(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
-    config: Annotated[Path | None, Parameter(negative=())] = None,
     debug: Annotated[bool, Parameter(negative=())] = False,
 ) -> Any:
     """Take what concerns every command off the command line.
 
     Args:
         tokens: the rest.
-        config: train: a YAML file with options; those on the command line win.
         debug: show the traceback of an error.
     """
-    app.config = ()
-    command, *rest = tokens or ("",)
-    if config is not None and command != "train":
-        raise SegnetError("--config is for segnet train")
-    source = config or _config_of_run(command, rest)
-    if source is not None:
-        settings = read_settings(source)
-        if command == "eval":
-            options = {entry.name for entry in fields(DataOptions)}
-            settings = {name: value for name, value in settings.items() if name in options}
-        elif any(token.startswith("--recipe") for token in rest):
-            # another recipe on the command line must bring its own settings, not a name alone
-            recipe_settings = RECIPES["article"]
-            settings = {name: value for name, value in settings.items() if name not in recipe_settings}
-        elif any(token.startswith("--model") and not token.startswith("--model-") for token in rest):
-            # so must another model where a recipe is its own
-            own = {name for changes in RECIPES_BY_MODEL.values() for name in changes}
-            settings = {name: value for name, value in settings.items() if name not in own}
-        app.config = cyclopts.config.Dict(settings, use_commands_as_keys=False, source=str(source))
     return app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
-
-
-def _config_of_run(command: str, rest: Sequence[str]) -> Path | None:
-    """Return the configuration of the run that is evaluated: its data is the data unless others are named."""
-    places = [Path(token) / "config.yaml" for token in rest[:1] if command == "eval"]
-    return next((place for place in places if place.is_file()), None)
 
 
 def main() -> NoReturn:
@@ -69,6 +37,7 @@ def main() -> NoReturn:
     # that takes the cores from whom they wait for. A short spin costs an idle machine next to nothing
     # (benchmarks/cpu_settings.py). This must be set before torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    _print_anything()
     try:
         code = app.meta(sys.argv[1:], exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
@@ -85,6 +54,13 @@ def main() -> NoReturn:
             _drop_output()
         code = BAD_INPUT if isinstance(error, _EXPECTED) or _is_out_of_memory(error) else OUR_FAULT
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _print_anything() -> None:
+    """Let an ASCII terminal, or a file name that is no text, cost a character and not the whole command."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace" if stream is sys.stderr else "replace")
 
 
 def _as_line(error: Exception) -> str:

@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from segnet.cli.app import app, print_whole, require_suffix, say_error
 from segnet.core.errors import SegnetError
 from segnet.core.files import expand_home
+from segnet.core.settings import Whole
 from segnet.training.config import ModelOptions, SizeOption
 
 
@@ -21,7 +22,7 @@ def models(
     /,
     *,
     size: SizeOption = (128, 128),
-    num_classes: Annotated[int | None, Parameter(show_default=False)] = None,
+    num_classes: Annotated[Whole | None, Parameter(show_default=False)] = None,
     model_options: ModelOptions | None = None,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> int:
@@ -74,22 +75,33 @@ def compare(
     out: Annotated[Path | None, Parameter(show_default=False)] = None,
     score: str = "mean_iou",
 ) -> int:
-    """Put runs side by side: what they are, what they cost, and their best epoch's validation scores.
+    """Put runs side by side: cost, the best epoch's validation scores, and the settings in which they differ.
 
     Args:
         runs: run folders, finished or not.
         out: also draw a score over the epochs, as .png or .svg.
         score: which one: mean_iou, pixel_accuracy, mean_dice, or a class for its IoU.
     """
-    from segnet.report.compare import differences, draw_runs, read_run, require_score, runs_table
+    from segnet.report.compare import (
+        differences,
+        draw_runs,
+        read_runs,
+        require_drawable,
+        runs_table,
+        settings_table,
+    )
 
     if not runs:
         raise SegnetError("no run given; name the run folders to compare")
     if out is not None:
         require_suffix(out, (".png", ".svg"))
-    records = [read_run(expand_home(run)) for run in runs]
-    require_score(records, score)
+    records = read_runs(runs)
+    if out is not None or score != "mean_iou":
+        require_drawable(records, score)
     print_whole(runs_table(records))
+    settings = settings_table(records)
+    if settings is not None:
+        print_whole(settings)
     found = [f"{setting} ({', '.join(values)})" for setting, values in differences(records).items()]
     if found:
         say_error(f"these scores don't compare: the runs differ in {', '.join(found)}")
@@ -104,7 +116,9 @@ app.command(show)
 
 
 @show.command(name="pooling")
-def show_pooling(*, seed: int = 0, out: Annotated[Path | None, Parameter(show_default=False)] = None) -> int:
+def show_pooling(
+    *, seed: Whole = 0, out: Annotated[Path | None, Parameter(show_default=False)] = None
+) -> int:
     """A small map, its 2x2 maxima, their two-bit codes, the bytes and the un-pooled map (Part 2, Figure 5).
 
     Args:
@@ -139,8 +153,8 @@ app.command(bench)
 @bench.command(name="pooling")
 def bench_pooling(
     *,
-    batch_size: int = 16,
-    repeats: int = 15,
+    batch_size: Whole = 16,
+    repeats: Whole = 15,
     device: str = "auto",
     training: bool = True,
     csv: Annotated[Path | None, Parameter(show_default=False)] = None,

@@ -9,28 +9,55 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import cyclopts
 from cyclopts import Parameter
 from rich.console import Console
 
 from segnet.cli.app import BAD_INPUT, INTERRUPTED, SOME_FAILED, app, say_error
 from segnet.core.errors import SegnetError
 from segnet.core.files import expand_home
-from segnet.data.options import DataOptions
-from segnet.training.config import TrainConfig
+from segnet.core.settings import Whole
+from segnet.data.options import BorderPolicy
+from segnet.training.config import RUN, TrainConfig
 
 if TYPE_CHECKING:
-    from segnet.objectives.metrics import Scores
+    from cyclopts.argument import ArgumentCollection
+
+    from segnet.runs.scores import Scores
     from segnet.training.loop import Run
 
 _everything = Parameter(name="*")  # the fields of a dataclass become options of their own
 
 
-@app.command
-def train(config: Annotated[TrainConfig, _everything] = TrainConfig()) -> int:  # noqa: B008
+def _read_config_option(root: cyclopts.App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Fill the options that were not typed from the file that ``--config`` names."""
+    from segnet.training.config_file import read_options
+
+    typed = {argument.name: argument.tokens[-1].value for argument in arguments if argument.tokens}
+    file = typed.get("--config")
+    if file is None:
+        return
+    names = [name.removeprefix("--").replace("-", "_") for name in typed]
+    settings = read_options(Path(file), names, typed.get("--recipe"), typed.get("--model"))
+    fill = cyclopts.config.Dict(settings, use_commands_as_keys=False, source=file)
+    fill(root, commands, arguments)
+
+
+@app.command(config=_read_config_option)
+def train(
+    config: Annotated[TrainConfig, _everything] = TrainConfig(),  # noqa: B008
+    *,
+    file: Annotated[
+        Path | None, Parameter(name="--config", negative=(), group=RUN, show_default=False)
+    ] = None,
+) -> int:
     """Train a model. With no option: the article's SegNet on Oxford-IIIT Pet, with its settings exactly.
 
     Leaves a run folder with the best model, the learning GIF and report.html. Ctrl-C ends it cleanly.
-    --config FILE takes the options from a YAML file, such as the config.yaml of a run folder.
+
+    Args:
+        config: everything that decides the run.
+        file: a YAML file with options, such as the config.yaml of a run; those on the command line win.
     """
     from segnet.training.interrupt import stop_like_ctrl_c
     from segnet.training.loop import train as fit
@@ -40,62 +67,78 @@ def train(config: Annotated[TrainConfig, _everything] = TrainConfig()) -> int:  
 
 
 @app.command
-def resume(run: Path, /) -> int:
+def resume(
+    run: Path,
+    /,
+    *,
+    epochs: Annotated[Whole | None, Parameter(show_default=False)] = None,
+    data: Annotated[str | None, Parameter(show_default=False)] = None,
+) -> int:
     """Go on with a run that was stopped or killed; it ends with the same bits as if it never was.
+
+    A run whose settings or data have changed since it began is refused.
 
     Args:
         run: the run folder.
+        epochs: train to this epoch in place of the planned one.
+        data: where its data is now, if it has moved.
     """
     from segnet.training.interrupt import stop_like_ctrl_c
     from segnet.training.loop import resume as fit
 
     stop_like_ctrl_c()
-    return _say_result(fit(run))
+    return _say_result(fit(run, epochs=epochs, data=data))
 
 
 @app.command(name="eval")
 def evaluate(
     model: str,
     /,
-    options: Annotated[DataOptions, _everything] = DataOptions(),  # noqa: B008
     *,
-    split: Literal["train", "val", "test"] | None = None,
+    data: Annotated[str | None, Parameter(show_default=False)] = None,
+    data_root: Annotated[Path | None, Parameter(show_default=False)] = None,
+    archive: Annotated[tuple[Path, ...], Parameter(negative=(), show_default=False)] = (),
+    border: Annotated[BorderPolicy | None, Parameter(show_default=False)] = None,
+    split: Annotated[
+        Literal["train", "val", "test", "all", "unseen"] | None, Parameter(show_default=False)
+    ] = None,
+    allow_trained_on: Annotated[bool, Parameter(negative=())] = False,
     device: str = "auto",
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> int:
-    """Score a model on a dataset: one confusion matrix over the whole split.
+    """Score a model: one confusion matrix over all the images, and first how many of which those are.
 
-    A run is scored on its own data unless other data is named, a bundled model on oxford-pets. Where a part
-    of the training images was held out, the model remembers which: it is held out here too.
+    A model is scored on the part of its own data that was held out from it, told by the images' content: it
+    doesn't matter where they are now. Of a folder that it never saw all images are scored, of oxford-pets the
+    test split. Images that it was trained on are refused.
 
     Args:
         model: a run folder, a .safetensors file or a bundled name.
-        options: which images to use.
-        split: which part; by default test, or val where there is no test.
+        data: oxford-pets, synthetic or a folder; by default the run's own data.
+        data_root: oxford-pets: a folder in the official layout; without it the archives are downloaded.
+        archive: oxford-pets: images.tar.gz and annotations.tar.gz that are already here; give it twice.
+        border: oxford-pets: class, pet or ignore; by default as the model was trained.
+        split: which part; all of the data, or unseen, which is all that the model was not trained on.
+        allow_trained_on: score images that the model was trained on too, and say so beside every number.
         device: auto, or a device by name.
         json_: print one JSON object in place of the table.
     """
-    from segnet.data.sources import load_dataset
-    from segnet.inference.evaluate import default_split
-    from segnet.inference.evaluate import evaluate as score
+    from segnet.inference.evaluate import choose_samples, require_classes, score_samples
+    from segnet.inference.own_data import open_data
     from segnet.inference.segmenter import load
 
     segmenter = load(model, device=device)
-    trained = segmenter.description.training
-    if options.data == trained.get("data") == "oxford-pets" and options.border != trained["border"]:
-        raise SegnetError(f"{model} was trained with --border {trained['border']}; evaluate it with the same")
-    own = Path(options.data).name == trained.get("data")
-    dataset = load_dataset(
-        options,
-        holdout=trained.get("holdout", 0.0) if own else 0.0,
-        seed=trained.get("seed", 0) if own else 0,
-    )
-    name = split or default_split(dataset)
-    scores = score(segmenter, dataset, split=name)
+    given = {"data": data, "data_root": data_root, "archive": archive or None, "border": border}
+    dataset = open_data(model, segmenter, {name: value for name, value in given.items() if value is not None})
+    require_classes(segmenter, dataset)
+    samples, scored_on = choose_samples(segmenter, dataset, split, allow_trained_on=allow_trained_on)
+    if not json_:
+        print(f"{model} on {scored_on}", flush=True)
+    scores = score_samples(segmenter, dataset, samples, scored_on)
     if json_:
         print(json.dumps(scores.to_dict()))
     else:
-        _print_scores(scores, f"{model} on {dataset.name}, {name} split")
+        _print_scores(scores)
     return 0
 
 
@@ -107,8 +150,8 @@ def predict(
     stdin: Annotated[bool, Parameter(name="-", negative=(), show_default=False)] = False,
     model: str = "pets-lite",
     out: Annotated[str, Parameter(allow_leading_hyphen=True)] = "masks",
-    samples: int = 0,
-    seed: int = 0,
+    samples: Whole = 0,
+    seed: Whole = 0,
     device: str = "auto",
 ) -> int:
     """Segment images of any size and kind; each mask has its image's own size.
@@ -131,8 +174,7 @@ def predict(
         seed: decides what the samples drop.
         device: auto, or a device by name.
     """
-    from segnet.inference.files import find_images, predict_files, write_segmentation
-    from segnet.inference.sampling import require_sampling
+    from segnet.inference.predict_files import find_images, predict_files, write_segmentation
     from segnet.inference.segmenter import load
 
     if stdin and images:
@@ -143,7 +185,6 @@ def predict(
     if out == "-" and len(files) > 1:
         raise SegnetError(f"--out - writes one mask, but there are {len(files)} images; give --out a folder")
     segmenter = load(model, device=device)
-    require_sampling(segmenter.model, samples, seed)
     results = (
         [(Path("-"), "stdin", segmenter.predict(_standard_input(), samples=samples, seed=seed))]
         if stdin
@@ -174,49 +215,59 @@ def predict(
 
 
 def _standard_input() -> io.BytesIO:
+    if sys.stdin is None:
+        raise SegnetError(
+            "standard input is closed; give the image as a file, or as `segnet predict - < photo.jpg`"
+        )
     data = io.BytesIO(sys.stdin.buffer.read())
     data.name = "the image from standard input"
     return data
 
 
 def _say_result(run: Run) -> int:
+    from segnet.runs.folder import RunFolder
+
     console = Console(highlight=False, soft_wrap=True)
     if run.val is not None:
-        _print_scores(run.val, f"epoch {run.best_epoch}, the best, on the validation split")
+        console.print(f"epoch {run.best_epoch}, the best, on {run.val.scored_on}")
+        _print_scores(run.val)
         majority, share = run.val.majority
         console.print(f"predicting {majority} everywhere gives pixel accuracy {share:.3f}")
     if run.test is not None:
-        _print_scores(run.test, "the same model on the test split")
+        console.print(f"the same model on {run.test.scored_on}")
+        _print_scores(run.test)
+    folder = RunFolder(run.folder)
     if run.val is not None:
-        console.print(f"model    {run.folder / 'model.safetensors'}")
-        console.print(f"GIF      {run.folder / 'learning.gif'}")
-    console.print(f"report   {run.folder / 'report.html'}")
+        console.print(f"model    {folder.model}")
+        console.print(f"GIF      {folder.gif}")
+    console.print(f"report   {folder.report}")
     if not run.finished:
         console.print(f"stopped; go on with: segnet resume {run.folder}")
         return INTERRUPTED
     return 0
 
 
-def _print_scores(scores: Scores, title: str) -> None:
+def _print_scores(scores: Scores) -> None:
     from rich.table import Table
 
-    from segnet.objectives.metrics import score_text
+    from segnet.runs.scores import score_text
 
     shown = partial(score_text, digits=4)
+    warning = scores.scored_on.warning if scores.scored_on else ""
+    trained_on = scores.scored_on is not None and scores.scored_on.trained_on
     columns = ("iou", "dice", "precision", "recall", "share")
-    table = Table(title=title, title_justify="left", title_style="bold")
-    table.add_column("class")
+    table = Table("class")
     for column in columns:
-        table.add_column(column, justify="right")
+        table.add_column(f"{column}\nTRAINED ON" if trained_on else column, justify="right")
     for name, entry in scores.per_class.items():
         table.add_row(name, *(shown(getattr(entry, column)) for column in columns))
     console = Console(highlight=False, soft_wrap=True)
     console.print(table)
     console.print(
         f"pixel accuracy {shown(scores.pixel_accuracy)} · mean IoU {shown(scores.mean_iou)} · "
-        f"mean Dice {shown(scores.mean_dice)} · loss {shown(scores.loss)}"
+        f"mean Dice {shown(scores.mean_dice)} · cross-entropy {shown(scores.loss)}{warning}"
     )
     console.print(
         f"the article's IoU {shown(scores.article_iou)} and custom IoU {shown(scores.article_custom_iou)}: "
-        "neither compares with mean IoU, see the report"
+        f"neither compares with mean IoU, see the report{warning}"
     )

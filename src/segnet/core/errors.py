@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 
 class SegnetError(Exception):
@@ -15,3 +15,22 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {near[0]!r}?" if near else f"; there is {', '.join(known)}"
+
+
+def require_all(*checks: Callable[[], object]) -> None:
+    """Run every check, then raise what all of them found as one error.
+
+    Raises:
+        SegnetError: one check or more raised it.
+    """
+    found = []
+    for check in checks:
+        try:
+            check()
+        except SegnetError as error:
+            found.append(str(error))
+    if len(found) == 1:
+        raise SegnetError(found[0])
+    if found:
+        listed = "; ".join(f"({number}) {line}" for number, line in enumerate(found, 1))
+        raise SegnetError(f"{len(found)} things are wrong: {listed}")

@@ -50,16 +50,35 @@ class Augmentation:
         """
         torch.manual_seed(seed)
         image = images.float().div_(255)
-        while image.shape[-2] >= 2 * size[0] and image.shape[-1] >= 2 * size[1]:
-            # averaged before it is sampled: bilinear sampling alone would skip pixels and alias
-            even = image.shape[-2] // 2 * 2, image.shape[-1] // 2 * 2
-            image, masks = F.avg_pool2d(image, 2), masks[:, : even[0] : 2, : even[1] : 2]
+        image, masks = self._smoothed(image, masks, size)
         pipeline = self._pipeline(size, resize=image.shape[-2:] != size)
         if pipeline is not None:
             # float masks: 0..255 are exact, and kornia samples masks by nearest
             image, moved = pipeline(image, masks.unsqueeze(1).float())
             masks = moved.squeeze(1).to(torch.uint8)
         return image.contiguous(memory_format=torch.channels_last), masks
+
+    def _smoothed(self, image: Tensor, masks: Tensor, size: Size) -> tuple[Tensor, Tensor]:
+        """Average each pixel with its neighbours where bilinear sampling alone would skip some and alias.
+
+        The average is around the pixel, so the image stays on its mask; without a crop both take the same
+        pixels. (Halving the image by 2x2 means would move it half a pixel off its mask.)
+        """
+        height, width = image.shape[-2:]
+        shrinks = min(height / size[0], width / size[1])
+        if shrinks < 2:
+            return image, masks
+        box = int(shrinks) // 2 * 2
+        image = F.pad(image, (box - 1,) * 4, mode="reflect")
+        for _ in range(2):  # an even box moves by half a pixel, and then back
+            image = F.avg_pool2d(image, box, stride=1)
+        if self._crop_scale < 1:
+            return image, masks
+        rows, columns = (
+            ((torch.arange(after, device=image.device) + 0.5) * (before / after)).long()
+            for before, after in ((height, size[0]), (width, size[1]))
+        )
+        return image[:, :, rows][..., columns], masks[:, rows][..., columns]
 
     def _pipeline(self, size: Size, *, resize: bool) -> K.AugmentationSequential | None:
         if size not in self._pipelines:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 import time
@@ -17,7 +18,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -28,17 +28,10 @@ from segnet.core.classes import ClassTable
 from segnet.core.errors import SegnetError
 from segnet.data.dataset import Sample
 from segnet.data.download import cache_folder
+from segnet.data.images import RESIZE, Resize
 
-Resize = Literal["nearest", "area", "bilinear"]
 Pixels = npt.NDArray[np.uint8]
 
-# Pillow's filters. NEAREST takes the pixel under the centre ("nearest-exact" elsewhere), the other two
-# average over the whole source area. Masks always use NEAREST.
-RESIZE = {
-    "nearest": Image.Resampling.NEAREST,
-    "area": Image.Resampling.BOX,
-    "bilinear": Image.Resampling.BILINEAR,
-}
 _VERSION = b"segnet cache 1"
 _STALE_AFTER_S = 24 * 3600
 
@@ -117,7 +110,7 @@ def _open(folder: Path, count: int) -> CachedSplit | None:
 
 
 def _identity(sample: Sample) -> bytes:
-    return sample.name.encode() + b"\0" + sample.fingerprint()
+    return os.fsencode(sample.name) + b"\0" + sample.fingerprint()
 
 
 def _key(identities: list[bytes], size: tuple[int, int], resize: str) -> str:

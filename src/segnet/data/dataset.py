@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +14,8 @@ from PIL import Image
 
 from segnet.core.classes import ClassTable
 from segnet.core.errors import SegnetError
+from segnet.data.options import DataOptions
+from segnet.runs.identity import ImageRecord, Manifest
 
 Mask = npt.NDArray[np.uint8]
 
@@ -23,6 +26,9 @@ class Sample(Protocol):
     @property
     def name(self) -> str:
         """What error messages and reports call it, mostly the file's stem."""
+
+    def image_ids(self) -> tuple[bytes, ...]:
+        """Short ids: first that of the image's content, then any by which a copy of it is known."""
 
     def fingerprint(self) -> bytes:
         """Bytes that change when the pixels, or what the mask's values mean, change."""
@@ -55,18 +61,42 @@ class Dataset:
     notice: str = ""
     """Licence and attribution; travels inside every model trained on it."""
 
+    options: DataOptions | None = None
+    """What it was opened with; None where a program has made it."""
 
-def hold_out(samples: Sequence[Sample], fraction: float, seed: int) -> tuple[list[Sample], list[Sample]]:
-    """Cut ``fraction`` of the samples off for validation: ``(rest, held out)``, both in their first order.
+    @property
+    def splits(self) -> dict[str, list[Sample]]:
+        """Every sample by the split that it is in; extra ones are trained on."""
+        return {"train": [*self.train, *self.extra], "val": [*self.val], "test": [*self.test]}
+
+
+def records_of(samples: Iterable[Sample]) -> tuple[ImageRecord, ...]:
+    """Return how each image is known again; reads every file once, in a few threads.
 
     Raises:
-        SegnetError: a fraction outside [0, 1), or one that leaves a side empty.
+        SegnetError: a file that can't be read.
     """
-    if not 0 <= fraction < 1:
-        raise SegnetError(f"the fraction to hold out must be at least 0 and below 1, got {fraction}")
-    count = round(len(samples) * fraction)
-    if fraction and not 0 < count < len(samples):
-        raise SegnetError(f"holding out {fraction:g} of {len(samples)} samples leaves a split empty")
-    chosen = set(random.Random(seed).sample(range(len(samples)), count))
-    rest = [sample for index, sample in enumerate(samples) if index not in chosen]
-    return rest, [samples[index] for index in sorted(chosen)]
+
+    def record(sample: Sample) -> ImageRecord:
+        fingerprint = hashlib.sha256(sample.fingerprint()).digest()[:12]
+        return ImageRecord(sample.name, sample.image_ids(), fingerprint)
+
+    with ThreadPoolExecutor() as pool:
+        return tuple(pool.map(record, samples))
+
+
+def manifest_of(dataset: Dataset, options: dict[str, object]) -> Manifest:
+    """Return a dataset image by image; ``options`` are the ones it was opened with, paths absolute.
+
+    Raises:
+        SegnetError: a file that can't be read.
+    """
+    splits = {name: records_of(samples) for name, samples in dataset.splits.items()}
+    return Manifest(dataset.name, options, splits)
+
+
+def require_samples(dataset: Dataset, split: str) -> None:
+    """Raise SegnetError where a split that is needed is empty."""
+    if not dataset.splits[split]:
+        there = ", ".join(f"{name} ({len(each)})" for name, each in dataset.splits.items() if each)
+        raise SegnetError(f"{dataset.name} has no {split} split; there is {there or 'no image at all'}")

@@ -2,8 +2,8 @@
 
 Either layout, images and masks paired by their names without suffix::
 
-    DIR/{train,val,test}/{images,masks}    # test may be missing; without val a part of train is held out
-    DIR/{images,masks}                     # a seeded part is held out for validation
+    DIR/{train,val,test}/{images,masks}    # any may be missing; without val a part of train is held out
+    DIR/{images,masks}                     # a part is held out for validation
 
 Masks are grey, 1-bit or palette PNGs of class ids, or pictures whose colours name the classes. What they
 mean stands in ``DIR/dataset.yaml``; without it the masks' values must be 0, 1, 2 .. (255 = ignore)::
@@ -32,14 +32,25 @@ from PIL import Image
 
 from segnet.core.classes import IGNORE_INDEX, ClassTable, Colour, distinct_colours
 from segnet.core.errors import SegnetError, did_you_mean
-from segnet.data.dataset import Dataset, Mask, Sample, hold_out
-from segnet.data.images import decode, fingerprint, open_rgb, read_index_mask, require_same_size
+from segnet.core.settings import option
+from segnet.data.dataset import Dataset, Mask, Sample
+from segnet.data.digests import file_digest
+from segnet.data.holdout import hold_out
+from segnet.data.images import (
+    IMAGE_SUFFIXES,
+    decode,
+    fingerprint,
+    open_rgb,
+    read_index_mask,
+    require_same_size,
+)
+from segnet.data.options import DataOptions
+from segnet.runs.identity import SPLITS, image_id
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm")
 MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")  # none that loses values, as JPEG does
 
 _FORMAT = 1  # raise when `FolderSample.read` gives other pixels for the same files
-_SPLITS = ("train", "val", "test")
+_HOLDOUT = 0.2  # of a folder without val/, where nothing else is said
 _ENTRIES = ("classes", "ignore", "values")  # of a dataset.yaml
 _NO_CLASS = -1
 _COLOUR_MODES = ("RGB", "RGBA")
@@ -113,6 +124,10 @@ class FolderSample:
         """The file name without its suffix."""
         return self.image.stem
 
+    def image_ids(self) -> tuple[bytes, ...]:
+        """Return the id of the image file's content."""
+        return (image_id(file_digest(self.image)),)
+
     def fingerprint(self) -> bytes:
         """Digest both files and what the mask's values mean."""
         return fingerprint((self.image, self.mask), f"folder {_FORMAT} {self.code}")
@@ -128,44 +143,51 @@ class FolderSample:
         return image, mask
 
 
-def load_folder(root: Path, *, val_fraction: float = 0.2, seed: int = 0) -> Dataset:
-    """Load a folder in one of the layouts above.
+def load_folder(root: Path, options: DataOptions | None = None) -> Dataset:
+    """Load a folder in one of the layouts above; a split that isn't there is empty.
 
     Without a ``dataset.yaml`` every mask is decoded once, in a few threads, to count the classes: some
     seconds per thousand masks.
 
     Args:
         root: the folder.
-        val_fraction: what part is held out for validation, in (0, 1), where there is no ``val/``.
-        seed: decides which samples that is.
+        options: what is held out for validation where there is no ``val/``: ``holdout`` of the training
+            images, 0.2 for 0.
 
     Raises:
         SegnetError: neither layout, a split without images, an image or a mask without its partner, a
-            malformed dataset.yaml, or masks whose meaning isn't clear without one.
+            malformed dataset.yaml, masks whose meaning isn't clear without one, or a part that can't be held
+            out.
     """
-    splits = _find_pairs(root)
+    options = DataOptions(data=str(root)) if options is None else options
+    pairs = _find_pairs(root)
     description = root / "dataset.yaml"
     if description.exists():
         classes, code = _read_description(description)
     else:
-        classes, code = _infer([mask for pairs in splits.values() for _, mask in pairs], description)
-    samples: dict[str, Sequence[Sample]] = {
-        split: [FolderSample(image, mask, code) for image, mask in pairs] for split, pairs in splits.items()
+        classes, code = _infer([mask for each in pairs.values() for _, mask in each], description)
+    samples: dict[str, list[Sample]] = {
+        split: [FolderSample(image, mask, code) for image, mask in pairs.get(split, ())] for split in SPLITS
     }
-    if "val" not in samples:
-        if not val_fraction > 0:
-            raise SegnetError(f"{root} has no val/: hold out a part of its images, not {val_fraction:g}")
-        samples["train"], samples["val"] = hold_out(samples["train"], val_fraction, seed)
-        val_is = f"{val_fraction:g} of the training images, held out with seed {seed}"
+    val_is = Dataset.val_is
+    if "val" not in pairs and samples["train"]:
+        samples["train"], samples["val"], val_is = hold_out(
+            samples["train"], options, options.holdout or _HOLDOUT
+        )
     else:
-        val_is = Dataset.val_is
+        given = [name for name in ("val_list", "fold", "group_by") if getattr(options, name) is not None]
+        if given:
+            raise SegnetError(
+                f"{root} has a validation split of its own and holds none out; leave {option(given[0])} away"
+            )
     return Dataset(
         root.resolve().name,
         classes,
         samples["train"],
         samples["val"],
-        samples.get("test", ()),
+        samples["test"],
         val_is=val_is,
+        options=options,
     )
 
 
@@ -173,11 +195,11 @@ def _find_pairs(root: Path) -> dict[str, list[tuple[Path, Path]]]:
     """Return the pairs of image and mask of each split, sorted by name; one level counts as ``train``."""
     if not root.is_dir():
         raise SegnetError(f"{root} is no folder; check the path")
-    if (root / "train").is_dir() and not (root / "images").is_dir():
+    if not (root / "images").is_dir() and any((root / split).is_dir() for split in SPLITS):
         for folder in sorted(root.glob("*/images")):
-            if (split := folder.parent.name) not in _SPLITS:
-                raise SegnetError(f"{root} has an unknown split {split}/{did_you_mean(split, _SPLITS)}")
-        return {split: _pairs(root / split) for split in _SPLITS if (root / split).is_dir()}
+            if (split := folder.parent.name) not in SPLITS:
+                raise SegnetError(f"{root} has an unknown split {split}/{did_you_mean(split, SPLITS)}")
+        return {split: _pairs(root / split) for split in SPLITS if (root / split).is_dir()}
     if (root / "images").is_dir() and not (root / "train").is_dir():
         return {"train": _pairs(root)}
     there = ", ".join(sorted(entry.name + "/" * entry.is_dir() for entry in root.iterdir())[:8]) or "nothing"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,19 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from segnet.core.errors import SegnetError
 from segnet.data.dataset import Mask
+from segnet.data.digests import file_digest
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm")
+
+Resize = Literal["nearest", "area", "bilinear"]
+
+# Pillow's filters. NEAREST takes the pixel under the centre ("nearest-exact" elsewhere), the other two
+# average over the whole source area. Masks always use NEAREST.
+RESIZE = {
+    "nearest": Image.Resampling.NEAREST,
+    "area": Image.Resampling.BOX,
+    "bilinear": Image.Resampling.BILINEAR,
+}
 
 Source = Path | BinaryIO | Image.Image
 
@@ -139,14 +152,8 @@ def fingerprint(files: tuple[Path, ...], meaning: str) -> bytes:
     Raises:
         SegnetError: a file that can't be read.
     """
-    digest = hashlib.sha256(meaning.encode())
-    for file in files:
-        try:
-            # A digest of digests: no byte can move from one file to the next unseen.
-            digest.update(hashlib.sha256(file.read_bytes()).digest())
-        except OSError as error:
-            raise SegnetError(f"{file} can't be read: {error.strerror}") from error
-    return digest.digest()
+    # A digest of digests: no byte can move from one file to the next unseen.
+    return hashlib.sha256(b"".join((meaning.encode(), *map(file_digest, files)))).digest()
 
 
 def source_name(source: Source) -> str:

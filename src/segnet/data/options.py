@@ -1,30 +1,129 @@
-"""Which images to use, as typed by a user: shared by training and evaluation, and cheap to import.
+"""Which images to use, as typed by a user; cheap to import.
 
 No postponed annotations here: the command line reads the inherited fields' types from another module.
 """
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal, get_args
+
+from cyclopts import Group, Parameter
+
+from segnet.core.errors import SegnetError, did_you_mean
+from segnet.core.settings import NAME_OR_PATH, PATH, Whole, expand_paths, option, plain_values
 
 BorderPolicy = Literal["class", "pet", "ignore"]
+
+DATA = Group("Data", sort_key=1)
+IN_DATA = Parameter(group=DATA)
+
+# Which of the options below each source of data takes; a folder takes those of "folder".
+_HELD_OUT_BY = ("holdout", "val_list", "group_by", "fold", "seed")
+TAKES = {
+    "oxford-pets": ("data_root", "archive", "extra_list", "border", *_HELD_OUT_BY),
+    "synthetic": ("seed",),
+    "folder": _HELD_OUT_BY,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
-    """Which images to use."""
+    """Which images to use, and which of them are held out for validation.
 
-    data: str = "oxford-pets"
+    Paths may be given as text, and ``~`` stands for the home folder.
+
+    Raises:
+        SegnetError: a value outside its range, or options that contradict each other.
+    """
+
+    data: Annotated[str, IN_DATA] = field(default="oxford-pets", metadata=NAME_OR_PATH)
     """oxford-pets, synthetic (drawn by the package, no download), or a folder of images and masks."""
 
-    data_root: Path | None = None
+    data_root: Annotated[Path | None, IN_DATA] = field(default=None, metadata=PATH)
     """oxford-pets: a folder already in the official layout; without it the archives are downloaded."""
 
-    archive: tuple[Path, ...] = ()
+    archive: Annotated[tuple[Path, ...], IN_DATA, Parameter(negative=())] = field(default=(), metadata=PATH)
     """oxford-pets: images.tar.gz and annotations.tar.gz that are already here; give it twice."""
 
-    extra_list: str | None = None
+    extra_list: Annotated[str | None, IN_DATA] = field(default=None, metadata=NAME_OR_PATH)
     """oxford-pets: one more list of training images, such as trainval_extra.txt; a path or a name."""
 
-    border: BorderPolicy = "class"
+    border: Annotated[BorderPolicy, IN_DATA] = "class"
     """oxford-pets: the border as a class, as part of the pet, or ignored. Don't compare across these."""
+
+    holdout: Annotated[float, IN_DATA] = 0.0
+    """Share of the training images to validate on where the data has no validation split. Each image is in it
+    or not by its own content, so a file more or less moves no other. With oxford-pets 0 validates on the
+    official test split as the article does; a folder without splits takes 0.2 for 0."""
+
+    val_list: Annotated[Path | None, IN_DATA] = field(default=None, metadata=PATH)
+    """A text file that names the training images to validate on, one a line, in place of --holdout."""
+
+    group_by: Annotated[str | None, IN_DATA] = None
+    """A pattern (regular expression) of an image's name: images with the same match, or the same first group
+    of it, stay together when a part is held out, such as '^scene[0-9]+' for the frames of a scene."""
+
+    fold: Annotated[str | None, IN_DATA] = None
+    """Which part of how many to validate on, such as 2/5, in place of --holdout: cross-validation."""
+
+    seed: Annotated[Whole, IN_DATA] = 0
+    """Decides which images are held out, and what synthetic draws."""
+
+    def __post_init__(self) -> None:
+        expand_paths(self)
+        for name in ("data", "extra_list"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, str) or not value.strip()):
+                raise SegnetError(f"{option(name)} is empty; name a dataset or a file there, or leave it out")
+        if self.border not in get_args(BorderPolicy):
+            known = did_you_mean(str(self.border), get_args(BorderPolicy))
+            raise SegnetError(f"--border can't be {self.border!r}{known}")
+        for name, highest in (("holdout", 0.9), ("seed", 2**31 - 1)):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not 0 <= value <= highest:
+                raise SegnetError(f"{option(name)} must be from 0 to {highest}, got {value}")
+        if self.fold is not None:
+            self.fold_of()
+        if self.fold is not None and self.val_list is not None:
+            raise SegnetError("--fold and --val-list both say what to validate on; give only one")
+        if self.group_by is not None:
+            if self.val_list is not None:
+                raise SegnetError("--val-list names each image to validate on and takes no --group-by")
+            try:
+                re.compile(self.group_by)
+            except (re.error, TypeError) as error:
+                raise SegnetError(f"--group-by {self.group_by!r} is no regular expression: {error}") from None
+
+    @property
+    def source(self) -> str:
+        """A key of ``TAKES``: the dataset's name, or "folder"."""
+        return self.data if self.data in TAKES else "folder"
+
+    def fold_of(self) -> tuple[int, int]:
+        """Return ``(2, 5)`` for the fold "2/5".
+
+        Raises:
+            SegnetError: no such pair, or a part outside them.
+        """
+        match = re.fullmatch(r"(\d+)/(\d+)", str(self.fold))
+        part, parts = (int(match[1]), int(match[2])) if match else (0, 0)
+        if not 1 <= part <= parts or parts < 2:
+            raise SegnetError(f"--fold is a part of so many, such as 2/5, not {self.fold}")
+        return part, parts
+
+    def unused(self) -> list[str]:
+        """Return a line for each option that was given but that this data doesn't take."""
+        lines = []
+        for entry in fields(DataOptions):
+            if entry.name == "data" or entry.name in TAKES[self.source]:
+                continue
+            if getattr(self, entry.name) != entry.default:
+                takers = " and ".join(name for name, names in TAKES.items() if entry.name in names)
+                lines.append(f"{option(entry.name)} is for {takers}; with --data {self.data} leave it out")
+        return lines
+
+    def data_dict(self) -> dict[str, Any]:
+        """Return these options alone as plain values, also of a configuration that holds more."""
+        names = {entry.name for entry in fields(DataOptions)}
+        return {name: value for name, value in plain_values(self).items() if name in names}

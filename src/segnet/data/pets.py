@@ -18,9 +18,11 @@ from PIL import Image
 from segnet.core.classes import IGNORE_INDEX, ClassTable
 from segnet.core.errors import SegnetError, did_you_mean
 from segnet.data.dataset import Dataset, Mask
+from segnet.data.digests import file_digest
 from segnet.data.download import Archive, cache_folder, install
 from segnet.data.images import fingerprint, open_rgb, read_index_mask, require_same_size
 from segnet.data.options import BorderPolicy
+from segnet.runs.identity import image_id
 
 # Told apart by hue and by lightness alone, so also by colour-blind readers and in grey print; over a
 # photograph the background darkens, the pet glows and the border stands out.
@@ -85,6 +87,10 @@ class PetSample:
     def name(self) -> str:
         """The official name, such as ``Abyssinian_1``; those of cats begin with a capital."""
         return self.image.stem
+
+    def image_ids(self) -> tuple[bytes, ...]:
+        """Return the ids of the content and of the official name: a smaller copy is the same photograph."""
+        return image_id(file_digest(self.image)), image_id(f"oxford-iiit-pet {self.name}".encode())
 
     def fingerprint(self) -> bytes:
         """Digest both files and the border policy."""

@@ -9,25 +9,24 @@ from pathlib import Path
 from segnet.core.classes import ClassTable
 from segnet.core.errors import SegnetError, did_you_mean
 from segnet.core.files import expand_home
-from segnet.data.dataset import Dataset, hold_out
+from segnet.data.dataset import Dataset
 from segnet.data.folder import load_folder
-from segnet.data.options import DataOptions
+from segnet.data.holdout import hold_out
+from segnet.data.options import TAKES, DataOptions
 from segnet.data.pets import PET_CLASSES, load_pets, pets_classes
 from segnet.data.synthetic import load_synthetic
 
-_FOLDER_HOLDOUT = 0.2
 
-
-def _pets(options: DataOptions, holdout: float, seed: int) -> Dataset:
+def _pets(options: DataOptions) -> Dataset:
     extra = Path(options.extra_list) if options.extra_list else None
     dataset = load_pets(options.data_root, border=options.border, extra_list=extra, archives=options.archive)
-    if holdout == 0:
+    if not options.holdout and options.fold is None and options.val_list is None:
         return replace(
             dataset,
             val_is="the official test split, as the article validates; the best epoch was picked on it, so "
             "its score is a little optimistic",
         )
-    train, val = hold_out(dataset.train, holdout, seed)
+    train, val, how = hold_out(dataset.train, options, options.holdout)
     names = {sample.name for sample in val}
     repeated = [sample.name for sample in dataset.extra if sample.name in names]
     if repeated:
@@ -36,49 +35,73 @@ def _pets(options: DataOptions, holdout: float, seed: int) -> Dataset:
             "take what trainval.txt holds out of the extra list"
         )
     return replace(
-        dataset,
-        train=train,
-        val=val,
-        test=dataset.val,
-        val_is=f"{holdout:g} of trainval, held out with seed {seed}; the test split had no say",
+        dataset, train=train, val=val, test=dataset.val, val_is=f"{how}; the test split had no say"
     )
 
 
-def _synthetic(options: DataOptions, holdout: float, seed: int) -> Dataset:
-    return load_synthetic(seed=seed)
+def _synthetic(options: DataOptions) -> Dataset:
+    return load_synthetic(seed=options.seed)
 
 
-DATASETS: dict[str, Callable[[DataOptions, float, int], Dataset]] = {
+def _folder(options: DataOptions) -> Dataset:
+    return load_folder(_existing_folder(options), options)
+
+
+DATASETS: dict[str, Callable[[DataOptions], Dataset]] = {
     "oxford-pets": _pets,
     "synthetic": _synthetic,
+    "folder": _folder,
 }
 
 
 def known_classes(options: DataOptions) -> ClassTable | None:
     """Return the classes where the options alone decide them, before anything is downloaded or read."""
-    if options.data == "oxford-pets":
+    if options.source == "oxford-pets":
         return pets_classes(options.border)
-    return PET_CLASSES if options.data == "synthetic" else None
+    return PET_CLASSES if options.source == "synthetic" else None
 
 
-def load_dataset(options: DataOptions, *, holdout: float = 0.0, seed: int = 0) -> Dataset:
+def check_data(options: DataOptions) -> None:
+    """Say what is wrong with the options themselves, before anything is downloaded or read.
+
+    Raises:
+        SegnetError: a dataset or folder that isn't there, or options that this data doesn't take.
+    """
+    wrong = options.unused()
+    if options.source == "folder":
+        try:
+            _existing_folder(options)
+        except SegnetError as error:
+            wrong.insert(0, str(error))
+    for name, files in (("data-root", [options.data_root]), ("archive", options.archive)):
+        wrong += [f"--{name} {file} does not exist" for file in files if file and not file.exists()]
+    if options.val_list is not None and not options.val_list.is_file():
+        wrong.append(f"--val-list {options.val_list} is no file")
+    if wrong:
+        raise SegnetError("; ".join(wrong))
+
+
+def load_dataset(options: DataOptions) -> Dataset:
     """Open a dataset by name, or a folder by path.
 
     Args:
-        options: what the user typed.
-        holdout: share of the training images to validate on where the data has no validation split of its
-            own. With oxford-pets 0 means the official test split, as in the article; otherwise that split
-            becomes ``Dataset.test``. A folder without splits takes 0.2 for 0.
-        seed: decides which images are held out, and what synthetic draws. A model remembers both, so that
-            it is never scored on images it was trained on.
+        options: what the user typed. With oxford-pets a ``holdout`` of 0 means the official test split, as in
+            the article; otherwise that split becomes ``Dataset.test``. ``seed`` decides which images are held
+            out, and what synthetic draws.
 
     Raises:
-        SegnetError: no such dataset or folder, or a file in it that is missing or wrong.
+        SegnetError: no such dataset or folder, options that it doesn't take, or a file in it that is missing
+            or wrong.
     """
-    if options.data in DATASETS:
-        return DATASETS[options.data](options, holdout, seed)
+    check_data(options)
+    return replace(DATASETS[options.source](options), options=options)
+
+
+def _existing_folder(options: DataOptions) -> Path:
     folder = expand_home(options.data)
     if not folder.exists():
-        known = did_you_mean(options.data, DATASETS)
+        known = did_you_mean(options.data, TAKES.keys() - {"folder"})
         raise SegnetError(f"{options.data!r} is neither a dataset nor a folder here{known}")
-    return load_folder(folder, val_fraction=holdout or _FOLDER_HOLDOUT, seed=seed)
+    if not folder.is_dir():
+        raise SegnetError(f"{options.data} is no folder; check the path")
+    return folder

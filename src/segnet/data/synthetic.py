@@ -21,6 +21,7 @@ from segnet.data.drawing.coat import draw_coat
 from segnet.data.drawing.pet import paint_pet
 from segnet.data.drawing.room import paint_room
 from segnet.data.pets import PET_CLASSES
+from segnet.runs.identity import image_id
 
 VERSION = 1
 """Raised with every change that changes a pixel, so that no cache serves the old ones."""
@@ -43,6 +44,10 @@ class SyntheticSample:
     def name(self) -> str:
         """``synthetic-SEED-INDEX``."""
         return f"synthetic-{self.seed}-{self.index:05d}"
+
+    def image_ids(self) -> tuple[bytes, ...]:
+        """Return the id of what decides the drawing."""
+        return (image_id(self.fingerprint()),)
 
     def fingerprint(self) -> bytes:
         """Return the version of the drawing, the seed and the index."""

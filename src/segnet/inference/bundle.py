@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,11 @@ from torch import Tensor, nn
 from segnet.core.classes import ClassTable
 from segnet.core.errors import SegnetError
 from segnet.core.files import replacing
-from segnet.core.own_model import is_own, name_of, short_name
-from segnet.data.cache import RESIZE, Resize
+from segnet.data.images import RESIZE, Resize
 from segnet.models import create_model
 from segnet.models.describe import learned_names
+from segnet.models.names import is_own, name_of, short_name
+from segnet.runs.identity import DataIdentity
 
 _KEY = "segnet"
 _FORMAT = 1
@@ -37,9 +38,10 @@ class Description:
     """What a model file says about itself.
 
     ``model`` is a key of ``segnet.MODELS``, or the qualified name of a class of the user's own
-    (``core/own_model.py``), which only the user can build.
+    (``models/names.py``), which only the user can build.
     ``size`` is ``(H, W)`` in pixels and ``resize`` the method that training images were brought to it with;
-    prediction does the same. ``notice`` holds licence and attribution of the data.
+    prediction does the same. ``data`` tells the images it was trained and validated on; files of older
+    versions don't say. ``notice`` holds licence and attribution of the data.
     """
 
     model: str
@@ -49,6 +51,7 @@ class Description:
     options: Mapping[str, Any] = field(default_factory=dict)
     scores: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
+    data: DataIdentity | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     notice: str = ""
 
@@ -63,7 +66,10 @@ def write_bundle(path: Path, weights: Mapping[str, Tensor], description: Descrip
     Raises:
         SegnetError: the folder can't be written to, or the disk is full.
     """
-    text = json.dumps({"format": _FORMAT, **asdict(description)}, sort_keys=True)
+    plain = asdict(replace(description, data=None))
+    if description.data is not None:
+        plain["data"] = description.data.to_plain()
+    text = json.dumps({"format": _FORMAT, **plain}, sort_keys=True)
     # copies, since safetensors refuses tensors that share memory, as tied weights do
     tensors = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
@@ -167,9 +173,11 @@ def _from_plain(values: Mapping[str, Any]) -> Description:
     colours = tuple((int(red), int(green), int(blue)) for red, green, blue in table["colours"])
     classes = ClassTable(tuple(table["names"]), colours, table["ignore_index"])
     height, width = values["size"]
+    data = values.get("data")
     description = Description(
         **{name: value for name, value in values.items() if name in known}
         | {"classes": classes, "size": (int(height), int(width))}
+        | {"data": None if data is None else DataIdentity.from_plain(data)}
     )
     if not isinstance(description.model, str):
         raise ValueError(f"model {description.model!r}")

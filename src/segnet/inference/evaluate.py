@@ -1,8 +1,8 @@
-"""Evaluation: a model over a whole split, into one set of scores."""
+"""Evaluation: a model over a whole split, into one set of scores; on what it was trained on only if told."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,9 +11,11 @@ from segnet.core.classes import ClassTable
 from segnet.core.errors import SegnetError, did_you_mean
 from segnet.data.batches import load_batches, split_into_batches
 from segnet.data.cache import CachedSplit, open_cached
-from segnet.data.dataset import Dataset
+from segnet.data.dataset import Dataset, Sample, records_of, require_samples
 from segnet.inference.segmenter import Segmenter
-from segnet.objectives.metrics import ScoreCounter, Scores
+from segnet.objectives.metrics import ScoreCounter
+from segnet.runs.identity import SPLITS
+from segnet.runs.scores import ScoredOn, Scores
 
 _BATCH = 32  # has no say in the scores: they come from one matrix over the split
 
@@ -32,43 +34,114 @@ def predict_split(
             yield model(images.float().div_(255)), masks
 
 
-def evaluate_split(model: nn.Module, split: CachedSplit, classes: ClassTable, device: torch.device) -> Scores:
+def evaluate_split(
+    model: nn.Module,
+    split: CachedSplit,
+    classes: ClassTable,
+    device: torch.device,
+    scored_on: ScoredOn | None = None,
+) -> Scores:
     """Score a model on a split at the split's size, in float32 whatever it was trained in."""
     counter = ScoreCounter(classes, device)
     for logits, masks in predict_split(model, split, device):
         counter.add(logits, masks)
-    return counter.scores()
+    return counter.scores(scored_on)
 
 
-def evaluate(segmenter: Segmenter, dataset: Dataset, *, split: str | None = None) -> Scores:
+def choose_samples(
+    segmenter: Segmenter, dataset: Dataset, split: str | None = None, *, allow_trained_on: bool = False
+) -> tuple[list[Sample], ScoredOn]:
+    """Return the images to score a model on, told by their content wherever they lie, and what they are.
+
+    Of data that the model was trained with, ``train``, ``val`` and ``test`` are the model's own splits, and
+    the default is the one it is reported on. Of other data they are the dataset's, and the default is all
+    images of a folder, or a named dataset's test split, or its validation split where there is none.
+
+    Args:
+        segmenter: what ``segnet.load`` opened.
+        dataset: any.
+        split: train, val, test; ``all``; or ``unseen``, all that the model was not trained on.
+        allow_trained_on: score images that the model was trained on too.
+
+    Raises:
+        SegnetError: a split that is unknown, empty or no longer what it was, or images that the model was
+            trained on; says how many.
+    """
+    known = (*SPLITS, "all", "unseen")
+    if split is not None and split not in known:
+        raise SegnetError(f"there is no split {split!r}{did_you_mean(split, known)}")
+    identity = segmenter.description.data
+    samples = [sample for each in dataset.splits.values() for sample in each]
+    records = records_of(samples)
+    own = identity is not None and identity.knows(records)
+    name = split
+    if name is None:
+        default = "test" if dataset.test else "val"
+        name = identity.held_out if own and identity else "all" if _is_folder(dataset) else default
+    if name == "all":
+        chosen = list(range(len(samples)))
+    elif name == "unseen":
+        chosen = [i for i, record in enumerate(records) if not (identity and identity.trained_on([record]))]
+    elif own and identity:
+        chosen = identity.own(name, records)
+    else:
+        require_samples(dataset, name)
+        wanted = {id(sample) for sample in dataset.splits[name]}
+        chosen = [i for i, sample in enumerate(samples) if id(sample) in wanted]
+    if not chosen:
+        raise SegnetError(f"{dataset.name} holds no image to score the model on: the split {name!r} is empty")
+    trained_on = None if identity is None else identity.trained_on(records[i] for i in chosen)
+    if trained_on and not allow_trained_on:
+        raise SegnetError(
+            f"the model was trained on {trained_on} of these {len(chosen)} images, {name} of {dataset.name}: "
+            "scores on them say nothing; take --split unseen, other data, or --allow-trained-on to see them"
+        )
+    return [samples[i] for i in chosen], ScoredOn(dataset.name, name, len(chosen), trained_on)
+
+
+def evaluate(
+    segmenter: Segmenter,
+    dataset: Dataset,
+    *,
+    split: str | None = None,
+    allow_trained_on: bool = False,
+) -> Scores:
     """Score a segmenter on a split of a dataset, at the size and with the resizing it was trained with.
+
+    ``Scores.scored_on`` says which images that was.
 
     Args:
         segmenter: what ``segnet.load`` opened.
         dataset: with the same class names in the same order.
-        split: "train", "val" or "test"; by default the one that ``default_split`` gives.
+        split: train, val, test, all or unseen; see ``choose_samples``, which also says what the default is.
+        allow_trained_on: score images that the model was trained on too.
 
     Raises:
-        SegnetError: other classes, or a split that is unknown or empty.
+        SegnetError: other classes, or as ``choose_samples``.
     """
+    require_classes(segmenter, dataset)
+    samples, scored_on = choose_samples(segmenter, dataset, split, allow_trained_on=allow_trained_on)
+    return score_samples(segmenter, dataset, samples, scored_on)
+
+
+def require_classes(segmenter: Segmenter, dataset: Dataset) -> None:
+    """Raise SegnetError where a dataset has other classes than a model, or in another order."""
     if dataset.classes.names != segmenter.classes.names:
         raise SegnetError(
             f"the model knows {', '.join(segmenter.classes.names)}, but {dataset.name} has "
             f"{', '.join(dataset.classes.names)}; take data with the model's classes in this order "
             "(for oxford-pets, --border decides)"
         )
-    splits = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
-    name = split or default_split(dataset)
-    if name not in splits:
-        raise SegnetError(f"there is no split {name!r}{did_you_mean(name, splits)}")
-    if not splits[name]:
-        filled = ", ".join(name for name, samples in splits.items() if samples)
-        raise SegnetError(f"{dataset.name} has no {name} split; there is {filled}")
+
+
+def score_samples(
+    segmenter: Segmenter, dataset: Dataset, samples: Sequence[Sample], scored_on: ScoredOn
+) -> Scores:
+    """Score a segmenter on samples that ``choose_samples`` has chosen."""
     description = segmenter.description
-    cached = open_cached(splits[name], dataset.classes, size=description.size, resize=description.resize)
-    return evaluate_split(segmenter.model, cached, dataset.classes, segmenter.device)
+    cached = open_cached(samples, dataset.classes, size=description.size, resize=description.resize)
+    return evaluate_split(segmenter.model, cached, dataset.classes, segmenter.device, scored_on)
 
 
-def default_split(dataset: Dataset) -> str:
-    """Return "test", or "val" where there is no test split."""
-    return "test" if dataset.test else "val"
+def _is_folder(dataset: Dataset) -> bool:
+    return dataset.options is not None and dataset.options.source == "folder"

@@ -56,12 +56,12 @@ def sample_softmax(model: nn.Module, image: Tensor, samples: int, seed: int) -> 
     The passes follow each other, so the first of many are those of few with the same seed, and memory is
     that of one. The random state outside is not touched.
 
-    Raises:
-        SegnetError: as ``require_sampling``, or no samples.
+    Args:
+        model: with dropout.
+        image: the image.
+        samples: passes, at least 1; ``require_sampling`` has checked them and the seed.
+        seed: decides what is dropped.
     """
-    require_sampling(model, samples, seed)
-    if samples < 1:
-        raise SegnetError(f"samples must be at least 1 to take their mean, got {samples}")
     mean = squares = torch.zeros((), dtype=torch.float64)
     with sampling_dropout(model), seeded(seed, image.device), torch.inference_mode():
         for number in range(1, samples + 1):

@@ -19,8 +19,7 @@ from segnet.core.classes import ClassTable
 from segnet.core.device import move, pick_device
 from segnet.core.errors import SegnetError, did_you_mean
 from segnet.core.files import expand_home
-from segnet.data.cache import RESIZE
-from segnet.data.images import open_rgb
+from segnet.data.images import RESIZE, open_rgb
 from segnet.inference.bundle import Description, read_model
 from segnet.inference.sampling import (
     SoftmaxSamples,
@@ -219,7 +218,20 @@ def _as_rgb(image: ImageSource) -> Image.Image:
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise SegnetError(f"an array must be uint8 (H, W, 3) RGB, got {image.dtype} {image.shape}")
         image = Image.fromarray(image)
-    picture = open_rgb(expand_home(image) if isinstance(image, str) else image)
+    if isinstance(image, str | Path):
+        if not str(image):
+            raise SegnetError("the image's path is empty; name a file")
+        image = expand_home(image)
+    elif not isinstance(image, Image.Image) and not hasattr(image, "read"):
+        hint = {
+            "Tensor": "; give tensor.permute(1, 2, 0).numpy() of a uint8 (3, H, W)",
+            "bytes": "; give io.BytesIO(...) of an image file's bytes",
+        }.get(type(image).__name__, "")
+        raise SegnetError(
+            "an image is a path, an open file, a PIL image or a uint8 (H, W, 3) array, not "
+            f"a {type(image).__name__}{hint}"
+        )
+    picture = open_rgb(image)
     if 0 in picture.size:
         raise SegnetError(f"an image of {picture.width}x{picture.height} pixels has nothing to segment")
     return picture

@@ -1,4 +1,4 @@
-"""The losses that training can minimise, each from logits and a mask, and the weights of classes in them.
+"""The losses that training can minimise, each from logits and a mask.
 
 Every loss takes logits ``(N, C, H, W)`` of any float type, a mask ``(N, H, W)`` of class ids with 255 =
 ignore and class weights ``(C,)`` or None, and returns a scalar in float32 (float64 for float64 logits).
@@ -9,10 +9,8 @@ line in ``LOSSES``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -26,7 +24,7 @@ def cross_entropy(logits: Tensor, mask: Tensor, class_weights: Tensor | None = N
 
     Without weights the article's loss; with them the mean that ``torch.nn.CrossEntropyLoss`` takes.
     """
-    return _mean_over_pixels(_surprise(logits, mask), mask, class_weights)
+    return _mean_over_pixels(negative_log_likelihood(logits, mask), mask, class_weights)
 
 
 def focal(logits: Tensor, mask: Tensor, class_weights: Tensor | None = None, *, gamma: float = 2.0) -> Tensor:
@@ -36,10 +34,10 @@ def focal(logits: Tensor, mask: Tensor, class_weights: Tensor | None = None, *, 
     alpha. The paper divides by the number of boxes; a mean over pixels has none, so ours is the same mean as
     cross-entropy's, which gamma 0 gives.
     """
-    surprise = _surprise(logits, mask)
+    nll = negative_log_likelihood(logits, mask)
     # 1 - p without cancellation. Kept off 0, where the gradient of a power below 1 is infinite.
-    wrong = (-torch.expm1(-surprise)).clamp(min=torch.finfo(surprise.dtype).tiny)
-    return _mean_over_pixels(wrong**gamma * surprise, mask, class_weights)
+    wrong = (-torch.expm1(-nll)).clamp(min=torch.finfo(nll.dtype).tiny)
+    return _mean_over_pixels(wrong**gamma * nll, mask, class_weights)
 
 
 def soft_iou(logits: Tensor, mask: Tensor, class_weights: Tensor | None = None) -> Tensor:
@@ -56,9 +54,9 @@ def soft_iou(logits: Tensor, mask: Tensor, class_weights: Tensor | None = None) 
         raise SegnetError("the iou loss sums over all classes and takes no class weights")
     counts = mask != IGNORE_INDEX
     counted = counts.sum((1, 2))
-    surprise = _surprise(logits, mask)
+    nll = negative_log_likelihood(logits, mask)
     # y picks p at the truth. The softmax sums to 1 at a pixel, and so does y: their sums are the pixel count.
-    intersection = (torch.exp(-surprise) * counts).sum((1, 2))
+    intersection = (torch.exp(-nll) * counts).sum((1, 2))
     iou = (intersection + 0.001) / (2 * counted - intersection + 0.001)
     images = (counted > 0).sum()
     mean = (iou * (counted > 0)).sum() / images.clamp(min=1)
@@ -97,38 +95,7 @@ LOSSES: dict[str, Loss] = {
 }
 
 
-def count_classes(masks: npt.NDArray[np.uint8], classes: int) -> Iterator[npt.NDArray[np.int64]]:
-    """Yield the pixels of each class ``(classes,)`` for one mask of ``(N, H, W)`` after the other.
-
-    Reads one mask at a time, so a memory-mapped array of any length will do.
-    """
-    for mask in masks:
-        yield np.bincount(mask.ravel(), minlength=256)[:classes]
-
-
-def median_frequency_weights(counts: Iterable[npt.NDArray[np.int64]]) -> tuple[float, ...]:
-    """Return the weight of each class that the SegNet paper trains with: median frequency / its frequency.
-
-    A class's frequency is its pixels / all pixels of the images that contain it (arXiv 1511.00561). The
-    median is over the classes that occur; one that never does gets weight 1, the median class's.
-
-    Args:
-        counts: for each image the counted pixels of every class ``(C,)``; ignored pixels are in no count.
-    """
-    own: npt.NDArray[np.int64] | int = 0
-    around: npt.NDArray[np.int64] | int = 0
-    for image in counts:
-        own = own + image
-        around = around + np.where(image > 0, image.sum(), 0)
-    pixels, total = np.atleast_1d(own), np.atleast_1d(around)
-    occurs = pixels > 0
-    frequency = pixels[occurs] / total[occurs]
-    weights = np.ones(len(pixels))
-    weights[occurs] = (np.median(frequency) if frequency.size else 1.0) / frequency
-    return tuple(weights.tolist())
-
-
-def _surprise(logits: Tensor, mask: Tensor) -> Tensor:
+def negative_log_likelihood(logits: Tensor, mask: Tensor) -> Tensor:
     """Return -log softmax(logits) at the true class, ``(N, H, W)``, 0 where ignored."""
     # Summed by us: the sum inside is the part that torch has no deterministic CUDA kernel for.
     return F.cross_entropy(_precise(logits), mask.long(), ignore_index=IGNORE_INDEX, reduction="none")

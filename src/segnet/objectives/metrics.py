@@ -7,7 +7,6 @@ toolkits that give it 1 or 0 report another number for the same predictions.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,63 +17,9 @@ from torch.nn import functional as F
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from segnet.core.classes import IGNORE_INDEX, ClassTable
+from segnet.runs.scores import ClassScores, ScoredOn, Scores
 
 Matrix = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class ClassScores:
-    """One class: each score in [0, 1], None where its denominator is empty."""
-
-    iou: float | None
-    dice: float | None
-    precision: float | None
-    recall: float | None
-    share: float
-    """Share of the scored pixels that are this class in truth."""
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What one evaluation found, each in [0, 1] and None where it isn't defined."""
-
-    pixel_accuracy: float | None
-    """Share of the scored pixels whose class is right."""
-
-    mean_iou: float | None
-    mean_dice: float | None
-    """Means over the classes that occur in truth or prediction."""
-
-    article_iou: float | None
-    """See ``article_iou``. Can overstate: pet predicted on background costs nothing."""
-
-    article_custom_iou: float | None
-    """See ``article_custom_iou``. Can overstate: large easy classes outweigh the border."""
-
-    loss: float | None
-    """Mean cross-entropy over the scored pixels, in nats."""
-
-    per_class: dict[str, ClassScores]
-    confusion: tuple[tuple[int, ...], ...]
-    """Pixel counts; row: truth, column: prediction."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        plain = {key: value for key, value in vars(self).items() if key != "per_class"}
-        plain["confusion"] = [list(row) for row in self.confusion]
-        return plain | {"per_class": {name: dict(vars(scores)) for name, scores in self.per_class.items()}}
-
-    def line(self) -> str:
-        """Return the scores in one line for people."""
-        parts = [f"pixel accuracy {score_text(self.pixel_accuracy)}", f"mean IoU {score_text(self.mean_iou)}"]
-        parts += [f"{name} IoU {score_text(scores.iou)}" for name, scores in self.per_class.items()]
-        return " · ".join(parts)
-
-    @property
-    def majority(self) -> tuple[str, float]:
-        """Return the most frequent class and the pixel accuracy of predicting nothing else."""
-        name = max(self.per_class, key=lambda name: self.per_class[name].share)
-        return name, self.per_class[name].share
 
 
 class ScoreCounter:
@@ -96,11 +41,13 @@ class ScoreCounter:
         self._matrix.update(logits.argmax(1), target)
         loss = F.cross_entropy(logits, target, ignore_index=IGNORE_INDEX, reduction="sum")
         self._loss += loss.cpu().double()
-        self._custom_iou += article_custom_iou(logits, target).cpu().double().sum()
-        self._images += len(mask)
+        # an image that is all ignore has no IoU; with the article's 0.001 it would count as 1
+        scored = (target != IGNORE_INDEX).any(-1).any(-1)
+        self._custom_iou += (article_custom_iou(logits, target) * scored).cpu().double().sum()
+        self._images += int(scored.sum())
 
-    def scores(self) -> Scores:
-        """Return the scores of everything counted so far."""
+    def scores(self, scored_on: ScoredOn | None = None) -> Scores:
+        """Return the scores of everything counted so far, with what it was."""
         matrix = self._matrix.compute().cpu().numpy()
         pixels = int(matrix.sum())
         return scores_from_confusion(
@@ -108,11 +55,17 @@ class ScoreCounter:
             self.classes,
             loss=float(self._loss) / pixels if pixels else None,
             custom_iou=float(self._custom_iou) / self._images if self._images else None,
+            scored_on=scored_on,
         )
 
 
 def scores_from_confusion(
-    matrix: Matrix, classes: ClassTable, *, loss: float | None = None, custom_iou: float | None = None
+    matrix: Matrix,
+    classes: ClassTable,
+    *,
+    loss: float | None = None,
+    custom_iou: float | None = None,
+    scored_on: ScoredOn | None = None,
 ) -> Scores:
     """Derive every score from pixel counts ``(C, C)``; row: truth, column: prediction."""
     right = matrix.diagonal().astype(np.float64)
@@ -136,6 +89,7 @@ def scores_from_confusion(
             for i, name in enumerate(classes.names)
         },
         confusion=tuple(tuple(int(count) for count in row) for row in matrix),
+        scored_on=scored_on,
     )
 
 
@@ -177,8 +131,3 @@ def _ratio(above: npt.NDArray[np.float64], below: Any) -> list[float | None]:
 def _mean(values: list[float | None]) -> float | None:
     present = [value for value in values if value is not None]
     return math.fsum(present) / len(present) if present else None
-
-
-def score_text(value: float | None, digits: int = 3) -> str:
-    """Return a score for people; one that has no value is called absent, never 0."""
-    return "absent" if value is None else f"{value:.{digits}f}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,10 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from segnet.core.errors import SegnetError
-from segnet.objectives.metrics import score_text
 from segnet.report.plots import BLUE, VERMILION, Chart, Curve, write_chart
-from segnet.report.run_files import read_mapping, read_metrics
+from segnet.runs.identity import SplitIdentity
+from segnet.runs.records import RunRecord, read_run
+from segnet.runs.scores import ClassScores, Scores, score_text
 
 # Okabe and Ito's colours and black, those furthest apart first.
 _COLOURS = (
@@ -28,55 +28,44 @@ _COLOURS = (
 SCORES = ("mean_iou", "pixel_accuracy", "mean_dice")
 
 
-@dataclass(frozen=True)
-class RunRecord:
-    """What a run says of itself."""
-
-    name: str
-    """Its folder as it was given."""
-    config: Mapping[str, Any]
-    model: Mapping[str, Any]
-    """name, parameters and macs."""
-    epochs: Sequence[Mapping[str, Any]]
-    """The lines of metrics.jsonl, by rising epoch; at least one."""
-
-    @property
-    def best(self) -> Mapping[str, Any]:
-        """The first epoch with the highest mean IoU on the validation images: the one that was kept."""
-        return max(self.epochs, key=lambda row: row["val"]["mean_iou"] or 0.0)
-
-
-def read_run(folder: Path) -> RunRecord:
-    """Read a run folder, of a run that may still go on.
+def read_runs(folders: Sequence[Path]) -> list[RunRecord]:
+    """Read run folders, of runs that may still go on.
 
     Raises:
         SegnetError: no run folder, no epoch in it yet, or a file that is damaged.
     """
-    if not (folder / "config.yaml").is_file():
-        raise SegnetError(
-            f"{folder} is no run folder: it has no config.yaml; give one that segnet train wrote"
-        )
-    rows, _ = read_metrics(folder / "metrics.jsonl")
-    rows = [row for row in rows if _is_scored(row.get("val"))]
-    if not rows:
-        raise SegnetError(f"{folder} has no epoch to show yet; wait until its first epoch is done")
-    model = read_mapping(folder / "environment.json").get("model")
-    config = read_mapping(folder / "config.yaml")
-    return RunRecord(str(folder), config, model if isinstance(model, dict) else {}, rows)
-
-
-def _is_scored(val: object) -> bool:
-    return isinstance(val, dict) and {"mean_iou", "pixel_accuracy", "per_class"} <= val.keys()
+    runs = [read_run(folder) for folder in folders]
+    for run in runs:
+        if not run.config:
+            raise SegnetError(
+                f"{run.name} is no run folder: it has no config.yaml; give one that segnet train wrote"
+            )
+        if not run.epochs:
+            raise SegnetError(f"{run.name} has no epoch to show yet; wait until its first epoch is done")
+    return runs
 
 
 def differences(runs: Sequence[RunRecord]) -> dict[str, list[str]]:
-    """Return the settings in which runs were scored on other pixels, each with the value of every run."""
+    """Return what makes scores incomparable: other validation images or pixels, with the value of every run.
+
+    Images are told by their content. Runs of older versions don't say theirs: their settings decide then.
+    """
     found = {}
-    for setting in ("data", "border", "size", "holdout", "seed"):
-        values = [str(run.config.get(setting)) for run in runs if _decides_pixels(setting, run.config)]
-        if len(set(values)) > 1:
-            found[setting] = [str(run.config.get(setting)) for run in runs]
-    return found
+    if all(run.manifest is not None for run in runs):
+        identities = [SplitIdentity.of(run.manifest.splits["val"]) for run in runs if run.manifest]
+        if len({identity.digest for identity in identities}) > 1:
+            found["validation images"] = [
+                f"{identity.count} of {run.manifest.name}"
+                for identity, run in zip(identities, runs, strict=True)
+                if run.manifest
+            ]
+    else:
+        for setting in ("data", "border", "holdout", "seed"):
+            values = [_text(run.config.get(setting)) for run in runs if _decides_pixels(setting, run.config)]
+            if len(set(values)) > 1:
+                found[setting] = [_text(run.config.get(setting)) for run in runs]
+    sizes = [_text(run.config.get("size")) for run in runs]
+    return found | ({"size": sizes} if len(set(sizes)) > 1 else {})
 
 
 def _decides_pixels(setting: str, config: Mapping[str, Any]) -> bool:
@@ -92,7 +81,7 @@ def _decides_pixels(setting: str, config: Mapping[str, Any]) -> bool:
 
 def runs_table(runs: Sequence[RunRecord]) -> Table:
     """Return a row for each run: its model, its cost and its best epoch's scores on the validation images."""
-    classes = list(dict.fromkeys(name for run in runs for name in run.best["val"]["per_class"]))
+    classes = list(dict.fromkeys(name for run in runs for name in run.best.val.per_class))
     table = Table(box=SIMPLE_HEAD)
     for name in ("run", "model"):
         table.add_column(name)
@@ -108,30 +97,43 @@ def runs_table(runs: Sequence[RunRecord]) -> Table:
     for name in columns:
         table.add_column(name, justify="right")
     for run in runs:
-        best = run.best["val"]
-        ious = [best["per_class"].get(name, {}).get("iou") for name in classes]
-        seconds = sum(row.get("seconds", 0.0) for row in run.epochs)
+        val = run.best.val
+        ious = [val.per_class.get(name, ClassScores()).iou for name in classes]
+        seconds = sum(epoch.seconds or 0.0 for epoch in run.epochs)
         table.add_row(
             run.name,
             str(run.config.get("model")),
             f"{run.model['parameters']:,}" if "parameters" in run.model else "–",
             str(len(run.epochs)),
-            str(run.best["epoch"]),
-            *(score_text(value, 4) for value in (best["pixel_accuracy"], best["mean_iou"], *ious)),
+            str(run.best.epoch),
+            *(score_text(value, 4) for value in (val.pixel_accuracy, val.mean_iou, *ious)),
             f"{seconds / 60:.1f}",
         )
     return table
 
 
-def require_score(runs: Sequence[RunRecord], score: str) -> None:
-    """Check that a score can be drawn.
+def settings_table(runs: Sequence[RunRecord]) -> Table | None:
+    """Return a row for each setting in which runs differ, besides their model; None where there is none."""
+    table = Table("setting", *(run.name for run in runs), box=SIMPLE_HEAD)
+    names = dict.fromkeys(name for run in runs for name in run.config)
+    for name in names:
+        values = [_text(run.config.get(name)) for run in runs]
+        if name not in ("model", "out") and len(set(values)) > 1:
+            table.add_row(name, *values)
+    return table if table.row_count else None
+
+
+def require_drawable(runs: Sequence[RunRecord], score: str) -> None:
+    """Check that a score of these runs can be drawn.
 
     Raises:
-        SegnetError: neither a key of ``SCORES`` nor a class of any run.
+        SegnetError: more runs than colours can tell apart, or no key of ``SCORES`` and no class of a run.
     """
-    classes = list(dict.fromkeys(name for run in runs for name in run.best["val"]["per_class"]))
+    classes = list(dict.fromkeys(name for run in runs for name in run.best.val.per_class))
     if score not in (*SCORES, *classes):
         raise SegnetError(f"no run has a score {score!r}; there is {', '.join((*SCORES, *classes))}")
+    if len(runs) > len(_COLOURS):
+        raise SegnetError(f"a picture shows up to {len(_COLOURS)} runs, got {len(runs)}; draw fewer at once")
 
 
 def draw_runs(runs: Sequence[RunRecord], path: Path, *, score: str = "mean_iou") -> None:
@@ -143,17 +145,14 @@ def draw_runs(runs: Sequence[RunRecord], path: Path, *, score: str = "mean_iou")
         score: a key of ``SCORES``, or the name of a class for its IoU.
 
     Raises:
-        SegnetError: more runs than colours can tell apart, or a score that no run has.
+        SegnetError: as ``require_drawable``.
     """
-    require_score(runs, score)
-    if len(runs) > len(_COLOURS):
-        raise SegnetError(f"a picture shows up to {len(_COLOURS)} runs, got {len(runs)}; draw fewer at once")
-    values = [[_value(row["val"], score) for row in run.epochs] for run in runs]
-    last = max(int(run.epochs[-1]["epoch"]) for run in runs)
+    require_drawable(runs, score)
+    last = max(run.epochs[-1].epoch for run in runs)
     curves = []
     names = _told_apart([Path(run.name).name for run in runs])
-    for run, name, row, colour in zip(runs, names, values, _COLOURS, strict=False):
-        by_epoch = {int(entry["epoch"]): value for entry, value in zip(run.epochs, row, strict=True)}
+    for run, name, colour in zip(runs, names, _COLOURS, strict=False):
+        by_epoch = {epoch.epoch: _value(epoch.val, score) for epoch in run.epochs}
         curves.append(Curve(name, [by_epoch.get(epoch) for epoch in range(1, last + 1)], colour))
     titles = {"mean_iou": "Mean IoU", "pixel_accuracy": "Pixel accuracy", "mean_dice": "Mean Dice"}
     title = f"{titles.get(score, f'IoU of {score}')} on the validation images"
@@ -170,8 +169,12 @@ def _told_apart(names: Sequence[str]) -> list[str]:
     return ["-".join(each) for each in parts]
 
 
-def _value(val: Mapping[str, Any], score: str) -> float | None:
+def _value(val: Scores, score: str) -> float | None:
     if score in SCORES:
-        return val.get(score)
-    value: float | None = val["per_class"].get(score, {}).get("iou")
-    return value
+        value: float | None = getattr(val, score)
+        return value
+    return val.per_class.get(score, ClassScores()).iou
+
+
+def _text(value: object) -> str:
+    return "x".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import math
-import os
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,9 +16,12 @@ from typing import Any
 import jinja2
 
 from segnet.core.classes import Colour, distinct_colours
-from segnet.core.errors import SegnetError
+from segnet.core.files import write_text
+from segnet.core.machine import readable_time
 from segnet.report.plots import learning_curves
-from segnet.report.run_files import read_mapping, read_metrics
+from segnet.runs.folder import RunFolder
+from segnet.runs.records import RunRecord, read_run
+from segnet.runs.scores import Scores, score_text
 
 METRICS: dict[str, tuple[str, str]] = {
     "mean_iou": (
@@ -37,8 +38,9 @@ METRICS: dict[str, tuple[str, str]] = {
         "the mean over classes of 2 TP / (2 TP + FP + FN); absent classes are left out",
     ),
     "loss": (
-        "loss",
-        "mean cross-entropy on the split's images as they are, whatever training made small; lower is better",
+        "cross-entropy",
+        "the mean over labelled pixels of the split's images as they are, whatever training made small; "
+        "lower is better",
     ),
     "article_iou": (
         "article IoU",
@@ -60,7 +62,6 @@ CLASS_METRICS: dict[str, tuple[str, str]] = {
     "recall": ("recall", "of the class's pixels, the share that is found"),
 }
 
-_TABLES = {"per_class", "confusion"}  # scores that are tables of their own
 _WIDEST_CONFUSION = 12
 _HEADLINE = ("mean_iou", "pixel_accuracy", "mean_dice")
 
@@ -68,14 +69,12 @@ _HEADLINE = ("mean_iou", "pixel_accuracy", "mean_dice")
 def write_report(run_folder: Path) -> Path:
     """Write ``report.html`` into the run folder and return its path.
 
-    Reads ``config.yaml``, ``metrics.jsonl``, ``scores.json``, ``environment.json``, ``previews/`` and
-    ``learning.gif``; whatever is missing is left out, and a run without ``scores.json`` is called unfinished.
+    Whatever the folder lacks is left out, and a run that hasn't come to its end is called unfinished.
 
     Raises:
         SegnetError: no such folder, or a file in it that can't be read; names the file.
     """
-    if not run_folder.is_dir():
-        raise SegnetError(f"there is no run folder {run_folder}; give the folder that `segnet train` wrote")
+    record = read_run(run_folder)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("segnet.report", "."),
         autoescape=True,
@@ -83,59 +82,63 @@ def write_report(run_folder: Path) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = environment.get_template("report.html.jinja").render(_view(run_folder))
-    target = run_folder / "report.html"
-    unfinished = run_folder / f".report.html.{os.getpid()}.tmp"
-    try:
-        unfinished.write_text(page, encoding="utf-8")
-        unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return target
+    folder = RunFolder(run_folder)
+    write_text(folder.report, environment.get_template("report.html.jinja").render(_view(folder, record)))
+    return folder.report
 
 
-def _view(folder: Path) -> dict[str, Any]:
+def _view(folder: RunFolder, record: RunRecord) -> dict[str, Any]:
     """Gather what the template shows, every number already in words."""
-    config = read_mapping(folder / "config.yaml")
-    environment = read_mapping(folder / "environment.json")
-    scores = read_mapping(folder / "scores.json")
-    rows, unreadable = read_metrics(folder / "metrics.jsonl")
-    model = _mapping(environment.get("model"))
-    last_val = _mapping(rows[-1].get("val")) if rows else {}
-    splits = {"Validation": _mapping(scores.get("val")) or last_val, "Test": _mapping(scores.get("test"))}
-    splits = {name: split for name, split in splits.items() if split}
-    colours = _class_colours(environment.pop("colours", None), splits, last_val)
-    best_epoch = scores.get("best_epoch")
+    config, outcome = record.config, record.outcome
+    environment = {name: value for name, value in record.environment.items() if name != "colours"}
+    finished = outcome is not None and outcome.finished
+    best_epoch = outcome.best_epoch if outcome else None
+    splits: dict[str, Scores] = {}
+    if outcome:
+        splits["Validation"] = outcome.val
+    elif record.epochs:
+        splits["Validation"] = record.epochs[-1].val
+    if outcome and outcome.test:
+        splits["Test"] = outcome.test
+    colours = _class_colours(record, splits)
     return {
-        "model": config.get("model") or model.get("name") or folder.resolve().name,
+        "model": config.get("model") or record.model.get("name") or folder.path.resolve().name,
         "data": config.get("data"),
-        "finished": bool(scores),
-        "epochs_done": len(rows),
+        "finished": finished,
+        "epochs_done": len(record.epochs),
         "epochs_planned": config.get("epochs"),
         "best_epoch": best_epoch,
-        "selected_by": METRICS.get(scores.get("selected_by", ""), (scores.get("selected_by"),))[0],
-        "val_is": scores.get("val_is"),
-        "split_sizes": {name: f"{size:,}" for name, size in _mapping(scores.get("splits")).items() if size},
+        "val_is": outcome.val_is if outcome else "",
+        "split_sizes": {name: f"{size:,}" for name, size in outcome.splits.items() if size}
+        if outcome
+        else {},
         "headline": [
-            (name, [(METRICS[key][0], _score(split.get(key))) for key in _HEADLINE])
-            for name, split in splits.items()
+            (name, [(METRICS[key][0], score_text(getattr(scores, key))) for key in _HEADLINE])
+            for name, scores in splits.items()
         ],
-        "majority": _majority(scores),
-        "facts": _facts(rows, model),
+        "warnings": [
+            f"{name} scores were taken on {scores.scored_on}"
+            for name, scores in splits.items()
+            if scores.scored_on is not None and scores.scored_on.warning
+        ],
+        "majority": (outcome.val.majority[0], score_text(outcome.val.majority[1])) if outcome else None,
+        "facts": _facts(record),
         "command": environment.get("command"),
-        "gif": _data_uri(folder / "learning.gif", "image/gif"),
-        "panel": _panel(folder / "previews", best_epoch),
+        "gif": _data_uri(folder.gif, "image/gif"),
+        "panel": _panel(folder, best_epoch),
         "charts": [
             (title, _encode(svg.encode(), "image/svg+xml"), _loss_note(config) if title == "Loss" else "")
-            for title, svg in learning_curves(rows, colours, best_epoch=best_epoch)
+            for title, svg in learning_curves(
+                [epoch.to_dict() for epoch in record.epochs], colours, best_epoch=best_epoch
+            )
         ],
         "split_names": list(splits),
-        "metrics": _metric_table(splits),
+        "metrics": _metric_table([*splits.values()]),
         "class_metrics": CLASS_METRICS,
         "class_tables": [
-            (name, _class_table(split, colours), _confusion_table(split)) for name, split in splits.items()
+            (name, _class_table(scores, colours), _confusion_table(scores)) for name, scores in splits.items()
         ],
-        "unreadable": unreadable,
+        "unreadable": record.unreadable,
         "tables": [
             (name, [(key, _plain(value)) for key, value in _flat(table)])
             for name, table in (("Configuration", config), ("Environment", environment))
@@ -148,18 +151,16 @@ def _view(folder: Path) -> dict[str, Any]:
 # --- reading the folder ---
 
 
-def _panel(previews: Path, best_epoch: int | None) -> tuple[str, str] | None:
+def _panel(folder: RunFolder, best_epoch: int | None) -> tuple[str, str] | None:
     """Return the epoch's name and picture: the best epoch's, whose weights were kept, else the last's."""
-    pictures = sorted(previews.glob("epoch_*.png"), key=lambda path: (len(path.name), path.name))
+    pictures = folder.previews()
     if not pictures:
         return None
-    best = [
-        picture for picture in pictures if picture.stem.removeprefix("epoch_") == f"{best_epoch or 0:03d}"
-    ]
-    chosen = (best or pictures)[-1]
+    kept = best_epoch is not None and folder.preview(best_epoch) in pictures
+    chosen = folder.preview(best_epoch) if kept and best_epoch else pictures[-1]
     uri = _data_uri(chosen, "image/png")
     number = chosen.stem.removeprefix("epoch_").lstrip("0")
-    return (f"epoch {number}, the one that was kept" if best else f"epoch {number}", uri) if uri else None
+    return (f"epoch {number}, the one that was kept" if kept else f"epoch {number}", uri) if uri else None
 
 
 def _data_uri(path: Path, media_type: str) -> str | None:
@@ -173,59 +174,50 @@ def _encode(content: bytes, media_type: str) -> str:
 # --- tables ---
 
 
-def _metric_table(splits: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, list[str]]]:
+def _metric_table(splits: Sequence[Scores]) -> list[tuple[str, str, list[str]]]:
     """Rows of name, definition and a value for each split: ours first, then any that has no definition."""
-    present = {key for split in splits.values() for key in split if key not in _TABLES}
-    keys = [key for key in METRICS if key in present] + sorted(present - METRICS.keys())
-    return [
-        (*METRICS.get(key, (key.replace("_", " "), "")), [_score(s.get(key)) for s in splits.values()])
-        for key in keys
-    ]
+    if not splits:
+        return []
+    rows = [(*METRICS[key], [score_text(getattr(scores, key)) for scores in splits]) for key in METRICS]
+    for key in dict.fromkeys(name for scores in splits for name in scores.others):
+        rows.append((key.replace("_", " "), "", [score_text(scores.others.get(key)) for scores in splits]))
+    return rows
 
 
-def _class_table(split: Mapping[str, Any], colours: Mapping[str, Colour]) -> list[dict[str, Any]]:
+def _class_table(scores: Scores, colours: Mapping[str, Colour]) -> list[dict[str, Any]]:
     return [
         {
             "name": name,
             "colour": "rgb({}, {}, {})".format(*colours[name]),
-            "share": _share(_mapping(scores).get("share")),
-            "iou_percent": f"{100 * (_finite(_mapping(scores).get('iou')) or 0):.1f}",
-            "scores": [_score(_mapping(scores).get(key)) for key in CLASS_METRICS],
+            "share": _share(entry.share),
+            "iou_percent": f"{100 * (entry.iou or 0):.1f}",
+            "scores": [score_text(getattr(entry, key)) for key in CLASS_METRICS],
         }
-        for name, scores in _mapping(split.get("per_class")).items()
+        for name, entry in scores.per_class.items()
     ]
 
 
-def _confusion_table(split: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+def _confusion_table(scores: Scores) -> list[tuple[str, list[str]]]:
     """Rows of a class and the share of its pixels predicted as each class; none for many classes."""
-    names, counts = list(_mapping(split.get("per_class"))), split.get("confusion")
-    if not isinstance(counts, list) or not 2 <= len(names) == len(counts) <= _WIDEST_CONFUSION:
+    if not 2 <= len(scores.per_class) == len(scores.confusion) <= _WIDEST_CONFUSION:
         return []
     return [
         (name, [_share(count / sum(row)) if sum(row) else "absent" for count in row])
-        for name, row in zip(names, counts, strict=True)
+        for name, row in zip(scores.per_class, scores.confusion, strict=True)
     ]
 
 
-def _class_colours(
-    given: object, splits: Mapping[str, Mapping[str, Any]], last_val: Mapping[str, Any]
-) -> dict[str, Colour]:
+def _class_colours(record: RunRecord, splits: Mapping[str, Scores]) -> dict[str, Colour]:
     """Colours of all classes that have scores: the run's own, else the ones a new class table gets."""
-    tables = [_mapping(split.get("per_class")) for split in (*splits.values(), last_val)]
-    names = list(dict.fromkeys(name for table in tables for name in table))
+    every = (*splits.values(), *(epoch.val for epoch in record.epochs[-1:]))
+    names = list(dict.fromkeys(name for scores in every for name in scores.per_class))
     colours = dict(zip(names, distinct_colours(len(names)), strict=True))
-    for name, colour in _mapping(given).items():
+    given = record.environment.get("colours")
+    for name, colour in given.items() if isinstance(given, Mapping) else ():
         if name in colours and isinstance(colour, list) and len(colour) == 3:
             red, green, blue = (min(255, max(0, int(channel))) for channel in colour)
             colours[name] = (red, green, blue)
     return colours
-
-
-def _majority(scores: Mapping[str, Any]) -> tuple[str, str] | None:
-    majority = _mapping(scores.get("majority"))
-    if _finite(majority.get("pixel_accuracy")) is None:
-        return None
-    return str(majority.get("class")), _score(majority["pixel_accuracy"])
 
 
 def _loss_note(config: Mapping[str, Any]) -> str:
@@ -241,18 +233,18 @@ def _loss_note(config: Mapping[str, Any]) -> str:
     )
 
 
-def _facts(rows: Sequence[Mapping[str, Any]], model: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _facts(record: RunRecord) -> list[tuple[str, str]]:
     """Size and cost of the run; what was not measured is left out."""
 
     def column(key: str) -> list[float]:
-        return [value for row in rows if (value := _finite(row.get(key))) is not None]
+        return [value for epoch in record.epochs if (value := getattr(epoch, key)) is not None]
 
     facts: list[tuple[str, str]] = []
     for key, label in (("parameters", "parameters"), ("macs", "multiply-adds")):
-        if (count := _finite(model.get(key))) is not None:
+        if isinstance(count := record.model.get(key), int):
             facts.append((label, _count(count)))
     if seconds := column("seconds"):
-        facts.append(("training time", _duration(sum(seconds))))
+        facts.append(("training time", readable_time(sum(seconds))))
     if speed := column("images_per_second"):
         facts.append(("images per second", f"{statistics.median(speed):.4g}"))
     if waiting := column("data_wait_share"):
@@ -265,17 +257,8 @@ def _facts(rows: Sequence[Mapping[str, Any]], model: Mapping[str, Any]) -> list[
 # --- numbers in words ---
 
 
-def _score(value: object) -> str:
-    """Three decimals; a class or score that has no value is called absent, never 0."""
-    if value is None:
-        return "absent"
-    number = _finite(value)
-    return str(value) if number is None else f"{number:.3f}"
-
-
-def _share(value: object) -> str:
-    number = _finite(value)
-    return "absent" if number is None else f"{100 * number:.1f} %"
+def _share(value: float | None) -> str:
+    return "absent" if value is None else f"{100 * value:.1f} %"
 
 
 def _count(value: float) -> str:
@@ -283,14 +266,6 @@ def _count(value: float) -> str:
         if value >= size:
             return f"{value / size:.3g}{unit}"
     return f"{value:.0f}"
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
 def _plain(value: object) -> str:
@@ -306,13 +281,3 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
         name = f"{prefix}{key}"
         entries += _flat(value, f"{name}.") if isinstance(value, Mapping) and value else [(name, value)]
     return entries
-
-
-def _finite(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return float(value)
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

@@ -1,4 +1,4 @@
-"""Training, read from top to bottom: set up, fit, and leave a folder that is complete in itself."""
+"""Training, read from top to bottom: check, build, fit, and leave a folder that is complete in itself."""
 
 from __future__ import annotations
 
@@ -11,45 +11,36 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from rich.console import Console
 from torch import nn
 
 from segnet.core.device import autocast, peak_memory_mib
 from segnet.core.errors import SegnetError
-from segnet.core.files import replacing
-from segnet.core.own_model import is_own, name_of, short_name
+from segnet.core.files import expand_home, replacing
 from segnet.data.batches import load_batches, shuffled_order, split_into_batches
 from segnet.data.cache import CachedSplit
-from segnet.data.dataset import Dataset
 from segnet.inference.bundle import Description, read_model, write_bundle
 from segnet.inference.evaluate import evaluate_split
 from segnet.models.describe import count_macs, count_parameters
+from segnet.models.names import is_own, name_of, short_name
 from segnet.objectives.losses import LOSSES
-from segnet.objectives.metrics import Scores, scores_from_confusion
 from segnet.report.html import write_report
 from segnet.report.panels import write_learning_gif
-from segnet.training.checkpoint import (
-    RunFolder,
-    State,
-    describe_environment,
-    held,
-    load_state,
-    new_run_folder,
-    open_run_folder,
-    require_free,
-    save_state,
-)
+from segnet.runs.folder import RunFolder, new_run_folder
+from segnet.runs.records import EpochRecord, Outcome, read_run
+from segnet.runs.scores import ScoredOn, Scores
+from segnet.training.batch_norm import recompute_statistics
+from segnet.training.checkpoint import State, read_checkpoint, save_checkpoint
 from segnet.training.checks import require_finite
 from segnet.training.config import TrainConfig
+from segnet.training.environment import describe_environment
 from segnet.training.interrupt import interrupts_wait
-from segnet.training.own_model import require_own
 from segnet.training.preview import choose_preview, draw_preview
 from segnet.training.progress import epoch_progress, say_epoch, step_status
+from segnet.training.resume import config_of, require_run, require_same_data
 from segnet.training.schedule import learning_rate, train_size
-from segnet.training.setup import Setup, open_split, set_up
-from segnet.training.statistics import recompute_statistics
+from segnet.training.setup import Setup, build, check, open_split
 
 
 @dataclass(frozen=True)
@@ -84,36 +75,55 @@ def train(config: TrainConfig, *, model: nn.Module | None = None, console: Conso
         SegnetError: data, model or settings that can't be trained with. Nothing is left behind then, unless
             an epoch was done before a run diverged.
     """
-    require_free(config.out)
     if model is not None:
-        require_own(config, model)
         config = replace(config, model=name_of(model))
-    setup = set_up(config, console or Console(), model)
-    folder, state = new_run_folder(config), State()
+    check(config, model)
+    setup = build(config, console or Console(), model)
+    stem = f"{setup.dataset.name}-{short_name(config.model)}-{config.recipe}"
+    folder, state = new_run_folder(config.out, stem), State()
     try:
-        folder.write_config(config)
-        folder.write_json("environment.json", describe_environment(setup.device) | _facts(setup))
-        save_state(folder.state, state, setup.parts())  # from here on it can be resumed
-        return _fit(setup, folder, state)
+        with folder.locked():
+            folder.write_config(setup.settings)
+            folder.write_manifest(setup.manifest)
+            folder.write_json(folder.environment, describe_environment(setup.device) | _facts(setup))
+            save_checkpoint(
+                folder.state, setup.settings, state, setup.parts()
+            )  # from now on it can be resumed
+            return _fit(setup, folder, state)
     except Exception:
         if state.epoch == 0:
             shutil.rmtree(folder.path, ignore_errors=True)
         raise
 
 
-def resume(path: Path, *, model: nn.Module | None = None, console: Console | None = None) -> Run:
+def resume(
+    path: str | Path,
+    *,
+    epochs: int | None = None,
+    data: str | Path | None = None,
+    model: nn.Module | None = None,
+    console: Console | None = None,
+) -> Run:
     """Go on with a run that was stopped or killed; ends with the same bits as one that never was.
 
     Args:
         path: the run folder.
+        epochs: train to this epoch in place of the planned one; what depends on the planned end, such as a
+            cosine's way down, then does so from here on.
+        data: where the data is now, if it has moved: a folder, or for oxford-pets its root.
         model: where the run trains a module of your own, that module, built as it was; see ``train``.
         console: where progress is printed.
 
     Raises:
-        SegnetError: no run folder there, one whose files are damaged, or a module where there should be none,
-            none where there should be one, or one that the weights don't fit.
+        SegnetError: no run folder there, damaged files in it, settings or data that have changed since it
+            began, or a module where there should be none, none where there should be one, or one that the
+            weights don't fit.
     """
-    folder, config = open_run_folder(path)
+    folder = RunFolder(expand_home(path))
+    require_run(folder)
+    checkpoint = read_checkpoint(folder.state)
+    config = config_of(folder, checkpoint.settings, epochs=epochs, data=data)
+    console, state = console or Console(), checkpoint.state
     if model is None and is_own(config.model):
         raise SegnetError(
             f"{path} trains a module of your own ({config.model}); go on through Python: "
@@ -121,57 +131,44 @@ def resume(path: Path, *, model: nn.Module | None = None, console: Console | Non
         )
     if model is not None and not is_own(config.model):
         raise SegnetError(f"{path} trains {config.model}, which segnet builds itself; leave model= out")
-    if model is not None:
-        require_own(config, model)
-    setup = set_up(config, console or Console(), model, from_scratch=False)
-    state = load_state(folder.state, setup.parts())
-    if state.epoch >= config.epochs or _stopped_improving(state, config):
-        how = "more epochs" if model is not None else f"--config {path / 'config.yaml'} --epochs N"
-        setup.console.print(
-            f"{path} had finished after {state.epoch} epochs; for more, start a new run with {how}",
-            highlight=False,
-            soft_wrap=True,
-        )
-    return _fit(setup, folder, state)
+    if state.is_over(config):
+        had = f"{path} had finished with epoch {state.epoch}; to go on, give --epochs N"
+        console.print(had, highlight=False, soft_wrap=True)
+        outcome = read_run(path).outcome
+        if outcome is not None and outcome.finished and model is None:
+            return Run(folder.path, config, True, outcome.best_epoch, outcome.val, outcome.test)
+    check(config, model, new=False)
+    setup = build(config, console, model, from_scratch=False)
+    require_same_data(folder, setup.manifest)
+    checkpoint.restore(setup.parts())
+    with folder.locked():
+        if setup.settings != checkpoint.settings:
+            folder.write_config(setup.settings)
+            save_checkpoint(folder.state, setup.settings, state, setup.parts())
+        return _fit(setup, folder, state)
 
 
 def _fit(setup: Setup, folder: RunFolder, state: State) -> Run:
-    with held(folder):
-        return _fit_held(setup, folder, state)
-
-
-def _fit_held(setup: Setup, folder: RunFolder, state: State) -> Run:
     config, console = setup.config, setup.console
     network: nn.Module = torch.compile(setup.model) if config.compile else setup.model  # type: ignore[assignment]
     preview = choose_preview(setup.val)
+    _say_start(setup, folder)
     finished = True
-    console.print(
-        f"{config.model} ({count_parameters(setup.model):,} parameters) on {setup.dataset.name}: "
-        f"{len(setup.train):,} training and {len(setup.val):,} validation images, {setup.device}, "
-        f"in {folder.path}",
-        highlight=False,
-        soft_wrap=True,
-    )
-    if setup.class_weights is not None:
-        weights = zip(setup.dataset.classes.names, setup.class_weights.tolist(), strict=True)
-        shown = ", ".join(f"{name} {weight:.3g}" for name, weight in weights)
-        console.print(f"class weights: {shown}", highlight=False, soft_wrap=True)
     try:
-        while state.epoch < config.epochs and not _stopped_improving(state, config):
-            record = _train_epoch(setup, network, state.epoch)
+        while not state.is_over(config):
+            measured = _train_epoch(setup, network, state.epoch)
             started = time.perf_counter()
             scores = _validate(setup)
-            record["validation_seconds"] = round(time.perf_counter() - started, 3)
+            seconds = round(time.perf_counter() - started, 3)
+            record = EpochRecord(**measured, val=scores, validation_seconds=seconds)
             with interrupts_wait():  # state and files change together or not at all
-                state.epoch += 1
-                state.records.append(record | {"val": scores.to_dict()})
-                if (scores.mean_iou or 0.0) > state.best_mean_iou:
-                    state.best_mean_iou, state.best_epoch = scores.mean_iou or 0.0, state.epoch
-                    write_bundle(folder.model, setup.judged.state_dict(), _describe(setup, state, scores))
-                _write_preview(setup, preview, folder, state, scores)
-                folder.write_records(state.records)
-                save_state(folder.state, state, setup.parts())
-                say_epoch(console, state, config, scores)
+                state.records.append(record)
+                if state.best is record:
+                    write_bundle(folder.model, setup.eval_model.state_dict(), _describe(setup, record))
+                _write_preview(setup, preview, folder, record)
+                folder.write_epochs([each.to_dict() for each in state.records])
+                save_checkpoint(folder.state, setup.settings, state, setup.parts())
+                say_epoch(console, state, config)
     except KeyboardInterrupt:
         finished = False
     return _finish(setup, folder, state, finished=finished)
@@ -203,8 +200,8 @@ def _train_epoch(setup: Setup, network: nn.Module, epoch: int) -> dict[str, Any]
             if config.clip_norm:
                 nn.utils.clip_grad_norm_(setup.model.parameters(), config.clip_norm)
             setup.optimizer.step()
-            if setup.average is not None:
-                setup.average.update_parameters(setup.model)
+            if setup.ema is not None:
+                setup.ema.update(setup.model)
 
             total += loss.detach() * len(images)
             seen += len(images)
@@ -212,12 +209,12 @@ def _train_epoch(setup: Setup, network: nn.Module, epoch: int) -> dict[str, Any]
             asked = time.perf_counter()
     train_loss = float(total) / seen
     seconds = time.perf_counter() - started
-    require_finite(train_loss, setup.judged, epoch + 1)
+    require_finite(train_loss, setup.eval_model, epoch + 1)
     return {
         "epoch": epoch + 1,
         "train_loss": train_loss,
         "lr": lr,
-        "size": list(size),
+        "size": size,
         "seconds": round(seconds, 3),
         "images_per_second": round(seen / seconds, 2),
         "data_wait_share": round(waited / seconds, 4),
@@ -228,76 +225,76 @@ def _train_epoch(setup: Setup, network: nn.Module, epoch: int) -> dict[str, Any]
 def _validate(setup: Setup) -> Scores:
     config = setup.config
     if config.recompute_statistics:
-        recompute_statistics(setup.judged, setup.train, config.size, setup.device)
-    return evaluate_split(setup.judged, setup.val, setup.dataset.classes, setup.device)
+        recompute_statistics(setup.eval_model, setup.train, config.size, setup.device)
+    return evaluate_split(
+        setup.eval_model, setup.val, setup.dataset.classes, setup.device, _scored_on(setup, "val")
+    )
+
+
+def _scored_on(setup: Setup, split: str) -> ScoredOn:
+    records = setup.manifest.splits[split]
+    return ScoredOn(setup.manifest.name, split, len(records), setup.identity.trained_on(records))
 
 
 def _finish(setup: Setup, folder: RunFolder, state: State, *, finished: bool) -> Run:
     """Test the best model once if there is a split for it, and write what people look at."""
-    dataset = setup.dataset
-    val = test = None
-    if state.best_epoch:
-        val = _recorded_scores(state, dataset)
+    dataset, best, test = setup.dataset, state.best, None
+    if best is not None:
         if finished and dataset.test:
             split = open_split(dataset.test, dataset, setup.config, setup.console, "test images")
             # the user's own module keeps the last epoch's weights
-            twin = copy.deepcopy(setup.judged) if is_own(setup.config.model) else None
-            best = read_model(folder.model, twin)[0].to(setup.device)
-            test = evaluate_split(best, split, dataset.classes, setup.device)
-        majority, share = val.majority
-        folder.write_json(
-            "scores.json",
-            {
-                "best_epoch": state.best_epoch,
-                "selected_by": "mean_iou",
-                "val_is": dataset.val_is,
-                "val": val.to_dict(),
-                "test": test.to_dict() if test else None,
-                "majority": {"class": majority, "pixel_accuracy": share},
-                "splits": {"train": len(setup.train), "val": len(setup.val), "test": len(dataset.test)},
-            },
-        )
-        write_learning_gif(folder.previews(), folder.path / "learning.gif")
+            own = copy.deepcopy(setup.eval_model) if is_own(setup.config.model) else None
+            model = read_model(folder.model, own)[0].to(setup.device)
+            test = evaluate_split(model, split, dataset.classes, setup.device, _scored_on(setup, "test"))
+        splits = {name: len(records) for name, records in setup.manifest.splits.items()}
+        outcome = Outcome(finished, best.epoch, dataset.val_is, best.val, test, splits)
+        folder.write_json(folder.scores, outcome.to_dict())
+        write_learning_gif(folder.previews(), folder.gif)
     write_report(folder.path)
     setup.model.eval()
-    return Run(folder.path, setup.config, finished, state.best_epoch, val, test)
+    val = best.val if best else None
+    return Run(folder.path, setup.config, finished, best.epoch if best else 0, val, test)
 
 
-def _recorded_scores(state: State, dataset: Dataset) -> Scores:
-    """Return the best epoch's scores from its record, which holds the confusion matrix."""
-    record = state.records[state.best_epoch - 1]["val"]
-    return scores_from_confusion(
-        np.array(record["confusion"], np.int64),
-        dataset.classes,
-        loss=record["loss"],
-        custom_iou=record["article_custom_iou"],
-    )
-
-
-def _stopped_improving(state: State, config: TrainConfig) -> bool:
-    return 0 < config.early_stop <= state.epoch - state.best_epoch
+def _say_start(setup: Setup, folder: RunFolder) -> None:
+    """Print what is trained on what, and what isn't as it should be."""
+    config, dataset = setup.config, setup.dataset
+    lines = [
+        f"{config.model} ({count_parameters(setup.model):,} parameters) on {dataset.name}: "
+        f"{len(setup.train):,} training and {len(setup.val):,} validation images, {setup.device}, "
+        f"in {folder.path}"
+    ]
+    if setup.class_weights is not None:
+        weights = zip(dataset.classes.names, setup.class_weights.tolist(), strict=True)
+        lines.append(f"class weights: {', '.join(f'{name} {weight:.3g}' for name, weight in weights)}")
+    for split in ("val", "test"):
+        repeated = setup.identity.trained_on(setup.manifest.splits[split])
+        if repeated:
+            lines.append(
+                f"warning: {repeated} of the {split} images are trained on too; their scores flatter"
+            )
+    for line in lines:
+        setup.console.print(line, highlight=False, soft_wrap=True)
 
 
 def _seed(seed: int, epoch: int, what: int | str) -> int:
     return random.Random(f"{seed}/{epoch}/{what}").getrandbits(31)
 
 
-def _write_preview(
-    setup: Setup, preview: CachedSplit, folder: RunFolder, state: State, scores: Scores
-) -> None:
+def _write_preview(setup: Setup, preview: CachedSplit, folder: RunFolder, record: EpochRecord) -> None:
     panel = draw_preview(
-        setup.judged,
+        setup.eval_model,
         preview,
         setup.dataset.classes,
         setup.device,
-        title=f"Epoch {state.epoch} of {setup.config.epochs}",
-        scores=scores.line(),
+        title=f"Epoch {record.epoch} of {setup.config.epochs}",
+        scores=record.val.line(),
     )
-    with replacing(folder.preview(state.epoch)) as temporary:
+    with replacing(folder.preview(record.epoch)) as temporary:
         panel.save(temporary)
 
 
-def _describe(setup: Setup, state: State, scores: Scores) -> Description:
+def _describe(setup: Setup, record: EpochRecord) -> Description:
     """Return what the model file says about itself; nothing in it may change from run to run."""
     config = setup.config
     return Description(
@@ -306,16 +303,14 @@ def _describe(setup: Setup, state: State, scores: Scores) -> Description:
         classes=setup.dataset.classes,
         size=config.size,
         resize=config.resize,
-        scores={"epoch": state.epoch, "val": scores.to_dict()},
+        scores={"epoch": record.epoch, "val": record.val.to_dict()},
         training={
-            "data": setup.dataset.name,
             "recipe": config.recipe,
             "epochs": config.epochs,
             "seed": config.seed,
-            "holdout": config.holdout,
             "images": len(setup.train),
-            "border": config.border if config.data == "oxford-pets" else None,
         },
+        data=setup.identity,
         versions={"torch": torch.__version__},
         notice=setup.dataset.notice,
     )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
+from itertools import chain
+from typing import Any
+
 import torch
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
+from torch import nn
 
 from segnet.training.config import TrainConfig
-
-Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
@@ -25,19 +27,39 @@ def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimi
     return torch.optim.Adam(groups, lr=config.lr)
 
 
-def averaged(model: nn.Module, decay: float) -> AveragedModel:
-    """Return an exponential moving average of the model's weights and batch-norm statistics.
+class ModelEMA:
+    """An exponential moving average of a model's weights and batch-norm statistics.
 
     The decay starts low and rises to its value, so that the average doesn't drag the first random weights
-    along (as TensorFlow's ExponentialMovingAverage does with ``num_updates``).
+    along (as TensorFlow's ExponentialMovingAverage does with ``num_updates``). The updates are counted here:
+    torch's ``AveragedModel`` counts them on the device, and reading that waits for it at every step.
     """
 
-    def update(average: Tensors, current: Tensors, count: Tensor | int) -> None:
-        steps = int(count)
-        weight = 1 - min(decay, (1 + steps) / (10 + steps))
-        if average[0].is_floating_point():
-            torch._foreach_lerp_(average, current, weight)
-        else:  # batch norm counts its batches in integers
-            torch._foreach_copy_(average, current)
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.module = copy.deepcopy(model).requires_grad_(False)
+        self.decay = decay
+        self.updates = 0
 
-    return AveragedModel(model, multi_avg_fn=torch.no_grad()(update), use_buffers=True)
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Take the model's weights in; the first time they are the average."""
+        own, current = (list(chain(m.parameters(), m.buffers())) for m in (self.module, model))
+        pairs = [(a, b) for a, b in zip(own, current, strict=True) if a.is_floating_point()]
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.updates else 0.0
+        if decay:
+            torch._foreach_lerp_([a for a, _ in pairs], [b for _, b in pairs], 1 - decay)
+        else:
+            torch._foreach_copy_([a for a, _ in pairs], [b for _, b in pairs])
+        for a, b in zip(own, current, strict=True):
+            if not a.is_floating_point():  # batch norm counts its batches in integers
+                a.copy_(b)
+        self.updates += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the number of updates and the averaged module's state."""
+        return {"updates": self.updates, "module": self.module.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back what ``state_dict`` gave."""
+        self.module.load_state_dict(state["module"])
+        self.updates = int(state["updates"])

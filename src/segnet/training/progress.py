@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from segnet.core.device import peak_memory_mib
-from segnet.objectives.metrics import Scores
+from segnet.core.machine import readable_time
 from segnet.training.checkpoint import State
 from segnet.training.config import TrainConfig
 from segnet.training.schedule import train_size
@@ -66,15 +66,15 @@ def step_status(total: Tensor, seen: int, started: float, waited: float, device:
     )
 
 
-def say_epoch(console: Console, state: State, config: TrainConfig, scores: Scores) -> None:
-    """Print the line of an epoch that is done; a star marks the best so far."""
+def say_epoch(console: Console, state: State, config: TrainConfig) -> None:
+    """Print the line of the epoch that is done; a star marks the best so far."""
     record = state.records[-1]
     left = readable_time(_seconds_left(state, config))
-    star = " *" if state.best_epoch == state.epoch else ""
+    star = " *" if state.best is record else ""
     console.print(
-        f"epoch {state.epoch}/{config.epochs} · loss {record['train_loss']:.3f} · {scores.line()} · "
-        f"{record['images_per_second']:.0f} img/s · data {record['data_wait_share']:.0%} · "
-        f"{record['peak_memory_mib']:.0f} MiB · {left} left{star}",
+        f"epoch {state.epoch}/{config.epochs} · train loss {record.train_loss:.3f} · {record.val.line()} · "
+        f"{record.images_per_second:.0f} img/s · data {record.data_wait_share:.0%} · "
+        f"{record.peak_memory_mib:.0f} MiB · {left} left{star}",
         highlight=False,
         soft_wrap=True,
     )
@@ -83,10 +83,10 @@ def say_epoch(console: Console, state: State, config: TrainConfig, scores: Score
 def _seconds_left(state: State, config: TrainConfig) -> float:
     """Estimate from the last epoch; in small-first training later epochs have more pixels."""
     record = state.records[-1]
-    per_pixel = record["seconds"] / math.prod(record["size"])
+    per_pixel = (record.seconds or 0.0) / math.prod(record.size or config.size)
     coming = range(state.epoch, config.epochs)
     pixels = sum(math.prod(train_size(config, epoch)) for epoch in coming)
-    return float(per_pixel * pixels + record["validation_seconds"] * len(coming))
+    return float(per_pixel * pixels + (record.validation_seconds or 0.0) * len(coming))
 
 
 def _bar(console: Console) -> Progress:
@@ -99,13 +99,3 @@ def _bar(console: Console) -> Progress:
         console=console,
         transient=True,
     )
-
-
-def readable_time(seconds: float) -> str:
-    """Return "45 s", "3 min 20 s" or "1 h 05 min"."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

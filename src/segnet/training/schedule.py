@@ -35,8 +35,8 @@ def train_sizes(config: TrainConfig) -> list[tuple[int, int]]:
 
 
 def train_size(config: TrainConfig, epoch: int) -> tuple[int, int]:
-    """Return ``(H, W)`` of the batches in an epoch, multiples of 16 while training is small."""
-    if not config.progressive:
+    """Return ``(H, W)`` of the batches in an epoch: multiples of 16 while small, never small in the last."""
+    if not config.progressive or epoch >= config.epochs - 1:
         return config.size
     end = 0.0
     for share, scale in _PROGRESSIVE:

@@ -1,25 +1,29 @@
-"""What a run works with, made ready before its first step: data, model, optimizer, augmentation."""
+"""Set-up in two acts: ``check`` says all that is wrong with a run, ``build`` makes what it works with."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any
 
 import torch
 from rich.console import Console
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from segnet.core.device import keep_freed_memory, move, pick_device
-from segnet.core.errors import SegnetError
+from segnet.core.errors import SegnetError, require_all
+from segnet.core.settings import absolute_paths
 from segnet.data.augment import Augmentation
 from segnet.data.cache import CachedSplit, open_cached
-from segnet.data.dataset import Dataset, Sample
-from segnet.data.sources import known_classes, load_dataset
+from segnet.data.dataset import Dataset, Sample, manifest_of
+from segnet.data.options import TAKES
+from segnet.data.sources import check_data, known_classes, load_dataset
 from segnet.models import create_model
-from segnet.objectives.losses import count_classes, median_frequency_weights
+from segnet.models.names import is_own
+from segnet.objectives.class_weights import count_classes, median_frequency_weights
+from segnet.runs.folder import require_free
+from segnet.runs.identity import DataIdentity, Manifest
 from segnet.training.checks import (
     require_batch,
     require_compiler,
@@ -28,9 +32,50 @@ from segnet.training.checks import (
     require_weights,
 )
 from segnet.training.config import TrainConfig
-from segnet.training.optimizer import averaged, build_optimizer
-from segnet.training.own_model import require_known, require_logits
+from segnet.training.optimizer import ModelEMA, build_optimizer
+from segnet.training.own_module import require_known, require_logits, require_own
 from segnet.training.progress import counting
+
+
+def check(config: TrainConfig, model: nn.Module | None = None, *, new: bool = True) -> None:
+    """Say everything that is wrong with a run before anything is built, read or downloaded.
+
+    Args:
+        config: the run.
+        model: the user's own in place of ``config.model``.
+        new: it needs a folder of its own; False where a run goes on.
+
+    Raises:
+        SegnetError: all mistakes in one; those that only the data shows are found by ``build``.
+    """
+
+    def check_model() -> None:
+        if model is not None:
+            require_own(config, model)
+            sketch = model
+        else:
+            require_known(config)
+            with torch.device("meta"):
+                sketch = create_model(config.model, **config.model_options)
+        require_all(lambda: require_encoder(config, sketch), lambda: require_size(config, sketch))
+
+    def check_weights() -> None:
+        known = known_classes(config)
+        if known is not None:
+            require_weights(config, known.names)
+
+    def check_device() -> None:
+        device = pick_device(config.device)
+        if config.compile:
+            require_compiler(device)
+
+    require_all(
+        lambda: require_free(config.out) if new else None,
+        lambda: check_data(config),
+        check_model,
+        check_weights,
+        check_device,
+    )
 
 
 @dataclass
@@ -39,82 +84,89 @@ class Setup:
 
     config: TrainConfig
     dataset: Dataset
+    manifest: Manifest
     train: CachedSplit
     val: CachedSplit
     device: torch.device
     model: nn.Module
-    average: AveragedModel | None
+    ema: ModelEMA | None
     optimizer: torch.optim.Optimizer
     augment: Augmentation
     class_weights: Tensor | None
     console: Console
 
     @property
-    def judged(self) -> nn.Module:
+    def eval_model(self) -> nn.Module:
         """The model that is validated and kept: the average where there is one."""
-        return self.model if self.average is None else self.average.module
+        return self.model if self.ema is None else self.ema.module
 
     def parts(self) -> dict[str, Any]:
         """What a checkpoint holds besides ``State``."""
         parts = {"model": self.model, "optimizer": self.optimizer}
-        return parts if self.average is None else parts | {"average": self.average}
+        return parts if self.ema is None else parts | {"ema": self.ema}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The configuration as plain values, with paths that hold from any working directory."""
+        return replace(self.config, **absolute_paths(self.config, names=[*TAKES])).to_dict()
+
+    @property
+    def identity(self) -> DataIdentity:
+        """What the model file says of the data; no path, which would tell strangers of this machine."""
+        paths = {entry.name for entry in fields(self.config) if "path" in entry.metadata}
+        return DataIdentity.of(self.manifest, paths - ({"data"} if self.config.source != "folder" else set()))
 
 
-def set_up(
+def build(
     config: TrainConfig, console: Console, model: nn.Module | None = None, *, from_scratch: bool = True
 ) -> Setup:
-    """Open the data and build the model, or take the user's own.
+    """Build the model, or take the user's own, and open the data.
+
+    Where the options tell the classes, the model comes first: what is wrong with it, or with its encoder's
+    weights, is found before a download.
 
     Args:
-        config: the run.
+        config: the run, which ``check`` found nothing wrong with.
         console: where progress is shown.
         model: the user's own in place of ``config.model``.
         from_scratch: False where a saved state will replace the weights.
 
     Raises:
-        SegnetError: data, model or settings that can't be trained with.
+        SegnetError: data or weights that can't be trained with.
     """
     keep_freed_memory()
     device = pick_device(config.device)
-    if model is None:  # what is wrong with the model is found before any data is read
-        require_known(config)
-        with torch.device("meta"):
-            sketch = create_model(config.model, **config.model_options)
-        require_encoder(config, sketch)
-        require_size(config, sketch)
-        if config.encoder_weights is not None and from_scratch:
-            sketch.load_encoder(config.encoder_weights)  # type: ignore[operator]
-    known = known_classes(config)
-    if known is not None:
-        require_weights(config, known.names)
-    dataset = load_dataset(config, holdout=config.holdout, seed=config.seed)
-    require_weights(config, dataset.classes.names)
+    classes = known_classes(config)
+    dataset = load_dataset(config) if classes is None else None
+    classes = dataset.classes if dataset else classes
+    assert classes is not None  # one of the two has told them
+    require_weights(config, classes.names)
     torch.manual_seed(config.seed)
-    samples = [*dataset.train, *dataset.extra]
     if model is None:
-        model = create_model(config.model, len(dataset.classes), **config.model_options)
-    else:
-        require_encoder(config, model)
-        require_logits(model, config, dataset.classes.names, len(samples), device)
-        require_size(config, model)
+        model = create_model(config.model, len(classes), **config.model_options)
     if config.encoder_weights is not None and from_scratch:
         model.load_encoder(config.encoder_weights)  # type: ignore[operator]
+    dataset = dataset or load_dataset(config)
+    samples = dataset.splits["train"]
+    if is_own(config.model):
+        require_logits(model, config, classes.names, len(samples), device)
+    absolute = replace(config, **absolute_paths(config, names=[*TAKES]))
+    manifest = manifest_of(dataset, absolute.data_dict())
     val = open_split(dataset.val, dataset, config, console, "validation images")
     detail = config.crop_detail if config.crop_scale < 1 else 1.0
     train = open_split(samples, dataset, config, console, "training images", detail=detail)
-    weights = _class_weights(config, len(dataset.classes), train)
+    weights = _class_weights(config, len(classes), train)
     model = move(model, device)
     require_batch(config, len(train), getattr(model, "minimum_size", 1))
-    if config.compile:
-        require_compiler(device)
     return Setup(
         config=config,
         dataset=dataset,
+        manifest=manifest,
         train=train,
         val=val,
         device=device,
         model=model,
-        average=averaged(model, config.ema_decay) if config.ema_decay else None,
+        ema=ModelEMA(model, config.ema_decay) if config.ema_decay else None,
         optimizer=build_optimizer(model, config),
         augment=Augmentation(
             flip=config.flip,

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from segnet import SegnetError
-from segnet.inference.files import find_images, output_names, predict_files, write_segmentation
+from segnet.inference.predict_files import find_images, output_names, predict_files, write_segmentation
 
 
 @pytest.fixture

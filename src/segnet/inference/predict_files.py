@@ -11,7 +11,7 @@ from PIL import Image
 
 from segnet.core.errors import SegnetError
 from segnet.core.files import expand_home, replacing
-from segnet.data.folder import IMAGE_SUFFIXES
+from segnet.data.images import IMAGE_SUFFIXES
 from segnet.inference.sampling import require_sampling
 from segnet.inference.segmenter import Segmentation, Segmenter
 
@@ -47,6 +47,8 @@ def find_images(sources: Sequence[str]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for source in sources:
+        if not source.strip():  # an unset variable of a shell; as a path it would be all of this folder
+            raise SegnetError("an image's name is empty; name files, folders or patterns")
         path = expand_home(source)
         files = _images_below(path) if path.is_dir() else [path] if path.exists() else _matches(path)
         if not files:

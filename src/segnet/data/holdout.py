@@ -1,0 +1,107 @@
+"""Which training images are held out for validation: by their content, by scene, by fold, or by a list.
+
+An image is held out or not by a hash of its own content (or its scene's name) and the seed alone. So a file
+that is added or deleted moves no other, and copies of one picture are always on the same side.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from segnet.core.errors import SegnetError, did_you_mean
+from segnet.data.dataset import Sample
+from segnet.data.options import DataOptions
+
+
+class HeldOut(NamedTuple):
+    """Training samples in two, both in their first order."""
+
+    train: list[Sample]
+    val: list[Sample]
+    how: str
+    """In words, for reports."""
+
+
+def hold_out(samples: Sequence[Sample], options: DataOptions, share: float) -> HeldOut:
+    """Cut a part off for validation as the options say: a list, a fold, or else about ``share`` of all.
+
+    Where chance would leave a side empty, the image that came nearest to it is put there.
+
+    Raises:
+        SegnetError: a list that names no such images, a group that a name hasn't, or fewer than two images or
+            groups.
+    """
+    if options.val_list is not None:
+        return _by_list(samples, options.val_list)
+    low, high = 0.0, share
+    how = f"about {share:g} of the training images, by their content with seed {options.seed}"
+    if options.fold is not None:
+        part, parts = options.fold_of()
+        low, high = (part - 1) / parts, part / parts
+        how = f"fold {options.fold} of the training images, by their content with seed {options.seed}"
+    keys = [_key(sample, options.group_by) for sample in samples]
+    if options.group_by is not None:
+        how = how.replace("by their content", f"kept together by {options.group_by}")
+    if len(set(keys)) < 2:
+        kind = "groups" if options.group_by is not None else "different images"
+        raise SegnetError(
+            f"holding out a part needs at least two {kind} to train on, there is {len(set(keys))}"
+        )
+    places = {key: _place(key, options.seed) for key in set(keys)}
+    chosen = {key for key, place in places.items() if low <= place < high}
+    middle = (low + high) / 2
+    if not chosen:
+        chosen = {min(places, key=lambda key: abs(places[key] - middle))}
+    elif len(chosen) == len(places):
+        chosen.remove(max(places, key=lambda key: abs(places[key] - middle)))
+    return _cut(samples, [key in chosen for key in keys], how)
+
+
+def _key(sample: Sample, group_by: str | None) -> bytes:
+    if group_by is None:
+        return sample.image_ids()[0]
+    found = re.search(group_by, sample.name)
+    if found is None:
+        raise SegnetError(
+            f"--group-by {group_by!r} finds nothing in the name {sample.name!r}; correct one of them"
+        )
+    return (found[1] if found.re.groups and found[1] is not None else found[0]).encode(
+        errors="surrogateescape"
+    )
+
+
+def _place(key: bytes, seed: int) -> float:
+    """Return where in [0, 1) an image or group lies, evenly by chance."""
+    return int.from_bytes(hashlib.sha256(b"%d/" % seed + key).digest()[:8]) / 2**64
+
+
+def _by_list(samples: Sequence[Sample], file: Path) -> HeldOut:
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SegnetError(f"can't read the list {file} of --val-list: {error}") from error
+    wanted = dict.fromkeys(line.strip() for line in lines if line.strip() and not line.startswith("#"))
+    names = {sample.name for sample in samples}
+    for entry in wanted:
+        if entry not in names and Path(entry).stem not in names:
+            raise SegnetError(
+                f"{file} names {entry!r}, which is none of the {len(names)} training images"
+                f"{did_you_mean(entry, sorted(names)[:1000]) if len(names) < 20 else ''}"
+            )
+    stems = wanted.keys() | {Path(entry).stem for entry in wanted}
+    chosen = [sample.name in stems for sample in samples]
+    if not any(chosen) or all(chosen):
+        what = "no" if not any(chosen) else "every"
+        raise SegnetError(f"{file} names {what} training image; name those to validate on, one a line")
+    return _cut(samples, chosen, f"the training images that {file.name} names")
+
+
+def _cut(samples: Sequence[Sample], chosen: Sequence[bool], how: str) -> HeldOut:
+    sides: tuple[list[Sample], list[Sample]] = ([], [])
+    for sample, held in zip(samples, chosen, strict=True):
+        sides[held].append(sample)
+    return HeldOut(*sides, how)

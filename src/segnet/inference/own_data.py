@@ -1,0 +1,67 @@
+"""Which data to score a model on: what the user names, and else the model's own, found by its run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from segnet.core.errors import SegnetError
+from segnet.core.files import expand_home
+from segnet.data.dataset import Dataset
+from segnet.data.options import TAKES, DataOptions
+from segnet.data.sources import load_dataset
+from segnet.inference.segmenter import Segmenter
+from segnet.runs.folder import RunFolder
+
+_PLACES = ("data", "data_root", "archive")
+
+
+def open_data(model: str | Path, segmenter: Segmenter, given: Mapping[str, Any]) -> Dataset:
+    """Open the data that is named, and else the model's own.
+
+    Args:
+        model: what ``segnet.load`` opened as ``segmenter``.
+        segmenter: the model.
+        given: fields of ``DataOptions`` that the user has named. Data at another place is opened without what
+            the run held out of its own: the model's images are told by their content.
+
+    Raises:
+        SegnetError: a model that doesn't say what its data was, data that is no longer there, a border policy
+            other than the model's, or as ``load_dataset``.
+    """
+    own = _own_options(model, segmenter)
+    pets = "oxford-pets" if "data_root" in given or "archive" in given else None
+    data = given.get("data") or pets or own.get("data")
+    if data is None:
+        raise SegnetError(f"{model} doesn't say where its data is; name it with --data")
+    options: dict[str, Any] = {"data": data}
+    if data == own.get("data"):
+        elsewhere = any(place in given for place in _PLACES)
+        options |= {name: own[name] for name in ("border", "seed") if name in own} if elsewhere else own
+        border = options.get("border", DataOptions.border)
+        if data == "oxford-pets" and given.get("border", border) != border:
+            raise SegnetError(f"{model} was trained with --border {border}; evaluate it with the same")
+    try:
+        return load_dataset(DataOptions(**(options | dict(given))))
+    except SegnetError as error:
+        if given or data in TAKES:
+            raise
+        raise SegnetError(f"the data of {model} isn't there: {error}; if it has moved, give --data") from None
+
+
+def _own_options(model: str | Path, segmenter: Segmenter) -> Mapping[str, Any]:
+    """Return what the model's data was opened with: from its run, or, without paths, from the model file."""
+    path = expand_home(model)
+    for folder in (path, path.parent):
+        if str(model) and (folder / "model.safetensors").exists():
+            manifest = RunFolder(folder).read_manifest()
+            if manifest is not None:
+                return manifest.options
+    description = segmenter.description
+    if description.data is not None:
+        return description.data.options
+    trained = description.training  # files of older versions know the dataset's name
+    if trained.get("data") in TAKES:
+        return {"data": trained["data"]} | ({"border": trained["border"]} if trained.get("border") else {})
+    return {}

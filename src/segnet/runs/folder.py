@@ -1,0 +1,202 @@
+"""A run folder: the names of its files, how they are written, and who may write to it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from segnet.core.errors import SegnetError
+from segnet.core.files import drop_temporaries, write_text
+from segnet.runs.identity import Manifest
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The places in a run folder."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration; ``segnet train --config`` takes it."""
+        return self.path / "config.yaml"
+
+    @property
+    def data(self) -> Path:
+        """Which images are in which split, a ``Manifest``."""
+        return self.path / "data.json"
+
+    @property
+    def environment(self) -> Path:
+        """What its numbers depend on besides the configuration."""
+        return self.path / "environment.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One line for each epoch, an ``EpochRecord``."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def scores(self) -> Path:
+        """How it ended, an ``Outcome``."""
+        return self.path / "scores.json"
+
+    @property
+    def model(self) -> Path:
+        """The best epoch's model file."""
+        return self.path / "model.safetensors"
+
+    @property
+    def state(self) -> Path:
+        """Where ``segnet resume`` goes on."""
+        return self.path / "last" / "state.pt"
+
+    @property
+    def report(self) -> Path:
+        """The page for people."""
+        return self.path / "report.html"
+
+    @property
+    def gif(self) -> Path:
+        """The pictures of all epochs, moving."""
+        return self.path / "learning.gif"
+
+    def preview(self, epoch: int) -> Path:
+        """The picture of an epoch, counted from 1."""
+        return self.path / "previews" / f"epoch_{epoch:03d}.png"
+
+    def previews(self) -> list[Path]:
+        """All pictures so far, in the order of epochs."""
+        return sorted((self.path / "previews").glob("epoch_*.png"), key=lambda path: int(path.stem[6:]))
+
+    def write_config(self, settings: Mapping[str, Any]) -> None:
+        """Write the resolved configuration, without ``out``: again, the run goes into a folder of its own."""
+        import yaml
+
+        values = dict(settings) | {"out": None}
+        # names of files that are no text can be read back only where YAML escapes them
+        is_text = "\\udc" not in ascii(values)
+        write_text(self.config, yaml.safe_dump(values, sort_keys=False, allow_unicode=is_text))
+
+    def write_json(self, path: Path, value: object) -> None:
+        """Write one JSON file, whole or not at all."""
+        write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Write data.json, a line for each image."""
+        plain = manifest.to_plain()
+        splits = ",\n".join(
+            f"  {json.dumps(name)}: [\n" + ",\n".join(f"   {json.dumps(each)}" for each in entries) + "\n  ]"
+            for name, entries in plain.pop("splits").items()
+        )
+        head = json.dumps(plain, indent=1).removesuffix("\n}")
+        write_text(self.data, head + ',\n "splits": {\n' + splits + "\n }\n}\n")
+
+    def read_manifest(self) -> Manifest | None:
+        """Return what ``write_manifest`` wrote; None for a run of an older version, which has none.
+
+        Raises:
+            SegnetError: a damaged file.
+        """
+        try:
+            return Manifest.from_plain(json.loads(self.data.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise SegnetError(f"{self.data} is damaged ({error!r}); bring it back, or train anew") from None
+
+    def write_epochs(self, epochs: Sequence[Mapping[str, Any]]) -> None:
+        """Write metrics.jsonl and metrics.csv, the latter with one flat column for each score."""
+        write_text(self.metrics, "".join(json.dumps(epoch) + "\n" for epoch in epochs))
+        rows = [_flat(epoch) for epoch in epochs]
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        table = io.StringIO()
+        writer = csv.DictWriter(table, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(self.path / "metrics.csv", table.getvalue())
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from writing, and clear away what a killed one left half-written.
+
+        The lock file stays: one that is unlinked could be held by one process and made anew by another.
+
+        Raises:
+            SegnetError: another process is at work on it.
+        """
+        from filelock import FileLock, Timeout
+
+        place = self.path / "last" / "lock"
+        place.parent.mkdir(exist_ok=True)
+        lock = FileLock(place, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise SegnetError(
+                f"another process is still at work on {self.path}; wait for it, or end it"
+            ) from None
+        try:
+            drop_temporaries(self.path)
+            yield
+        finally:
+            lock.release()
+
+
+def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in record.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        elif name != "confusion":
+            flat[prefix + name] = "x".join(map(str, value)) if isinstance(value, list | tuple) else value
+    return flat
+
+
+def require_free(out: Path | None) -> None:
+    """Check, before any work is done for it, that a run may have this folder.
+
+    Raises:
+        SegnetError: it holds something already, or can't be made.
+    """
+    try:
+        if out is not None and out.exists() and any(out.iterdir()):
+            raise SegnetError(f"{out} isn't empty; take another --out, or go on with: segnet resume {out}")
+    except OSError as error:
+        raise _no_folder(out, error) from error
+
+
+def new_run_folder(out: Path | None, stem: str) -> RunFolder:
+    """Create the folder of a new run: ``out``, or the next free number of ``stem`` below ``runs``.
+
+    Raises:
+        SegnetError: ``out`` holds something already, or can't be written to.
+    """
+    require_free(out)
+    try:
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+            return RunFolder(out)
+        parent = Path("runs")
+        parent.mkdir(exist_ok=True)
+        for number in count(1):
+            with suppress(FileExistsError):
+                folder = parent / f"{stem}-{number:03d}"
+                folder.mkdir()
+                return RunFolder(folder)
+    except OSError as error:
+        raise _no_folder(out, error) from error
+    raise AssertionError("there is always a next number")
+
+
+def _no_folder(out: Path | None, error: OSError) -> SegnetError:
+    return SegnetError(
+        f"can't make a run folder at {out or 'runs'}: {error.strerror}; choose another with --out"
+    )

@@ -1,0 +1,192 @@
+"""Which data a model was trained and is scored on: told by the images' content, not by the names of folders.
+
+A run keeps a ``Manifest``, a line for each image, by which it notices changed data when it goes on. Its model
+file keeps the short form, ``DataIdentity``: six bytes an image, enough to know its own held-out images again
+wherever they lie, and to refuse to be scored on those that it was trained on.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from segnet.core.errors import SegnetError
+
+ID_BYTES = 6  # that one of a million new images has an id of a million others: 0.4 %
+SPLITS = ("train", "val", "test")
+
+
+def image_id(content: bytes) -> bytes:
+    """Return the short id of what identifies an image: its bytes, or a digest of them."""
+    return hashlib.sha256(content).digest()[:ID_BYTES]
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """One image of a split as a run knows it."""
+
+    name: str
+    ids: tuple[bytes, ...]
+    """Of its content, and of whatever else tells that a copy is the same photograph."""
+    fingerprint: bytes
+    """Changes with the pixels of the image or its mask, or with what the mask's values mean."""
+
+    def to_plain(self) -> list[str]:
+        """Return name, fingerprint and ids as JSON holds them."""
+        return [self.name, self.fingerprint.hex(), *(each.hex() for each in self.ids)]
+
+    @classmethod
+    def from_plain(cls, plain: Sequence[str]) -> ImageRecord:
+        """Return what ``to_plain`` gave."""
+        name, fingerprint, *ids = plain
+        return cls(name, tuple(bytes.fromhex(each) for each in ids), bytes.fromhex(fingerprint))
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The data of a run, image by image: ``data.json`` of a run folder."""
+
+    name: str
+    options: Mapping[str, Any]
+    """The ``DataOptions``, with paths that hold from any working directory."""
+    splits: Mapping[str, tuple[ImageRecord, ...]]
+    """Every split of ``SPLITS`` in the order of training; ``train`` ends with extra images."""
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return what JSON holds."""
+        splits = {name: [record.to_plain() for record in records] for name, records in self.splits.items()}
+        return {"name": self.name, "options": dict(self.options), "splits": splits}
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Manifest:
+        """Return what ``to_plain`` gave."""
+        splits = {
+            split: tuple(ImageRecord.from_plain(entry) for entry in entries)
+            for split, entries in plain["splits"].items()
+        }
+        return cls(plain["name"], plain["options"], splits)
+
+    def changes(self, now: Manifest) -> str:
+        """Say in words how data differs from this, "" where it is the same image for image."""
+        lines = []
+        for split in SPLITS:
+            before, after = self.splits[split], now.splits[split]
+            if before == after:
+                continue
+            old, new = {each.name: each for each in before}, {each.name: each for each in after}
+            kinds = {
+                "missing": [name for name in old if name not in new],
+                "new": [name for name in new if name not in old],
+                "changed": [name for name in old if name in new and old[name] != new[name]],
+            }
+            found = [
+                f"{len(names)} {kind} ({names[0]}{', ..' * (len(names) > 1)})"
+                for kind, names in kinds.items()
+                if names
+            ]
+            lines.append(
+                f"{split} had {len(before)} images, of which now {' and '.join(found) or 'reordered'}"
+            )
+        return "; ".join(lines)
+
+
+@dataclass(frozen=True)
+class SplitIdentity:
+    """One split in short: how many images, which, and a digest of them with their masks."""
+
+    count: int
+    digest: str
+    ids: frozenset[bytes]
+
+    @classmethod
+    def of(cls, records: Iterable[ImageRecord]) -> SplitIdentity:
+        """Return the identity of these images, whatever their order and names."""
+        records = list(records)
+        ids = frozenset(each for record in records for each in record.ids)
+        return cls(len(records), digest(records), ids)
+
+
+@dataclass(frozen=True)
+class DataIdentity:
+    """What a model file says of its data: the options without paths, and every split in short."""
+
+    name: str
+    options: Mapping[str, Any]
+    splits: Mapping[str, SplitIdentity]
+
+    @classmethod
+    def of(cls, manifest: Manifest, paths: Iterable[str]) -> DataIdentity:
+        """Shorten a manifest; ``paths`` are the options that would tell strangers of this machine."""
+        options = {name: value for name, value in manifest.options.items() if name not in paths}
+        splits = {name: SplitIdentity.of(records) for name, records in manifest.splits.items()}
+        return cls(manifest.name, options, splits)
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return what JSON holds: ids as one text in base64, sorted."""
+        splits = {
+            name: {
+                "images": split.count,
+                "digest": split.digest,
+                "ids": base64.b64encode(b"".join(sorted(split.ids))).decode("ascii"),
+            }
+            for name, split in self.splits.items()
+        }
+        return {"name": self.name, "options": dict(self.options), "splits": splits}
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> DataIdentity:
+        """Return what ``to_plain`` gave."""
+        splits = {}
+        for name in SPLITS:
+            entry = plain["splits"][name]
+            packed = base64.b64decode(entry["ids"], validate=True)
+            ids = frozenset(packed[i : i + ID_BYTES] for i in range(0, len(packed), ID_BYTES))
+            splits[name] = SplitIdentity(int(entry["images"]), str(entry["digest"]), ids)
+        return cls(str(plain["name"]), dict(plain["options"]), splits)
+
+    @property
+    def held_out(self) -> str:
+        """The split that this model is reported on: test, or val where there is no test."""
+        return "test" if self.splits["test"].count else "val"
+
+    def knows(self, records: Iterable[ImageRecord]) -> bool:
+        """Say whether any of these images, by its content, is among the model's own."""
+        known = frozenset().union(*(split.ids for split in self.splits.values()))
+        return any(record.ids[0] in known for record in records)
+
+    def own(self, split: str, records: Sequence[ImageRecord]) -> list[int]:
+        """Return where among these images the model's own split is.
+
+        Raises:
+            SegnetError: not all of it is there, or a mask of it has changed; says how many images.
+        """
+        wanted = self.splits[split]
+        if not wanted.count:
+            filled = ", ".join(name for name in SPLITS if self.splits[name].count)
+            raise SegnetError(f"the model's data has no {split} split; there is {filled}")
+        chosen = [place for place, record in enumerate(records) if record.ids[0] in wanted.ids]
+        advice = "bring it back as it was, or score what the model never saw with --split unseen"
+        if len(chosen) < wanted.count:
+            raise SegnetError(
+                f"the model's own {split} split has {wanted.count} images, of which {len(chosen)} are here; "
+                f"{advice}"
+            )
+        if digest([records[place] for place in chosen]) != wanted.digest:
+            raise SegnetError(
+                f"masks of the model's own {split} split ({wanted.count} images) have changed since it was "
+                f"trained, or what their values mean; {advice}"
+            )
+        return chosen
+
+    def trained_on(self, records: Iterable[ImageRecord]) -> int:
+        """Return how many of these images the model was trained on, under whatever name."""
+        trained = self.splits["train"].ids
+        return sum(not trained.isdisjoint(record.ids) for record in records)
+
+
+def digest(records: Iterable[ImageRecord]) -> str:
+    """Return one digest of images with their masks, whatever their order."""
+    return hashlib.sha256(b"".join(sorted({record.fingerprint for record in records}))).hexdigest()[:32]

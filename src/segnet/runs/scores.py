@@ -1,0 +1,131 @@
+"""What one evaluation found: typed, and as JSON has it. `objectives/metrics.py` computes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """One class: each score in [0, 1], None where its denominator is empty."""
+
+    iou: float | None = None
+    dice: float | None = None
+    precision: float | None = None
+    recall: float | None = None
+    share: float | None = None
+    """Share of the scored pixels that are this class in truth."""
+
+
+@dataclass(frozen=True)
+class ScoredOn:
+    """Which images scores were taken on: no score is worth more than this."""
+
+    data: str
+    """The dataset's name."""
+    split: str
+    images: int
+    trained_on: int | None
+    """How many of the images the model was trained on; None where its file doesn't say."""
+
+    def __str__(self) -> str:
+        images = f"{self.images:,} image{'s' * (self.images != 1)}"
+        place = f"all of {self.data}" if self.split == "all" else f"the {self.split} split of {self.data}"
+        return f"{images}, {place}{self.warning}"
+
+    @property
+    def warning(self) -> str:
+        """Return what must stand beside every number that isn't an honest one; "" where it is."""
+        if self.trained_on is None:
+            return " (the model file doesn't say what it was trained on)"
+        return f" ({self.trained_on:,} of them TRAINED ON)" if self.trained_on else ""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What one evaluation found, each in [0, 1] and None where it isn't defined."""
+
+    pixel_accuracy: float | None
+    """Share of the scored pixels whose class is right."""
+
+    mean_iou: float | None
+    mean_dice: float | None
+    """Means over the classes that occur in truth or prediction."""
+
+    article_iou: float | None
+    """See ``article_iou`` of the metrics. Can overstate: pet predicted on background costs nothing."""
+
+    article_custom_iou: float | None
+    """See ``article_custom_iou``. Can overstate: large easy classes outweigh the border."""
+
+    loss: float | None
+    """Mean cross-entropy over the scored pixels, in nats, whatever training made small."""
+
+    per_class: Mapping[str, ClassScores]
+    confusion: tuple[tuple[int, ...], ...]
+    """Pixel counts; row: truth, column: prediction."""
+
+    scored_on: ScoredOn | None = None
+    others: Mapping[str, float | None] = field(default_factory=dict)
+    """Scores that a newer version has written, by name."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        plain = dict(vars(self))
+        plain |= plain.pop("others")
+        plain["confusion"] = [list(row) for row in self.confusion]
+        plain["per_class"] = {name: dict(vars(scores)) for name, scores in self.per_class.items()}
+        plain["scored_on"] = None if self.scored_on is None else dict(vars(self.scored_on))
+        return plain
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Scores:
+        """Return what ``to_dict`` gave; a score that isn't there, as in old files, is None.
+
+        Raises:
+            ValueError, TypeError: something else.
+        """
+        per_class = {
+            str(name): ClassScores(**{key: _number(scores.get(key)) for key in _CLASS_NUMBERS})
+            for name, scores in dict(plain["per_class"]).items()
+        }
+        scored_on = plain.get("scored_on")
+        known = {entry.name for entry in fields(cls)}
+        others = {name: _number(value) for name, value in plain.items() if name not in known}
+        return cls(
+            **{name: _number(plain.get(name)) for name in _NUMBERS},
+            per_class=per_class,
+            confusion=tuple(tuple(int(count) for count in row) for row in plain.get("confusion", ())),
+            scored_on=None if scored_on is None else ScoredOn(**scored_on),
+            others=others,
+        )
+
+    def line(self) -> str:
+        """Return the scores in one line for people."""
+        parts = [f"pixel accuracy {score_text(self.pixel_accuracy)}", f"mean IoU {score_text(self.mean_iou)}"]
+        parts += [f"{name} IoU {score_text(scores.iou)}" for name, scores in self.per_class.items()]
+        return " · ".join(parts)
+
+    @property
+    def majority(self) -> tuple[str, float]:
+        """Return the most frequent class and the pixel accuracy of predicting nothing else."""
+        shares = {name: scores.share or 0.0 for name, scores in self.per_class.items()}
+        name = max(shares, key=lambda name: shares[name])
+        return name, shares[name]
+
+
+_NUMBERS = ("pixel_accuracy", "mean_iou", "mean_dice", "article_iou", "article_custom_iou", "loss")
+_CLASS_NUMBERS = ("iou", "dice", "precision", "recall", "share")
+
+
+def _number(value: object) -> float | None:
+    if value is None or isinstance(value, int | float):
+        return value
+    raise TypeError(f"{value!r} is no number")
+
+
+def score_text(value: float | None, digits: int = 3) -> str:
+    """Return a score for people; one that has no value is called absent, never 0."""
+    return "absent" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,72 @@
+"""Configurations in YAML: read back whole, or as options of which those on the command line win."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from segnet.core.errors import SegnetError, did_you_mean
+from segnet.core.files import expand_home
+from segnet.training.config import TrainConfig
+from segnet.training.recipes import RECIPES, recipe_settings
+
+
+def read_config(path: Path) -> TrainConfig:
+    """Read a configuration, such as a run has saved.
+
+    Raises:
+        SegnetError: no such file, no YAML mapping, an unknown setting, or values outside their range.
+    """
+    values = _read_yaml(path)
+    try:
+        return TrainConfig(**values)
+    except SegnetError as error:
+        raise SegnetError(f"{path}: {error}") from None
+    except (TypeError, ValueError) as error:
+        raise SegnetError(f"the configuration {path} is damaged: {error}") from error
+
+
+def read_options(path: Path, typed: Iterable[str], recipe: str | None, model: str | None) -> dict[str, Any]:
+    """Read settings as the command line spells them, for the options that were not typed there.
+
+    Another recipe or model on the command line brings settings of its own. What the file only repeats of its
+    own recipe then gives way to them; what differs from that was chosen by hand, and stays.
+
+    Args:
+        path: the YAML file.
+        typed: fields of ``TrainConfig`` that the command line gives.
+        recipe: the one that the command line gives.
+        model: likewise.
+
+    Raises:
+        SegnetError: no such file, no YAML mapping, or a setting that doesn't exist.
+    """
+    values = {name: value for name, value in _read_yaml(path).items() if value is not None}
+    if recipe is not None or model is not None:
+        own_recipe = str(values.get("recipe", TrainConfig.recipe))
+        own = recipe_settings(own_recipe, str(values.get("model", ""))) if own_recipe in RECIPES else {}
+        values = {name: value for name, value in values.items() if name not in own or value != own[name]}
+    for name in typed:
+        values.pop(name, None)
+    spellings = {entry.name: entry.metadata.get("spell") for entry in fields(TrainConfig)}
+    return {name: spell(value) if (spell := spellings[name]) else value for name, value in values.items()}
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        values = yaml.safe_load(expand_home(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SegnetError(f"can't read the configuration {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SegnetError(f"the configuration {path} is no YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise SegnetError(f"the configuration {path} must hold lines such as 'epochs: 20'")
+    known = [entry.name for entry in fields(TrainConfig)]
+    for name in values:
+        if name not in known:
+            raise SegnetError(f"{path}: there is no setting {name!r}{did_you_mean(str(name), known)}")
+    return values
