@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from segnet import SegnetError
-from segnet.core.files import expand_home, replacing, write_text
+from segnet.core.files import cache_folder, expand_home, replacing, write_text
 
 
 def names(folder):
@@ -99,3 +99,12 @@ def test_a_tilde_is_the_home_folder_and_an_unknown_user_stays_a_name(monkeypatch
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     assert expand_home("~/photos") == tmp_path / "photos"
     assert expand_home("~no-such-user/photos") == Path("~no-such-user/photos")
+
+
+def test_the_cache_folder_is_the_platforms_unless_chosen(monkeypatch, tmp_path):
+    monkeypatch.setenv("SEGNET_CACHE", str(tmp_path))
+    assert cache_folder() == tmp_path
+    monkeypatch.setenv("SEGNET_CACHE", "~/here")
+    assert cache_folder() == Path.home() / "here"
+    monkeypatch.setenv("SEGNET_CACHE", "")
+    assert cache_folder().name == "segnet"

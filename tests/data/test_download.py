@@ -20,11 +20,24 @@ from threading import Event, Thread
 import pytest
 
 from segnet.core.errors import SegnetError
-from segnet.data.download import Archive, cache_folder, fetch, install, require_checksum, unpack
+from segnet.data.download import Archive, install
 
-CONTENT = os.urandom(300_000)
-HALF = len(CONTENT) // 2
 ADVICE = "fetch it yourself"
+
+
+def tar_gz(**members: bytes) -> bytes:
+    with io.BytesIO() as packed:
+        with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+            for name, content in members.items():
+                entry = tarfile.TarInfo(name)
+                entry.size = len(content)
+                tar.addfile(entry, io.BytesIO(content))
+        return packed.getvalue()
+
+
+PHOTO = os.urandom(300_000)
+CONTENT = tar_gz(**{"images/cat.jpg": PHOTO, "images/more/dog.jpg": b"dog"})
+HALF = len(CONTENT) // 2
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
@@ -117,12 +130,19 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Server]]:
         server.server_close()
 
 
-def published(*urls: str, retries: int = 2) -> Archive:
-    return Archive("pets.tar.gz", "images", hashlib.sha256(CONTENT).hexdigest(), urls, (0.0,) * retries)
+def published(*urls: str, content: bytes = CONTENT, retries: int = 2) -> Archive:
+    return Archive("pets.tar.gz", "images", hashlib.sha256(content).hexdigest(), urls, (0.0,) * retries)
+
+
+def is_whole(folder: Path) -> bool:
+    """Tell whether the archive's folder is what it should be, and nothing else has been left beside it."""
+    files = {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    beside = names_in(folder.parent)
+    return files == {"cat.jpg": PHOTO, "more/dog.jpg": b"dog"} and beside == ["images"]
 
 
 def names_in(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in folder.iterdir())
+    return sorted(entry.name for entry in folder.iterdir() if entry.suffix != ".lock")
 
 
 def dead_url() -> str:
@@ -148,18 +168,17 @@ def test_a_download_arrives_whole_and_asks_only_for_what_is_missing(
     answers: list[Answer], asked: list[int | None], serve: Callable[..., Server], tmp_path: Path
 ) -> None:
     server = serve(*answers)
-    file = fetch(published(server.url), tmp_path / "cache", ADVICE)
-    assert file.read_bytes() == CONTENT
+    assert is_whole(install(published(server.url), tmp_path / "cache", ADVICE))
     assert server.asked == asked
-    assert names_in(file.parent) == ["pets.tar.gz"]
 
 
 def test_a_later_try_goes_on_where_a_failed_one_ended(serve: Callable[..., Server], tmp_path: Path) -> None:
     with pytest.raises(SegnetError):
-        fetch(published(serve(breaks_off, fails).url), tmp_path, ADVICE)
-    assert (tmp_path / "pets.tar.gz.part").stat().st_size == HALF
+        install(published(serve(breaks_off, fails).url), tmp_path, ADVICE)
+    assert (tmp_path / "pets.tar.gz").stat().st_size == HALF
+    assert names_in(tmp_path) == ["pets.tar.gz"]
     server = serve(sends)
-    assert fetch(published(server.url), tmp_path, ADVICE).read_bytes() == CONTENT
+    assert is_whole(install(published(server.url), tmp_path, ADVICE))
     assert server.asked == [HALF]
 
 
@@ -175,10 +194,10 @@ def test_a_killed_process_leaves_what_the_next_one_resumes(
     server = serve(stalls, sends)
     code = (
         "from pathlib import Path; from segnet.data.download import *; "
-        f"fetch({published(server.url)!r}, Path('.'), '')"
+        f"install({published(server.url)!r}, Path('.'), '')"
     )
     process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.DEVNULL)
-    part = tmp_path / "pets.tar.gz.part"
+    part = tmp_path / "pets.tar.gz"
     patience = time.monotonic() + 30
     while not (part.exists() and part.stat().st_size) and time.monotonic() < patience:
         time.sleep(0.01)
@@ -186,33 +205,43 @@ def test_a_killed_process_leaves_what_the_next_one_resumes(
     process.wait()
     killed.set()
     left = part.stat().st_size
-    assert fetch(published(server.url), tmp_path, ADVICE).read_bytes() == CONTENT
+    assert is_whole(install(published(server.url), tmp_path, ADVICE))
     assert server.asked == [None, left]
     assert 0 < left <= HALF
 
 
-def test_a_partial_file_that_is_complete_already_is_taken(
-    serve: Callable[..., Server], tmp_path: Path
+def test_a_file_that_is_there_already_is_not_downloaded(tmp_path: Path) -> None:
+    (tmp_path / "pets.tar.gz").write_bytes(CONTENT)
+    assert is_whole(install(published(dead_url()), tmp_path, ADVICE))
+
+
+@pytest.mark.parametrize(
+    ("left", "answers"),
+    [
+        (CONTENT + b"more", [has_nothing_more, sends]),
+        (CONTENT[: HALF - 1] + b"??", [sends]),
+    ],
+    ids=["too long", "damaged"],
+)
+def test_what_was_left_of_another_file_is_thrown_away_and_the_same_address_asked_again(
+    left: bytes, answers: list[Answer], serve: Callable[..., Server], tmp_path: Path
 ) -> None:
-    (tmp_path / "pets.tar.gz.part").write_bytes(CONTENT)
-    assert fetch(published(serve(has_nothing_more).url), tmp_path, ADVICE).read_bytes() == CONTENT
+    (tmp_path / "pets.tar.gz").write_bytes(left)
+    server = serve(*answers)
+    assert is_whole(install(published(server.url), tmp_path, ADVICE))
+    assert server.asked == [len(left), None]
 
 
 def test_a_wrong_checksum_is_thrown_away_and_the_mirror_asked_from_the_start(
     serve: Callable[..., Server], tmp_path: Path
 ) -> None:
     main, mirror = serve(sends_a_wrong_byte), serve(sends)
-    assert fetch(published(main.url, mirror.url), tmp_path, ADVICE).read_bytes() == CONTENT
+    assert is_whole(install(published(main.url, mirror.url), tmp_path, ADVICE))
     assert (main.asked, mirror.asked) == ([None], [None])
 
 
 def test_a_dead_server_leads_to_the_mirror(serve: Callable[..., Server], tmp_path: Path) -> None:
-    assert fetch(published(dead_url(), serve(sends).url), tmp_path, ADVICE).read_bytes() == CONTENT
-
-
-def test_a_file_that_is_there_already_is_not_downloaded(tmp_path: Path) -> None:
-    (tmp_path / "pets.tar.gz").write_bytes(CONTENT)
-    assert fetch(published(dead_url()), tmp_path, ADVICE).read_bytes() == CONTENT
+    assert is_whole(install(published(dead_url(), serve(sends).url), tmp_path, ADVICE))
 
 
 def test_when_every_address_fails_the_error_tells_each_reason_and_what_to_do(
@@ -222,12 +251,12 @@ def test_when_every_address_fails_the_error_tells_each_reason_and_what_to_do(
         "HTTP 500": serve(fails),
         "HTTP 404": serve(has_no_such_page),
         "wrong checksum": serve(sends_a_wrong_byte),
-        f"IncompleteRead({HALF} bytes read, {HALF} more expected)": serve(breaks_off),
+        f"IncompleteRead({HALF} bytes read, {len(CONTENT) - HALF} more expected)": serve(breaks_off),
     }
     dead = dead_url()
     archive = published(*(server.url for server in servers.values()), dead, retries=0)
     with pytest.raises(SegnetError) as caught:
-        fetch(archive, tmp_path, ADVICE)
+        install(archive, tmp_path, ADVICE)
     message = str(caught.value)
     for reason, server in servers.items():
         assert f"{server.url} ({reason})" in message
@@ -242,8 +271,9 @@ def test_only_what_may_pass_is_tried_again(
 ) -> None:
     server = serve(answer)
     with pytest.raises(SegnetError):
-        fetch(published(server.url), tmp_path, ADVICE)
+        install(published(server.url), tmp_path, ADVICE)
     assert len(server.asked) == tries
+    assert names_in(tmp_path) == []
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
@@ -255,17 +285,14 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_of_several_at_once_one_downloads_and_all_get_the_folder(
     serve: Callable[..., Server], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    packed = tar_gz(tmp_path / "pets.tar.gz", **{"images/cat.jpg": CONTENT}).read_bytes()
-
     def takes_its_time(request: BaseHTTPRequestHandler) -> None:
         time.sleep(0.1)
-        reply(request, 200, packed)
+        sends(request)
 
     server = serve(takes_its_time)
-    archive = Archive("pets.tar.gz", "images", hashlib.sha256(packed).hexdigest(), (server.url,))
     with ThreadPoolExecutor(4) as pool:
-        folders = list(pool.map(lambda _: install(archive, tmp_path / "cache", ADVICE), range(4)))
-    assert [(folder / "cat.jpg").read_bytes() for folder in folders] == [CONTENT] * 4
+        folders = list(pool.map(lambda _: install(published(server.url), tmp_path, ADVICE), range(4)))
+    assert all(map(is_whole, folders))
     assert server.asked == [None]
     assert "pets.tar.gz: waiting for the process that is getting it" in capsys.readouterr().err
 
@@ -273,7 +300,7 @@ def test_of_several_at_once_one_downloads_and_all_get_the_folder(
 def test_off_a_terminal_progress_is_a_few_plain_lines(
     serve: Callable[..., Server], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fetch(published(serve(sends).url), tmp_path, ADVICE)
+    install(published(serve(sends).url), tmp_path, ADVICE)
     output = capsys.readouterr()
     assert "pets.tar.gz: 100 % of 0.3 MB\n" in output.err
     assert output.err.count("%") <= 10
@@ -281,66 +308,59 @@ def test_off_a_terminal_progress_is_a_few_plain_lines(
     assert output.out == ""
 
 
-def test_a_local_copy_is_checked(tmp_path: Path) -> None:
+def test_on_a_terminal_progress_is_a_bar(
+    serve: Callable[..., Server],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes this for a terminal
+    install(published(serve(sends).url), tmp_path, ADVICE)
+    shown = capsys.readouterr().err
+    assert "━" in shown
+    assert "pets.tar.gz: " not in shown
+
+
+def test_a_folder_that_is_there_already_is_taken_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    assert install(published(dead_url()), tmp_path, ADVICE) == tmp_path / "images"
+    assert names_in(tmp_path / "images") == []
+
+
+def test_a_local_copy_is_checked_used_and_kept(tmp_path: Path) -> None:
     file = tmp_path / "pets.tar.gz"
     file.write_bytes(CONTENT)
-    require_checksum(file, published())
+    assert is_whole(install(published(), tmp_path / "cache", ADVICE, local=file))
+    assert file.read_bytes() == CONTENT
     file.write_bytes(CONTENT[:-1])
     with pytest.raises(SegnetError, match=r"pets\.tar\.gz is not the published"):
-        require_checksum(file, published())
-
-
-def tar_gz(file: Path, **members: bytes) -> Path:
-    with tarfile.open(file, "w:gz") as tar:
-        for name, content in members.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            tar.addfile(entry, io.BytesIO(content))
-    return file
-
-
-def test_an_archive_is_unpacked_and_leaves_no_other_trace(tmp_path: Path) -> None:
-    file = tar_gz(tmp_path / "a.tar.gz", **{"images/cat.jpg": b"cat", "images/more/dog.jpg": b"dog"})
-    folder = unpack(file, "images", into=tmp_path / "new" / "cache")
-    assert (folder / "cat.jpg").read_bytes() == b"cat"
-    assert (folder / "more" / "dog.jpg").read_bytes() == b"dog"
-    assert names_in(tmp_path / "new" / "cache") == ["images"]
+        install(published(), tmp_path / "other", ADVICE, local=file)
+    assert names_in(tmp_path / "other") == []
 
 
 @pytest.mark.parametrize(
-    ("members", "keep", "message"),
+    ("content", "message"),
     [
-        ({"images/cat.jpg": b"cat", "../evil": b"!"}, 1.0, "outside"),
-        ({"pictures/cat.jpg": b"cat"}, 1.0, "holds no folder images/"),
-        ({"images/cat.jpg": os.urandom(50_000)}, 0.5, "can't be unpacked"),
-        ({"images/cat.jpg": b"cat"}, 0.0, "can't be unpacked"),
+        (tar_gz(**{"images/cat.jpg": b"cat", "../evil": b"!"}), "outside"),
+        (tar_gz(**{"pictures/cat.jpg": b"cat"}), "holds no folder images/"),
+        (CONTENT[:HALF], "can't be unpacked"),
+        (b"", "can't be unpacked"),
     ],
     ids=["escapes", "other folder", "cut", "empty"],
 )
 def test_an_archive_that_is_unsafe_or_damaged_leaves_nothing(
-    members: dict[str, bytes], keep: float, message: str, tmp_path: Path
+    content: bytes, message: str, tmp_path: Path
 ) -> None:
-    file = tar_gz(tmp_path / "a.tar.gz", **members)
-    os.truncate(file, int(file.stat().st_size * keep))
+    file = tmp_path / "a.tar.gz"
+    file.write_bytes(content)
     with pytest.raises(SegnetError, match=rf"a\.tar\.gz .*{message}"):
-        unpack(file, "images", into=tmp_path)
-    assert names_in(tmp_path) == ["a.tar.gz"]
+        install(published(content=content), tmp_path / "cache", ADVICE, local=file)
+    assert names_in(tmp_path / "cache") == []
+    assert names_in(tmp_path) == ["a.tar.gz", "cache"]
 
 
 def test_what_a_killed_process_left_of_unpacking_is_cleared_away(tmp_path: Path) -> None:
     (tmp_path / ".images.part" / "images").mkdir(parents=True)
     (tmp_path / ".images.part" / "images" / "half.jpg").write_bytes(b"ha")
-    folder = unpack(tar_gz(tmp_path / "a.tar.gz", **{"images/cat.jpg": b"cat"}), "images", into=tmp_path)
-    assert names_in(folder) == ["cat.jpg"]
-    assert names_in(tmp_path) == ["a.tar.gz", "images"]
-
-
-def test_the_cache_folder_is_the_platforms_unless_chosen(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("SEGNET_CACHE", str(tmp_path))
-    assert cache_folder() == tmp_path
-    monkeypatch.setenv("SEGNET_CACHE", "~/here")
-    assert cache_folder() == Path.home() / "here"
-    monkeypatch.setenv("SEGNET_CACHE", "")
-    assert cache_folder().name == "segnet"
+    (tmp_path / "pets.tar.gz").write_bytes(CONTENT)
+    assert is_whole(install(published(dead_url()), tmp_path, ADVICE))

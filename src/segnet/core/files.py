@@ -1,12 +1,15 @@
-"""Files that are either whole or not there: written beside their place, then renamed into it."""
+"""Files that are whole or not there, since they are renamed into their place; the home and cache folders."""
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import platformdirs
 
 from segnet.core.errors import SegnetError
 
@@ -55,3 +58,9 @@ def expand_home(path: str | Path) -> Path:
         return Path(path).expanduser()
     except RuntimeError:
         return Path(path)
+
+
+def cache_folder() -> Path:
+    """Return where downloads and decoded pixels are kept: ``$SEGNET_CACHE``, or the platform's own place."""
+    chosen = os.environ.get("SEGNET_CACHE")
+    return expand_home(chosen) if chosen else platformdirs.user_cache_path("segnet")

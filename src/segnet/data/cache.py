@@ -26,8 +26,8 @@ from PIL import Image
 
 from segnet.core.classes import ClassTable
 from segnet.core.errors import SegnetError
+from segnet.core.files import cache_folder
 from segnet.data.dataset import Sample
-from segnet.data.download import cache_folder
 from segnet.data.images import RESIZE, Resize
 
 Pixels = npt.NDArray[np.uint8]

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from segnet.core.errors import SegnetError
-from segnet.data.download import cache_folder
+from segnet.core.files import cache_folder
 
 _SETTLED_S = 2.0
 

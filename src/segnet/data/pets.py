@@ -17,9 +17,10 @@ from PIL import Image
 
 from segnet.core.classes import IGNORE_INDEX, ClassTable
 from segnet.core.errors import SegnetError, did_you_mean
+from segnet.core.files import cache_folder
 from segnet.data.dataset import Dataset, Mask
 from segnet.data.digests import file_digest
-from segnet.data.download import Archive, cache_folder, install
+from segnet.data.download import Archive, install
 from segnet.data.images import fingerprint, open_rgb, read_index_mask, require_same_size
 from segnet.data.options import BorderPolicy
 from segnet.runs.identity import image_id
