@@ -1,0 +1,427 @@
+"""Data with an identity: which images a model was trained on is told by their content, never by a name.
+
+The ways in which scores on training images once came about, and what must be refused.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import segnet as package
+from segnet import DataOptions, SegnetError, TrainConfig, load_dataset
+from segnet.data.dataset import records_of
+
+TINY = {"stages": [[8, 1], [8, 1]], "bottleneck": [8, 0, 3]}
+SETTINGS = {
+    "model": "segnet-lite",
+    "model_options": TINY,
+    "size": (32, 32),
+    "batch_size": 4,
+    "epochs": 1,
+    "device": "cpu",
+}
+
+
+def draw(folder, count, first=0):
+    """Add images of a bright square, no two alike, with their masks; the folder has one level."""
+    for kind in ("images", "masks"):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+    for index in range(first, first + count):
+        random = np.random.RandomState(index)
+        mask = np.zeros((32, 32), np.uint8)
+        top, left = random.randint(0, 16, 2)
+        mask[top : top + 16, left : left + 16] = 1
+        pixels = random.randint(0, 80, (32, 32, 3)) + mask[..., None] * 120
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / "images" / f"{index:03d}.png")
+        Image.fromarray(mask).save(folder / "masks" / f"{index:03d}.png")
+    (folder / "dataset.yaml").write_text("classes: [background, object]\n")
+    return folder
+
+
+def names(samples):
+    return [sample.name for sample in samples]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder of sixty images, and a run that held a part of them out."""
+    root = tmp_path_factory.mktemp("photos")
+    data = draw(root / "data", 60)
+    return package.train(TrainConfig(data=str(data), holdout=0.1, out=root / "run", **SETTINGS))
+
+
+@pytest.fixture
+def data(trained, tmp_path):
+    """The run's data in another place and under another name."""
+    return Path(shutil.copytree(trained.folder.parent / "data", tmp_path / "moved"))
+
+
+def held_out(run):
+    splits = json.loads((run.folder / "data.json").read_text())["splits"]
+    return {entry[0] for entry in splits["val"]}
+
+
+# What is held out
+
+
+def test_deleting_or_adding_an_image_moves_no_other(data):
+    def val(**options):
+        return set(names(load_dataset(DataOptions(data=str(data), **options)).val))
+
+    before = val(holdout=0.3)
+    assert 5 < len(before) < 32
+    for index in range(0, 60, 7):
+        for kind in ("images", "masks"):
+            (data / kind / f"{index:03d}.png").unlink()
+    gone = {f"{index:03d}" for index in range(0, 60, 7)}
+    assert val(holdout=0.3) == before - gone
+    draw(data, 10, first=100)
+    assert {name for name in val(holdout=0.3) if int(name) < 100} == before - gone
+
+
+def test_copies_of_one_picture_are_on_the_same_side(data):
+    for index in range(60):
+        for kind in ("images", "masks"):
+            shutil.copy(data / kind / f"{index:03d}.png", data / kind / f"copy-{index:03d}.png")
+    dataset = load_dataset(DataOptions(data=str(data), holdout=0.3))
+    assert {name.removeprefix("copy-") for name in names(dataset.val)}.isdisjoint(
+        name.removeprefix("copy-") for name in names(dataset.train)
+    )
+
+
+def test_folds_share_no_image_and_cover_all(data):
+    folds = [names(load_dataset(DataOptions(data=str(data), fold=f"{part}/5")).val) for part in range(1, 6)]
+    together = [name for fold in folds for name in fold]
+    assert sorted(together) == [f"{index:03d}" for index in range(60)]
+    assert min(map(len, folds)) > 3
+
+
+def test_frames_of_a_scene_stay_together(data):
+    dataset = load_dataset(DataOptions(data=str(data), holdout=0.4, group_by=r"^(\d\d)\d$"))
+    scenes = [{name[:2] for name in names(side)} for side in (dataset.train, dataset.val)]
+    assert scenes[0].isdisjoint(scenes[1])
+    assert scenes[0] | scenes[1] == {f"{scene:02d}" for scene in range(6)}
+
+
+def test_a_list_names_what_is_held_out(data, tmp_path):
+    (tmp_path / "val.txt").write_text("# chosen by hand\n003\n017.png\n")
+    dataset = load_dataset(DataOptions(data=str(data), val_list=str(tmp_path / "val.txt")))
+    assert names(dataset.val) == ["003", "017"]
+    assert dataset.val_is == "the training images that val.txt names"
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"fold": "6/5"}, "--fold is a part of so many, such as 2/5, not 6/5"),
+        ({"fold": "2"}, "--fold is a part of so many"),
+        ({"group_by": "["}, "no regular expression"),
+        ({"group_by": "^scene"}, "finds nothing in the name '000'"),
+        ({"group_by": "^0"}, "needs at least two groups to train on, there is 1"),
+        ({"val_list": "none.txt"}, "--val-list none.txt is no file"),
+        ({"val_list": "none.txt", "fold": "1/2"}, "--fold and --val-list both say what to validate on"),
+        ({"holdout": -0.1}, "--holdout must be from 0"),
+        ({"data_root": "x"}, "--data-root is for oxford-pets"),
+        ({"border": "pet"}, "--border is for oxford-pets; with --data"),
+    ],
+)
+def test_what_cannot_be_held_out_or_is_for_other_data_is_one_line(data, options, says):
+    with pytest.raises(SegnetError, match=says.replace("(", r"\(")) as error:
+        load_dataset(DataOptions(data=str(data), **options))
+    assert "\n" not in str(error.value)
+
+
+def test_the_drawn_images_take_nothing_but_a_seed():
+    with pytest.raises(SegnetError, match="--holdout is for oxford-pets and folder; with --data synthetic"):
+        load_dataset(DataOptions(data="synthetic", holdout=0.2))
+    assert TrainConfig(data="synthetic", recipe="modern").holdout == 0
+
+
+# A model is scored on its own held-out part, wherever that is now
+
+
+def test_the_readmes_own_example_scores_the_held_out_part_and_nothing_else(trained):
+    segmenter = package.load(trained.folder, device="cpu")
+    scores = package.evaluate(segmenter, load_dataset(DataOptions(data=trained.config.data)))
+    assert scores == trained.val
+    assert scores.scored_on.images == len(held_out(trained))
+    assert scores.scored_on.trained_on == 0
+
+
+@pytest.mark.parametrize("how", ["copied", "symlink", "point"])
+def test_the_same_data_at_another_path_is_still_its_own(trained, data, monkeypatch, how):
+    place = data
+    if how == "symlink":
+        place = data.with_name("link")
+        place.symlink_to(data)
+    elif how == "point":
+        monkeypatch.chdir(data)
+        place = "."
+    segmenter = package.load(trained.folder, device="cpu")
+    scores = package.evaluate(segmenter, load_dataset(DataOptions(data=str(place))))
+    assert scores.confusion == trained.val.confusion
+    with pytest.raises(SegnetError, match=r"was trained on \d+ of these \d+ images, train of"):
+        package.evaluate(segmenter, load_dataset(DataOptions(data=str(place))), split="train")
+
+
+def test_another_folder_of_the_same_name_is_scored_whole(trained, tmp_path):
+    other = draw(tmp_path / "data", 20, first=200)
+    scores = package.evaluate(
+        package.load(trained.folder, device="cpu"), load_dataset(DataOptions(data=str(other)))
+    )
+    assert (scores.scored_on.images, scores.scored_on.split) == (20, "all")
+
+
+def test_a_folder_with_nothing_but_test_images_is_scored(trained, tmp_path):
+    draw(tmp_path / "new" / "test", 7, first=300)
+    shutil.move(tmp_path / "new" / "test" / "dataset.yaml", tmp_path / "new" / "dataset.yaml")
+    dataset = load_dataset(DataOptions(data=str(tmp_path / "new")))
+    scores = package.evaluate(package.load(trained.folder, device="cpu"), dataset)
+    assert (scores.scored_on.images, scores.scored_on.data) == (7, "new")
+
+
+def test_images_that_it_was_trained_on_are_found_among_others_under_any_name(trained, data, tmp_path):
+    seen = sorted({f"{index:03d}" for index in range(60)} - held_out(trained))[:3]
+    mixed = draw(tmp_path / "mixed", 5, first=400)
+    for number, name in enumerate(seen):
+        for kind in ("images", "masks"):
+            shutil.copy(data / kind / f"{name}.png", mixed / kind / f"new-{number}.png")
+    segmenter, dataset = (
+        package.load(trained.folder, device="cpu"),
+        load_dataset(DataOptions(data=str(mixed))),
+    )
+    with pytest.raises(
+        SegnetError, match=r"own val split has \d+ images, of which 0 are here; .* --split unseen"
+    ):
+        package.evaluate(segmenter, dataset)
+    with pytest.raises(SegnetError, match="was trained on 3 of these 8 images, all of mixed"):
+        package.evaluate(segmenter, dataset, split="all")
+    assert package.evaluate(segmenter, dataset, split="unseen").scored_on.images == 5
+    told = package.evaluate(segmenter, dataset, split="all", allow_trained_on=True).scored_on
+    assert (told.images, told.trained_on) == (8, 3)
+    assert str(told) == "8 images, all of mixed (3 of them TRAINED ON)"
+
+
+def test_a_held_out_image_that_is_missing_or_has_another_mask_is_noticed(trained, data):
+    segmenter = package.load(trained.folder, device="cpu")
+    name = min(held_out(trained))
+    mask = data / "masks" / f"{name}.png"
+    Image.fromarray(1 - np.asarray(Image.open(mask))).save(mask)
+    with pytest.raises(SegnetError, match=r"masks of the model's own val split \(\d+ images\) have changed"):
+        package.evaluate(segmenter, load_dataset(DataOptions(data=str(data))))
+    for kind in ("images", "masks"):
+        (data / kind / f"{name}.png").unlink()
+    missing = f"has {len(held_out(trained))} images, of which {len(held_out(trained)) - 1} are here"
+    with pytest.raises(SegnetError, match=missing):
+        package.evaluate(segmenter, load_dataset(DataOptions(data=str(data))))
+
+
+def test_the_options_order_on_the_command_line_changes_nothing(trained, segnet):
+    first, last = segnet("eval", "--json", trained.folder), segnet("eval", trained.folder, "--json")
+    assert (first.code, first.out) == (0, last.out)
+    scores = json.loads(first.out)
+    assert scores["scored_on"] == {
+        "data": "data",
+        "split": "val",
+        "images": len(held_out(trained)),
+        "trained_on": 0,
+    }
+    assert tuple(map(tuple, scores["confusion"])) == trained.val.confusion
+
+
+def test_on_the_command_line_trained_images_are_refused_and_when_allowed_said_beside_the_numbers(
+    trained, segnet
+):
+    segnet("eval", trained.folder, "--split", "train").is_a_mistake_in_one_line("--allow-trained-on")
+    allowed = segnet("eval", trained.folder, "--split", "train", "--allow-trained-on")
+    assert allowed.code == 0
+    count = 60 - len(held_out(trained))
+    assert allowed.out.startswith(
+        f"{trained.folder} on {count} images, the train split of data ({count} of them"
+    )
+    assert allowed.out.count("TRAINED ON") == 1 + 5 + 2, "the first line, every column, both lines of scores"
+
+
+def test_a_split_that_the_data_does_not_have_is_one_line(trained, segnet):
+    ended = segnet("eval", trained.folder, "--split", "test")
+    ended.is_a_mistake_in_one_line("the model's data has no test split; there is train, val")
+
+
+def test_a_model_file_knows_its_images_without_its_run_and_names_no_path(trained, tmp_path):
+    alone = Path(shutil.copy(trained.folder / "model.safetensors", tmp_path / "model.safetensors"))
+    assert str(trained.folder.parent).encode() not in alone.read_bytes()
+    scores = package.evaluate(
+        package.load(alone, device="cpu"), load_dataset(DataOptions(data=trained.config.data))
+    )
+    assert scores == trained.val
+
+
+def test_data_that_has_gone_is_said_with_the_remedy(trained, segnet, tmp_path):
+    run = Path(shutil.copytree(trained.folder, tmp_path / "run"))
+    manifest = run / "data.json"
+    manifest.write_text(manifest.read_text().replace(str(trained.folder.parent), str(tmp_path / "gone")))
+    segnet("eval", run).is_a_mistake_in_one_line("if it has moved, give --data")
+    alone = Path(shutil.copy(run / "model.safetensors", tmp_path / "alone.safetensors"))
+    segnet("eval", alone).is_a_mistake_in_one_line("doesn't say where its data is; name it with --data")
+
+
+def test_pets_are_known_by_their_official_names_in_copies_of_another_size(oxford_pets, tmp_path):
+    train = load_dataset(DataOptions(data_root=oxford_pets)).train[:2]
+    (tmp_path / "images").mkdir()
+    (tmp_path / "annotations" / "trimaps").mkdir(parents=True)
+    for sample in train:
+        image, mask = sample.read()
+        image.resize((64, 64)).save(tmp_path / "images" / f"{sample.name}.jpg")
+        small = Image.fromarray(mask + 1).resize((64, 64), Image.Resampling.NEAREST)
+        small.save(tmp_path / "annotations" / "trimaps" / f"{sample.name}.png")
+    for split, sample in zip(("trainval", "test"), train, strict=True):
+        (tmp_path / "annotations" / f"{split}.txt").write_text(f"{sample.name} 1 1 1\n")
+    copies = records_of(load_dataset(DataOptions(data_root=tmp_path)).splits["val"])
+    before = records_of(train[1:])
+    assert copies[0].ids[0] != before[0].ids[0]
+    assert copies[0].ids[1] == before[0].ids[1]
+
+
+# Going on with a run
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run of a folder of its own that isn't over."""
+    data = draw(tmp_path / "data", 12)
+    package.train(TrainConfig(data=str(data), out=tmp_path / "run", **SETTINGS))
+    return tmp_path / "run"
+
+
+def test_a_run_goes_on_where_its_data_has_moved_to(run):
+    data = run.parent / "data"
+    data.rename(data.with_name("elsewhere"))
+    with pytest.raises(SegnetError, match="neither a dataset nor a folder"):
+        package.resume(str(run), epochs=2)
+    assert package.resume(str(run), epochs=2, data=str(data.with_name("elsewhere"))).finished
+    assert package.resume(str(run), epochs=3).finished, "it remembers where"
+
+
+@pytest.mark.parametrize("what", ["deleted", "added", "mask", "renamed"])
+def test_changed_data_is_refused_and_named(run, what):
+    data = run.parent / "data"
+    if what == "deleted":
+        for kind in ("images", "masks"):
+            (data / kind / "004.png").unlink()
+    elif what == "added":
+        draw(data, 1, first=50)
+    elif what == "mask":
+        mask = data / "masks" / "004.png"
+        Image.fromarray(1 - np.asarray(Image.open(mask))).save(mask)
+    else:
+        for kind in ("images", "masks"):
+            (data / kind / "004.png").rename(data / kind / "zzz.png")
+    with pytest.raises(SegnetError, match=r"the data of .* has changed since it began: .*(004|050)"):
+        package.resume(run, epochs=2)
+
+
+def test_changed_settings_are_refused_and_named(run):
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("lr: 0.001", "lr: 0.01"))
+    with pytest.raises(SegnetError, match=r"was changed since the run began \(lr was 0.001, is 0.01\)"):
+        package.resume(run, epochs=2)
+
+
+def test_more_epochs_end_with_the_same_bytes_as_if_they_had_been_planned(tmp_path):
+    data = draw(tmp_path / "data", 12)
+    config = SETTINGS | {"schedule": "constant"}
+    whole = package.train(TrainConfig(data=data, out=str(tmp_path / "whole"), **(config | {"epochs": 3})))
+    package.train(TrainConfig(data=data, out=str(tmp_path / "part"), **config))
+    part = package.resume(tmp_path / "part", epochs=3)
+    assert (part.folder / "model.safetensors").read_bytes() == (
+        whole.folder / "model.safetensors"
+    ).read_bytes()
+
+
+def test_a_state_of_an_older_version_is_refused_with_its_reason(run):
+    import torch
+
+    torch.save({"state": {"epoch": 1}, "parts": {}}, run / "last" / "state.pt")
+    with pytest.raises(SegnetError, match="was written by an older segnet, which didn't note its data"):
+        package.resume(run)
+
+
+# Paths
+
+
+def test_paths_as_text_and_with_a_tilde_are_paths_everywhere(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    draw(tmp_path / "photos", 12)
+    run = package.train(TrainConfig(data="~/photos", out="~/run", **SETTINGS))
+    assert run.folder == tmp_path / "run"
+    assert package.resume("~/run", epochs=2).finished
+    assert TrainConfig(data_root="~/pets", archive=["~/a"]).archive == (tmp_path / "a",)
+    config = tmp_path / "config.yaml"
+    config.write_text("data: ~/photos\nout: ~/again\ndata_root: null\n")
+    from segnet.training.config_file import read_config
+
+    assert (read_config(config).out, read_config(config).data) == (
+        tmp_path / "again",
+        str(tmp_path / "photos"),
+    )
+
+
+# The command line's own promises
+
+
+def test_everything_that_is_wrong_is_said_at_once(segnet):
+    ended = segnet("train", "--data", "nothing", "--model", "segnte", "--device", "cud")
+    ended.is_a_mistake_in_one_line("3 things are wrong: (1) 'nothing' is neither a dataset nor a folder")
+    assert "did you mean 'segnet'" in ended.err
+    assert "device 'cud'" in ended.err
+
+
+def test_settings_typed_into_a_file_survive_another_recipe_and_the_recipes_own_do_not(tmp_path):
+    from segnet.training.config_file import read_options
+
+    config = TrainConfig(recipe="article", lr=0.005, batch_size=64)
+    (tmp_path / "config.yaml").write_text(json.dumps(config.to_dict()))
+    options = read_options(tmp_path / "config.yaml", ["recipe"], "modern", None)
+    assert options["lr"] == 0.005
+    assert "batch_size" not in options
+    assert "epochs" not in options
+
+
+def test_whole_numbers_are_whole(segnet):
+    segnet("train", "--epochs", "1.5").is_a_mistake_in_one_line('unable to convert "1.5" into int')
+    with pytest.raises(SegnetError, match=r"--epochs must be a whole number, got 1\.5"):
+        TrainConfig(epochs=1.5)
+
+
+def test_an_empty_name_is_not_the_whole_folder(segnet):
+    segnet("predict", "").is_a_mistake_in_one_line("an image's name is empty")
+
+
+def test_python_m_segnet_notes_its_command(tmp_path):
+    data = draw(tmp_path / "data", 8)
+    options = ["--data", data, "--model", "segnet-lite", "--size", 32, "--epochs", 1, "--batch-size", 4]
+    command = [sys.executable, "-m", "segnet", "train", *map(str, options), "--out", "run"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    noted = json.loads((tmp_path / "run" / "environment.json").read_text())["command"]
+    assert noted.startswith("segnet train --data")
+
+
+@pytest.mark.parametrize("given", [b"png", [1, 2], 3.5])
+def test_what_is_no_image_is_said_by_its_kind(trained, given):
+    segmenter = package.load(trained.folder, device="cpu")
+    with pytest.raises(SegnetError, match=f"an image is a path, .* not a {type(given).__name__}"):
+        segmenter.predict(given)
+
+
+def test_help_shows_options_in_groups_with_every_recipes_value(segnet):
+    shown = " ".join(segnet("train", "--help").out.split())
+    for group in ("Data", "Model", "Recipe", "Loss", "Device", "Run"):
+        assert f"─ {group} ─" in shown
+    assert "article 20, vit 50; modern 60" in shown.replace("│ │ ", "")
