@@ -28,8 +28,8 @@ from segnet.inference.evaluate import evaluate_split
 from segnet.models.describe import count_macs, count_parameters
 from segnet.objectives.losses import LOSSES
 from segnet.objectives.metrics import Scores, scores_from_confusion
+from segnet.report.gif import write_learning_gif
 from segnet.report.html import write_report
-from segnet.report.panels import write_learning_gif
 from segnet.training.checkpoint import (
     RunFolder,
     State,

@@ -1,25 +1,22 @@
-"""Pictures of masks beside photos: the preview of an epoch, the GIF of a whole run, one photo's overlay.
+"""The picture of an epoch in the arrangement of the article's figures.
 
-The preview keeps the arrangement of the article's figures: a row of inputs above a row of ground truths
-above a row of predictions, for the same images at every epoch.
+A row of inputs stands above a row of ground truths above a row of predictions, for the same images at every
+epoch.
 """
 
 from __future__ import annotations
 
 import math
-import os
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageFont
 
 from segnet.core.classes import ClassTable, Colour
-from segnet.core.errors import SegnetError
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -213,180 +210,3 @@ def _drawable(text: str) -> str:
         options = (character, *unicodedata.normalize("NFKD", character)[:1], "?")
         kept.append(next(c for c in options if c in " ?" or bytes(_font(20).getmask(c)) != blank))
     return "".join(kept)
-
-
-# --- the GIF of a run ---
-
-
-def write_learning_gif(
-    frames: Sequence[Path],
-    target: Path,
-    *,
-    max_frames: int = 60,
-    width_px: int = 1200,
-    frame_ms: int = 400,
-    last_ms: int = 3000,
-) -> None:
-    """Write the previews as a looping GIF, in one step: a reader sees the old file or the whole new one.
-
-    All frames share one palette in which flat colours are exact. What does not change from frame to frame
-    is dithered once, so photos look smooth and nothing flickers.
-
-    Args:
-        frames: previews in order, at least one; all are fitted to the size of the last.
-        target: the GIF; its folder exists.
-        max_frames: more than that are thinned out evenly, the first and the last stay.
-        width_px: wider previews are made smaller.
-        frame_ms: how long a frame shows.
-        last_ms: how long the last one shows.
-
-    Raises:
-        SegnetError: a preview that can't be read; names the file.
-        ValueError: no frames.
-    """
-    if not frames:
-        raise ValueError("a GIF needs at least one frame")
-    chosen = _thinned(frames, max_frames)
-    last = _read(chosen[-1])
-    size = (min(width_px, last.width), round(last.height * min(1.0, width_px / last.width)))
-    palette = _shared_palette([_fit(_read(path), size) for path in (chosen[0], chosen[len(chosen) // 2])]
-                              + [_fit(last, size)])  # fmt: skip
-    first, *rest = _indexed(chosen, size, palette)
-    durations = [frame_ms] * len(rest) + [last_ms]
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        first.save(
-            unfinished,
-            format="GIF",
-            save_all=True,
-            append_images=rest,
-            duration=durations if rest else last_ms,
-            loop=0,
-            optimize=True,
-        )
-        unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def _thinned(frames: Sequence[Path], limit: int) -> list[Path]:
-    if len(frames) <= limit:
-        return list(frames)
-    return [frames[round(i)] for i in np.linspace(0, len(frames) - 1, max(2, limit))]
-
-
-def _read(path: Path) -> Image.Image:
-    try:
-        with Image.open(path) as picture:
-            return picture.convert("RGB")
-    except (OSError, UnidentifiedImageError) as error:
-        raise SegnetError(f"can't read the preview {path}: {error}; delete it and try again") from error
-
-
-def _fit(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
-    if picture.size == size:
-        return picture
-    return ImageOps.pad(picture, size, Image.Resampling.LANCZOS, color=BACKGROUND)
-
-
-def _shared_palette(pictures: Sequence[Image.Image]) -> Image.Image:
-    """Build 255 colours: the flat ones as they are, the photos' by octree; one index stays free.
-
-    An octree keeps the rare colours, a pink tongue say, that a median cut drops. Pillow uses the free index
-    as "unchanged since the last frame", which keeps the file small.
-    """
-    pixels = np.concatenate([np.asarray(picture).reshape(-1, 3) for picture in pictures])
-    packed = pixels.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
-    values, counts = np.unique(packed, return_counts=True)
-    frequent = values[np.argsort(-counts, kind="stable")[:64]]
-    flat = frequent[np.isin(frequent, values[counts > len(packed) / 1000])]
-    colours = np.stack([flat >> 16, flat >> 8 & 255, flat & 255], axis=1).astype(np.uint8)
-    others = pixels[~np.isin(packed, flat)]
-    if len(others):
-        cut = Image.fromarray(others[None]).quantize(255 - len(colours), Image.Quantize.FASTOCTREE)
-        colours = np.concatenate([colours, np.array(cut.getpalette(), np.uint8).reshape(-1, 3)])
-    palette = Image.new("P", (1, 1))
-    palette.putpalette(colours.tobytes())
-    return palette
-
-
-def _indexed(paths: Sequence[Path], size: tuple[int, int], palette: Image.Image) -> Iterator[Image.Image]:
-    """Yield the frames in palette colours; pixels that equal the first frame's keep its dithered index."""
-    first = first_indices = None
-    for path in paths:
-        picture = _fit(_read(path), size)
-        pixels = np.asarray(picture)
-        if first is None or first_indices is None:
-            dithered = picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
-            first, first_indices = pixels, np.asarray(dithered)
-            yield dithered
-            continue
-        nearest = np.asarray(picture.quantize(palette=palette, dither=Image.Dither.NONE))
-        same = (pixels == first).all(axis=-1)
-        frame = Image.fromarray(np.where(same, first_indices, nearest))
-        frame.putpalette(palette.getpalette() or [])
-        yield frame
-
-
-# --- one photo's overlay ---
-
-
-def overlay(
-    image: Image.Image,
-    mask: Pixels,
-    classes: ClassTable,
-    *,
-    alpha: float = 0.5,
-    background: str | None = "background",
-) -> Image.Image:
-    """Lay the mask's colours over a photo, each region outlined in its colour.
-
-    Where a region meets the bare photo, a white line runs along it: of two tones, one always stands out.
-
-    Args:
-        image: the photo, mode RGB.
-        mask: ``(H, W)`` class ids of the photo's size; ids without a class are left as they are.
-        classes: names and colours.
-        alpha: 0 shows only outlines, 1 hides the photo.
-        background: the class that is left uncoloured, if the table has it.
-
-    Raises:
-        SegnetError: a mask of another size than the photo.
-    """
-    if mask.shape != (image.height, image.width):
-        raise SegnetError(
-            f"the mask is {mask.shape[1]}x{mask.shape[0]} and the image {image.width}x{image.height} pixels; "
-            "an overlay needs both in the same size"
-        )
-    photo = np.asarray(image.convert("RGB"), np.float32)
-    coloured = mask < len(classes)
-    if background in classes.names:
-        coloured &= mask != classes.names.index(background)
-    colours = classes.paint(mask).astype(np.float32)
-    result = np.where(coloured[..., None], photo * (1 - alpha) + colours * alpha, photo)
-
-    line_px = max(1, round(min(image.size) / 220))
-    outline = _near_border(mask, line_px)
-    result[outline & coloured] = colours[outline & coloured]
-    white = outline & ~coloured
-    result[white] = 0.15 * result[white] + 0.85 * 255
-    return Image.fromarray(result.round().clip(0, 255).astype(np.uint8))
-
-
-def _near_border(mask: Pixels, distance_px: int) -> npt.NDArray[np.bool_]:
-    """True where another class id lies within ``distance_px`` steps up, down, left or right."""
-    near = np.zeros(mask.shape, np.bool_)
-    across = mask[:, 1:] != mask[:, :-1]
-    near[:, 1:] |= across
-    near[:, :-1] |= across
-    down = mask[1:] != mask[:-1]
-    near[1:] |= down
-    near[:-1] |= down
-    for _ in range(distance_px - 1):
-        grown = near.copy()
-        grown[1:] |= near[:-1]
-        grown[:-1] |= near[1:]
-        grown[:, 1:] |= near[:, :-1]
-        grown[:, :-1] |= near[:, 1:]
-        near = grown
-    return near
