@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -9,12 +11,15 @@ from PIL import Image
 from segnet.core.classes import ClassTable
 from segnet.core.errors import SegnetError
 
-Pixels = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.uint8]
+
+_STRIP_PIXELS = 1 << 19  # painted at a time: some 20 MiB, whatever the size of the photo
+_LINES_ACROSS = 220  # an outline is this part of the photo's shorter side
 
 
 def overlay(
     image: Image.Image,
-    mask: Pixels,
+    mask: Mask,
     classes: ClassTable,
     *,
     alpha: float = 0.5,
@@ -39,35 +44,41 @@ def overlay(
             f"the mask is {mask.shape[1]}x{mask.shape[0]} and the image {image.width}x{image.height} pixels; "
             "an overlay needs both in the same size"
         )
-    photo = np.asarray(image.convert("RGB"), np.float32)
-    coloured = mask < len(classes)
+    coloured = np.arange(256) < len(classes)
     if background in classes.names:
-        coloured &= mask != classes.names.index(background)
-    colours = classes.paint(mask).astype(np.float32)
-    result = np.where(coloured[..., None], photo * (1 - alpha) + colours * alpha, photo)
+        coloured[classes.names.index(background)] = False
+    colours = classes.palette()[coloured].astype(np.float32)
+    # By [on an outline?, class id]: how much of the photo stays, and what is added to it.
+    keep, add = np.ones((2, 256), np.float32), np.zeros((2, 256, 3), np.float32)
+    keep[0, coloured], add[0, coloured] = 1 - alpha, colours * alpha
+    keep[1, coloured], add[1, coloured] = 0, colours
+    keep[1, ~coloured], add[1, ~coloured] = 0.15, 0.85 * 255
 
-    line_px = max(1, round(min(image.size) / 220))
-    outline = _near_border(mask, line_px)
-    result[outline & coloured] = colours[outline & coloured]
-    white = outline & ~coloured
-    result[white] = 0.15 * result[white] + 0.85 * 255
-    return Image.fromarray(result.round().clip(0, 255).astype(np.uint8))
+    line_px = max(1, round(min(image.size) / _LINES_ACROSS))
+    rows = max(1, _STRIP_PIXELS // image.width)
+    result = Image.new("RGB", image.size)
+    for top in range(0, image.height, rows):
+        bottom = min(top + rows, image.height)
+        ids = mask[top:bottom]
+        above = min(line_px, top)  # an outline reaches into the strip from as far as it is wide
+        outline = _near_border(mask[top - above : bottom + line_px], line_px)[above:][: bottom - top]
+        style = outline.astype(np.uint8), ids
+        strip = np.array(image.crop((0, top, image.width, bottom)).convert("RGB"), np.float32)
+        strip *= keep[style][..., None]
+        strip += add[style]
+        result.paste(Image.fromarray(strip.round().clip(0, 255).astype(np.uint8)), (0, top))
+    return result
 
 
-def _near_border(mask: Pixels, distance_px: int) -> npt.NDArray[np.bool_]:
+def _near_border(mask: Mask, distance_px: int) -> npt.NDArray[np.bool_]:
     """True where another class id lies within ``distance_px`` steps up, down, left or right."""
-    near = np.zeros(mask.shape, np.bool_)
-    across = mask[:, 1:] != mask[:, :-1]
-    near[:, 1:] |= across
-    near[:, :-1] |= across
-    down = mask[1:] != mask[:-1]
-    near[1:] |= down
-    near[:-1] |= down
+    near: npt.NDArray[np.bool_] = np.logical_or.reduce([neighbour != mask for neighbour in _neighbours(mask)])
     for _ in range(distance_px - 1):
-        grown = near.copy()
-        grown[1:] |= near[:-1]
-        grown[:-1] |= near[1:]
-        grown[:, 1:] |= near[:, :-1]
-        grown[:, :-1] |= near[:, 1:]
-        near = grown
+        near = np.logical_or.reduce([near, *_neighbours(near)])
     return near
+
+
+def _neighbours(pixels: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+    """Return what is above, below, left and right of each pixel ``(H, W)``: at the edge, itself."""
+    padded = np.pad(pixels, 1, mode="edge")
+    return [padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]]
