@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from segnet.core.errors import SegnetError
+from segnet.core.files import replacing
+from segnet.data.batches import evenly_spread
 from segnet.report.panel import BACKGROUND
 
 
@@ -22,36 +23,35 @@ def write_learning_gif(
     frame_ms: int = 400,
     last_ms: int = 3000,
 ) -> None:
-    """Write the previews as a looping GIF, in one step: a reader sees the old file or the whole new one.
+    """Write the previews as a looping GIF, whole or not at all.
 
     All frames share one palette in which flat colours are exact. What does not change from frame to frame
     is dithered once, so photos look smooth and nothing flickers.
 
     Args:
         frames: previews in order, at least one; all are fitted to the size of the last.
-        target: the GIF; its folder exists.
-        max_frames: more than that are thinned out evenly, the first and the last stay.
+        target: the GIF.
+        max_frames: 2 or more; a longer run is thinned out evenly, the first and the last stay.
         width_px: wider previews are made smaller.
         frame_ms: how long a frame shows.
         last_ms: how long the last one shows.
 
     Raises:
-        SegnetError: a preview that can't be read; names the file.
+        SegnetError: a preview that can't be read, or no room for the GIF; names the file.
         ValueError: no frames.
     """
     if not frames:
         raise ValueError("a GIF needs at least one frame")
-    chosen = _thinned(frames, max_frames)
+    chosen = [frames[row] for row in evenly_spread(len(frames), max_frames)]
     last = _read(chosen[-1])
     size = (min(width_px, last.width), round(last.height * min(1.0, width_px / last.width)))
-    palette = _shared_palette([_fit(_read(path), size) for path in (chosen[0], chosen[len(chosen) // 2])]
-                              + [_fit(last, size)])  # fmt: skip
+    typical = (chosen[0], chosen[len(chosen) // 2], chosen[-1])
+    palette = _shared_palette([_fit(_read(path), size) for path in typical])
     first, *rest = _indexed(chosen, size, palette)
     durations = [frame_ms] * len(rest) + [last_ms]
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(target) as temporary:
         first.save(
-            unfinished,
+            temporary,
             format="GIF",
             save_all=True,
             append_images=rest,
@@ -59,28 +59,17 @@ def write_learning_gif(
             loop=0,
             optimize=True,
         )
-        unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def _thinned(frames: Sequence[Path], limit: int) -> list[Path]:
-    if len(frames) <= limit:
-        return list(frames)
-    return [frames[round(i)] for i in np.linspace(0, len(frames) - 1, max(2, limit))]
 
 
 def _read(path: Path) -> Image.Image:
     try:
         with Image.open(path) as picture:
             return picture.convert("RGB")
-    except (OSError, UnidentifiedImageError) as error:
+    except OSError as error:
         raise SegnetError(f"can't read the preview {path}: {error}; delete it and try again") from error
 
 
 def _fit(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
-    if picture.size == size:
-        return picture
     return ImageOps.pad(picture, size, Image.Resampling.LANCZOS, color=BACKGROUND)
 
 
@@ -107,17 +96,12 @@ def _shared_palette(pictures: Sequence[Image.Image]) -> Image.Image:
 
 def _indexed(paths: Sequence[Path], size: tuple[int, int], palette: Image.Image) -> Iterator[Image.Image]:
     """Yield the frames in palette colours; pixels that equal the first frame's keep its dithered index."""
-    first = first_indices = None
-    for path in paths:
+    first = _fit(_read(paths[0]), size)
+    dithered = first.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
+    yield dithered
+    for path in paths[1:]:
         picture = _fit(_read(path), size)
-        pixels = np.asarray(picture)
-        if first is None or first_indices is None:
-            dithered = picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
-            first, first_indices = pixels, np.asarray(dithered)
-            yield dithered
-            continue
-        nearest = np.asarray(picture.quantize(palette=palette, dither=Image.Dither.NONE))
-        same = (pixels == first).all(axis=-1)
-        frame = Image.fromarray(np.where(same, first_indices, nearest))
-        frame.putpalette(palette.getpalette() or [])
+        same = (np.asarray(picture) == np.asarray(first)).all(axis=-1)
+        frame = picture.quantize(palette=palette, dither=Image.Dither.NONE)
+        frame.paste(dithered, mask=Image.fromarray(same))
         yield frame
