@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from segnet.core.colours import pack, unpack
 from segnet.core.errors import SegnetError
 from segnet.core.files import replacing
 from segnet.data.batches import evenly_spread
@@ -80,11 +81,11 @@ def _shared_palette(pictures: Sequence[Image.Image]) -> Image.Image:
     as "unchanged since the last frame", which keeps the file small.
     """
     pixels = np.concatenate([np.asarray(picture).reshape(-1, 3) for picture in pictures])
-    packed = pixels.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
+    packed = pack(pixels)
     values, counts = np.unique(packed, return_counts=True)
     frequent = values[np.argsort(-counts, kind="stable")[:64]]
     flat = frequent[np.isin(frequent, values[counts > len(packed) / 1000])]
-    colours = np.stack([flat >> 16, flat >> 8 & 255, flat & 255], axis=1).astype(np.uint8)
+    colours = np.array([unpack(number) for number in flat.tolist()], np.uint8).reshape(-1, 3)
     others = pixels[~np.isin(packed, flat)]
     if len(others):
         cut = Image.fromarray(others[None]).quantize(255 - len(colours), Image.Quantize.FASTOCTREE)

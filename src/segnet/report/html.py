@@ -17,7 +17,7 @@ from typing import Any
 
 import jinja2
 
-from segnet.core.classes import Colour, distinct_colours
+from segnet.core.colours import Colour, distinct_colours
 from segnet.core.errors import SegnetError
 from segnet.report.plots import learning_curves
 from segnet.report.run_files import read_mapping, read_metrics

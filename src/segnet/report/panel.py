@@ -16,15 +16,15 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from segnet.core.classes import ClassTable, Colour
+from segnet.core.classes import ClassTable
+from segnet.core.colours import Colour
+from segnet.report.plots import INK, SOFT_INK
 
 Pixels = npt.NDArray[np.uint8]
 
 BACKGROUND: Colour = (250, 250, 248)
 """The page colour of previews; off-white, so that white "ignore" tiles can be seen on it."""
 
-_INK: Colour = (28, 30, 33)
-_SOFT_INK: Colour = (96, 100, 106)
 _RULE: Colour = (206, 208, 210)
 
 _ROWS = ("input", "ground truth", "prediction")
@@ -71,14 +71,14 @@ def preview_panel(
 
     left = _MARGIN_PX + _LABEL_PX
     room = grid.width - left - _MARGIN_PX
-    _write(draw, (left, _MARGIN_PX + _TITLE_PX), title, _TITLE_PX, _INK, room)
-    _write(draw, (left, _MARGIN_PX + _TITLE_PX + _TEXT_PX + 10), scores, _TEXT_PX, _SOFT_INK, room)
+    _write(draw, (left, _MARGIN_PX + _TITLE_PX), title, _TITLE_PX, INK, room)
+    _write(draw, (left, _MARGIN_PX + _TITLE_PX + _TEXT_PX + 10), scores, _TEXT_PX, SOFT_INK, room)
     size = (grid.tile_width, grid.tile_height)
     for band in range(grid.bands):
         for row, label in enumerate(_ROWS):
             y = top + grid.row_top(band, row)
             middle = (left - 14, y + grid.tile_height // 2)
-            draw.text(middle, label, font=_font(15), fill=_SOFT_INK, anchor="rm")
+            draw.text(middle, label, font=_font(15), fill=SOFT_INK, anchor="rm")
     for index in range(len(images)):
         band, column = divmod(index, grid.columns)
         x = left + column * (grid.tile_width + _GAP_PX)
@@ -172,11 +172,11 @@ def _draw_legend(
             left = origin[0] + x
             if colour != BACKGROUND:
                 draw.rectangle((left, y, left + 16, y + 16), fill=colour, outline=_RULE)
-            draw.text((left + 24, y + 8), text, font=_font(15), fill=_INK, anchor="lm")
+            draw.text((left + 24, y + 8), text, font=_font(15), fill=INK, anchor="lm")
 
 
 def _write(
-    draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size_px: int, ink: Colour, room: int
+    draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size_px: int, ink: str, room: int
 ) -> None:
     """Write one line on the baseline ``at``, smaller where it is too wide, cut where that isn't enough."""
     text = _drawable(text)
