@@ -123,7 +123,7 @@ def test_a_long_title_stays_inside_the_margin():
     "names",
     [
         ("a name that is far too long to fit into any legend " * 5, "b"),
-        ("line\nbreak", "tab\tbed"),
+        ("line\nbreak", "tab\tbed\x00\x07"),
         ("chien élancé", "猫"),
         tuple(f"a class of some length, number {i}" for i in range(24)),
         tuple(f"class {i}" for i in range(255)),
@@ -135,6 +135,12 @@ def test_any_class_names_fit_into_the_legend(names):
     assert (pixels[:, -20:] == BACKGROUND).all()
     assert (pixels[-20:] == BACKGROUND).all()
     assert len(pixels) < 1400
+
+
+@pytest.mark.parametrize(("name", "without"), [("élan", "elan"), ("łódź", "lodz"), ("сова", "????")])
+def test_letters_with_accents_and_of_other_scripts_are_drawn(name, without):
+    drawn, plain = (np.asarray(panel(1, 20, 20, classes=ClassTable.named([n, "b"]))) for n in (name, without))
+    assert not np.array_equal(drawn, plain)
 
 
 def test_the_same_input_gives_the_same_bytes():

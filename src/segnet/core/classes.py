@@ -50,5 +50,5 @@ class ClassTable:
         return palette
 
     def paint(self, mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """Turn a mask ``(H, W)`` of ids into a picture ``(H, W, 3)``."""
+        """Turn masks ``(.., H, W)`` of ids into pictures ``(.., H, W, 3)``."""
         return self.palette()[mask]
