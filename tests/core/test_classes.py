@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from segnet import ClassTable, SegnetError
-from segnet.core.classes import distinct_colours
+from segnet.core.colours import distinct_colours
 
 
 def test_a_mask_is_painted_in_the_colours_of_its_classes_and_white_elsewhere():
@@ -12,17 +12,6 @@ def test_a_mask_is_painted_in_the_colours_of_its_classes_and_white_elsewhere():
     picture = table.paint(np.array([[0, 1, 255, 2]], np.uint8))
     assert picture.tolist() == [[[0, 0, 0], [200, 10, 20], [255, 255, 255], [255, 255, 255]]]
     assert picture.dtype == np.uint8
-
-
-@pytest.mark.parametrize("count", [1, 3, 7, 8, 40, 255])
-def test_colours_of_our_choice_all_differ_and_none_is_the_white_of_no_class(count):
-    colours = distinct_colours(count)
-    assert len(set(colours)) == count
-    assert (255, 255, 255) not in colours
-
-
-def test_the_first_colours_stay_when_classes_are_added():
-    assert distinct_colours(20)[:3] == distinct_colours(3)
 
 
 def test_a_table_from_names_has_a_colour_for_each():

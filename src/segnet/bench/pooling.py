@@ -88,7 +88,8 @@ def draw(path: Path, rows: Sequence[Comparison], machine: str) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from segnet.report.plots import BLUE, INK, SOFT_INK, VERMILION
+    from segnet.core.colours import BLUE, VERMILION
+    from segnet.report.plots import INK, SOFT_INK
 
     figure = Figure(figsize=(8, 1.4 + 0.34 * len(rows)), layout="constrained")
     FigureCanvasAgg(figure)

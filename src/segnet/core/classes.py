@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-import colorsys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from segnet.core.colours import Colour, distinct_colours
 from segnet.core.errors import SegnetError
-
-Colour = tuple[int, int, int]
 
 IGNORE_INDEX = 255
 """Pixels with this id are neither trained on nor scored."""
-
-# Okabe and Ito's palette: told apart by colour-blind readers, in print and on screen.
-_PALETTE: tuple[Colour, ...] = (
-    (230, 159, 0),
-    (0, 114, 178),
-    (0, 158, 115),
-    (204, 121, 167),
-    (240, 228, 66),
-    (86, 180, 233),
-    (213, 94, 0),
-)
-
-
-def distinct_colours(count: int) -> tuple[Colour, ...]:
-    """Return ``count`` colours that differ: the palette first, then golden-ratio steps of hue."""
-    colours = list(_PALETTE[:count])
-    while len(colours) < count:
-        red, green, blue = colorsys.hsv_to_rgb(len(colours) * 0.618034 % 1.0, 0.65, 0.95)
-        colours.append((round(red * 255), round(green * 255), round(blue * 255)))
-    return tuple(colours)
 
 
 @dataclass(frozen=True)
@@ -72,5 +50,5 @@ class ClassTable:
         return palette
 
     def paint(self, mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """Turn a mask ``(H, W)`` of ids into a picture ``(H, W, 3)``."""
+        """Turn masks ``(.., H, W)`` of ids into pictures ``(.., H, W, 3)``."""
         return self.palette()[mask]

@@ -30,7 +30,8 @@ import numpy.typing as npt
 import yaml
 from PIL import Image
 
-from segnet.core.classes import IGNORE_INDEX, ClassTable, Colour, distinct_colours
+from segnet.core.classes import IGNORE_INDEX, ClassTable
+from segnet.core.colours import Colour, distinct_colours, pack, unpack
 from segnet.core.errors import SegnetError, did_you_mean
 from segnet.core.settings import option
 from segnet.data.dataset import Dataset, Mask, Sample
@@ -54,7 +55,6 @@ _HOLDOUT = 0.2  # of a folder without val/, where nothing else is said
 _ENTRIES = ("classes", "ignore", "values")  # of a dataset.yaml
 _NO_CLASS = -1
 _COLOUR_MODES = ("RGB", "RGBA")
-_CHANNEL_WEIGHTS = np.array((1 << 16, 1 << 8, 1), np.uint32)
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class MaskCode:
                 raise SegnetError(
                     f"mask {file} is a colour image, dataset.yaml gives no colours; {_name_colours(stored)}"
                 )
-            return self._by_colour(_pack(stored), file)
+            return self._by_colour(_packed(stored), file)
         return self._by_value(read_index_mask(stored), file)
 
     def _by_value(self, values: Mask, file: Path) -> Mask:
@@ -98,14 +98,14 @@ class MaskCode:
 
     def _by_colour(self, pixels: npt.NDArray[np.uint32], file: Path) -> Mask:
         mask = np.full(pixels.shape, _NO_CLASS, np.int16)
-        for (red, green, blue), class_id in self.colours:
-            mask[pixels == (red << 16 | green << 8 | blue)] = class_id
+        for colour, class_id in self.colours:
+            mask[pixels == pack(np.array(colour, np.uint8))] = class_id
         if (unknown := pixels[mask == _NO_CLASS]).size:
-            colour, count = _most_frequent(unknown)
+            number, count = _most_frequent(unknown)
             # Forgotten classes leave a few stray colours, smoothing leaves many.
             smoothed = len(np.unique(unknown)) > 16
             raise SegnetError(
-                f"mask {file} holds the colour {_unpacked(colour)} ({count} pixels), which is no class; "
+                f"mask {file} holds the colour {unpack(number)} ({count} pixels), which is no class; "
                 + ("save masks without anti-aliasing" if smoothed else "correct it or add it to dataset.yaml")
             )
         return mask.astype(np.uint8)
@@ -318,7 +318,7 @@ def _colour(value: object, name: str) -> Colour:
     if isinstance(value, list) and len(value) == 3 and all(map(_is_byte, value)):
         return (value[0], value[1], value[2])
     if isinstance(value, str) and re.fullmatch("#[0-9a-fA-F]{6}", value):
-        return _unpacked(int(value[1:], 16))
+        return unpack(int(value[1:], 16))
     raise SegnetError(f"{name} needs a colour, [red, green, blue] or '#rrggbb' in quotes, got {value!r}")
 
 
@@ -385,15 +385,11 @@ def _are_apart(colours: Sequence[Colour]) -> bool:
     )
 
 
-# Colours as one number, 0xRRGGBB, so that a mask is compared in one pass
+# What masks hold, and how to say it
 
 
-def _pack(image: Image.Image) -> npt.NDArray[np.uint32]:
-    return np.asarray(image.convert("RGB")) @ _CHANNEL_WEIGHTS
-
-
-def _unpacked(colour: int) -> Colour:
-    return colour >> 16, colour >> 8 & 255, colour & 255
+def _packed(image: Image.Image) -> npt.NDArray[np.uint32]:
+    return pack(np.asarray(image.convert("RGB")))
 
 
 def _most_frequent(values: npt.NDArray[np.integer[Any]]) -> tuple[int, int]:
@@ -404,8 +400,8 @@ def _most_frequent(values: npt.NDArray[np.integer[Any]]) -> tuple[int, int]:
 
 def _name_colours(mask: Image.Image) -> str:
     """Say how dataset.yaml would name the colours of this mask."""
-    found = np.unique(_pack(mask)).tolist()
-    table = _spell(f"class {index}: {list(_unpacked(colour))}" for index, colour in enumerate(found))
+    found = np.unique(_packed(mask)).tolist()
+    table = _spell(f"class {index}: {list(unpack(number))}" for index, number in enumerate(found))
     return f"say there which colour is which class: 'classes: {{{table}}}'"
 
 

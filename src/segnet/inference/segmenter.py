@@ -21,13 +21,13 @@ from segnet.core.errors import SegnetError, did_you_mean
 from segnet.core.files import expand_home
 from segnet.data.images import RESIZE, open_rgb
 from segnet.inference.bundle import Description, read_model
+from segnet.inference.overlay import overlay
 from segnet.inference.sampling import (
     SoftmaxSamples,
     paint_uncertainty,
     require_sampling,
     sample_softmax,
 )
-from segnet.report.panels import overlay
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 """Where the bundled models are, one ``NAME.safetensors`` each."""

@@ -9,22 +9,15 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from segnet.core.colours import BLACK, BLUE, BLUISH_GREEN, ORANGE, REDDISH_PURPLE, SKY_BLUE, VERMILION
 from segnet.core.errors import SegnetError
-from segnet.report.plots import BLUE, VERMILION, Chart, Curve, write_chart
+from segnet.report.plots import Chart, Curve, write_chart
 from segnet.runs.identity import SplitIdentity
 from segnet.runs.records import RunRecord, read_run
 from segnet.runs.scores import ClassScores, Scores, score_text
 
-# Okabe and Ito's colours and black, those furthest apart first.
-_COLOURS = (
-    BLUE,
-    VERMILION,
-    (0, 158, 115),
-    (204, 121, 167),
-    (230, 159, 0),
-    (86, 180, 233),
-    (28, 30, 33),
-)
+# Those furthest apart first.
+_COLOURS = (BLUE, VERMILION, BLUISH_GREEN, REDDISH_PURPLE, ORANGE, SKY_BLUE, BLACK)
 SCORES = ("mean_iou", "pixel_accuracy", "mean_dice")
 
 

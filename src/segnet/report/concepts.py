@@ -11,18 +11,18 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from segnet.core.colours import BLUISH_GREEN, ORANGE, REDDISH_PURPLE, SKY_BLUE, hex_code
 from segnet.core.files import replacing
 from segnet.core.kernels.plain import unpack
 from segnet.core.pooling import max_pool_2x2, max_unpool_2x2
 from segnet.report.plots import INK, SOFT_INK
 
-# Each position in a window, in the order of its code, in one of Okabe and Ito's colours that dark text reads
-# well on.
+# Each position in a window, in the order of its code, in a colour that dark text reads well on.
 _POSITIONS = {
-    "00 top left": "#56b4e9",
-    "01 top right": "#e69f00",
-    "10 below left": "#009e73",
-    "11 below right": "#cc79a7",
+    "00 top left": hex_code(SKY_BLUE),
+    "01 top right": hex_code(ORANGE),
+    "10 below left": hex_code(BLUISH_GREEN),
+    "11 below right": hex_code(REDDISH_PURPLE),
 }
 _COLOURS = tuple(_POSITIONS.values())
 _PALE = "#f1f2f4"

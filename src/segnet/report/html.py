@@ -15,7 +15,7 @@ from typing import Any
 
 import jinja2
 
-from segnet.core.classes import Colour, distinct_colours
+from segnet.core.colours import Colour, distinct_colours
 from segnet.core.files import write_text
 from segnet.core.machine import readable_time
 from segnet.report.plots import learning_curves

@@ -21,11 +21,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from segnet.core.classes import Colour
+from segnet.core.colours import BLACK, BLUE, VERMILION, Colour, hex_code
 from segnet.core.files import replacing, write_text
 
-INK, SOFT_INK, _RULE = "#1c1e21", "#60646a", "#d9dbde"
-BLUE, VERMILION = (0, 114, 178), (213, 94, 0)  # the two of Okabe and Ito's colours furthest apart
+INK, SOFT_INK, _RULE = hex_code(BLACK), "#60646a", "#d9dbde"
 _LABEL_LIMIT = 12
 
 
@@ -272,4 +271,4 @@ def _on_white(colour: Colour) -> str:
     red, green, blue = (channel / 255 for channel in colour)
     while 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2 > 0.42:
         red, green, blue = 0.93 * red, 0.93 * green, 0.93 * blue
-    return f"#{round(red * 255):02x}{round(green * 255):02x}{round(blue * 255):02x}"
+    return hex_code((round(red * 255), round(green * 255), round(blue * 255)))

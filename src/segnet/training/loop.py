@@ -25,8 +25,8 @@ from segnet.inference.evaluate import evaluate_split
 from segnet.models.describe import count_macs, count_parameters
 from segnet.models.names import is_own, name_of, short_name
 from segnet.objectives.losses import LOSSES
+from segnet.report.gif import write_learning_gif
 from segnet.report.html import write_report
-from segnet.report.panels import write_learning_gif
 from segnet.runs.folder import RunFolder, new_run_folder
 from segnet.runs.records import EpochRecord, Outcome, read_run
 from segnet.runs.scores import ScoredOn, Scores

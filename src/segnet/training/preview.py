@@ -11,7 +11,7 @@ from segnet.core.classes import ClassTable
 from segnet.data.batches import evenly_spread
 from segnet.data.cache import CachedSplit
 from segnet.inference.evaluate import predict_split
-from segnet.report.panels import preview_panel
+from segnet.report.panel import preview_panel
 
 PREVIEW_IMAGES = 21  # as many as the article's figures show
 

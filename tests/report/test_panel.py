@@ -1,17 +1,15 @@
-"""The pictures: previews, the learning GIF, overlays."""
+"""The picture of an epoch: tiles, labels, legend."""
 
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from segnet.core.classes import ClassTable
-from segnet.core.errors import SegnetError
-from segnet.report.panels import BACKGROUND, overlay, preview_panel, write_learning_gif
+from segnet.report.panel import BACKGROUND, preview_panel
 
 GREY, RED, GREEN = (120, 120, 121), (201, 3, 5), (7, 202, 9)
 CLASSES = ClassTable(("pet", "background"), (RED, GREEN))
@@ -125,7 +123,7 @@ def test_a_long_title_stays_inside_the_margin():
     "names",
     [
         ("a name that is far too long to fit into any legend " * 5, "b"),
-        ("line\nbreak", "tab\tbed"),
+        ("line\nbreak", "tab\tbed\x00\x07"),
         ("chien élancé", "猫"),
         tuple(f"a class of some length, number {i}" for i in range(24)),
         tuple(f"class {i}" for i in range(255)),
@@ -137,6 +135,12 @@ def test_any_class_names_fit_into_the_legend(names):
     assert (pixels[:, -20:] == BACKGROUND).all()
     assert (pixels[-20:] == BACKGROUND).all()
     assert len(pixels) < 1400
+
+
+@pytest.mark.parametrize(("name", "without"), [("élan", "elan"), ("łódź", "lodz"), ("сова", "????")])
+def test_letters_with_accents_and_of_other_scripts_are_drawn(name, without):
+    drawn, plain = (np.asarray(panel(1, 20, 20, classes=ClassTable.named([n, "b"]))) for n in (name, without))
+    assert not np.array_equal(drawn, plain)
 
 
 def test_the_same_input_gives_the_same_bytes():
@@ -158,152 +162,3 @@ def test_the_same_input_gives_the_same_bytes():
 def test_shapes_that_do_not_belong_together_are_refused(changes):
     with pytest.raises(ValueError, match="must be"):
         panel(2, 20, 20, **changes)
-
-
-# --- the GIF ---
-
-
-def previews(folder: Path, count: int, size: tuple[int, int] = (1300, 400)) -> list[Path]:
-    """Frames with the same noisy photo on the left, and a red bar that grows on green on the right."""
-    photo = np.random.default_rng(0).integers(0, 256, (size[1], 400, 3), np.uint8)
-    paths = []
-    for number in range(1, count + 1):
-        pixels = np.full((size[1], size[0], 3), GREEN, np.uint8)
-        pixels[:, :400] = photo
-        pixels[: size[1] * number // count, 600:900] = RED
-        paths.append(folder / f"epoch_{number:03d}.png")
-        Image.fromarray(pixels).save(paths[-1])
-    return paths
-
-
-def frames(path: Path) -> tuple[list[np.ndarray], list[int]]:
-    pictures, durations = [], []
-    with Image.open(path) as gif:
-        for number in range(gif.n_frames):
-            gif.seek(number)
-            pictures.append(np.asarray(gif.convert("RGB")))
-            durations.append(gif.info["duration"])
-    return pictures, durations
-
-
-def test_each_preview_is_a_frame_the_last_is_held_and_the_gif_loops(tmp_path):
-    write_learning_gif(previews(tmp_path, 5), tmp_path / "learning.gif")
-    pictures, durations = frames(tmp_path / "learning.gif")
-    assert durations == [400, 400, 400, 400, 3000]
-    assert pictures[0].shape == (369, 1200, 3)
-    with Image.open(tmp_path / "learning.gif") as gif:
-        assert gif.info["loop"] == 0, "for ever"
-
-
-def test_narrow_previews_keep_their_size(tmp_path):
-    write_learning_gif(previews(tmp_path, 2, (950, 90)), tmp_path / "learning.gif")
-    assert frames(tmp_path / "learning.gif")[0][0].shape == (90, 950, 3)
-
-
-def test_one_preview_makes_a_still_picture(tmp_path):
-    write_learning_gif(previews(tmp_path, 1), tmp_path / "learning.gif")
-    assert len(frames(tmp_path / "learning.gif")[0]) == 1
-
-
-def test_too_many_previews_are_thinned_out_evenly_and_keep_the_first_and_the_last(tmp_path):
-    write_learning_gif(previews(tmp_path, 21, (950, 210)), tmp_path / "learning.gif", max_frames=6)
-    pictures, _ = frames(tmp_path / "learning.gif")
-    heights = [int((picture[:, 750] == RED).all(axis=-1).sum()) for picture in pictures]
-    assert heights == [10, 50, 90, 130, 170, 210]
-
-
-def test_flat_colours_are_exact_and_still_parts_do_not_flicker(tmp_path):
-    write_learning_gif(previews(tmp_path, 6, (950, 120)), tmp_path / "learning.gif")
-    pictures, _ = frames(tmp_path / "learning.gif")
-    for picture in pictures:
-        assert {tuple(map(int, c)) for c in np.unique(picture[:, 500:].reshape(-1, 3), axis=0)} <= {
-            RED,
-            GREEN,
-        }
-        np.testing.assert_array_equal(picture[:, :400], pictures[0][:, :400])
-    photo = np.asarray(Image.open(tmp_path / "epoch_001.png"))[:, :400].astype(float)
-    assert np.abs(pictures[0][:, :400].mean(axis=(0, 1)) - photo.mean(axis=(0, 1))).max() < 3
-
-
-def test_previews_of_another_size_are_fitted_to_the_last(tmp_path):
-    paths = previews(tmp_path, 3, (950, 120))
-    Image.new("RGB", (300, 300), RED).save(paths[0])
-    write_learning_gif(paths, tmp_path / "learning.gif")
-    assert {picture.shape for picture in frames(tmp_path / "learning.gif")[0]} == {(120, 950, 3)}
-
-
-def test_the_same_previews_give_the_same_gif(tmp_path):
-    paths = previews(tmp_path, 3, (950, 60))
-    for name in ("a.gif", "b.gif"):
-        write_learning_gif(paths, tmp_path / name)
-    assert (tmp_path / "a.gif").read_bytes() == (tmp_path / "b.gif").read_bytes()
-
-
-def test_a_damaged_preview_is_named_and_the_old_gif_stays(tmp_path):
-    paths = previews(tmp_path, 3, (950, 60))
-    target = tmp_path / "learning.gif"
-    write_learning_gif(paths, target)
-    before = target.read_bytes()
-    paths[1].write_bytes(paths[1].read_bytes()[:200])
-    with pytest.raises(SegnetError, match=r"epoch_002\.png"):
-        write_learning_gif(paths, target)
-    assert target.read_bytes() == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        *(path.name for path in paths),
-        "learning.gif",
-    ]
-
-
-def test_a_gif_of_nothing_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="at least one frame"):
-        write_learning_gif([], tmp_path / "learning.gif")
-
-
-# --- the overlay ---
-
-TABLE = ClassTable(("background", "pet"), (GREEN, RED))
-
-
-def square_mask() -> np.ndarray:
-    mask = np.zeros((60, 80), np.uint8)
-    mask[20:40, 30:60] = 1
-    return mask
-
-
-PHOTO = Image.new("RGB", (80, 60), (100, 50, 200))
-
-
-def test_a_region_is_tinted_and_the_background_is_left_as_it_is():
-    result = np.asarray(overlay(PHOTO, square_mask(), TABLE, alpha=0.25))
-    tinted = tuple(round(0.75 * p + 0.25 * c) for p, c in zip((100, 50, 200), RED, strict=True))
-    assert tuple(map(int, result[30, 45])) == tinted
-    assert tuple(map(int, result[5, 5])) == (100, 50, 200)
-
-
-def test_a_region_is_outlined_in_its_colour_with_a_light_line_around_it():
-    result = np.asarray(overlay(PHOTO, square_mask(), TABLE))
-    assert tuple(map(int, result[20, 45])) == RED
-    assert result[19, 45].min() > 215
-    assert tuple(map(int, result[18, 45])) == (100, 50, 200)
-
-
-@pytest.mark.parametrize("background", [None, "nothing of that name"])
-def test_without_a_background_class_every_class_is_tinted(background):
-    result = np.asarray(overlay(PHOTO, square_mask(), TABLE, alpha=1, background=background))
-    assert tuple(map(int, result[5, 5])) == GREEN
-
-
-def test_ignored_pixels_are_left_as_they_are():
-    result = overlay(PHOTO, np.full((60, 80), 255, np.uint8), TABLE, alpha=1)
-    assert result.tobytes() == PHOTO.tobytes()
-
-
-def test_lines_grow_with_the_photo():
-    mask = square_mask().repeat(20, 0).repeat(20, 1)
-    result = np.asarray(overlay(PHOTO.resize((1600, 1200)), mask, TABLE, alpha=0))
-    assert (result[:, 900] == RED).all(axis=-1).sum() == 2 * round(1200 / 220)
-
-
-def test_a_mask_of_another_size_is_refused_with_both_sizes():
-    with pytest.raises(SegnetError, match="the mask is 80x59 and the image 80x60"):
-        overlay(PHOTO, square_mask()[:-1], TABLE)

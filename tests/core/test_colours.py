@@ -1,0 +1,51 @@
+"""Colours: the palette, one for each class, and colours as numbers."""
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+
+from segnet.core import colours
+from segnet.core.colours import distinct_colours, hex_code, pack, unpack
+
+COLOURS = [(0, 0, 0), (255, 255, 255), (1, 2, 3), (86, 180, 233), (255, 0, 0), (0, 255, 0), (0, 0, 255)]
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("ORANGE", "#E69F00"),
+        ("SKY_BLUE", "#56B4E9"),
+        ("BLUISH_GREEN", "#009E73"),
+        ("YELLOW", "#F0E442"),
+        ("BLUE", "#0072B2"),
+        ("VERMILION", "#D55E00"),
+        ("REDDISH_PURPLE", "#CC79A7"),
+    ],
+)
+def test_the_palette_is_the_published_one(name, code):
+    assert hex_code(getattr(colours, name)) == code.lower()
+
+
+@pytest.mark.parametrize("count", [1, 3, 7, 8, 40, 255])
+def test_colours_of_our_choice_all_differ_and_none_is_the_white_of_no_class(count):
+    chosen = distinct_colours(count)
+    assert len(set(chosen)) == count
+    assert (255, 255, 255) not in chosen
+
+
+def test_the_first_colours_stay_when_classes_are_added():
+    assert distinct_colours(20)[:3] == distinct_colours(3)
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+def test_a_colour_is_the_same_as_a_number_and_as_text(colour):
+    number = int(pack(np.array(colour, np.uint8)))
+    assert unpack(number) == colour
+    assert hex_code(colour) == f"#{number:06x}" == to_hex([value / 255 for value in colour])
+
+
+def test_a_picture_becomes_a_number_for_each_pixel():
+    picture = np.array([COLOURS[:3], COLOURS[3:6]], np.uint8)
+    numbers = pack(picture)
+    assert numbers.dtype == np.uint32
+    assert [[unpack(number) for number in row] for row in numbers.tolist()] == [COLOURS[:3], COLOURS[3:6]]
