@@ -20,8 +20,9 @@ from segnet.core.dropout import sampling_dropout
 from segnet.core.randomness import seeded
 from segnet.data.batches import load_batches, split_into_batches
 from segnet.data.cache import open_cached
+from segnet.inference.evaluate import choose_samples
 from segnet.objectives.metrics import ScoreCounter
-from segnet.training.config import read_config
+from segnet.training.config_file import read_config
 
 BATCH = 30
 
@@ -37,8 +38,9 @@ def main() -> None:
     options = parser.parse_args()
 
     segmenter, config = load(options.run), read_config(options.run / "config.yaml")
-    dataset = load_dataset(config, holdout=config.holdout, seed=config.seed)
-    split = open_cached(dataset.val, dataset.classes, size=config.size, resize=config.resize)
+    dataset = load_dataset(config)
+    samples, _ = choose_samples(segmenter, dataset)
+    split = open_cached(samples, dataset.classes, size=config.size, resize=config.resize)
     batches = split_into_batches(range(len(split)), BATCH)
     counters = [ScoreCounter(dataset.classes, segmenter.device) for _ in range(options.samples + 1)]
     model = segmenter.model

@@ -2,7 +2,7 @@
 
 This pair is what makes a SegNet (arXiv 1511.00561, section 3): the decoder receives positions, no features.
 A position in a 2x2 window is one of four, so two bits hold it, as the paper says; stock PyTorch keeps 64.
-docs/explanation/pooling-indices.md tells the whole story, benchmarks/pooling.py measures it.
+docs/explanation/pooling-indices.md tells the whole story, ``segnet bench pooling`` measures it.
 
 Values and gradients equal those of ``max_pool2d(2, return_indices=True)`` and ``max_unpool2d`` bit by bit,
 and unlike those the pair is deterministic by PyTorch's own rules, compiles as one graph and exports.
