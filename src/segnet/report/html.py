@@ -128,9 +128,7 @@ def _view(folder: RunFolder, record: RunRecord) -> dict[str, Any]:
         "panel": _panel(folder, best_epoch),
         "charts": [
             (title, _encode(svg.encode(), "image/svg+xml"), _loss_note(config) if title == "Loss" else "")
-            for title, svg in learning_curves(
-                [epoch.to_dict() for epoch in record.epochs], colours, best_epoch=best_epoch
-            )
+            for title, svg in learning_curves(record.epochs, colours, best_epoch=best_epoch)
         ],
         "split_names": list(splits),
         "metrics": _metric_table([*splits.values()]),
