@@ -7,7 +7,10 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from segnet.core.errors import SegnetError
+from segnet.models.names import is_own, short_name
 from segnet.runs.folder import RunFolder
 from segnet.runs.identity import Manifest
 from segnet.training.config import TrainConfig
@@ -60,8 +63,23 @@ def config_of(
     return config
 
 
-def require_same_data(folder: RunFolder, now: Manifest) -> None:
-    """Raise SegnetError where the data isn't, image by image, what the run began with; says what differs."""
+def require_given(path: str | Path, name: str, model: nn.Module | None) -> None:
+    """Raise SegnetError where a run's model must be given and isn't, or the other way round."""
+    if model is None and is_own(name):
+        raise SegnetError(
+            f"{path} trains a module of your own ({name}); go on through Python: "
+            f"segnet.resume(path, model={short_name(name)}(...))"
+        )
+    if model is not None and not is_own(name):
+        raise SegnetError(f"{path} trains {name}, which segnet builds itself; leave model= out")
+
+
+def require_same_data(folder: RunFolder, now: Manifest) -> Manifest:
+    """Return the data as it is now, under the name that it had when the run began.
+
+    Raises:
+        SegnetError: it isn't, image by image, what the run began with; says what differs.
+    """
     before = folder.read_manifest()
     if before is None:
         raise SegnetError(f"{folder.data} is missing: nobody knows what the run was trained on; train anew")
@@ -71,3 +89,4 @@ def require_same_data(folder: RunFolder, now: Manifest) -> None:
             f"the data of {folder.path} has changed since it began: {changes}; bring it back as it was, or "
             f"start a new run with segnet train --config {folder.config}"
         )
+    return replace(now, name=before.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -24,6 +24,7 @@ from segnet.models.names import is_own
 from segnet.objectives.class_weights import count_classes, median_frequency_weights
 from segnet.runs.folder import require_free
 from segnet.runs.identity import DataIdentity, Manifest
+from segnet.runs.scores import ScoredOn
 from segnet.training.checks import (
     require_batch,
     require_compiler,
@@ -105,12 +106,17 @@ class Setup:
         parts = {"model": self.model, "optimizer": self.optimizer}
         return parts if self.ema is None else parts | {"ema": self.ema}
 
+    def scored_on(self, split: str) -> ScoredOn:
+        """Say which images the scores of a split are taken on."""
+        records = self.manifest.splits[split]
+        return ScoredOn(self.manifest.name, split, len(records), self.identity.trained_on(records))
+
     @property
     def settings(self) -> dict[str, Any]:
         """The configuration as plain values, with paths that hold from any working directory."""
         return replace(self.config, **absolute_paths(self.config, names=[*TAKES])).to_dict()
 
-    @property
+    @cached_property
     def identity(self) -> DataIdentity:
         """What the model file says of the data; no path, which would tell strangers of this machine."""
         paths = {entry.name for entry in fields(self.config) if "path" in entry.metadata}
