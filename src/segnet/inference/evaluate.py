@@ -1,4 +1,4 @@
-"""Evaluation: a model over a whole split, into one set of scores; on what it was trained on only if told."""
+"""Evaluation: a model over a whole split, into one set of scores; on what it was trained on if told."""
 
 from __future__ import annotations
 
@@ -90,6 +90,11 @@ def choose_samples(
         chosen = [i for i, sample in enumerate(samples) if id(sample) in wanted]
     if not chosen:
         raise SegnetError(f"{dataset.name} holds no image to score the model on: the split {name!r} is empty")
+    if identity is None and not allow_trained_on and _may_be_trained_on(segmenter, dataset, name):
+        raise SegnetError(
+            f"the model was trained on {dataset.name}, and its file, of an older segnet, doesn't say "
+            "on which images: take other data, or --allow-trained-on to score these all the same"
+        )
     trained_on = None if identity is None else identity.trained_on(records[i] for i in chosen)
     if trained_on and not allow_trained_on:
         raise SegnetError(
@@ -141,6 +146,12 @@ def score_samples(
     description = segmenter.description
     cached = open_cached(samples, dataset.classes, size=description.size, resize=description.resize)
     return evaluate_split(segmenter.model, cached, dataset.classes, segmenter.device, scored_on)
+
+
+def _may_be_trained_on(segmenter: Segmenter, dataset: Dataset, split: str) -> bool:
+    """Say whether a model of an older version may know these images; no test split is trained on."""
+    same = segmenter.description.training.get("data") == dataset.name
+    return same and (_is_folder(dataset) or split not in ("val", "test"))
 
 
 def _is_folder(dataset: Dataset) -> bool:
