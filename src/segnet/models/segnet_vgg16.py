@@ -20,10 +20,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from segnet.core.blocks import DecoderStage, EncoderStage, encode_decode
+from segnet.core.blocks import DecoderStage, EncoderStage, conv_chain, encode_decode
 from segnet.core.errors import SegnetError
 from segnet.core.files import expand_home
-from segnet.models.segnet import conv_chain, mirrored, vgg16_channels
+from segnet.models.vgg16 import mirrored, vgg16_channels
 
 # Of the RGB images in [0, 1] that VGG16's weights were trained on.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
