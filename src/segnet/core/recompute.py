@@ -150,7 +150,7 @@ def _backward(
 
     Batch norm's gradient as in arXiv 1502.03167, section 3; the stock operation needs two more maps.
     """
-    inverse_deviation = (variance + eps).rsqrt()
+    inverse_std = (variance + eps).rsqrt()
     channel = (1, -1, 1, 1)
     centre = mean.view(channel)
     total, total_times_y = torch.zeros_like(mean), torch.zeros_like(mean)
@@ -160,13 +160,13 @@ def _backward(
         total += block_z.sum((0, 2, 3), dtype=mean.dtype)
         total_times_y += (block_y - centre).mul_(block_z).sum((0, 2, 3))
     count = y.numel() // y.shape[1]
-    by_grad = weight * inverse_deviation
-    by_y = -by_grad * inverse_deviation.square() * total_times_y / count
+    by_grad = weight * inverse_std
+    by_y = -by_grad * inverse_std.square() * total_times_y / count
     constant = -by_grad * total / count - by_y * mean
     for _, block_z, block_y in zip(*blocks, strict=True):
         rest = torch.addcmul(constant.view(channel), block_y, by_y.view(channel))
         block_z.copy_(rest.addcmul_(block_z, by_grad.view(channel)))
-    return z, total_times_y * inverse_deviation, total
+    return z, total_times_y * inverse_std, total
 
 
 def _normalised(
