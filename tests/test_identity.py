@@ -15,7 +15,7 @@ from PIL import Image
 
 import segnet as package
 from segnet import DataOptions, SegnetError, TrainConfig, load_dataset
-from segnet.data.dataset import records_of
+from segnet.data.identify import records_of
 
 TINY = {"stages": [[8, 1], [8, 1]], "bottleneck": [8, 0, 3]}
 SETTINGS = {

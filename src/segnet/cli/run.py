@@ -84,7 +84,7 @@ def resume(
         data: where its data is now, if it has moved.
     """
     from segnet.training.interrupt import stop_like_ctrl_c
-    from segnet.training.loop import resume as fit
+    from segnet.training.resume import resume as fit
 
     stop_like_ctrl_c()
     return _say_result(fit(run, epochs=epochs, data=data))

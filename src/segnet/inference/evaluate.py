@@ -11,7 +11,8 @@ from segnet.core.classes import ClassTable
 from segnet.core.errors import SegnetError, did_you_mean
 from segnet.data.batches import load_batches, split_into_batches
 from segnet.data.cache import CachedSplit, open_cached
-from segnet.data.dataset import Dataset, Sample, records_of, require_samples
+from segnet.data.dataset import Dataset, Sample
+from segnet.data.identify import records_of
 from segnet.inference.segmenter import Segmenter
 from segnet.objectives.metrics import ScoreCounter
 from segnet.runs.identity import SPLITS
@@ -85,7 +86,7 @@ def choose_samples(
     elif own and identity:
         chosen = identity.own(name, records)
     else:
-        require_samples(dataset, name)
+        _require_samples(dataset, name)
         wanted = {id(sample) for sample in dataset.splits[name]}
         chosen = [i for i, sample in enumerate(samples) if id(sample) in wanted]
     if not chosen:
@@ -156,3 +157,10 @@ def _may_be_trained_on(segmenter: Segmenter, dataset: Dataset, split: str) -> bo
 
 def _is_folder(dataset: Dataset) -> bool:
     return dataset.options is not None and dataset.options.source == "folder"
+
+
+def _require_samples(dataset: Dataset, split: str) -> None:
+    """Raise SegnetError where a split that is needed is empty."""
+    if not dataset.splits[split]:
+        there = ", ".join(f"{name} ({len(each)})" for name, each in dataset.splits.items() if each)
+        raise SegnetError(f"{dataset.name} has no {split} split; there is {there or 'no image at all'}")

@@ -15,25 +15,23 @@ from rich.console import Console
 from torch import nn
 
 from segnet.core.device import autocast, peak_memory_mib
-from segnet.core.files import expand_home
 from segnet.data.batches import load_batches, shuffled_order, split_into_batches
 from segnet.inference.evaluate import evaluate_split
 from segnet.models.names import name_of, short_name
 from segnet.objectives.losses import LOSSES
 from segnet.runs.folder import RunFolder, new_run_folder
-from segnet.runs.records import EpochRecord, read_run
+from segnet.runs.records import EpochRecord
 from segnet.runs.scores import Scores
 from segnet.training.artifacts import begin, finish, keep_epoch, say_start
 from segnet.training.batch_norm import recompute_statistics
-from segnet.training.checkpoint import State, read_checkpoint, save_checkpoint
-from segnet.training.checks import require_finite
+from segnet.training.check import check, require_finite
+from segnet.training.checkpoint import State, save_checkpoint
 from segnet.training.config import TrainConfig
 from segnet.training.interrupt import interrupts_wait
 from segnet.training.preview import choose_preview
 from segnet.training.progress import epoch_progress, say_epoch, step_status
-from segnet.training.resume import config_of, require_given, require_run, require_same_data
 from segnet.training.schedule import learning_rate, train_size
-from segnet.training.setup import Setup, build, check
+from segnet.training.setup import Setup, build
 
 
 @dataclass(frozen=True)
@@ -78,62 +76,15 @@ def train(config: TrainConfig, *, model: nn.Module | None = None, console: Conso
         with folder.locked():
             begin(setup, folder)
             save_checkpoint(folder.state, setup.settings, state, setup.parts())  # now it can be resumed
-            return _fit(setup, folder, state)
+            return fit(setup, folder, state)
     except Exception:
         if state.epoch == 0:
             shutil.rmtree(folder.path, ignore_errors=True)
         raise
 
 
-def resume(
-    path: str | Path,
-    *,
-    epochs: int | None = None,
-    data: str | Path | None = None,
-    model: nn.Module | None = None,
-    console: Console | None = None,
-) -> Run:
-    """Go on with a run that was stopped or killed; ends with the same bits as one that never was.
-
-    Args:
-        path: the run folder.
-        epochs: train to this epoch in place of the planned one; what depends on the planned end, such as a
-            cosine's way down, then does so from here on.
-        data: where the data is now, if it has moved: a folder, or for oxford-pets its root.
-        model: where the run trains a module of your own, that module, built as it was; see ``train``.
-        console: where progress is printed.
-
-    Raises:
-        SegnetError: no run folder there, damaged files in it, settings or data that have changed since it
-            began, or a module where there should be none, none where there should be one, or one that the
-            weights don't fit.
-    """
-    folder = RunFolder(expand_home(path))
-    require_run(folder)
-    with folder.locked():
-        checkpoint = read_checkpoint(folder.state)
-        config = config_of(folder, checkpoint.settings, epochs=epochs, data=data)
-        require_given(path, config.model, model)
-        console, state = console or Console(), checkpoint.state
-        if state.is_over(config):
-            had = f"{path} had finished with epoch {state.epoch}; to go on, give --epochs N"
-            console.print(had, highlight=False, soft_wrap=True)
-            outcome = read_run(path).outcome
-            if outcome is not None and outcome.finished and model is None:
-                return Run(folder.path, config, True, outcome.best_epoch, outcome.val, outcome.test)
-        check(config, model, new=False)
-        setup = build(config, console, model, from_scratch=False)
-        setup.manifest = require_same_data(folder, setup.manifest)
-        checkpoint.restore(setup.parts())
-        if setup.settings != checkpoint.settings:
-            with interrupts_wait():
-                save_checkpoint(folder.state, setup.settings, state, setup.parts())
-                folder.write_config(setup.settings)
-                folder.write_manifest(setup.manifest)
-        return _fit(setup, folder, state)
-
-
-def _fit(setup: Setup, folder: RunFolder, state: State) -> Run:
+def fit(setup: Setup, folder: RunFolder, state: State) -> Run:
+    """Train epoch after epoch from where a run stands, and leave a folder that is complete in itself."""
     config, console = setup.config, setup.console
     network: nn.Module = torch.compile(setup.model) if config.compile else setup.model  # type: ignore[assignment]
     preview = choose_preview(setup.val)
