@@ -4,7 +4,7 @@ What makes it quick: memory is read in order (channels innermost), all passes ov
 cache, and each operation is one that ATen has vectorised. Those are rarer than one thinks: ``where``,
 ``masked_fill`` and comparisons that give bool take several times as long as arithmetic, so positions stay
 0.0 or 1.0 until they are packed, and ``_select`` stands for ``where``. With ``plain`` a training step takes
-1.15 (segnet) to 2.1 times as long (segnet-lite), by benchmarks/tricks.py.
+1.14 (segnet) to 2.1 times as long (segnet-lite), by benchmarks/tricks.py.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from torch import Tensor
 from segnet.core.kernels import plain
 
 # Windows in a block. With fewer the cost of starting an operation shows, with more the cache is too small:
-# whole maps take 2 % more of a training step (benchmarks/tricks.py), up to a third more of the pair alone.
+# whole maps add 0 to 3 % to a training step (benchmarks/tricks.py), a fifth or more to the float32 pair alone
+# (benchmarks/pooling.py with this raised).
 BLOCK = 1 << 18
 _INTEGER = {
     torch.float64: torch.int64,
@@ -101,7 +102,7 @@ def pick(full: Tensor, codes: Tensor) -> Tensor:
 
 def _select(bits: Tensor, code: Tensor, k: int, *, out: Tensor | None = None) -> Tensor:
     """Return the bits of the values where the code is k, else zero: exact for NaN, infinities and −0."""
-    # benchmarks/tricks.py: with where a segnet step takes 1.07 times as long, segnet-lite's 1.2 to 1.3 times
+    # benchmarks/tricks.py: with where a step of segnet takes 1.07 times as long, of segnet-lite 1.16 to 1.32
     mask = torch.eq(code, k, out=torch.empty_like(code)).neg_()  # −1 has all bits
     return torch.bitwise_and(bits, mask, out=out)
 
