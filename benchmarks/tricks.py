@@ -1,4 +1,4 @@
-"""Measure what each trick of core/ buys: a training step as it is, beside the same step without the trick.
+"""Measure what each trick of core/ buys: pooling or a training step as it is, beside the same without it.
 
 A step is forward, cross-entropy and backward at 128x128, on one thread. What counts is the processor's time,
 since other programs lengthen it less than the clock's; all sides take turns, and a ratio is the median of the
@@ -32,11 +32,18 @@ from segnet.objectives.losses import cross_entropy
 
 CPU = torch.device("cpu")
 BATCH_SIZES = {"segnet": 8, "segnet-lite": 32}
+MAPS = ((64, 128), (128, 64), (256, 32), (512, 16))  # channels and side of what the article's model pools
 
 
-def select_by_where(bits: Tensor, code: Tensor, k: int, *, out: Tensor | None = None) -> Tensor:
-    chosen = torch.where(code == k, bits, 0)
-    return chosen if out is None else out.copy_(chosen)
+def select_by_where(values: Tensor, code: Tensor, k: int, *, out: Tensor) -> Tensor:
+    return out.copy_(torch.where(code == k, values, 0))
+
+
+def select_by_masks(values: Tensor, code: Tensor, k: int, *, out: Tensor) -> Tensor:
+    integer = blocked._INTEGER[values.dtype]
+    mask = torch.eq(code, k, out=torch.empty_like(code, dtype=integer)).neg_()  # −1 has all bits
+    torch.bitwise_and(values.view(integer), mask, out=out.view(integer))
+    return out
 
 
 @contextmanager
@@ -52,7 +59,8 @@ def keep_maps() -> Iterator[None]:
 # what is left out: how
 WITHOUT: dict[str, Callable[[], AbstractContextManager[object]]] = {
     "nothing": nullcontext,
-    "masks of bits (torch.where)": lambda: patch.object(blocked, "_select", select_by_where),
+    "hardtanh's gradient (masks of bits)": lambda: patch.object(blocked, "_select", select_by_masks),
+    "hardtanh's gradient (torch.where)": lambda: patch.object(blocked, "_select", select_by_where),
     "blocks (whole maps)": lambda: patch.object(blocked, "BLOCK", 1 << 40),
     "blocked kernels (plain ones)": lambda: patch.object(pooling, "kernels_for", lambda x: plain),
     "recomputation (stock layers)": keep_maps,
@@ -73,6 +81,21 @@ def training_step(name: str, dtype: torch.dtype) -> Callable[[], None]:
             logits = model(images)
         cross_entropy(logits, masks).backward()  # type: ignore[no-untyped-call]
         model.zero_grad(set_to_none=True)
+
+    return step
+
+
+def pooling_pair(dtype: torch.dtype) -> Callable[[], None]:
+    """Return a function that pools and un-pools the article's four maps, batch 16, forward and backward."""
+    maps = [torch.randn(16, channels, side, side, dtype=dtype) for channels, side in MAPS]
+    maps = [x.contiguous(memory_format=torch.channels_last).requires_grad_() for x in maps]
+    gradients = [torch.randn_like(x) for x in maps]
+
+    def step() -> None:
+        for x, gradient in zip(maps, gradients, strict=True):
+            values, codes = pooling.max_pool_2x2(x)
+            pooling.max_unpool_2x2(values, codes, (x.shape[2], x.shape[3])).backward(gradient)  # type: ignore[no-untyped-call]
+            x.grad = None
 
     return step
 
@@ -110,16 +133,18 @@ def main() -> None:
         file.write(machine + "\n")
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["model", "dtype", "without", "seconds", "time_ratio", "peak_mib", "peak_ratio"])
-        for model, dtype in product(BATCH_SIZES, dtypes):
+        for model, dtype in product(("pooling pair", *BATCH_SIZES), dtypes):
             name = str(dtype).removeprefix("torch.")
-            sides = list(measure(training_step(model, dtype), arguments.rounds))
+            step = training_step(model, dtype) if model in BATCH_SIZES else pooling_pair(dtype)
+            rounds = arguments.rounds * (1 if model in BATCH_SIZES else 3)
+            sides = list(measure(step, rounds))
             for without, seconds, ratio, peak in sides:
                 more = peak / sides[0][-1]
                 numbers = (f"{number:.4g}" for number in (seconds, ratio, peak, more))
                 writer.writerow([model, name, without, *numbers])
                 file.flush()
                 print(
-                    f"{model:12} {name:9} without {without:30} time {ratio:5.2f}x  memory {more:5.2f}x  "
+                    f"{model:12} {name:9} without {without:36} time {ratio:5.2f}x  memory {more:5.2f}x  "
                     f"({seconds:.2f} s, {peak:.0f} MiB)",
                     flush=True,
                 )

@@ -3,8 +3,7 @@
 What makes it quick: memory is read in order (channels innermost), all passes over a block find it in the
 cache, and each operation is one that ATen has vectorised. Those are rarer than one thinks: ``where``,
 ``masked_fill`` and comparisons that give bool take several times as long as arithmetic, so positions stay
-0.0 or 1.0 until they are packed, and ``_select`` stands for ``where``. With ``plain`` a training step takes
-1.14 (segnet) to 2.1 times as long (segnet-lite), by benchmarks/tricks.py.
+0.0 or 1.0 until they are packed, and ``_select`` stands for ``where``.
 """
 
 from __future__ import annotations
@@ -16,9 +15,8 @@ from torch import Tensor
 
 from segnet.core.kernels import plain
 
-# Windows in a block. With fewer the cost of starting an operation shows, with more the cache is too small:
-# whole maps add 0 to 3 % to a training step (benchmarks/tricks.py), a fifth or more to the float32 pair alone
-# (benchmarks/pooling.py with this raised).
+# Windows in a block. With fewer the cost of starting an operation shows, with more the cache is too small;
+# what whole maps would cost: benchmarks/tricks.py.
 BLOCK = 1 << 18
 _INTEGER = {
     torch.float64: torch.int64,
@@ -71,16 +69,15 @@ def place(values: Tensor, codes: Tensor, size: tuple[int, int], accumulate: bool
     full = values.new_empty(n, *size, channels)
     full[:, 2 * height :] = 0
     full[:, :, 2 * width :] = 0
-    integer = _INTEGER[values.dtype]
     values, packed = values.permute(0, 2, 3, 1), codes.permute(0, 2, 3, 1)
-    targets = _windows(full.view(integer).permute(0, 3, 1, 2))
+    targets = _windows(full.permute(0, 3, 1, 2))
     for images, rows in _blocks(n, height, width * channels):
         block, target = values[images, rows], targets[images, rows]
-        code = _unpack(packed, images, rows).to(integer)
+        code = _unpack(packed, images, rows).to(block.dtype)
         if accumulate:
             block = block + 0.0
         for k in range(4):
-            _select(block.view(integer), code, k, out=target[:, :, k // 2, :, k % 2])
+            _select(block, code, k, out=target[:, :, k // 2, :, k % 2])
     return _as_was(full, channels_last)
 
 
@@ -91,20 +88,26 @@ def pick(full: Tensor, codes: Tensor) -> Tensor:
     n, channels, height, width = full.shape[0], full.shape[1], full.shape[2] // 2, full.shape[3] // 2
     values = full.new_empty(n, height, width, channels)
     integer = _INTEGER[full.dtype]
-    packed, sources, found = codes.permute(0, 2, 3, 1), _windows(full.view(integer)), values.view(integer)
+    packed, sources = codes.permute(0, 2, 3, 1), _windows(full)
     for images, rows in _blocks(n, height, width * channels):
-        source = sources[images, rows]
-        code = _unpack(packed, images, rows).to(integer)
-        a, b, c, d = (_select(source[:, :, k // 2, :, k % 2], code, k) for k in range(4))
-        torch.bitwise_or(a.bitwise_or_(b), c.bitwise_or_(d), out=found[images, rows])
+        source, found = sources[images, rows], values[images, rows]
+        code = _unpack(packed, images, rows).to(found.dtype)
+        _select(source[:, :, 0, :, 0], code, 0, out=found)
+        for k in range(1, 4):
+            piece = _select(source[:, :, k // 2, :, k % 2], code, k, out=torch.empty_like(found))
+            found.view(integer).bitwise_or_(piece.view(integer))  # a sum would turn −0 into +0
     return _as_was(values, channels_last)
 
 
-def _select(bits: Tensor, code: Tensor, k: int, *, out: Tensor | None = None) -> Tensor:
-    """Return the bits of the values where the code is k, else zero: exact for NaN, infinities and −0."""
-    # benchmarks/tricks.py: with where a step of segnet takes 1.07 times as long, of segnet-lite 1.16 to 1.32
-    mask = torch.eq(code, k, out=torch.empty_like(code)).neg_()  # −1 has all bits
-    return torch.bitwise_and(bits, mask, out=out)
+def _select(values: Tensor, code: Tensor, k: int, *, out: Tensor) -> Tensor:
+    """Write the values where the code is k, else zero.
+
+    The gradient of ``hardtanh`` is that very choice, ``values if low < code < high else 0``, made by masking
+    bits: exact for NaN, infinities and −0. It is one operation where masks made by hand are three, and
+    ``where`` isn't vectorised; benchmarks/tricks.py has what each costs.
+    """
+    torch.ops.aten.hardtanh_backward.grad_input(values, code, k - 0.5, k + 0.5, grad_input=out)
+    return out
 
 
 def _blocks(images: int, height: int, windows_in_row: int) -> Iterator[tuple[slice, slice]]:
