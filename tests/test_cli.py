@@ -5,6 +5,7 @@ Commands run in this process through the real ``main``; only pipes and imports n
 
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -439,3 +440,66 @@ def test_a_name_that_the_system_refuses_is_one_line_too(segnet, here):
     ended = segnet("predict", "photo.jpg", "--model", "x" * 300)
     assert ended.code == 2
     assert ended.err.count("\n") == 1
+
+
+# Terminals, names and streams that are not as one would wish
+
+
+def drawn_pairs(folder, count=6):
+    """A folder of images and masks whose names are no text."""
+    for kind in ("images", "masks"):
+        (folder / kind).mkdir(parents=True)
+    for index in range(count):
+        mask = np.zeros((32, 32), np.uint8)
+        mask[8:20, 4 + index : 20 + index] = 1
+        pixels = np.random.RandomState(index).randint(0, 80, (32, 32, 3)) + mask[..., None] * 100
+        for kind, content in (("images", pixels.astype(np.uint8)), ("masks", mask)):
+            with (folder / kind / f"caf\udce9{index}.png").open("wb") as file:
+                Image.fromarray(content).save(file, "PNG")
+    return folder
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems allow no such names")
+def test_names_that_are_no_text_train_resume_score_and_predict(segnet, here):
+    drawn_pairs(here / "caf\udce9")
+    options = ["--model", "segnet-lite", "--model-options", json.dumps(OPTIONS), "--size", 32, "--epochs", 1]
+    assert segnet("train", "--data", "caf\udce9", *options, "--out", "run").code == 0
+    assert segnet("resume", "run", "--epochs", 2).code == 0
+    assert segnet("eval", "run").code == 0
+    assert segnet("train", "--config", here / "run" / "config.yaml", "--out", "r\udce9").code == 0
+    assert segnet("predict", "caf\udce9/images", "--model", "run").code == 0
+    segnet("eval", "r\udce9").is_a_mistake_in_one_line("since its name is no text; rename the folder")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+def test_closed_streams_are_no_fault_of_ours(model, tmp_path, closed):
+    photo(tmp_path)
+    command = f"{sys.executable} -m segnet predict - --model {model} {closed}"
+    source = subprocess.DEVNULL if closed == "<&-" else (tmp_path / "photo.jpg").open("rb")
+    ended = subprocess.run(["sh", "-c", command], stdin=source, capture_output=True, text=True, cwd=tmp_path)
+    assert ended.returncode == (2 if closed == "<&-" else 0)
+    assert ("standard input is closed" in ended.stderr) == (closed == "<&-")
+
+
+def test_a_terminal_that_knows_only_ascii_gets_every_result(model, tmp_path):
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "LC_ALL": "C"}
+    command = [sys.executable, "-m", "segnet", "show", "pooling"]
+    ended = subprocess.run(command, capture_output=True, env=environment, cwd=tmp_path)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert b"maxima" in ended.stdout
+
+
+def test_a_disk_that_is_full_when_torch_saves_is_one_line(tmp_path):
+    """torch makes a RuntimeError of it; a limit on the size of files is as good as a full disk."""
+    resource = pytest.importorskip("resource", reason="file size limits are POSIX's")
+    from segnet import SegnetError
+    from segnet.training.checkpoint import State, save_checkpoint
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(SegnetError, match=r"can't write .*state\.pt"):
+            save_checkpoint(tmp_path / "state.pt", {}, State(), {"model": torch.nn.Linear(300, 300)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not any(tmp_path.iterdir())

@@ -130,3 +130,17 @@ def test_a_mistake_is_one_line_that_says_what_would_work(segnet, here, arguments
     ended = segnet(*arguments.split())
     ended.is_a_mistake_in_one_line(says)
     assert not (here / "curves.png").exists()
+
+
+def test_more_runs_than_a_picture_can_show_are_refused_before_the_table(segnet, here):
+    for number in range(9):
+        folder = here / f"run{number}"
+        folder.mkdir()
+        (folder / "config.yaml").write_text("model: segnet\ndata: synthetic\n")
+        val = {"mean_iou": 0.5, "pixel_accuracy": 0.6, "per_class": {"pet": {"iou": 0.5}}}
+        (folder / "metrics.jsonl").write_text(json.dumps({"epoch": 1, "val": val}) + "\n")
+    runs = [f"run{number}" for number in range(9)]
+    ended = segnet("compare", *runs, "--out", "curves.png")
+    ended.is_a_mistake_in_one_line("a picture shows up to 7 runs, got 9; draw fewer at once")
+    assert ended.out == ""
+    assert segnet("compare", *runs).code == 0

@@ -15,7 +15,7 @@ from PIL import Image
 
 import segnet as package
 from segnet import DataOptions, SegnetError, TrainConfig, load_dataset
-from segnet.data.dataset import records_of
+from segnet.data.identify import records_of
 
 TINY = {"stages": [[8, 1], [8, 1]], "bottleneck": [8, 0, 3]}
 SETTINGS = {
@@ -260,6 +260,24 @@ def test_a_model_file_knows_its_images_without_its_run_and_names_no_path(trained
         package.load(alone, device="cpu"), load_dataset(DataOptions(data=trained.config.data))
     )
     assert scores == trained.val
+
+
+def test_a_model_of_an_older_version_is_not_scored_on_what_it_may_have_been_trained_on(trained, tmp_path):
+    from dataclasses import replace
+
+    from segnet.inference.bundle import read_model, write_bundle
+
+    model, description = read_model(trained.folder / "model.safetensors")
+    old = replace(description, data=None, training={"data": "data", "holdout": 0.1, "seed": 0})
+    write_bundle(tmp_path / "old.safetensors", model.state_dict(), old)
+    segmenter = package.load(tmp_path / "old.safetensors", device="cpu")
+    dataset = load_dataset(DataOptions(data=trained.config.data))
+    with pytest.raises(
+        SegnetError, match="was trained on data, and its file, of an older segnet, doesn't say"
+    ):
+        package.evaluate(segmenter, dataset)
+    told = package.evaluate(segmenter, dataset, allow_trained_on=True).scored_on
+    assert str(told) == "60 images, all of data (the model file doesn't say what it was trained on)"
 
 
 def test_data_that_has_gone_is_said_with_the_remedy(trained, segnet, tmp_path):

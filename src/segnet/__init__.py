@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from segnet.runs.scores import Scores as Scores
     from segnet.training.config import TrainConfig as TrainConfig
     from segnet.training.loop import Run as Run
-    from segnet.training.loop import resume as resume
     from segnet.training.loop import train as train
+    from segnet.training.resume import resume as resume
 
 __version__ = "0.1.0"
 
@@ -43,7 +43,7 @@ _HOME = {
     "Scores": "runs.scores",
     "TrainConfig": "training.config",
     "Run": "training.loop",
-    "resume": "training.loop",
+    "resume": "training.resume",
     "train": "training.loop",
 }
 

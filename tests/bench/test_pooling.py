@@ -5,21 +5,21 @@ import csv
 import pytest
 import torch
 
-from segnet.bench.pooling import Comparison, compare_pooling, draw, stock_twin, write_csv
+from segnet.bench.pooling import Comparison, compare_pooling, draw, stock_copy, write_csv
 from segnet.models import create_model
 
 
-def test_the_stock_twin_gives_the_same_logits_bit_by_bit():
+def test_the_stock_copy_gives_the_same_logits_bit_by_bit():
     torch.manual_seed(0)
     model = create_model("segnet", stages=2).eval()
     image = torch.rand(2, 3, 37, 26)
     with torch.no_grad():
-        assert torch.equal(stock_twin(model).eval()(image), model(image))
+        assert torch.equal(stock_copy(model).eval()(image), model(image))
 
 
-def test_a_model_without_a_stock_twin_is_refused():
+def test_a_model_without_a_stock_copy_is_refused():
     with pytest.raises(TypeError, match="SeparableUnit"):
-        stock_twin(create_model("segnet-lite"))
+        stock_copy(create_model("segnet-lite"))
 
 
 def test_indices_take_a_thirty_second_of_stocks():

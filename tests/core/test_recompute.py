@@ -10,7 +10,7 @@ from torch import nn
 from segnet.core.blocks import ConvBNReLU, DecoderStage, EncoderStage, SeparableBNReLU
 
 
-def twins(*units):
+def ours_and_stock(*units):
     """The units, and the same as plain layers one after another."""
     torch.manual_seed(0)
     ours = nn.Sequential(*units)
@@ -21,7 +21,7 @@ def twins(*units):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("channels_last", [True, False])
 def test_outputs_gradients_and_statistics_equal_those_of_plain_layers(dtype, channels_last):
-    ours, stock = twins(ConvBNReLU(3, 8), SeparableBNReLU(8, 5), ConvBNReLU(5, 4))
+    ours, stock = ours_and_stock(ConvBNReLU(3, 8), SeparableBNReLU(8, 5), ConvBNReLU(5, 4))
     layout = torch.channels_last if channels_last else torch.contiguous_format
     x = torch.rand(4, 3, 33, 21, dtype=dtype).contiguous(memory_format=layout)
     for model in (ours, stock):
@@ -36,7 +36,7 @@ def test_outputs_gradients_and_statistics_equal_those_of_plain_layers(dtype, cha
 
 
 def test_bfloat16_gradients_equal_those_of_plain_layers_to_rounding():
-    ours, stock = twins(ConvBNReLU(3, 16), ConvBNReLU(16, 16), ConvBNReLU(16, 4))
+    ours, stock = ours_and_stock(ConvBNReLU(3, 16), ConvBNReLU(16, 16), ConvBNReLU(16, 4))
     x = torch.rand(4, 3, 32, 32)
     for model in (ours, stock):
         with torch.autocast("cpu", torch.bfloat16):
@@ -54,7 +54,7 @@ def test_second_derivatives_agree_with_differences():
 
 
 def test_a_graph_can_be_walked_twice():
-    ours, _ = twins(ConvBNReLU(3, 4), ConvBNReLU(4, 4))
+    ours, _ = ours_and_stock(ConvBNReLU(3, 4), ConvBNReLU(4, 4))
     y = ours(torch.rand(2, 3, 8, 8)).sum()
     first = torch.autograd.grad(y, tuple(ours.parameters()), retain_graph=True)
     second = torch.autograd.grad(y, tuple(ours.parameters()))
@@ -79,7 +79,7 @@ def kept_bytes(model, *inputs):
 
 
 def test_a_chain_keeps_one_map_for_each_unit():
-    ours, stock = twins(*[ConvBNReLU(16, 16) for _ in range(8)])
+    ours, stock = ours_and_stock(*[ConvBNReLU(16, 16) for _ in range(8)])
     x = torch.rand(2, 16, 32, 32)
     one_map = x.numel() * 4
     assert kept_bytes(ours, x) < 9.1 * one_map  # the image, eight maps, some numbers for each channel
@@ -118,7 +118,7 @@ def test_an_unpooled_map_is_made_again_with_the_same_gradients():
 
 @pytest.mark.parametrize("change", ["eval", "frozen", "synchronised"])
 def test_whatever_is_not_ordinary_training_runs_the_layers_themselves(change):
-    ours, stock = twins(ConvBNReLU(3, 4), ConvBNReLU(4, 4))
+    ours, stock = ours_and_stock(ConvBNReLU(3, 4), ConvBNReLU(4, 4))
     if change == "eval":
         ours.eval(), stock.eval()
     if change == "frozen":

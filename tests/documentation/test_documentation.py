@@ -23,7 +23,7 @@ import yaml
 from PIL import Image, ImageColor
 
 from segnet import DataOptions, TrainConfig, load_dataset
-from segnet.training.setup import check
+from segnet.training.check import check
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(

@@ -80,23 +80,30 @@ def test_stock_pools_count_and_a_mean_over_the_map_sees_all():
     assert receptive_field(Centred()) == math.inf
 
 
-def test_a_step_that_turns_nothing_into_something_is_said():
+def test_steps_that_act_on_each_pixel_alone_see_no_further():
     class Gated(nn.Module):
         def __init__(self):
             super().__init__()
             self.conv = nn.Conv2d(3, 4, 3, padding=1)
 
         def forward(self, image):
-            return torch.sigmoid(self.conv(image))
+            return torch.sigmoid(self.conv(image))  # no layer, and nothing becomes something
 
-    with pytest.raises(ValueError, match="turns nothing into something"):
-        receptive_field(Gated())
+    assert receptive_field(Gated()) == 3
+    assert receptive_field(nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Softmax(1))) == 3
+    assert receptive_field(nn.Conv2d(3, 4, 1)) == 1
 
 
-def test_a_layer_whose_footprint_is_not_known_is_named():
-    model = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Softmax(1))
-    with pytest.raises(ValueError, match="1 is a Softmax"):
-        receptive_field(model)
+@pytest.mark.parametrize(
+    ("name", "options", "layers"),
+    [
+        ("segnet-lite", {"bottleneck": [16, 20, 9]}, [*LITE[:-6], *[(9, 1)] * 20]),  # wider than a first look
+        ("segnet", {"stages": 1}, ARTICLE[:3]),
+        ("segnet", {"stages": 5}, [*ARTICLE, *[(3, 1)] * 3, POOL]),
+    ],
+)
+def test_options_change_the_receptive_field(name, options, layers):
+    assert receptive_field(meta(name, **options)) == by_hand(layers)
 
 
 @pytest.mark.parametrize("name", MODELS)

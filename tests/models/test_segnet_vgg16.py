@@ -10,7 +10,7 @@ from torch import nn
 
 from segnet import SegnetError, create_model
 from segnet.models.describe import count_macs, count_parameters
-from segnet.models.segnet_vgg16 import IMAGENET_DEVIATION, IMAGENET_MEAN
+from segnet.models.segnet_vgg16 import IMAGENET_MEAN, IMAGENET_STD
 
 PLAN = [64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M"]
 
@@ -97,9 +97,9 @@ def test_an_encoder_with_vgg16s_weights_gives_vgg16s_maps(tmp_path, batch_norm, 
     model.load_encoder(path)
 
     image = torch.rand(2, 3, 64, 64)
-    mean, deviation = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_DEVIATION))
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
     with torch.no_grad():
-        theirs = vgg.features((image - mean) / deviation)
+        theirs = vgg.features((image - mean) / std)
         ours = model.eval().normalise(image)
         for stage in model.encoder:
             ours, _, _ = stage(ours)

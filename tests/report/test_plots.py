@@ -10,13 +10,15 @@ import matplotlib
 import pytest
 
 from segnet.report.plots import Chart, Curve, _apart, draw_svg, learning_curves
+from segnet.runs.records import EpochRecord
 
 COLOURS = {"pet": (230, 159, 0), "background": (0, 114, 178)}
 
 
-def row(epoch: int, **changes) -> dict:
+def row(epoch: int, **changes) -> EpochRecord:
     val = {"loss": 1 / epoch, "pixel_accuracy": 0.8, "mean_iou": 0.5, "per_class": {"pet": {"iou": 0.4}}}
-    return {"epoch": epoch, "train_loss": 1 / epoch, "lr": 1e-3, "size": [128, 128], "val": val} | changes
+    plain = {"epoch": epoch, "train_loss": 1 / epoch, "lr": 1e-3, "size": [128, 128], "val": val}
+    return EpochRecord.from_dict(plain | changes)
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 20, 300])
@@ -39,19 +41,18 @@ def test_no_epochs_give_no_charts():
 @pytest.mark.parametrize(
     "incomplete",
     [
-        {"val": None},
-        {"val": {}},
+        {"val": {"per_class": {}}},
         {"val": {"loss": None, "mean_iou": None, "per_class": {"pet": {"iou": None}}}},
-        {"val": {"per_class": {"pet": None}}, "train_loss": math.nan, "lr": math.inf},
+        {"val": {"per_class": {"pet": {}}}, "train_loss": math.nan, "lr": math.inf},
         {"size": None},
     ],
 )
 def test_what_an_epoch_lacks_is_a_gap(incomplete):
-    assert len(learning_curves([row(1), row(2) | incomplete, row(3)], COLOURS)) == 4
+    assert len(learning_curves([row(1), row(2, **incomplete), row(3)], COLOURS)) == 4
 
 
 def test_a_run_without_any_score_still_has_its_charts():
-    assert len(learning_curves([row(1, val=None, train_loss=None, lr=None)], COLOURS)) == 4
+    assert len(learning_curves([row(1, val={"per_class": {}}, train_loss=None, lr=None)], COLOURS)) == 4
 
 
 def test_the_same_run_gives_the_same_bytes_whatever_style_is_set():

@@ -122,20 +122,20 @@ def stock_unpool(values: Tensor, indices: Tensor, size: Size) -> Tensor:
     return F.max_unpool2d(values, indices, [2, 2], output_size=list(size))
 
 
-def stock_twin(model: nn.Module) -> nn.Module:
+def stock_copy(model: nn.Module) -> nn.Module:
     """Return a copy of a SegNet with the same weights, made of stock layers and stock pooling alone."""
-    twin = copy.deepcopy(model)
-    for stages, stock in ((twin.encoder, _StockEncoderStage), (twin.decoder, _StockDecoderStage)):
+    stock = copy.deepcopy(model)
+    for stages, kind in ((stock.encoder, _StockEncoderStage), (stock.decoder, _StockDecoderStage)):
         assert isinstance(stages, nn.ModuleList)
         for place, stage in enumerate(stages):
             assert isinstance(stage, EncoderStage | DecoderStage)
-            stages[place] = stock(nn.Sequential(*chain.from_iterable(_layers(unit) for unit in stage.units)))
-    return twin
+            stages[place] = kind(nn.Sequential(*chain.from_iterable(_layers(unit) for unit in stage.units)))
+    return stock
 
 
 def _layers(unit: nn.Module) -> list[nn.Module]:
     if not isinstance(unit, ConvBNReLU):
-        raise TypeError(f"no stock twin is known for {type(unit).__name__}")
+        raise TypeError(f"no stock layers are known for {type(unit).__name__}")
     return list(unit)
 
 
@@ -222,7 +222,7 @@ def _compare_training(
 ) -> Iterator[Comparison]:
     torch.manual_seed(0)
     ours = create_model("segnet").to(device)
-    models = [stock_twin(ours), ours]
+    models = [stock_copy(ours), ours]
     images = torch.rand(batch_size, 3, 128, 128, device=device).contiguous(memory_format=torch.channels_last)
     masks = torch.randint(3, (batch_size, 128, 128), device=device)
     steps, peaks = [], []

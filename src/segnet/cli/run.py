@@ -84,7 +84,7 @@ def resume(
         data: where its data is now, if it has moved.
     """
     from segnet.training.interrupt import stop_like_ctrl_c
-    from segnet.training.loop import resume as fit
+    from segnet.training.resume import resume as fit
 
     stop_like_ctrl_c()
     return _say_result(fit(run, epochs=epochs, data=data))
@@ -98,6 +98,7 @@ def evaluate(
     data: Annotated[str | None, Parameter(show_default=False)] = None,
     data_root: Annotated[Path | None, Parameter(show_default=False)] = None,
     archive: Annotated[tuple[Path, ...], Parameter(negative=(), show_default=False)] = (),
+    extra_list: Annotated[str | None, Parameter(show_default=False)] = None,
     border: Annotated[BorderPolicy | None, Parameter(show_default=False)] = None,
     split: Annotated[
         Literal["train", "val", "test", "all", "unseen"] | None, Parameter(show_default=False)
@@ -117,6 +118,7 @@ def evaluate(
         data: oxford-pets, synthetic or a folder; by default the run's own data.
         data_root: oxford-pets: a folder in the official layout; without it the archives are downloaded.
         archive: oxford-pets: images.tar.gz and annotations.tar.gz that are already here; give it twice.
+        extra_list: oxford-pets: one more list of training images, to look at what it was trained on.
         border: oxford-pets: class, pet or ignore; by default as the model was trained.
         split: which part; all of the data, or unseen, which is all that the model was not trained on.
         allow_trained_on: score images that the model was trained on too, and say so beside every number.
@@ -128,7 +130,13 @@ def evaluate(
     from segnet.inference.segmenter import load
 
     segmenter = load(model, device=device)
-    given = {"data": data, "data_root": data_root, "archive": archive or None, "border": border}
+    given = {
+        "data": data,
+        "data_root": data_root,
+        "archive": archive or None,
+        "extra_list": extra_list,
+        "border": border,
+    }
     dataset = open_data(model, segmenter, {name: value for name, value in given.items() if value is not None})
     require_classes(segmenter, dataset)
     samples, scored_on = choose_samples(segmenter, dataset, split, allow_trained_on=allow_trained_on)

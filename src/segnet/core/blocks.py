@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -68,6 +69,15 @@ class SeparableBNReLU(_ConvsBNReLU):
             nn.BatchNorm2d(out_channels),
             nn.ReLU(inplace=True),
         )
+
+
+Unit = Callable[[int, int], nn.Module]
+"""Builds a unit from its input and output channels."""
+
+
+def conv_chain(in_channels: int, out_channels: Sequence[int], unit: Unit = ConvBNReLU) -> list[nn.Module]:
+    """Return one unit for each entry of ``out_channels``, each fed by the one before."""
+    return [unit(before, after) for before, after in pairwise((in_channels, *out_channels))]
 
 
 class EncoderStage(nn.Module):

@@ -47,9 +47,9 @@ def drop_temporaries(folder: Path) -> None:
 
 
 def write_text(target: Path, text: str) -> None:
-    """Write a whole text file or none; see ``replacing``."""
+    """Write a whole text file or none; see ``replacing``. Names of files that are no text are escaped."""
     with replacing(target) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def expand_home(path: str | Path) -> Path:

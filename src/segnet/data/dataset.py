@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,9 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from segnet.core.classes import ClassTable
-from segnet.core.errors import SegnetError
 from segnet.data.options import DataOptions
-from segnet.runs.identity import ImageRecord, Manifest
 
 Mask = npt.NDArray[np.uint8]
 
@@ -68,35 +64,3 @@ class Dataset:
     def splits(self) -> dict[str, list[Sample]]:
         """Every sample by the split that it is in; extra ones are trained on."""
         return {"train": [*self.train, *self.extra], "val": [*self.val], "test": [*self.test]}
-
-
-def records_of(samples: Iterable[Sample]) -> tuple[ImageRecord, ...]:
-    """Return how each image is known again; reads every file once, in a few threads.
-
-    Raises:
-        SegnetError: a file that can't be read.
-    """
-
-    def record(sample: Sample) -> ImageRecord:
-        fingerprint = hashlib.sha256(sample.fingerprint()).digest()[:12]
-        return ImageRecord(sample.name, sample.image_ids(), fingerprint)
-
-    with ThreadPoolExecutor() as pool:
-        return tuple(pool.map(record, samples))
-
-
-def manifest_of(dataset: Dataset, options: dict[str, object]) -> Manifest:
-    """Return a dataset image by image; ``options`` are the ones it was opened with, paths absolute.
-
-    Raises:
-        SegnetError: a file that can't be read.
-    """
-    splits = {name: records_of(samples) for name, samples in dataset.splits.items()}
-    return Manifest(dataset.name, options, splits)
-
-
-def require_samples(dataset: Dataset, split: str) -> None:
-    """Raise SegnetError where a split that is needed is empty."""
-    if not dataset.splits[split]:
-        there = ", ".join(f"{name} ({len(each)})" for name, each in dataset.splits.items() if each)
-        raise SegnetError(f"{dataset.name} has no {split} split; there is {there or 'no image at all'}")

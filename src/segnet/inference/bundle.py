@@ -142,6 +142,8 @@ def require_fit(model: Mapping[str, Tensor], file: Mapping[str, Tensor], remedy:
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     """Open a safetensors file; what goes wrong inside names it."""
+    if "\\udc" in ascii(str(path)):  # bytes that are no UTF-8
+        raise SegnetError(f"safetensors can't open {path}, since its name is no text; rename the folder")
     try:
         with safe_open(path, "pt") as file:
             yield file

@@ -1,4 +1,4 @@
-"""Evaluation: a model over a whole split, into one set of scores; on what it was trained on only if told."""
+"""Evaluation: a model over a whole split, into one set of scores; on what it was trained on if told."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from segnet.core.classes import ClassTable
 from segnet.core.errors import SegnetError, did_you_mean
 from segnet.data.batches import load_batches, split_into_batches
 from segnet.data.cache import CachedSplit, open_cached
-from segnet.data.dataset import Dataset, Sample, records_of, require_samples
+from segnet.data.dataset import Dataset, Sample
+from segnet.data.identify import records_of
 from segnet.inference.segmenter import Segmenter
 from segnet.objectives.metrics import ScoreCounter
 from segnet.runs.identity import SPLITS
@@ -85,11 +86,16 @@ def choose_samples(
     elif own and identity:
         chosen = identity.own(name, records)
     else:
-        require_samples(dataset, name)
+        _require_samples(dataset, name)
         wanted = {id(sample) for sample in dataset.splits[name]}
         chosen = [i for i, sample in enumerate(samples) if id(sample) in wanted]
     if not chosen:
         raise SegnetError(f"{dataset.name} holds no image to score the model on: the split {name!r} is empty")
+    if identity is None and not allow_trained_on and _may_be_trained_on(segmenter, dataset, name):
+        raise SegnetError(
+            f"the model was trained on {dataset.name}, and its file, of an older segnet, doesn't say "
+            "on which images: take other data, or --allow-trained-on to score these all the same"
+        )
     trained_on = None if identity is None else identity.trained_on(records[i] for i in chosen)
     if trained_on and not allow_trained_on:
         raise SegnetError(
@@ -143,5 +149,18 @@ def score_samples(
     return evaluate_split(segmenter.model, cached, dataset.classes, segmenter.device, scored_on)
 
 
+def _may_be_trained_on(segmenter: Segmenter, dataset: Dataset, split: str) -> bool:
+    """Say whether a model of an older version may know these images; no test split is trained on."""
+    same = segmenter.description.training.get("data") == dataset.name
+    return same and (_is_folder(dataset) or split not in ("val", "test"))
+
+
 def _is_folder(dataset: Dataset) -> bool:
     return dataset.options is not None and dataset.options.source == "folder"
+
+
+def _require_samples(dataset: Dataset, split: str) -> None:
+    """Raise SegnetError where a split that is needed is empty."""
+    if not dataset.splits[split]:
+        there = ", ".join(f"{name} ({len(each)})" for name, each in dataset.splits.items() if each)
+        raise SegnetError(f"{dataset.name} has no {split} split; there is {there or 'no image at all'}")

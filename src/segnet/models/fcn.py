@@ -15,10 +15,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from segnet.core.blocks import ConvBNReLU
+from segnet.core.blocks import ConvBNReLU, conv_chain
 from segnet.core.errors import SegnetError
 from segnet.core.pooling import max_pool_2x2
-from segnet.models.segnet import conv_chain, vgg16_channels
+from segnet.models.vgg16 import vgg16_channels
 
 
 class FCN(nn.Module):

@@ -6,9 +6,9 @@ Stages and channels are those of Part 2; every convolution, the first and the la
 
 from __future__ import annotations
 
-from segnet.core.blocks import ConvBNReLU, SeparableBNReLU
+from segnet.core.blocks import ConvBNReLU, SeparableBNReLU, Unit
 from segnet.core.errors import SegnetError
-from segnet.models.segnet import MirroredSegNet, Unit, require_stages
+from segnet.models.segnet import MirroredSegNet, require_stages
 
 
 class SegNetDSC(MirroredSegNet):

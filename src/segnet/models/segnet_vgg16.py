@@ -20,14 +20,14 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from segnet.core.blocks import DecoderStage, EncoderStage, encode_decode
+from segnet.core.blocks import DecoderStage, EncoderStage, conv_chain, encode_decode
 from segnet.core.errors import SegnetError
 from segnet.core.files import expand_home
-from segnet.models.segnet import conv_chain, mirrored, vgg16_channels
+from segnet.models.vgg16 import mirrored, vgg16_channels
 
 # Of the RGB images in [0, 1] that VGG16's weights were trained on.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class SegNetVGG16(nn.Module):
@@ -102,7 +102,7 @@ class SegNetVGG16(nn.Module):
             )
         # a batch norm adds eps to the variance; less it, the encoder is VGG16 to rounding
         self.normalise.running_mean.copy_(torch.tensor(IMAGENET_MEAN))  # type: ignore[union-attr]
-        self.normalise.running_var.copy_(torch.tensor(IMAGENET_DEVIATION) ** 2 - self.normalise.eps)  # type: ignore[union-attr]
+        self.normalise.running_var.copy_(torch.tensor(IMAGENET_STD) ** 2 - self.normalise.eps)  # type: ignore[union-attr]
         for i, (conv, norm, _) in enumerate(units):
             conv.weight.copy_(convs[i]["weight"])
             if norms:

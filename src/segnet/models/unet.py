@@ -20,9 +20,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from segnet.core.blocks import conv_chain
 from segnet.core.errors import SegnetError
 from segnet.core.pooling import max_pool_2x2
-from segnet.models.segnet import conv_chain
 
 # Channels at each depth, as multiples of the first.
 WIDTHS = (1, 2, 4, 8, 16)

@@ -8,8 +8,8 @@ After Dosovitskiy et al., "An Image is Worth 16x16 Words", arXiv 2010.11929::
 
 There is no class token and no norm after the last block. Each patch's logits come from its own token alone:
 no two patches are smoothed into each other. As in the article's notebook, attention starts as
-``nn.MultiheadAttention`` does, position embeddings start normal with deviation 1, and dropout acts on
-attention weights and on what each MLP gives.
+``nn.MultiheadAttention`` does, position embeddings start normal with standard deviation 1, and dropout acts
+on attention weights and on what each MLP gives.
 """
 
 from __future__ import annotations

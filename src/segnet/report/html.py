@@ -103,7 +103,7 @@ def _view(folder: RunFolder, record: RunRecord) -> dict[str, Any]:
     colours = _class_colours(record, splits)
     return {
         "model": config.get("model") or record.model.get("name") or folder.path.resolve().name,
-        "data": config.get("data"),
+        "data": record.manifest.name if record.manifest else config.get("data"),
         "finished": finished,
         "epochs_done": len(record.epochs),
         "epochs_planned": config.get("epochs"),
@@ -113,7 +113,11 @@ def _view(folder: RunFolder, record: RunRecord) -> dict[str, Any]:
         if outcome
         else {},
         "headline": [
-            (name, [(METRICS[key][0], score_text(getattr(scores, key))) for key in _HEADLINE])
+            (
+                name,
+                str(scores.scored_on or ""),
+                [(METRICS[key][0], score_text(getattr(scores, key))) for key in _HEADLINE],
+            )
             for name, scores in splits.items()
         ],
         "warnings": [
@@ -128,9 +132,7 @@ def _view(folder: RunFolder, record: RunRecord) -> dict[str, Any]:
         "panel": _panel(folder, best_epoch),
         "charts": [
             (title, _encode(svg.encode(), "image/svg+xml"), _loss_note(config) if title == "Loss" else "")
-            for title, svg in learning_curves(
-                [epoch.to_dict() for epoch in record.epochs], colours, best_epoch=best_epoch
-            )
+            for title, svg in learning_curves(record.epochs, colours, best_epoch=best_epoch)
         ],
         "split_names": list(splits),
         "metrics": _metric_table([*splits.values()]),

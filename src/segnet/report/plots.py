@@ -23,6 +23,8 @@ from matplotlib.ticker import MaxNLocator
 
 from segnet.core.colours import BLACK, BLUE, VERMILION, Colour, hex_code
 from segnet.core.files import replacing, write_text
+from segnet.runs.records import EpochRecord
+from segnet.runs.scores import ClassScores
 
 INK, SOFT_INK, _RULE = hex_code(BLACK), "#60646a", "#d9dbde"
 _LABEL_LIMIT = 12
@@ -53,31 +55,26 @@ class Chart:
 
 
 def learning_curves(
-    rows: Sequence[Mapping[str, Any]], colours: Mapping[str, Colour], *, best_epoch: int | None = None
+    records: Sequence[EpochRecord], colours: Mapping[str, Colour], *, best_epoch: int | None = None
 ) -> list[tuple[str, str]]:
-    """Draw the learning curves of a run as ``(title, SVG document)`` pairs; none for no rows.
+    """Draw the learning curves of a run as ``(title, SVG document)`` pairs; none for no epochs.
 
     Args:
-        rows: the lines of ``metrics.jsonl`` by rising epoch; whatever a row lacks is a gap in its line.
+        records: by rising epoch; whatever one lacks is a gap in its line.
         colours: class names in the order of their ids, each with its colour.
         best_epoch: marked in the charts of scores.
     """
-    if not rows:
+    if not records:
         return []
-    epochs = [int(row["epoch"]) for row in rows]
-    val = [_mapping(row.get("val")) for row in rows]
-    classes = [_mapping(scores.get("per_class")) for scores in val]
-
-    def column(source: Sequence[Mapping[str, Any]], key: str) -> list[float | None]:
-        return [row.get(key) for row in source]
-
+    epochs = [record.epoch for record in records]
+    val = [record.val for record in records]
     charts = [
         Chart(
             "Loss",
             epochs,
             [
-                Curve("train", column(rows, "train_loss"), VERMILION, dashed=True),
-                Curve("val", column(val, "loss"), BLUE),
+                Curve("train", [record.train_loss for record in records], VERMILION, dashed=True),
+                Curve("val", [scores.loss for scores in val], BLUE),
             ],
             marked_epoch=best_epoch,
         ),
@@ -85,8 +82,8 @@ def learning_curves(
             "Validation scores",
             epochs,
             [
-                Curve("pixel accuracy", column(val, "pixel_accuracy"), VERMILION),
-                Curve("mean IoU", column(val, "mean_iou"), BLUE),
+                Curve("pixel accuracy", [scores.pixel_accuracy for scores in val], VERMILION),
+                Curve("mean IoU", [scores.mean_iou for scores in val], BLUE),
             ],
             scale="score",
             marked_epoch=best_epoch,
@@ -95,7 +92,7 @@ def learning_curves(
             "Validation IoU of each class",
             epochs,
             [
-                Curve(name, column([_mapping(row.get(name)) for row in classes], "iou"), colour)
+                Curve(name, [scores.per_class.get(name, ClassScores()).iou for scores in val], colour)
                 for name, colour in colours.items()
             ],
             scale="score",
@@ -104,12 +101,12 @@ def learning_curves(
         Chart(
             "Learning rate",
             epochs,
-            [Curve("", column(rows, "lr"), BLUE, steps=True)],
+            [Curve("", [record.lr for record in records], BLUE, steps=True)],
             scale="log",
             number="{:.2g}",
         ),
     ]
-    sizes = _size_changes(rows)
+    sizes = _size_changes(records)
     return [(chart.title, draw_svg(replace(chart, changes=sizes))) for chart in charts]
 
 
@@ -233,13 +230,13 @@ def _label_ends(axes: Axes, chart: Chart) -> None:
         )
 
 
-def _size_changes(rows: Sequence[Mapping[str, Any]]) -> dict[int, str]:
+def _size_changes(records: Sequence[EpochRecord]) -> dict[int, str]:
     """Find the epochs at which training went on with another image size: curves jump there."""
-    changes = {}
-    for before, row in pairwise(rows):
-        if row.get("size") and before.get("size") and row["size"] != before["size"]:
-            changes[int(row["epoch"])] = " × ".join(str(pixels) for pixels in row["size"]) + " px"
-    return changes
+    return {
+        record.epoch: " × ".join(map(str, record.size)) + " px"
+        for before, record in pairwise(records)
+        if record.size and before.size and record.size != before.size
+    }
 
 
 def _apart(heights: Sequence[float], distance: float) -> list[float]:
@@ -256,10 +253,6 @@ def _apart(heights: Sequence[float], distance: float) -> list[float]:
 
 def _short(name: str) -> str:
     return name if len(name) <= 14 else f"{name[:13]}…"
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _number(value: float | None) -> float:

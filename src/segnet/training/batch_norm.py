@@ -1,4 +1,4 @@
-"""Batch norm's statistics taken anew before a model is judged, as the SegNet paper does before it tests.
+"""Batch norm's statistics taken anew before a model is validated, as the SegNet paper does before it tests.
 
 The running averages lag behind weights that change fast: after a few dozen steps a deep network of good
 weights can score below the majority class. Taken in one go from training images as they are, they fit.

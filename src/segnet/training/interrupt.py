@@ -31,13 +31,13 @@ def interrupts_wait() -> Iterator[None]:
         nonlocal came
         came = True
 
-    held = [number for number in _STOPS if signal.getsignal(number) is signal.default_int_handler]
-    for number in held:
+    ours = [number for number in _STOPS if signal.getsignal(number) is signal.default_int_handler]
+    for number in ours:
         signal.signal(number, remember)
     try:
         yield
     finally:
-        for number in held:
+        for number in ours:
             signal.signal(number, signal.default_int_handler)
     if came:
         raise KeyboardInterrupt

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import random
 import shutil
 import time
@@ -16,31 +15,23 @@ from rich.console import Console
 from torch import nn
 
 from segnet.core.device import autocast, peak_memory_mib
-from segnet.core.errors import SegnetError
-from segnet.core.files import expand_home, replacing
 from segnet.data.batches import load_batches, shuffled_order, split_into_batches
-from segnet.data.cache import CachedSplit
-from segnet.inference.bundle import Description, read_model, write_bundle
 from segnet.inference.evaluate import evaluate_split
-from segnet.models.describe import count_macs, count_parameters
-from segnet.models.names import is_own, name_of, short_name
+from segnet.models.names import name_of, short_name
 from segnet.objectives.losses import LOSSES
-from segnet.report.gif import write_learning_gif
-from segnet.report.html import write_report
 from segnet.runs.folder import RunFolder, new_run_folder
-from segnet.runs.records import EpochRecord, Outcome, read_run
-from segnet.runs.scores import ScoredOn, Scores
+from segnet.runs.records import EpochRecord
+from segnet.runs.scores import Scores
+from segnet.training.artifacts import begin, finish, keep_epoch, say_start
 from segnet.training.batch_norm import recompute_statistics
-from segnet.training.checkpoint import State, read_checkpoint, save_checkpoint
-from segnet.training.checks import require_finite
+from segnet.training.check import check, require_finite
+from segnet.training.checkpoint import State, save_checkpoint
 from segnet.training.config import TrainConfig
-from segnet.training.environment import describe_environment
 from segnet.training.interrupt import interrupts_wait
-from segnet.training.preview import choose_preview, draw_preview
+from segnet.training.preview import choose_preview
 from segnet.training.progress import epoch_progress, say_epoch, step_status
-from segnet.training.resume import config_of, require_run, require_same_data
 from segnet.training.schedule import learning_rate, train_size
-from segnet.training.setup import Setup, build, check, open_split
+from segnet.training.setup import Setup, build
 
 
 @dataclass(frozen=True)
@@ -83,76 +74,21 @@ def train(config: TrainConfig, *, model: nn.Module | None = None, console: Conso
     folder, state = new_run_folder(config.out, stem), State()
     try:
         with folder.locked():
-            folder.write_config(setup.settings)
-            folder.write_manifest(setup.manifest)
-            folder.write_json(folder.environment, describe_environment(setup.device) | _facts(setup))
-            save_checkpoint(
-                folder.state, setup.settings, state, setup.parts()
-            )  # from now on it can be resumed
-            return _fit(setup, folder, state)
+            begin(setup, folder)
+            save_checkpoint(folder.state, setup.settings, state, setup.parts())  # now it can be resumed
+            return fit(setup, folder, state)
     except Exception:
         if state.epoch == 0:
             shutil.rmtree(folder.path, ignore_errors=True)
         raise
 
 
-def resume(
-    path: str | Path,
-    *,
-    epochs: int | None = None,
-    data: str | Path | None = None,
-    model: nn.Module | None = None,
-    console: Console | None = None,
-) -> Run:
-    """Go on with a run that was stopped or killed; ends with the same bits as one that never was.
-
-    Args:
-        path: the run folder.
-        epochs: train to this epoch in place of the planned one; what depends on the planned end, such as a
-            cosine's way down, then does so from here on.
-        data: where the data is now, if it has moved: a folder, or for oxford-pets its root.
-        model: where the run trains a module of your own, that module, built as it was; see ``train``.
-        console: where progress is printed.
-
-    Raises:
-        SegnetError: no run folder there, damaged files in it, settings or data that have changed since it
-            began, or a module where there should be none, none where there should be one, or one that the
-            weights don't fit.
-    """
-    folder = RunFolder(expand_home(path))
-    require_run(folder)
-    checkpoint = read_checkpoint(folder.state)
-    config = config_of(folder, checkpoint.settings, epochs=epochs, data=data)
-    console, state = console or Console(), checkpoint.state
-    if model is None and is_own(config.model):
-        raise SegnetError(
-            f"{path} trains a module of your own ({config.model}); go on through Python: "
-            f"segnet.resume(path, model={short_name(config.model)}(...))"
-        )
-    if model is not None and not is_own(config.model):
-        raise SegnetError(f"{path} trains {config.model}, which segnet builds itself; leave model= out")
-    if state.is_over(config):
-        had = f"{path} had finished with epoch {state.epoch}; to go on, give --epochs N"
-        console.print(had, highlight=False, soft_wrap=True)
-        outcome = read_run(path).outcome
-        if outcome is not None and outcome.finished and model is None:
-            return Run(folder.path, config, True, outcome.best_epoch, outcome.val, outcome.test)
-    check(config, model, new=False)
-    setup = build(config, console, model, from_scratch=False)
-    require_same_data(folder, setup.manifest)
-    checkpoint.restore(setup.parts())
-    with folder.locked():
-        if setup.settings != checkpoint.settings:
-            folder.write_config(setup.settings)
-            save_checkpoint(folder.state, setup.settings, state, setup.parts())
-        return _fit(setup, folder, state)
-
-
-def _fit(setup: Setup, folder: RunFolder, state: State) -> Run:
+def fit(setup: Setup, folder: RunFolder, state: State) -> Run:
+    """Train epoch after epoch from where a run stands, and leave a folder that is complete in itself."""
     config, console = setup.config, setup.console
     network: nn.Module = torch.compile(setup.model) if config.compile else setup.model  # type: ignore[assignment]
     preview = choose_preview(setup.val)
-    _say_start(setup, folder)
+    say_start(setup, folder)
     finished = True
     try:
         while not state.is_over(config):
@@ -163,15 +99,16 @@ def _fit(setup: Setup, folder: RunFolder, state: State) -> Run:
             record = EpochRecord(**measured, val=scores, validation_seconds=seconds)
             with interrupts_wait():  # state and files change together or not at all
                 state.records.append(record)
-                if state.best is record:
-                    write_bundle(folder.model, setup.eval_model.state_dict(), _describe(setup, record))
-                _write_preview(setup, preview, folder, record)
-                folder.write_epochs([each.to_dict() for each in state.records])
+                keep_epoch(setup, folder, state, preview)
                 save_checkpoint(folder.state, setup.settings, state, setup.parts())
                 say_epoch(console, state, config)
     except KeyboardInterrupt:
         finished = False
-    return _finish(setup, folder, state, finished=finished)
+    outcome = finish(setup, folder, state, finished=finished)
+    setup.model.eval()
+    if outcome is None:
+        return Run(folder.path, config, finished, 0, None, None)
+    return Run(folder.path, config, finished, outcome.best_epoch, outcome.val, outcome.test)
 
 
 def _train_epoch(setup: Setup, network: nn.Module, epoch: int) -> dict[str, Any]:
@@ -227,113 +164,9 @@ def _validate(setup: Setup) -> Scores:
     if config.recompute_statistics:
         recompute_statistics(setup.eval_model, setup.train, config.size, setup.device)
     return evaluate_split(
-        setup.eval_model, setup.val, setup.dataset.classes, setup.device, _scored_on(setup, "val")
+        setup.eval_model, setup.val, setup.dataset.classes, setup.device, setup.scored_on("val")
     )
-
-
-def _scored_on(setup: Setup, split: str) -> ScoredOn:
-    records = setup.manifest.splits[split]
-    return ScoredOn(setup.manifest.name, split, len(records), setup.identity.trained_on(records))
-
-
-def _finish(setup: Setup, folder: RunFolder, state: State, *, finished: bool) -> Run:
-    """Test the best model once if there is a split for it, and write what people look at."""
-    dataset, best, test = setup.dataset, state.best, None
-    if best is not None:
-        if finished and dataset.test:
-            split = open_split(dataset.test, dataset, setup.config, setup.console, "test images")
-            # the user's own module keeps the last epoch's weights
-            own = copy.deepcopy(setup.eval_model) if is_own(setup.config.model) else None
-            model = read_model(folder.model, own)[0].to(setup.device)
-            test = evaluate_split(model, split, dataset.classes, setup.device, _scored_on(setup, "test"))
-        splits = {name: len(records) for name, records in setup.manifest.splits.items()}
-        outcome = Outcome(finished, best.epoch, dataset.val_is, best.val, test, splits)
-        folder.write_json(folder.scores, outcome.to_dict())
-        write_learning_gif(folder.previews(), folder.gif)
-    write_report(folder.path)
-    setup.model.eval()
-    val = best.val if best else None
-    return Run(folder.path, setup.config, finished, best.epoch if best else 0, val, test)
-
-
-def _say_start(setup: Setup, folder: RunFolder) -> None:
-    """Print what is trained on what, and what isn't as it should be."""
-    config, dataset = setup.config, setup.dataset
-    lines = [
-        f"{config.model} ({count_parameters(setup.model):,} parameters) on {dataset.name}: "
-        f"{len(setup.train):,} training and {len(setup.val):,} validation images, {setup.device}, "
-        f"in {folder.path}"
-    ]
-    if setup.class_weights is not None:
-        weights = zip(dataset.classes.names, setup.class_weights.tolist(), strict=True)
-        lines.append(f"class weights: {', '.join(f'{name} {weight:.3g}' for name, weight in weights)}")
-    for split in ("val", "test"):
-        repeated = setup.identity.trained_on(setup.manifest.splits[split])
-        if repeated:
-            lines.append(
-                f"warning: {repeated} of the {split} images are trained on too; their scores flatter"
-            )
-    for line in lines:
-        setup.console.print(line, highlight=False, soft_wrap=True)
 
 
 def _seed(seed: int, epoch: int, what: int | str) -> int:
     return random.Random(f"{seed}/{epoch}/{what}").getrandbits(31)
-
-
-def _write_preview(setup: Setup, preview: CachedSplit, folder: RunFolder, record: EpochRecord) -> None:
-    panel = draw_preview(
-        setup.eval_model,
-        preview,
-        setup.dataset.classes,
-        setup.device,
-        title=f"Epoch {record.epoch} of {setup.config.epochs}",
-        scores=record.val.line(),
-    )
-    with replacing(folder.preview(record.epoch)) as temporary:
-        panel.save(temporary)
-
-
-def _describe(setup: Setup, record: EpochRecord) -> Description:
-    """Return what the model file says about itself; nothing in it may change from run to run."""
-    config = setup.config
-    return Description(
-        model=config.model,
-        options=config.model_options,
-        classes=setup.dataset.classes,
-        size=config.size,
-        resize=config.resize,
-        scores={"epoch": record.epoch, "val": record.val.to_dict()},
-        training={
-            "recipe": config.recipe,
-            "epochs": config.epochs,
-            "seed": config.seed,
-            "images": len(setup.train),
-        },
-        data=setup.identity,
-        versions={"torch": torch.__version__},
-        notice=setup.dataset.notice,
-    )
-
-
-def _facts(setup: Setup) -> dict[str, Any]:
-    classes = setup.dataset.classes
-    return {
-        "model": {
-            "name": setup.config.model,
-            "parameters": count_parameters(setup.model),
-            "macs": _macs(setup),
-        },
-        "colours": dict(zip(classes.names, classes.colours, strict=True)),
-        "class_weights": None if setup.class_weights is None else setup.class_weights.tolist(),
-    }
-
-
-def _macs(setup: Setup) -> int | None:
-    """Return the multiply-adds of one image; None for a module of the user's own that can't be counted."""
-    try:
-        return count_macs(setup.model, setup.config.size) or None
-    except Exception:  # whatever a module does where tensors have no values
-        if not is_own(setup.config.model):
-            raise
-        return None

@@ -72,24 +72,24 @@ def require_logits(
     runs = [*(("training", size) for size in train_sizes(config)), ("evaluation", config.size)]
     with seeded(config.seed, device):
         try:
-            twin = move(copy.deepcopy(model), device)
+            trial = move(copy.deepcopy(model), device)
         except Exception as error:  # whatever the module does
             raise SegnetError(
                 f"{name} can't be copied and moved to {device}: {_first_line(error)}"
             ) from error
         for mode, size in runs:
-            twin.train(mode == "training")
+            trial.train(mode == "training")
             shape = (min(images, 2), 3, *size)
             noise = torch.rand(shape, device=device).contiguous(memory_format=torch.channels_last)
             try:
-                with torch.set_grad_enabled(twin.training), autocast(device, config.precision):
-                    output = twin(noise)
+                with torch.set_grad_enabled(trial.training), autocast(device, config.precision):
+                    output = trial(noise)
             except Exception as error:  # whatever the module does
                 raise SegnetError(
                     f"{name} fails on images {shape} in {mode} mode: {_first_line(error)}"
                 ) from error
             _require_logits(name, output, shape, classes)
-            if twin.training and not output.requires_grad:
+            if trial.training and not output.requires_grad:
                 raise SegnetError(
                     f"{name} has nothing to train: its logits depend on no parameter with a gradient"
                 )

@@ -1,4 +1,4 @@
-"""What must be as it was when a run goes on: its files, its settings and its data, image by image."""
+"""Going on with a run: its files, its settings and its data, image by image, must be as they were."""
 
 from __future__ import annotations
 
@@ -7,23 +7,82 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+from torch import nn
+
 from segnet.core.errors import SegnetError
+from segnet.core.files import expand_home
+from segnet.models.names import is_own, short_name
 from segnet.runs.folder import RunFolder
 from segnet.runs.identity import Manifest
+from segnet.runs.records import read_run
+from segnet.training.check import check
+from segnet.training.checkpoint import read_checkpoint, save_checkpoint
 from segnet.training.config import TrainConfig
 from segnet.training.config_file import read_config
+from segnet.training.interrupt import interrupts_wait
+from segnet.training.loop import Run, fit
+from segnet.training.setup import build
 
 # Where things are and what computes, not what is computed; the data itself is told by its content.
 _PLACES = ("data", "device")
 
 
-def require_run(folder: RunFolder) -> None:
+def resume(
+    path: str | Path,
+    *,
+    epochs: int | None = None,
+    data: str | Path | None = None,
+    model: nn.Module | None = None,
+    console: Console | None = None,
+) -> Run:
+    """Go on with a run that was stopped or killed; ends with the same bits as one that never was.
+
+    Args:
+        path: the run folder.
+        epochs: train to this epoch in place of the planned one; what depends on the planned end, such as a
+            cosine's way down, then does so from here on.
+        data: where the data is now, if it has moved: a folder, or for oxford-pets its root.
+        model: where the run trains a module of your own, that module, built as it was; see ``train``.
+        console: where progress is printed.
+
+    Raises:
+        SegnetError: no run folder there, damaged files in it, settings or data that have changed since it
+            began, or a module where there should be none, none where there should be one, or one that the
+            weights don't fit.
+    """
+    folder = RunFolder(expand_home(path))
+    _require_run(folder)
+    with folder.locked():
+        checkpoint = read_checkpoint(folder.state)
+        config = _config_of(folder, checkpoint.settings, epochs=epochs, data=data)
+        _require_given(path, config.model, model)
+        console, state = console or Console(), checkpoint.state
+        if state.is_over(config):
+            had = f"{path} had finished with epoch {state.epoch}; to go on, give --epochs N"
+            console.print(had, highlight=False, soft_wrap=True)
+            outcome = read_run(path).outcome
+            if outcome is not None and outcome.finished and model is None:
+                return Run(folder.path, config, True, outcome.best_epoch, outcome.val, outcome.test)
+        check(config, model, new=False)
+        setup = build(config, console, model, from_scratch=False)
+        setup.manifest = _require_same_data(folder, setup.manifest)
+        checkpoint.restore(setup.parts())
+        if setup.settings != checkpoint.settings:
+            with interrupts_wait():
+                save_checkpoint(folder.state, setup.settings, state, setup.parts())
+                folder.write_config(setup.settings)
+                folder.write_manifest(setup.manifest)
+        return fit(setup, folder, state)
+
+
+def _require_run(folder: RunFolder) -> None:
     """Raise SegnetError where there is no run that can go on."""
     if not folder.state.is_file() or not folder.config.is_file():
         raise SegnetError(f"{folder.path} is no run that can go on: it needs config.yaml and last/state.pt")
 
 
-def config_of(
+def _config_of(
     folder: RunFolder, settings: Mapping[str, Any], *, epochs: int | None, data: str | Path | None
 ) -> TrainConfig:
     """Return the configuration that a run goes on with.
@@ -60,8 +119,23 @@ def config_of(
     return config
 
 
-def require_same_data(folder: RunFolder, now: Manifest) -> None:
-    """Raise SegnetError where the data isn't, image by image, what the run began with; says what differs."""
+def _require_given(path: str | Path, name: str, model: nn.Module | None) -> None:
+    """Raise SegnetError where a run's model must be given and isn't, or the other way round."""
+    if model is None and is_own(name):
+        raise SegnetError(
+            f"{path} trains a module of your own ({name}); go on through Python: "
+            f"segnet.resume(path, model={short_name(name)}(...))"
+        )
+    if model is not None and not is_own(name):
+        raise SegnetError(f"{path} trains {name}, which segnet builds itself; leave model= out")
+
+
+def _require_same_data(folder: RunFolder, now: Manifest) -> Manifest:
+    """Return the data as it is now, under the name that it had when the run began.
+
+    Raises:
+        SegnetError: it isn't, image by image, what the run began with; says what differs.
+    """
     before = folder.read_manifest()
     if before is None:
         raise SegnetError(f"{folder.data} is missing: nobody knows what the run was trained on; train anew")
@@ -71,3 +145,4 @@ def require_same_data(folder: RunFolder, now: Manifest) -> None:
             f"the data of {folder.path} has changed since it began: {changes}; bring it back as it was, or "
             f"start a new run with segnet train --config {folder.config}"
         )
+    return replace(now, name=before.name)

@@ -1,10 +1,10 @@
-"""Set-up in two acts: ``check`` says all that is wrong with a run, ``build`` makes what it works with."""
+"""Set-up, the second act: ``build`` makes what a run works with; ``check`` found nothing wrong with it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -12,70 +12,24 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from segnet.core.device import keep_freed_memory, move, pick_device
-from segnet.core.errors import SegnetError, require_all
+from segnet.core.errors import SegnetError
 from segnet.core.settings import absolute_paths
 from segnet.data.augment import Augmentation
 from segnet.data.cache import CachedSplit, open_cached
-from segnet.data.dataset import Dataset, Sample, manifest_of
+from segnet.data.dataset import Dataset, Sample
+from segnet.data.identify import manifest_of
 from segnet.data.options import TAKES
-from segnet.data.sources import check_data, known_classes, load_dataset
+from segnet.data.sources import known_classes, load_dataset
 from segnet.models import create_model
 from segnet.models.names import is_own
 from segnet.objectives.class_weights import count_classes, median_frequency_weights
-from segnet.runs.folder import require_free
 from segnet.runs.identity import DataIdentity, Manifest
-from segnet.training.checks import (
-    require_batch,
-    require_compiler,
-    require_encoder,
-    require_size,
-    require_weights,
-)
+from segnet.runs.scores import ScoredOn
+from segnet.training.check import require_batch, require_weights
 from segnet.training.config import TrainConfig
 from segnet.training.optimizer import ModelEMA, build_optimizer
-from segnet.training.own_module import require_known, require_logits, require_own
+from segnet.training.own_module import require_logits
 from segnet.training.progress import counting
-
-
-def check(config: TrainConfig, model: nn.Module | None = None, *, new: bool = True) -> None:
-    """Say everything that is wrong with a run before anything is built, read or downloaded.
-
-    Args:
-        config: the run.
-        model: the user's own in place of ``config.model``.
-        new: it needs a folder of its own; False where a run goes on.
-
-    Raises:
-        SegnetError: all mistakes in one; those that only the data shows are found by ``build``.
-    """
-
-    def check_model() -> None:
-        if model is not None:
-            require_own(config, model)
-            sketch = model
-        else:
-            require_known(config)
-            with torch.device("meta"):
-                sketch = create_model(config.model, **config.model_options)
-        require_all(lambda: require_encoder(config, sketch), lambda: require_size(config, sketch))
-
-    def check_weights() -> None:
-        known = known_classes(config)
-        if known is not None:
-            require_weights(config, known.names)
-
-    def check_device() -> None:
-        device = pick_device(config.device)
-        if config.compile:
-            require_compiler(device)
-
-    require_all(
-        lambda: require_free(config.out) if new else None,
-        lambda: check_data(config),
-        check_model,
-        check_weights,
-        check_device,
-    )
 
 
 @dataclass
@@ -105,12 +59,17 @@ class Setup:
         parts = {"model": self.model, "optimizer": self.optimizer}
         return parts if self.ema is None else parts | {"ema": self.ema}
 
+    def scored_on(self, split: str) -> ScoredOn:
+        """Say which images the scores of a split are taken on."""
+        records = self.manifest.splits[split]
+        return ScoredOn(self.manifest.name, split, len(records), self.identity.trained_on(records))
+
     @property
     def settings(self) -> dict[str, Any]:
         """The configuration as plain values, with paths that hold from any working directory."""
         return replace(self.config, **absolute_paths(self.config, names=[*TAKES])).to_dict()
 
-    @property
+    @cached_property
     def identity(self) -> DataIdentity:
         """What the model file says of the data; no path, which would tell strangers of this machine."""
         paths = {entry.name for entry in fields(self.config) if "path" in entry.metadata}

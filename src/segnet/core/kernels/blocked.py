@@ -3,7 +3,8 @@
 What makes it quick: memory is read in order (channels innermost), all passes over a block find it in the
 cache, and each operation is one that ATen has vectorised. Those are rarer than one thinks: ``where``,
 ``masked_fill`` and comparisons that give bool take several times as long as arithmetic, so positions stay
-0.0 or 1.0 until they are packed, and ``_select`` stands for ``where``.
+0.0 or 1.0 until they are packed, and ``_select`` stands for ``where``. With ``plain`` a training step takes
+1.14 (segnet) to 2.1 times as long (segnet-lite), by benchmarks/tricks.py.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from torch import Tensor
 
 from segnet.core.kernels import plain
 
-# Windows in a block. With fewer the cost of starting an operation shows, with more the cache is too small.
+# Windows in a block. With fewer the cost of starting an operation shows, with more the cache is too small:
+# whole maps add 0 to 3 % to a training step (benchmarks/tricks.py), a fifth or more to the float32 pair alone
+# (benchmarks/pooling.py with this raised).
 BLOCK = 1 << 18
 _INTEGER = {
     torch.float64: torch.int64,
@@ -68,15 +71,16 @@ def place(values: Tensor, codes: Tensor, size: tuple[int, int], accumulate: bool
     full = values.new_empty(n, *size, channels)
     full[:, 2 * height :] = 0
     full[:, :, 2 * width :] = 0
+    integer = _INTEGER[values.dtype]
     values, packed = values.permute(0, 2, 3, 1), codes.permute(0, 2, 3, 1)
-    targets = _windows(full.permute(0, 3, 1, 2))
+    targets = _windows(full.view(integer).permute(0, 3, 1, 2))
     for images, rows in _blocks(n, height, width * channels):
         block, target = values[images, rows], targets[images, rows]
-        code = _unpack(packed, images, rows).to(block.dtype)
+        code = _unpack(packed, images, rows).to(integer)
         if accumulate:
             block = block + 0.0
         for k in range(4):
-            _select(block, code, k, out=target[:, :, k // 2, :, k % 2])
+            _select(block.view(integer), code, k, out=target[:, :, k // 2, :, k % 2])
     return _as_was(full, channels_last)
 
 
@@ -87,27 +91,20 @@ def pick(full: Tensor, codes: Tensor) -> Tensor:
     n, channels, height, width = full.shape[0], full.shape[1], full.shape[2] // 2, full.shape[3] // 2
     values = full.new_empty(n, height, width, channels)
     integer = _INTEGER[full.dtype]
-    bits = full.view(integer).permute(0, 2, 3, 1)
-    packed, sources = codes.permute(0, 2, 3, 1), _windows(full)
+    packed, sources, found = codes.permute(0, 2, 3, 1), _windows(full.view(integer)), values.view(integer)
     for images, rows in _blocks(n, height, width * channels):
-        bits[images, 2 * rows.start : 2 * rows.stop].amin()  # for the cache, as in ``pool``
-        source, found = sources[images, rows], values[images, rows]
-        code = _unpack(packed, images, rows).to(found.dtype)
-        _select(source[:, :, 0, :, 0], code, 0, out=found)
-        for k in range(1, 4):
-            piece = _select(source[:, :, k // 2, :, k % 2], code, k, out=torch.empty_like(found))
-            found.view(integer).bitwise_or_(piece.view(integer))  # a sum would turn −0 into +0
+        source = sources[images, rows]
+        code = _unpack(packed, images, rows).to(integer)
+        a, b, c, d = (_select(source[:, :, k // 2, :, k % 2], code, k) for k in range(4))
+        torch.bitwise_or(a.bitwise_or_(b), c.bitwise_or_(d), out=found[images, rows])
     return _as_was(values, channels_last)
 
 
-def _select(values: Tensor, code: Tensor, k: int, *, out: Tensor) -> Tensor:
-    """Write the values where the code is k, else zero.
-
-    The gradient of ``hardtanh`` is that very choice, ``values if low < code < high else 0``, made by masking
-    bits: exact for NaN, infinities and −0, and three times as fast as ``where``.
-    """
-    torch.ops.aten.hardtanh_backward.grad_input(values, code, k - 0.5, k + 0.5, grad_input=out)
-    return out
+def _select(bits: Tensor, code: Tensor, k: int, *, out: Tensor | None = None) -> Tensor:
+    """Return the bits of the values where the code is k, else zero: exact for NaN, infinities and −0."""
+    # benchmarks/tricks.py: with where a step of segnet takes 1.07 times as long, of segnet-lite 1.16 to 1.32
+    mask = torch.eq(code, k, out=torch.empty_like(code)).neg_()  # −1 has all bits
+    return torch.bitwise_and(bits, mask, out=out)
 
 
 def _blocks(images: int, height: int, windows_in_row: int) -> Iterator[tuple[slice, slice]]:

@@ -1,4 +1,7 @@
-"""Mistakes that only a run can make, found before they cost an epoch or spoil what is kept."""
+"""Set-up, the first act: ``check`` says all that is wrong with a run, before it costs anything.
+
+What only the data or an epoch can show is asked for one by one, where it shows.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,57 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from segnet.core.errors import SegnetError
+from segnet.core.device import pick_device
+from segnet.core.errors import SegnetError, require_all
 from segnet.data.batches import split_into_batches
-from segnet.models import require_image_size
+from segnet.data.sources import check_data, known_classes
+from segnet.models import create_model, require_image_size
 from segnet.models.describe import learned_names
+from segnet.runs.folder import require_free
 from segnet.training.config import TrainConfig
+from segnet.training.own_module import require_known, require_own
 from segnet.training.schedule import train_size, train_sizes
+
+
+def check(config: TrainConfig, model: nn.Module | None = None, *, new: bool = True) -> None:
+    """Say everything that is wrong with a run before anything is built, read or downloaded.
+
+    Args:
+        config: the run.
+        model: the user's own in place of ``config.model``.
+        new: it needs a folder of its own; False where a run goes on.
+
+    Raises:
+        SegnetError: all mistakes in one; those that only the data shows are found by ``build``.
+    """
+
+    def check_model() -> None:
+        if model is not None:
+            require_own(config, model)
+            sketch = model
+        else:
+            require_known(config)
+            with torch.device("meta"):
+                sketch = create_model(config.model, **config.model_options)
+        require_all(lambda: require_encoder(config, sketch), lambda: require_size(config, sketch))
+
+    def check_weights() -> None:
+        known = known_classes(config)
+        if known is not None:
+            require_weights(config, known.names)
+
+    def check_device() -> None:
+        device = pick_device(config.device)
+        if config.compile:
+            require_compiler(device)
+
+    require_all(
+        lambda: require_free(config.out) if new else None,
+        lambda: check_data(config),
+        check_model,
+        check_weights,
+        check_device,
+    )
 
 
 def require_size(config: TrainConfig, model: nn.Module) -> None:

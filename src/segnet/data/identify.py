@@ -1,0 +1,36 @@
+"""How a dataset's images are known again: read once, each as a record of its content."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from segnet.data.dataset import Dataset, Sample
+from segnet.runs.identity import ImageRecord, Manifest
+
+
+def records_of(samples: Iterable[Sample]) -> tuple[ImageRecord, ...]:
+    """Return how each image is known again; reads every file once, in a few threads.
+
+    Raises:
+        SegnetError: a file that can't be read.
+    """
+
+    def record(sample: Sample) -> ImageRecord:
+        fingerprint = hashlib.sha256(sample.fingerprint()).digest()[:12]
+        return ImageRecord(sample.name, sample.image_ids(), fingerprint)
+
+    with ThreadPoolExecutor() as pool:
+        return tuple(pool.map(record, samples))
+
+
+def manifest_of(dataset: Dataset, options: Mapping[str, Any]) -> Manifest:
+    """Return a dataset image by image; ``options`` are the ones it was opened with, paths absolute.
+
+    Raises:
+        SegnetError: a file that can't be read.
+    """
+    splits = {name: records_of(samples) for name, samples in dataset.splits.items()}
+    return Manifest(dataset.name, options, splits)

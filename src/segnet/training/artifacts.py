@@ -1,0 +1,141 @@
+"""What a run leaves in its folder: at its start, after each epoch, and when it ends."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+
+from segnet.core.files import replacing
+from segnet.data.cache import CachedSplit
+from segnet.inference.bundle import Description, read_model, write_bundle
+from segnet.inference.evaluate import evaluate_split
+from segnet.models.describe import count_macs, count_parameters
+from segnet.models.names import is_own
+from segnet.report.gif import write_learning_gif
+from segnet.report.html import write_report
+from segnet.runs.folder import RunFolder
+from segnet.runs.records import EpochRecord, Outcome
+from segnet.training.checkpoint import State
+from segnet.training.environment import describe_environment
+from segnet.training.preview import draw_preview
+from segnet.training.setup import Setup, open_split
+
+_FEW = 5
+
+
+def begin(setup: Setup, folder: RunFolder) -> None:
+    """Write what the run is made of: its settings, its data and what else its numbers depend on."""
+    folder.write_config(setup.settings)
+    folder.write_manifest(setup.manifest)
+    folder.write_json(folder.environment, describe_environment(setup.device) | _facts(setup))
+
+
+def say_start(setup: Setup, folder: RunFolder) -> None:
+    """Print what is trained on what, and what isn't as it should be."""
+    config, dataset = setup.config, setup.dataset
+    lines = [
+        f"{config.model} ({count_parameters(setup.model):,} parameters) on {dataset.name}: "
+        f"{len(setup.train):,} training and {len(setup.val):,} validation images, {setup.device}, "
+        f"in {folder.path}"
+    ]
+    if setup.class_weights is not None:
+        weights = zip(dataset.classes.names, setup.class_weights.tolist(), strict=True)
+        lines.append(f"class weights: {', '.join(f'{name} {weight:.3g}' for name, weight in weights)}")
+    if len(setup.val) < _FEW:
+        lines.append(f"warning: scores on {len(setup.val)} validation images say little; raise --holdout")
+    for split in ("val", "test"):
+        repeated = setup.identity.trained_on(setup.manifest.splits[split])
+        if repeated:
+            lines.append(
+                f"warning: {repeated} of the {split} images are trained on too; their scores flatter"
+            )
+    for line in lines:
+        setup.console.print(line, highlight=False, soft_wrap=True)
+
+
+def keep_epoch(setup: Setup, folder: RunFolder, state: State, preview: CachedSplit) -> None:
+    """Write the last epoch's line and picture, and its model where it is the best so far."""
+    record = state.records[-1]
+    if state.best is record:
+        write_bundle(folder.model, setup.eval_model.state_dict(), _describe(setup, record))
+    panel = draw_preview(
+        setup.eval_model,
+        preview,
+        setup.dataset.classes,
+        setup.device,
+        title=f"Epoch {record.epoch} of {setup.config.epochs}",
+        scores=record.val.line(),
+    )
+    with replacing(folder.preview(record.epoch)) as temporary:
+        panel.save(temporary)
+    folder.write_epochs([each.to_dict() for each in state.records])
+
+
+def finish(setup: Setup, folder: RunFolder, state: State, *, finished: bool) -> Outcome | None:
+    """Test the best model once if there is a split for it, and write what people look at.
+
+    Returns:
+        How the run ended, None before its first epoch was done.
+    """
+    dataset, best, outcome = setup.dataset, state.best, None
+    if best is not None:
+        test = None
+        if finished and dataset.test:
+            split = open_split(dataset.test, dataset, setup.config, setup.console, "test images")
+            # the user's own module keeps the last epoch's weights
+            own = copy.deepcopy(setup.eval_model) if is_own(setup.config.model) else None
+            model = read_model(folder.model, own)[0].to(setup.device)
+            test = evaluate_split(model, split, dataset.classes, setup.device, setup.scored_on("test"))
+        splits = {name: len(records) for name, records in setup.manifest.splits.items()}
+        outcome = Outcome(finished, best.epoch, dataset.val_is, best.val, test, splits)
+        folder.write_json(folder.scores, outcome.to_dict())
+        write_learning_gif(folder.previews(), folder.gif)
+    write_report(folder.path)
+    return outcome
+
+
+def _describe(setup: Setup, record: EpochRecord) -> Description:
+    """Return what the model file says about itself; nothing in it may change from run to run."""
+    config = setup.config
+    return Description(
+        model=config.model,
+        options=config.model_options,
+        classes=setup.dataset.classes,
+        size=config.size,
+        resize=config.resize,
+        scores={"epoch": record.epoch, "val": record.val.to_dict()},
+        training={
+            "recipe": config.recipe,
+            "epochs": config.epochs,
+            "seed": config.seed,
+            "images": len(setup.train),
+        },
+        data=setup.identity,
+        versions={"torch": torch.__version__},
+        notice=setup.dataset.notice,
+    )
+
+
+def _facts(setup: Setup) -> dict[str, Any]:
+    classes = setup.dataset.classes
+    return {
+        "model": {
+            "name": setup.config.model,
+            "parameters": count_parameters(setup.model),
+            "macs": _macs(setup),
+        },
+        "colours": dict(zip(classes.names, classes.colours, strict=True)),
+        "class_weights": None if setup.class_weights is None else setup.class_weights.tolist(),
+    }
+
+
+def _macs(setup: Setup) -> int | None:
+    """Return the multiply-adds of one image; None for a module of the user's own that can't be counted."""
+    try:
+        return count_macs(setup.model, setup.config.size) or None
+    except Exception:  # whatever a module does where tensors have no values
+        if not is_own(setup.config.model):
+            raise
+        return None
