@@ -1,0 +1,73 @@
+"""The reader's folder: everything that the examples of the documentation name."""
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from torch import nn
+
+from segnet import TrainConfig, train
+
+
+@pytest.fixture(scope="session")
+def own_module():
+    """A model of the reader's own."""
+
+    class TinyNet(nn.Sequential):
+        def __init__(self, classes):
+            super().__init__(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, classes, 1))
+
+    return TinyNet
+
+
+def draw(file, seed, mask=None):
+    """A bright square in dark noise, and where it is."""
+    random = np.random.RandomState(seed)
+    square = np.zeros((32, 32), np.uint8)
+    top, left = random.randint(0, 16, 2)
+    square[top : top + 16, left : left + 16] = 1
+    pixels = (random.randint(0, 80, (32, 32, 3)) + square[..., None] * 120).astype(np.uint8)
+    for path, array in ((file, pixels), (mask, square)):
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(array).save(path)
+
+
+@pytest.fixture(scope="session")
+def named_by_examples(tmp_path_factory):
+    """Photos, folders of data, and finished runs of a tiny model with dropout; runs/B is one without."""
+    folder = tmp_path_factory.mktemp("documentation")
+    for seed, image in enumerate(("photo.jpg", "cat.jpg", "more/one.png", "more/two.png")):
+        draw(folder / image, seed)
+    for place, count, first in (("my/folder", 24, 100), ("new/photos", 4, 200)):
+        for seed in range(first, first + count):
+            draw(folder / place / f"images/{seed}.png", seed, folder / place / f"masks/{seed}.png")
+    settings = {"data": str(folder / "my/folder"), "size": 32, "batch_size": 4, "epochs": 1}
+    for name, dropout in (("NAME", 0.5), ("B", 0.0)):
+        options = {"channels": 8, "dropout": dropout}
+        out = folder / "runs" / name
+        train(TrainConfig(**settings, model="segnet-basic", model_options=options, out=out))
+    shutil.copytree(folder / "runs/NAME", folder / "runs/A")
+    (folder / "src/segnet/weights").mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def readers_folder(named_by_examples, here):
+    """The current folder: a copy that an example may change."""
+    shutil.copytree(named_by_examples, here, dirs_exist_ok=True)
+    return here
+
+
+@pytest.fixture
+def some_pets(oxford_pets, here):
+    """``../shared/oxford-pets``, with lists of 40 of its photographs."""
+    folder = here.parent / "shared/oxford-pets"
+    (folder / "annotations").mkdir(parents=True)
+    for shared in ("images", "annotations/trimaps"):
+        (folder / shared).symlink_to(oxford_pets / shared)
+    for names in (oxford_pets / "annotations").glob("*.txt"):
+        lines = names.read_text().splitlines(keepends=True)[:40]
+        (folder / "annotations" / names.name).write_text("".join(lines))
+    return folder

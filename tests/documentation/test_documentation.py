@@ -1,0 +1,394 @@
+"""What README, CONTRIBUTING and the docs say to type does what they say, in a folder with what they name.
+
+A command runs as it is, must end with 0 and leave the files it names. What would train or measure for long is
+shortened, and what can't be run in a test is looked at: the table RUN says how and why, IN_PYTHON for Python.
+"""
+
+import argparse
+import fnmatch
+import itertools
+import os
+import re
+import runpy
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image, ImageColor
+
+from segnet import DataOptions, TrainConfig, load_dataset
+from segnet.training.check import check
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(
+    str(path.relative_to(ROOT))
+    for pages in ("*.md", "docs/**/*.md", "benchmarks/*.md")
+    for path in ROOT.glob(pages)
+)
+TINY = "--epochs 1 --size 32 --batch-size 4"
+
+# Words that stand for the reader's own.
+STANDS_FOR = {"NAME": "segnet-lite", "RUN": "runs/NAME", "runs/bayes": "runs/NAME"}
+
+# In the Python of the pages: (what is executed in its place, why).
+IN_PYTHON = {
+    'data="synthetic", model="segnet-lite", recipe="modern", epochs=20': (
+        'data="my/folder", model="segnet-lite", recipe="modern", epochs=1, size=32, batch_size=4',
+        "drawing the pets takes ten seconds, seen in the command line's own example",
+    ),
+    'TrainConfig(data="my/folder", recipe="modern")': (
+        'TrainConfig(data="my/folder", recipe="modern", epochs=1, size=32, batch_size=4)',
+        "one epoch of small images",
+    ),
+    'resume("runs/NAME", model=TinyNet(classes=2))': (
+        "resume(run.folder, model=TinyNet(classes=2), epochs=2)",
+        "runs/NAME is no TinyNet's; the run of the line above is, and ended after its only epoch",
+    ),
+}
+
+
+# Looking at a command that is not run.
+
+
+def settings_are_right(words, monkeypatch):
+    """Read the options as ``segnet train`` does and check them, up to where data would be read."""
+    import segnet.cli  # noqa: F401 - adds the commands
+    from segnet.cli.app import app
+
+    _, bound, _ = app.parse_args(words[1:], exit_on_error=False, print_error=False)
+    check(bound.arguments.get("config", TrainConfig()))
+
+
+def its_script_takes_the_options(words, monkeypatch):
+    """Let the script read its arguments, and stop it there."""
+    parse = argparse.ArgumentParser.parse_args
+
+    def parse_and_stop(parser):
+        parse(parser)
+        raise SystemExit(0)
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
+    assert run_script(words, monkeypatch) == 0
+
+
+def make_has_the_target(words, monkeypatch):
+    if shutil.which("make") is None:
+        pytest.skip("make isn't installed")
+    done = subprocess.run([*words, "--dry-run"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def its_files_exist(words, monkeypatch):
+    files = [word for word in words if re.search(r"/|\.(txt|py)$", word) and not word.startswith(".venv")]
+    assert [file for file in files if not (ROOT / file).exists()] == []
+
+
+# Of a command either (options that are added, in place of those that it has already, why),
+# or, where it can't be run in a test, (what is looked at, why). The first pattern that fits counts.
+RUN = {
+    "segnet train": (settings_are_right, "downloads 811 MB and trains for hours"),
+    "segnet train --help": ("", "nothing to shorten"),
+    "segnet train --data synthetic --model segnet-lite": (
+        "--epochs 1 --size 32",
+        "an epoch of small images; the pets are drawn as always",
+    ),
+    "segnet train --data synthetic *": (
+        f"--data my/folder --out runs/new {TINY}",
+        "drawing the pets takes ten seconds, and is seen above",
+    ),
+    "segnet train --data my/folder *": (TINY, "an epoch of small images"),
+    "segnet train --data oxford-pets *": ("--epochs 1 --size 32", "an epoch of small images"),
+    "segnet models": ("--size 32", "measuring receptive fields takes seconds on large images"),
+    "segnet models * --size 360x480": ("--size 45x60", "as above"),
+    "segnet resume *": ("--epochs 2", "the run here is at its end after one epoch; this gives it another"),
+    "segnet bench pooling*": (
+        "--batch-size 1 --repeats 1 --no-training",
+        "takes minutes, on an idle machine",
+    ),
+    "python benchmarks/bayesian_samples.py *": ("--samples 2", "two samples in place of 16"),
+    "python benchmarks/*": (its_script_takes_the_options, "takes minutes, on an idle machine"),
+    "make *": (make_has_the_target, "installs everything anew, then takes minutes"),
+    "python3 -m venv *": (its_files_exist, "installs"),
+    "pip install *": (its_files_exist, "installs"),
+    "pytest *": (its_files_exist, "these very tests"),
+}
+ADD_IT = f"add it to RUN in {Path(__file__).relative_to(ROOT)}, with the reason"
+
+
+# Reading the pages
+
+
+class Example(NamedTuple):
+    page: str
+    line: int
+    text: str
+
+
+def read(page):
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def line_at(text, place):
+    return text.count("\n", 0, place) + 1
+
+
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"`((?:[^`\n]|\n(?!\n))+)`")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+COMMAND = re.compile(r"^\S(?:.*\\\n)*.*$", re.MULTILINE)  # goes on after a backslash at the end of a line
+PROGRAMS = ("segnet ", "python ", "python3 ", "make ", "pip ", "pytest ")
+
+
+def blocks(page, language):
+    text = read(page)
+    fences = [fence for fence in FENCE.finditer(text) if fence[1] == language]
+    return [Example(page, line_at(text, fence.start(2)), fence[2]) for fence in fences]
+
+
+def prose(page):
+    """The page without its blocks, which leave their lines empty."""
+    return FENCE.sub(lambda fence: "\n" * fence[0].count("\n"), read(page))
+
+
+def inline_code(page):
+    text = prose(page)
+    codes = INLINE.finditer(text)
+    return [Example(page, line_at(text, code.start()), " ".join(code[1].split())) for code in codes]
+
+
+def in_one_line(command):
+    return " ".join(command.replace("\\\n", " ").split())
+
+
+def commands_of_blocks(page):
+    for block in blocks(page, "sh"):
+        for command in COMMAND.finditer(block.text):
+            text = in_one_line(re.sub(r"(^|\s)#.*", "", command[0]))
+            if text:
+                yield Example(page, block.line + line_at(block.text, command.start()) - 1, text)
+
+
+def commands_of_the_makefile():
+    """``make demo`` takes minutes; what it trains is run like a page's."""
+    text = read("Makefile")
+    for recipe in re.finditer(r"\$\(BIN\)/(segnet (?:.*\\\n)*.*)", text):
+        yield Example("Makefile", line_at(text, recipe.start()), in_one_line(recipe[1]))
+
+
+def is_name(command):
+    """Whether prose only names a command: `segnet predict` writes .."""
+    return re.fullmatch("segnet( [a-z]+)+", command.text) is not None
+
+
+def once(examples):
+    """What several pages say is run where it stands first."""
+    first = {}
+    for example in examples:
+        first.setdefault(example.text, example)
+    return [*first.values()]
+
+
+IN_BLOCKS = [command for page in PAGES for command in commands_of_blocks(page)]
+IN_PROSE = [code for page in PAGES for code in inline_code(page) if code.text.startswith(PROGRAMS)]
+NAMES = once(filter(is_name, IN_PROSE))
+COMMANDS = once([*IN_BLOCKS, *commands_of_the_makefile(), *itertools.filterfalse(is_name, IN_PROSE)])
+
+
+def each(examples):
+    """Parameters whose names say page and line."""
+    return [pytest.param(it, id=f"{it.page}:{it.line}: {' '.join(it.text.split())}") for it in examples]
+
+
+# Running a command
+
+
+def words_of(command):
+    """Its arguments, with the reader's own words, without variables that are set for it."""
+    words = shlex.split(command)
+    while "=" in words[0]:
+        del words[0]
+    return [STANDS_FOR.get(word, word) for word in words]
+
+
+def how_to_run(command):
+    """Return the options that RUN adds or the function that looks at it; None where no entry fits."""
+    plain = command[command.index(words_of(command)[0]) :]
+    entries = (how for pattern, (how, _) in RUN.items() if fnmatch.fnmatchcase(plain, pattern))
+    return next(entries, None)
+
+
+def with_options(words, options):
+    words, options = [*words], shlex.split(options)
+    for option in options:
+        if option.startswith("--") and option in words:
+            place = words.index(option)
+            del words[place : place + 2]
+    return words + options
+
+
+def run_script(words, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    monkeypatch.setattr(sys, "argv", words[1:])
+    try:
+        runpy.run_path(str(ROOT / words[1]), run_name="__main__")
+    except SystemExit as end:
+        return end.code or 0
+    return 0
+
+
+def run_in_shell(command):
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path}
+    return subprocess.run(command, shell=True, env=environment, capture_output=True, text=True)
+
+
+def files_that_it_writes(words):
+    pairs = itertools.pairwise(words)
+    return [Path(file) for word, file in pairs if word in ("--out", "--csv", "--plot", ">") and file != "-"]
+
+
+@pytest.fixture
+def run(segnet, monkeypatch):
+    """Run a command as a shell would; return its exit code, its errors, and the files it should have left."""
+
+    def run_it(command, options):
+        words = with_options(words_of(command), options)
+        files = files_that_it_writes(words)
+        if "segnet" in words and {"|", ">", "&&"} & {*words}:
+            done = run_in_shell(command)
+            return done.returncode, done.stderr, files
+        if words[0] == "segnet":
+            ended = segnet(*words[1:])
+            return ended.code, ended.err, files
+        if words[0] == "python":
+            return run_script(words, monkeypatch), "", files
+        pytest.fail(f"no test knows how to run {words[0]}; {ADD_IT}")
+
+    return run_it
+
+
+@pytest.mark.parametrize("example", each(COMMANDS))
+def test_a_command_does_what_the_page_says(example, readers_folder, run, monkeypatch, request):
+    command, how = example.text, how_to_run(example.text)
+    if "../shared/oxford-pets" in command:
+        request.getfixturevalue("some_pets")
+    if callable(how):
+        how(words_of(command), monkeypatch)
+        return
+    unknown = how is None and command.startswith(("segnet train", "python "))
+    assert not unknown, f"{example.page}:{example.line} may take hours; {ADD_IT}"
+    code, said, files = run(command, how or "")
+    assert code == 0, f"{example.page}:{example.line} ends with {code}: {said}correct the page, or {ADD_IT}"
+    assert [file for file in files if not file.exists()] == []
+
+
+@pytest.mark.parametrize("example", each(NAMES))
+def test_a_command_that_prose_names_exists(example, segnet):
+    ended = segnet(*example.text.split()[1:], "--help")
+    assert ended.code == 0
+    assert f"Usage: {example.text}" in ended.out
+
+
+# Running the rest
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")])
+def test_the_python_of_a_page_runs_from_top_to_bottom(page, readers_folder, own_module):
+    names = {"TinyNet": own_module}
+    for block in blocks(page, "python"):
+        text = block.text
+        for written, (executed, _) in IN_PYTHON.items():
+            text = text.replace(written, executed)
+        # empty lines above it, so that a traceback names the line of the page
+        exec(compile("\n" * (block.line - 1) + text, page, "exec"), names)
+
+
+def descriptions():
+    """Each dataset.yaml of the pages, and what its comments have in its place."""
+    for page in PAGES:
+        for block in blocks(page, "yaml"):
+            yield block
+            for other in re.finditer(r"^#.*?(\w+: \{.*\})$", block.text, re.MULTILINE):
+                yield Example(page, block.line + line_at(block.text, other.start()) - 1, other[1])
+
+
+@pytest.mark.parametrize("example", each(descriptions()))
+def test_a_dataset_yaml_tells_what_masks_hold(example, readers_folder):
+    folder, description = readers_folder / "my/folder", yaml.safe_load(example.text)
+    if "values" in description:
+        stored, names = [*description["values"]], (*description["values"].values(),)
+    else:
+        names, colours = zip(*description["classes"].items(), strict=True)
+        stored = [ImageColor.getrgb(colour) if isinstance(colour, str) else colour for colour in colours]
+    truth = {file.name: np.asarray(Image.open(file)) for file in (folder / "masks").iterdir()}
+    for name, mask in truth.items():
+        Image.fromarray(np.array(stored, np.uint8)[mask]).save(folder / "masks" / name)
+    (folder / "dataset.yaml").write_text(example.text)
+    dataset = load_dataset(DataOptions(data="my/folder"))
+    assert dataset.classes.names == names
+    assert all(np.array_equal(sample.read()[1], truth[f"{sample.name}.png"]) for sample in dataset.train)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_block_is_of_a_kind_that_is_run_or_is_output(page):
+    kinds = {fence[1] for fence in FENCE.finditer(read(page))}
+    assert kinds <= {"sh", "python", "yaml", "text", ""}, "only sh, python and yaml are run"
+
+
+def test_the_tables_hold_nothing_that_no_page_says():
+    commands = [command.text for command in COMMANDS]
+    code = "".join(block.text for page in PAGES for block in blocks(page, "python"))
+    words = {word for command in commands for word in shlex.split(command)}
+    unused = [pattern for pattern in RUN if not fnmatch.filter(commands, pattern)]
+    unused += [written for written in IN_PYTHON if written not in code]
+    assert unused + [word for word in STANDS_FOR if word not in words] == []
+
+
+# What the pages point to
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_and_images_lead_to_files(page):
+    targets = [target.split("#")[0] for target in LINK.findall(prose(page)) if "://" not in target]
+    assert [target for target in targets if not (ROOT / page).parent.joinpath(target).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_source_files_that_prose_names_exist(page):
+    """Of CONTRIBUTING, which says where things are, every path."""
+    paths = [code for code in inline_code(page) if re.fullmatch(r"\.?\w[\w-]*([/.][\w-]+)*/?", code.text)]
+    part = "/" if page == "CONTRIBUTING.md" else ".py"
+    ours = [path for path in paths if part in path.text]
+    homes = (ROOT, ROOT / "src/segnet", ROOT / "src/segnet/cli", ROOT / "benchmarks")
+    assert [path for path in ours if not any((home / path.text).exists() for home in homes)] == []
+
+
+@pytest.fixture
+def options_of_segnet(segnet, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    commands = "train", "resume", "eval", "predict", "models", "compare", "show pooling", "bench pooling", ""
+    return {
+        option
+        for command in commands
+        for option in re.findall(r"--[a-z][a-z-]*", segnet(*command.split(), "--help").out)
+    }
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_options_that_prose_names_exist(page, options_of_segnet):
+    known = options_of_segnet | {"--extra-index-url"}  # pip's
+    if page != "README.md":
+        for script in (ROOT / "benchmarks").glob("*.py"):
+            known |= {*re.findall(r'add_argument\(\s*"(--[a-z-]+)"', script.read_text())}
+    named = [
+        (code.line, option)
+        for code in inline_code(page)
+        for option in re.findall(r"(?<![\w-])--[a-z][a-z-]*", code.text)
+    ]
+    assert [(line, option) for line, option in named if option not in known] == []
