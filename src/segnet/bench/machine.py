@@ -7,7 +7,7 @@ from datetime import date
 
 import torch
 
-from segnet.core.machine import cpu_name
+from segnet.core.device import cpu_name
 
 
 def describe_machine(threads: int) -> str:

@@ -233,7 +233,7 @@ def _standard_input() -> io.BytesIO:
 
 
 def _say_result(run: Run) -> int:
-    from segnet.runs.folder import RunFolder
+    from segnet.runs.run_folder import RunFolder
 
     console = Console(highlight=False, soft_wrap=True)
     if run.val is not None:

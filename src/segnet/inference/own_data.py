@@ -12,7 +12,7 @@ from segnet.data.dataset import Dataset
 from segnet.data.options import TAKES, DataOptions
 from segnet.data.sources import load_dataset
 from segnet.inference.segmenter import Segmenter
-from segnet.runs.folder import RunFolder
+from segnet.runs.run_folder import RunFolder
 
 _PLACES = ("data", "data_root", "archive")
 

@@ -16,11 +16,11 @@ from typing import Any
 import jinja2
 
 from segnet.core.colours import Colour, distinct_colours
+from segnet.core.duration import readable_time
 from segnet.core.files import write_text
-from segnet.core.machine import readable_time
 from segnet.report.plots import learning_curves
-from segnet.runs.folder import RunFolder
 from segnet.runs.records import RunRecord, read_run
+from segnet.runs.run_folder import RunFolder
 from segnet.runs.scores import Scores, score_text
 
 METRICS: dict[str, tuple[str, str]] = {

@@ -15,8 +15,8 @@ from segnet.models.describe import count_macs, count_parameters
 from segnet.models.names import is_own
 from segnet.report.gif import write_learning_gif
 from segnet.report.html import write_report
-from segnet.runs.folder import RunFolder
 from segnet.runs.records import EpochRecord, Outcome
+from segnet.runs.run_folder import RunFolder
 from segnet.training.checkpoint import State
 from segnet.training.environment import describe_environment
 from segnet.training.preview import draw_preview

@@ -17,7 +17,7 @@ from segnet.data.batches import split_into_batches
 from segnet.data.sources import check_data, known_classes
 from segnet.models import create_model, require_image_size
 from segnet.models.describe import learned_names
-from segnet.runs.folder import require_free
+from segnet.runs.run_folder import require_free
 from segnet.training.config import TrainConfig
 from segnet.training.own_module import require_known, require_own
 from segnet.training.schedule import train_size, train_sizes

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from segnet.core.machine import cpu_name
+from segnet.core.device import cpu_name
 
 
 def describe_environment(device: torch.device) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from segnet.data.batches import load_batches, shuffled_order, split_into_batches
 from segnet.inference.evaluate import evaluate_split
 from segnet.models.names import name_of, short_name
 from segnet.objectives.losses import LOSSES
-from segnet.runs.folder import RunFolder, new_run_folder
 from segnet.runs.records import EpochRecord
+from segnet.runs.run_folder import RunFolder, new_run_folder
 from segnet.runs.scores import Scores
 from segnet.training.artifacts import begin, finish, keep_epoch, say_start
 from segnet.training.batch_norm import recompute_statistics

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from segnet.core.device import peak_memory_mib
-from segnet.core.machine import readable_time
+from segnet.core.duration import readable_time
 from segnet.training.checkpoint import State
 from segnet.training.config import TrainConfig
 from segnet.training.schedule import train_size

@@ -13,9 +13,9 @@ from torch import nn
 from segnet.core.errors import SegnetError
 from segnet.core.files import expand_home
 from segnet.models.names import is_own, short_name
-from segnet.runs.folder import RunFolder
 from segnet.runs.identity import Manifest
 from segnet.runs.records import read_run
+from segnet.runs.run_folder import RunFolder
 from segnet.training.check import check
 from segnet.training.checkpoint import read_checkpoint, save_checkpoint
 from segnet.training.config import TrainConfig

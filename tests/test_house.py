@@ -1,0 +1,62 @@
+"""The house: a room imports only from floors below its own, rooms of one floor never in a circle, files stay short."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "segnet"
+FLOORS = {
+    "core": 1, "runs": 1,
+    "models": 2, "data": 2, "objectives": 2,
+    "inference": 3, "report": 3,
+    "training": 4, "bench": 4,
+    "cli": 5,
+}  # fmt: skip
+FILES = sorted(SOURCE.rglob("*.py"))
+
+
+def rooms_imported_by(file):
+    """Every room of the package that a file imports, at its top or inside a function."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
+        if module.startswith("segnet."):
+            yield module.split(".")[1]
+
+
+def test_every_room_has_its_floor():
+    rooms = {path.name for path in SOURCE.iterdir() if (path / "__init__.py").exists()}
+    assert rooms == FLOORS.keys()
+
+
+@pytest.mark.parametrize("room", FLOORS)
+def test_a_room_imports_nothing_from_above(room):
+    above = {
+        (str(file.relative_to(SOURCE)), other)
+        for file in (SOURCE / room).rglob("*.py")
+        for other in rooms_imported_by(file)
+        if FLOORS[other] > FLOORS[room]
+    }
+    assert above == set()
+
+
+def test_rooms_of_one_floor_do_not_import_each_other_both_ways():
+    imports = {
+        (room, other)
+        for room in FLOORS
+        for file in (SOURCE / room).rglob("*.py")
+        for other in rooms_imported_by(file)
+        if other != room and FLOORS[other] == FLOORS[room]
+    }
+    assert {pair for pair in imports if pair[::-1] in imports} == set()
+
+
+def test_no_file_is_longer_than_400_lines():
+    long = {file.name: len(file.read_text(encoding="utf-8").splitlines()) for file in FILES}
+    assert {name: lines for name, lines in long.items() if lines > 400} == {}
+
+
+def test_no_two_rooms_have_files_of_one_name():
+    names = [file.stem for file in FILES if file.stem != "__init__"]
+    twice = {name for name in names if names.count(name) > 1}
+    assert twice <= {"pooling"}, "of pooling there is also its benchmark"
