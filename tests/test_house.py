@@ -1,4 +1,4 @@
-"""The house: a room imports only from floors below its own, rooms of one floor never in a circle, files stay short."""
+"""The house: a room imports only from floors below its own, never in a circle; files stay short."""
 
 import ast
 from pathlib import Path
