@@ -1,1 +1,1 @@
-"""What a run leaves: typed records, the names of its files, the identity of its data. Imports nothing heavy."""
+"""What a run leaves: typed records, the names of its files, the identity of its data; nothing heavy."""

@@ -66,7 +66,7 @@ _NUMBERS = (
 
 
 def best_of(epochs: Sequence[EpochRecord]) -> EpochRecord | None:
-    """Return the epoch that is kept: the highest mean IoU, of equal ones the lowest loss, of these the first."""
+    """Return the epoch that is kept: highest mean IoU, of equal ones lowest loss, of these the first."""
 
     def worth(record: EpochRecord) -> tuple[float, float]:
         loss = float("inf") if record.val.loss is None else record.val.loss
@@ -203,7 +203,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 
 def _read_epochs(path: Path) -> tuple[tuple[EpochRecord, ...], int]:
-    """Return the epochs in order and the number of lines that could not be read; of an epoch's, the last counts."""
+    """Return the epochs in order, of each its last line, and how many lines could not be read."""
     if not path.is_file():
         return (), 0
     return parse_epochs(path.read_text(encoding="utf-8", errors="replace").splitlines())
