@@ -123,7 +123,7 @@ def test_a_list_names_what_is_held_out(data, tmp_path):
         ({"fold": "2"}, "--fold is a part of so many"),
         ({"group_by": "["}, "no regular expression"),
         ({"group_by": "^scene"}, "finds nothing in the name '000'"),
-        ({"group_by": "^0"}, "needs at least two groups to train on, there is 1"),
+        ({"group_by": "^0"}, "puts all images into one group"),
         ({"val_list": "none.txt"}, "--val-list none.txt is no file"),
         ({"val_list": "none.txt", "fold": "1/2"}, "--fold and --val-list both say what to validate on"),
         ({"holdout": -0.1}, "--holdout must be from 0"),
@@ -184,6 +184,14 @@ def test_a_folder_with_nothing_but_test_images_is_scored(trained, tmp_path):
     dataset = load_dataset(DataOptions(data=str(tmp_path / "new")))
     scores = package.evaluate(package.load(trained.folder, device="cpu"), dataset)
     assert (scores.scored_on.images, scores.scored_on.data) == (7, "new")
+
+
+def test_a_single_image_can_be_scored_and_not_trained_on(trained, tmp_path):
+    dataset = load_dataset(DataOptions(data=str(draw(tmp_path / "one", 1, first=350))))
+    assert package.evaluate(package.load(trained.folder, device="cpu"), dataset).scored_on.images == 1
+    with pytest.raises(SegnetError, match="one has no validation images; at least two different images"):
+        package.train(TrainConfig(data=str(tmp_path / "one"), out=tmp_path / "run", **SETTINGS))
+    assert not (tmp_path / "run").exists()
 
 
 def test_images_that_it_was_trained_on_are_found_among_others_under_any_name(trained, data, tmp_path):

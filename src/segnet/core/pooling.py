@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 from segnet.core.kernels import kernels_for
@@ -92,22 +92,6 @@ def max_unpool_2x2(values: Tensor, codes: Tensor, size: Size) -> Tensor:
         )
     full: Tensor = _Place.apply(values, codes, size, False)
     return full
-
-
-class MaxPool2x2(nn.Module):
-    """``max_pool_2x2`` as a module."""
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return maxima and codes."""
-        return max_pool_2x2(x)
-
-
-class MaxUnpool2x2(nn.Module):
-    """``max_unpool_2x2`` as a module."""
-
-    def forward(self, values: Tensor, codes: Tensor, size: Size) -> Tensor:
-        """Return the sparse map ``(N, C, *size)``."""
-        return max_unpool_2x2(values, codes, size)
 
 
 # Placing and picking are each other's gradient, so any order of differentiation ends in these three. Only the

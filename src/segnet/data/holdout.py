@@ -29,11 +29,11 @@ class HeldOut(NamedTuple):
 def hold_out(samples: Sequence[Sample], options: DataOptions, share: float) -> HeldOut:
     """Cut a part off for validation as the options say: a list, a fold, or else about ``share`` of all.
 
-    Where chance would leave a side empty, the image that came nearest to it is put there.
+    Where chance would leave a side empty, the image that came nearest to it is put there; of a single image
+    none is held out.
 
     Raises:
-        SegnetError: a list that names no such images, a group that a name hasn't, or fewer than two images or
-            groups.
+        SegnetError: a list that names no such images, or groups that a name hasn't or that are one.
     """
     if options.val_list is not None:
         return _by_list(samples, options.val_list)
@@ -46,11 +46,10 @@ def hold_out(samples: Sequence[Sample], options: DataOptions, share: float) -> H
     keys = [_key(sample, options.group_by) for sample in samples]
     if options.group_by is not None:
         how = how.replace("by their content", f"kept together by {options.group_by}")
-    if len(set(keys)) < 2:
-        kind = "groups" if options.group_by is not None else "different images"
-        raise SegnetError(
-            f"holding out a part needs at least two {kind} to train on, there is {len(set(keys))}"
-        )
+    if len(set(keys)) < 2 and options.group_by is not None:
+        raise SegnetError(f"--group-by {options.group_by!r} puts all images into one group; correct it")
+    if len(set(keys)) < 2:  # to score, one image is enough; training says that it has none to validate on
+        return HeldOut(list(samples), [], how)
     places = {key: _place(key, options.seed) for key in set(keys)}
     chosen = {key for key, place in places.items() if low <= place < high}
     middle = (low + high) / 2

@@ -23,8 +23,8 @@ def open_data(model: str | Path, segmenter: Segmenter, given: Mapping[str, Any])
     Args:
         model: what ``segnet.load`` opened as ``segmenter``.
         segmenter: the model.
-        given: fields of ``DataOptions`` that the user has named. Data at another place is opened without what
-            the run held out of its own: the model's images are told by their content.
+        given: fields of ``DataOptions`` that the user has named. What the run held out, and how, is not asked
+            for again: the model's own images are told by their content.
 
     Raises:
         SegnetError: a model that doesn't say what its data was, data that is no longer there, a border policy
@@ -38,7 +38,8 @@ def open_data(model: str | Path, segmenter: Segmenter, given: Mapping[str, Any])
     options: dict[str, Any] = {"data": data}
     if data == own.get("data"):
         elsewhere = any(place in given for place in _PLACES)
-        options |= {name: own[name] for name in ("border", "seed") if name in own} if elsewhere else own
+        kept = ("border", "seed") if elsewhere else ("border", "seed", *_PLACES, "extra_list")
+        options |= {name: own[name] for name in kept if name in own}
         border = options.get("border", DataOptions.border)
         if data == "oxford-pets" and given.get("border", border) != border:
             raise SegnetError(f"{model} was trained with --border {border}; evaluate it with the same")

@@ -155,7 +155,7 @@ def open_split(
         SegnetError: no samples, or an image or mask that is bad.
     """
     if not samples:
-        raise SegnetError(f"{dataset.name} has no {what}")
+        raise SegnetError(f"{dataset.name} has no {what}; at least two different images are needed")
     return open_cached(
         samples,
         dataset.classes,
