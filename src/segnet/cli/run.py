@@ -120,7 +120,7 @@ def evaluate(
         archive: oxford-pets: images.tar.gz and annotations.tar.gz that are already here; give it twice.
         extra_list: oxford-pets: one more list of training images, to look at what it was trained on.
         border: oxford-pets: class, pet or ignore; by default as the model was trained.
-        split: which part; all of the data, or unseen, which is all that the model was not trained on.
+        split: train, val or test; all of the data; or unseen: all of it that the model was not trained on.
         allow_trained_on: score images that the model was trained on too, and say so beside every number.
         device: auto, or a device by name.
         json_: print one JSON object in place of the table.

@@ -43,7 +43,9 @@ class DataOptions:
     data_root: Annotated[Path | None, IN_DATA] = field(default=None, metadata=PATH)
     """oxford-pets: a folder already in the official layout; without it the archives are downloaded."""
 
-    archive: Annotated[tuple[Path, ...], IN_DATA, Parameter(negative=())] = field(default=(), metadata=PATH)
+    archive: Annotated[tuple[Path, ...], IN_DATA, Parameter(negative=(), show_default=False)] = field(
+        default=(), metadata=PATH
+    )
     """oxford-pets: images.tar.gz and annotations.tar.gz that are already here; give it twice."""
 
     extra_list: Annotated[str | None, IN_DATA] = field(default=None, metadata=NAME_OR_PATH)

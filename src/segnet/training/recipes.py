@@ -72,14 +72,23 @@ def recipe_settings(recipe: str, model: str) -> dict[str, Any]:
 
 def says_recipe(name: str, group: Group) -> Parameter:
     """Return what the help shows of a setting that recipes decide: its value in each of them."""
-    values = []
+    in_each = {}
     for recipe, settings in RECIPES.items():
-        others = "".join(
-            f", {model} {changes[name]}"
+        values = [_in_words(settings[name])]
+        values += [
+            f"{model} {_in_words(changes[name])}"
             for (which, model), changes in RECIPES_BY_MODEL.items()
             if which == recipe and name in changes
-        )
-        value = settings[name]
-        values.append(f"{recipe} {'no' if value is False else 'yes' if value is True else value}{others}")
-    shown = "; ".join(values)
+        ]
+        in_each[recipe] = ", ".join(values)
+    same = len(set(in_each.values())) == 1
+    shown = (
+        in_each["article"] if same else "; ".join(f"{recipe} {values}" for recipe, values in in_each.items())
+    )
     return Parameter(group=group, show_default=lambda _: shown)
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
