@@ -5,7 +5,7 @@ batch norm needs, and the ReLU's, which the next convolution needs. The second f
 cheap passes over memory, so here only the first is kept, and for the next convolution a ``Rebuild`` that
 knows how to make its input again; so too for un-pooled maps, which are three quarters zeros. Values are
 those of the stock layers to rounding, and bit for bit the same when made again. A step of segnet takes 0.54
-to 0.6 of the peak memory and 2 to 4 % more time, one of segnet-lite 0.95 and as much (benchmarks/tricks.py).
+to 0.6 of the peak memory and 1 to 7 % more time, one of segnet-lite 0.95 and 5 to 8 % (benchmarks/tricks.py).
 """
 
 from __future__ import annotations
