@@ -61,8 +61,15 @@ def readers_folder(named_by_examples, here):
 
 
 @pytest.fixture
+def all_pets(oxford_pets, here):
+    """``../shared/oxford-pets`` as it is: pets-lite is scored on whole splits."""
+    (here.parent / "shared").mkdir()
+    (here.parent / "shared/oxford-pets").symlink_to(oxford_pets)
+
+
+@pytest.fixture
 def some_pets(oxford_pets, here):
-    """``../shared/oxford-pets``, with lists of 40 to train on; pets-lite wants its test split whole."""
+    """``../shared/oxford-pets``, with lists of 40 photographs to train on."""
     folder = here.parent / "shared/oxford-pets"
     (folder / "annotations").mkdir(parents=True)
     for shared in ("images", "annotations/trimaps", "annotations/test.txt"):

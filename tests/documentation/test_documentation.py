@@ -277,7 +277,7 @@ def run(segnet, monkeypatch):
 def test_a_command_does_what_the_page_says(example, readers_folder, run, monkeypatch, request):
     command, how = example.text, how_to_run(example.text)
     if "../shared/oxford-pets" in command:
-        request.getfixturevalue("some_pets")
+        request.getfixturevalue("some_pets" if "segnet train" in command else "all_pets")
     if callable(how):
         how(words_of(command), monkeypatch)
         return
