@@ -466,7 +466,11 @@ def test_names_that_are_no_text_train_resume_score_and_predict(segnet, here):
     assert segnet("train", "--data", "caf\udce9", *options, "--out", "run").code == 0
     assert segnet("resume", "run", "--epochs", 2).code == 0
     assert segnet("eval", "run").code == 0
-    assert segnet("train", "--config", here / "run" / "config.yaml", "--out", "r\udce9").code == 0
+    assert segnet("train", "--config", here / "run" / "config.yaml", "--out", "again").code == 0
+    segnet("train", "--data", "caf\udce9", *options, "--out", "r\udce9").is_a_mistake_in_one_line(
+        "is no text"
+    )
+    (here / "again").rename(here / "r\udce9")
     assert segnet("predict", "caf\udce9/images", "--model", "run").code == 0
     segnet("eval", "r\udce9").is_a_mistake_in_one_line("since its name is no text; rename the folder")
 

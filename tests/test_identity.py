@@ -111,8 +111,14 @@ def test_frames_of_a_scene_stay_together(data):
 
 def test_a_list_names_what_is_held_out(data, tmp_path):
     (tmp_path / "val.txt").write_text("# chosen by hand\n003\n017.png\n")
+    draw(data, 1, first=700)
+    for kind in ("images", "masks"):
+        (data / kind / "700.png").rename(data / kind / "017.01.png")
     dataset = load_dataset(DataOptions(data=str(data), val_list=str(tmp_path / "val.txt")))
     assert names(dataset.val) == ["003", "017"]
+    (tmp_path / "val.txt").write_text("\ufeff017.01\n  # a comment\n", encoding="utf-8")
+    dataset = load_dataset(DataOptions(data=str(data), val_list=str(tmp_path / "val.txt")))
+    assert names(dataset.val) == ["017.01"], "and not 017, which is its stem"
     assert dataset.val_is == "the training images that val.txt names"
 
 
@@ -124,6 +130,7 @@ def test_a_list_names_what_is_held_out(data, tmp_path):
         ({"group_by": "["}, "no regular expression"),
         ({"group_by": "^scene"}, "finds nothing in the name '000'"),
         ({"group_by": "^0"}, "puts all images into one group"),
+        ({"group_by": r"^\d\d", "fold": "29/30"}, "--fold 29/30 is empty here; take fewer folds"),
         ({"val_list": "none.txt"}, "--val-list none.txt is no file"),
         ({"val_list": "none.txt", "fold": "1/2"}, "--fold and --val-list both say what to validate on"),
         ({"holdout": -0.1}, "--holdout must be from 0"),
@@ -192,6 +199,43 @@ def test_a_single_image_can_be_scored_and_not_trained_on(trained, tmp_path):
     with pytest.raises(SegnetError, match="one has no validation images; at least two different images"):
         package.train(TrainConfig(data=str(tmp_path / "one"), out=tmp_path / "run", **SETTINGS))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_test_split_that_the_data_got_later_is_scored(tmp_path):
+    data = tmp_path / "data"
+    for split, first in (("train", 0), ("val", 20)):
+        draw(data / split, 8, first=first)
+    shutil.move(data / "train" / "dataset.yaml", data / "dataset.yaml")
+    run = package.train(TrainConfig(data=str(data), out=tmp_path / "run", **SETTINGS))
+    draw(data / "test", 3, first=40)
+    dataset = load_dataset(DataOptions(data=str(data)))
+    segmenter = package.load(run.folder, device="cpu")
+    assert package.evaluate(segmenter, dataset, split="test").scored_on.images == 3
+    assert package.evaluate(segmenter, dataset) == run.val
+
+
+def test_a_bundled_models_data_is_not_that_of_the_folder_one_stands_in(trained, segnet, monkeypatch):
+    monkeypatch.chdir(trained.folder)
+    ended = segnet("eval", "pets-lite", "--data-root", "none")
+    ended.is_a_mistake_in_one_line("--data-root none does not exist")
+    shutil.copy(trained.folder / "model.safetensors", trained.folder / "other.safetensors")
+    segnet("eval", "other.safetensors").is_a_mistake_in_one_line("doesn't say where its data is")
+    (trained.folder / "other.safetensors").unlink()
+
+
+def test_hand_made_samples_say_which_image_they_are_or_are_refused(trained):
+    class Nameless:
+        name = "x"
+
+        def fingerprint(self):
+            return b"x"
+
+    dataset = load_dataset(DataOptions(data=trained.config.data))
+    made = package.Dataset("made", dataset.classes, [], [Nameless()])
+    with pytest.raises(
+        SegnetError, match=r"the sample x doesn't say which image it is: give it an image_ids"
+    ):
+        package.evaluate(package.load(trained.folder, device="cpu"), made)
 
 
 def test_images_that_it_was_trained_on_are_found_among_others_under_any_name(trained, data, tmp_path):
@@ -280,10 +324,13 @@ def test_a_model_of_an_older_version_is_not_scored_on_what_it_may_have_been_trai
     write_bundle(tmp_path / "old.safetensors", model.state_dict(), old)
     segmenter = package.load(tmp_path / "old.safetensors", device="cpu")
     dataset = load_dataset(DataOptions(data=trained.config.data))
-    with pytest.raises(
-        SegnetError, match="was trained on data, and its file, of an older segnet, doesn't say"
-    ):
+    with pytest.raises(SegnetError, match="an older segnet, doesn't say which images it was trained on"):
         package.evaluate(segmenter, dataset)
+    elsewhere = load_dataset(
+        DataOptions(data=str(shutil.copytree(trained.config.data, tmp_path / "renamed")))
+    )
+    with pytest.raises(SegnetError, match="these may be among them"):
+        package.evaluate(segmenter, elsewhere)
     told = package.evaluate(segmenter, dataset, allow_trained_on=True).scored_on
     assert str(told) == "60 images, all of data (the model file doesn't say what it was trained on)"
 
@@ -334,6 +381,25 @@ def test_a_run_goes_on_where_its_data_has_moved_to(run):
     assert package.resume(str(run), epochs=3).finished, "it remembers where"
 
 
+def test_other_names_of_the_classes_are_other_data(run):
+    (run.parent / "data" / "dataset.yaml").write_text("classes: [object, background]\n")
+    with pytest.raises(SegnetError, match="the classes were background, object, are object, background"):
+        package.resume(run, epochs=2)
+
+
+def test_until_a_run_that_goes_on_has_ended_its_report_says_so(run, monkeypatch):
+    from segnet.report.html import write_report
+    from segnet.training import loop
+
+    def killed(*_):
+        raise SystemExit("as a kill would")
+
+    monkeypatch.setattr(loop, "_train_epoch", killed)
+    with pytest.raises(SystemExit):
+        package.resume(run, epochs=3)
+    assert "Unfinished run" in write_report(run).read_text()
+
+
 @pytest.mark.parametrize("what", ["deleted", "added", "mask", "renamed"])
 def test_changed_data_is_refused_and_named(run, what):
     data = run.parent / "data"
@@ -348,7 +414,7 @@ def test_changed_data_is_refused_and_named(run, what):
     else:
         for kind in ("images", "masks"):
             (data / kind / "004.png").rename(data / kind / "zzz.png")
-    with pytest.raises(SegnetError, match=r"the data of .* has changed since it began: .*(004|050)"):
+    with pytest.raises(SegnetError, match=r"the data has changed since the run began: .*(004|050)"):
         package.resume(run, epochs=2)
 
 
@@ -414,10 +480,46 @@ def test_settings_typed_into_a_file_survive_another_recipe_and_the_recipes_own_d
 
     config = TrainConfig(recipe="article", lr=0.005, batch_size=64)
     (tmp_path / "config.yaml").write_text(json.dumps(config.to_dict()))
-    options = read_options(tmp_path / "config.yaml", ["recipe"], "modern", None)
+    options = read_options(tmp_path / "config.yaml", {"recipe": "modern"})
     assert options["lr"] == 0.005
     assert "batch_size" not in options
     assert "epochs" not in options
+
+
+def test_a_file_of_other_data_brings_nothing_that_this_data_does_not_take(tmp_path):
+    from segnet.training.config_file import read_options
+
+    file = tmp_path / "config.yaml"
+    file.write_text(json.dumps(TrainConfig(data_root="pets", recipe="modern", fold="1/5").to_dict()))
+    options = read_options(file, {"data": "my/folder"})
+    assert "data_root" not in options
+    assert options["fold"] == "1/5"
+    assert not {"fold", "holdout"} & read_options(file, {"val_list": "val.txt"}).keys()
+    file.write_text(json.dumps(TrainConfig(data="synthetic", recipe="modern").to_dict()))
+    assert "holdout" not in read_options(file, {"data": "my/folder"})
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"seed": 1.5}, "--seed must be a whole number"),
+        ({"data": None}, "--data is empty"),
+        ({"recipe": None}, "there is no recipe None"),
+        ({"progressive": "no"}, "--progressive must be true or false, got 'no'"),
+        ({"out": ""}, "--out must be a path"),
+        ({"val_list": ["a"]}, "--val-list must be a path"),
+    ],
+)
+def test_values_of_another_kind_are_refused_by_name(settings, says):
+    with pytest.raises(SegnetError, match=says):
+        TrainConfig(**settings)
+    assert TrainConfig(archive="a.tar.gz").archive == (Path("a.tar.gz"),)
+
+
+def test_a_place_that_cannot_be_written_to_is_found_with_the_other_mistakes(segnet, here):
+    (here / "file").write_text("")
+    ended = segnet("train", "--data", "nothing", "--out", "file/run")
+    ended.is_a_mistake_in_one_line("2 things are wrong: (1) can't make a run folder at file/run")
 
 
 def test_whole_numbers_are_whole(segnet):
@@ -428,6 +530,8 @@ def test_whole_numbers_are_whole(segnet):
 
 def test_an_empty_name_is_not_the_whole_folder(segnet):
     segnet("predict", "").is_a_mistake_in_one_line("an image's name is empty")
+    segnet("eval", "").is_a_mistake_in_one_line("the model's name is empty")
+    segnet("resume", "").is_a_mistake_in_one_line("the run's name is empty")
 
 
 def test_python_m_segnet_notes_its_command(tmp_path):

@@ -1,6 +1,7 @@
 """What a run says of itself: there and back, old files too, and which epoch is the best."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -91,6 +92,7 @@ def manifest(*splits):
     return Manifest(
         "photos",
         {"data": "/home/somebody/photos", "seed": 3},
+        ("sky", "pet"),
         {split: tuple(map(record, content)) for split, content in zip(names, splits, strict=True)},
     )
 
@@ -123,6 +125,8 @@ def test_changes_are_said_split_by_split_with_an_example():
     assert before.changes(manifest(["a", "c", "x", "y"], ["d"], [])) == (
         "train had 3 images, of which now 1 missing (b) and 2 new (x, ..)"
     )
+    renamed = replace(before, classes=("pet", "sky"))
+    assert before.changes(renamed) == "the classes were sky, pet, are pet, sky"
     assert "reordered" in before.changes(manifest(["b", "a", "c"], ["d"], []))
 
 
@@ -142,4 +146,18 @@ def test_whatever_the_order_and_the_names_the_same_images_are_the_same():
     assert identity.splits["train"] == DataIdentity.of(other, ()).splits["train"]
     assert identity.trained_on(renamed) == 2
     assert identity.trained_on(one.splits["val"]) == 0
-    assert identity.own("val", [*renamed, *one.splits["val"]]) == [2]
+    assert identity.own("val", [*renamed, *one.splits["val"]], ["train", "train", "train"]) == [2]
+
+
+def test_the_own_split_is_taken_where_it_was_and_copies_elsewhere_are_not_counted():
+    run = manifest(["a"], ["c", "d"], [])
+    c, d = run.splits["val"]
+    identity = DataIdentity.of(run, ())
+    assert identity.own("val", [c, d, c], ["val", "val", "train"]) == [0, 1]
+    assert identity.own("val", [c, d, d], ["train", "train", "train"]) == [0, 1]
+    other_mask = ImageRecord("copy", c.ids, b"another mask")
+    assert identity.own("val", [other_mask, c, d], ["train", "val", "val"]) == [1, 2]
+    with pytest.raises(SegnetError, match="has 2 images, of which 1 are here"):
+        identity.own("val", [c], ["val"])
+    with pytest.raises(SegnetError, match="masks of the model's own val split"):
+        identity.own("val", [other_mask, d], ["val", "val"])

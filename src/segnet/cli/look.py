@@ -103,6 +103,9 @@ def compare(
     if settings is not None:
         print_whole(settings)
     found = [f"{setting} ({', '.join(values)})" for setting, values in differences(records).items()]
+    for record in records:
+        if record.best.val.scored_on is not None and record.best.val.scored_on.warning:
+            say_error(f"the scores of {record.name} were taken on {record.best.val.scored_on}")
     if found:
         say_error(f"these scores don't compare: the runs differ in {', '.join(found)}")
     if out is not None:

@@ -37,8 +37,8 @@ def _read_config_option(root: cyclopts.App, commands: tuple[str, ...], arguments
     file = typed.get("--config")
     if file is None:
         return
-    names = [name.removeprefix("--").replace("-", "_") for name in typed]
-    settings = read_options(Path(file), names, typed.get("--recipe"), typed.get("--model"))
+    fields = {name.removeprefix("--").replace("-", "_"): value for name, value in typed.items()}
+    settings = read_options(Path(file), fields)
     fill = cyclopts.config.Dict(settings, use_commands_as_keys=False, source=file)
     fill(root, commands, arguments)
 
@@ -68,7 +68,7 @@ def train(
 
 @app.command
 def resume(
-    run: Path,
+    run: str,
     /,
     *,
     epochs: Annotated[Whole | None, Parameter(show_default=False)] = None,

@@ -49,8 +49,9 @@ def expand_paths(settings: Any) -> None:
         value = getattr(settings, entry.name)
         if value is None:
             continue
-        if isinstance(value, list | tuple):
-            expanded: object = tuple(_as_path(entry, path) for path in value)
+        if isinstance(entry.default, tuple):
+            several = value if isinstance(value, list | tuple) else (value,)
+            expanded: object = tuple(_as_path(entry, path) for path in several)
         elif entry.metadata == PATH:
             expanded = _as_path(entry, value)
         else:
@@ -77,6 +78,11 @@ def absolute_paths(settings: Any, names: Sequence[str] = ()) -> dict[str, Any]:
     return changed
 
 
+def path_names(settings: Any) -> set[str]:
+    """Return the names of the fields that hold paths."""
+    return {entry.name for entry in _paths(settings)}
+
+
 def plain_values(settings: Any) -> dict[str, Any]:
     """Return a settings dataclass as YAML and JSON hold it: paths as text, tuples as lists."""
     return {entry.name: _plain(getattr(settings, entry.name)) for entry in fields(settings)}
@@ -95,6 +101,6 @@ def _paths(settings: Any) -> Iterator[Field[Any]]:
 
 
 def _as_path(entry: Field[Any], value: object) -> Path:
-    if not isinstance(value, str | Path):
+    if not isinstance(value, str | Path) or not str(value):
         raise SegnetError(f"{option(entry.name)} must be a path, got {value!r}")
     return expand_home(value)

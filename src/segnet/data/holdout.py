@@ -53,6 +53,8 @@ def hold_out(samples: Sequence[Sample], options: DataOptions, share: float) -> H
     places = {key: _place(key, options.seed) for key in set(keys)}
     chosen = {key for key, place in places.items() if low <= place < high}
     middle = (low + high) / 2
+    if not chosen and options.fold is not None:
+        raise SegnetError(f"--fold {options.fold} is empty here; take fewer folds, or another --seed")
     if not chosen:
         chosen = {min(places, key=lambda key: abs(places[key] - middle))}
     elif len(chosen) == len(places):
@@ -80,19 +82,19 @@ def _place(key: bytes, seed: int) -> float:
 
 def _by_list(samples: Sequence[Sample], file: Path) -> HeldOut:
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SegnetError(f"can't read the list {file} of --val-list: {error}") from error
-    wanted = dict.fromkeys(line.strip() for line in lines if line.strip() and not line.startswith("#"))
+        lines = file.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
+    except OSError as error:
+        raise SegnetError(f"can't read the list {file} of --val-list: {error.strerror}") from error
+    wanted = {entry for line in lines if (entry := line.strip()) and not entry.startswith("#")}
     names = {sample.name for sample in samples}
-    for entry in wanted:
-        if entry not in names and Path(entry).stem not in names:
-            raise SegnetError(
-                f"{file} names {entry!r}, which is none of the {len(names)} training images"
-                f"{did_you_mean(entry, sorted(names)[:1000]) if len(names) < 20 else ''}"
-            )
-    stems = wanted.keys() | {Path(entry).stem for entry in wanted}
-    chosen = [sample.name in stems for sample in samples]
+    chosen_names = {entry if entry in names else Path(entry).stem for entry in wanted}
+    unknown = sorted(chosen_names - names)
+    if unknown:
+        raise SegnetError(
+            f"{file} names {unknown[0]!r}, which is none of the {len(names)} training images"
+            f"{did_you_mean(unknown[0], names) if len(names) < 20 else ''}"
+        )
+    chosen = [sample.name in chosen_names for sample in samples]
     if not any(chosen) or all(chosen):
         what = "no" if not any(chosen) else "every"
         raise SegnetError(f"{file} names {what} training image; name those to validate on, one a line")

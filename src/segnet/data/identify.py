@@ -7,20 +7,27 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from segnet.core.errors import SegnetError
 from segnet.data.dataset import Dataset, Sample
-from segnet.runs.identity import ImageRecord, Manifest
+from segnet.runs.identity import ID_BYTES, ImageRecord, Manifest
 
 
 def records_of(samples: Iterable[Sample]) -> tuple[ImageRecord, ...]:
     """Return how each image is known again; reads every file once, in a few threads.
 
     Raises:
-        SegnetError: a file that can't be read.
+        SegnetError: a file that can't be read, or a sample that doesn't say which image it is.
     """
 
     def record(sample: Sample) -> ImageRecord:
+        ids = sample.image_ids() if hasattr(sample, "image_ids") else ()
+        if not ids or any(len(each) != ID_BYTES for each in ids):
+            raise SegnetError(
+                f"the sample {sample.name} doesn't say which image it is: give it an image_ids() that "
+                "returns (segnet.runs.identity.image_id(the image's bytes),)"
+            )
         fingerprint = hashlib.sha256(sample.fingerprint()).digest()[:12]
-        return ImageRecord(sample.name, sample.image_ids(), fingerprint)
+        return ImageRecord(sample.name, ids, fingerprint)
 
     with ThreadPoolExecutor() as pool:
         return tuple(pool.map(record, samples))
@@ -33,4 +40,4 @@ def manifest_of(dataset: Dataset, options: Mapping[str, Any]) -> Manifest:
         SegnetError: a file that can't be read.
     """
     splits = {name: records_of(samples) for name, samples in dataset.splits.items()}
-    return Manifest(dataset.name, options, splits)
+    return Manifest(dataset.name, options, dataset.classes.names, splits)

@@ -25,6 +25,7 @@ TAKES = {
     "synthetic": ("seed",),
     "folder": _HELD_OUT_BY,
 }
+DATASET_NAMES = ("oxford-pets", "synthetic")  # in place of a path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +77,7 @@ class DataOptions:
         expand_paths(self)
         for name in ("data", "extra_list"):
             value = getattr(self, name)
-            if value is not None and (not isinstance(value, str) or not value.strip()):
+            if (value is not None or name == "data") and (not isinstance(value, str) or not value.strip()):
                 raise SegnetError(f"{option(name)} is empty; name a dataset or a file there, or leave it out")
         if self.border not in get_args(BorderPolicy):
             known = did_you_mean(str(self.border), get_args(BorderPolicy))
@@ -85,6 +86,8 @@ class DataOptions:
             value = getattr(self, name)
             if not isinstance(value, int | float) or not 0 <= value <= highest:
                 raise SegnetError(f"{option(name)} must be from 0 to {highest}, got {value}")
+        if not isinstance(self.seed, int):
+            raise SegnetError(f"--seed must be a whole number, got {self.seed}")
         if self.fold is not None:
             self.fold_of()
         if self.fold is not None and self.val_list is not None:
@@ -100,7 +103,7 @@ class DataOptions:
     @property
     def source(self) -> str:
         """A key of ``TAKES``: the dataset's name, or "folder"."""
-        return self.data if self.data in TAKES else "folder"
+        return self.data if self.data in DATASET_NAMES else "folder"
 
     def fold_of(self) -> tuple[int, int]:
         """Return ``(2, 5)`` for the fold "2/5".

@@ -12,7 +12,7 @@ from segnet.core.files import expand_home
 from segnet.data.dataset import Dataset
 from segnet.data.folder import load_folder
 from segnet.data.holdout import hold_out
-from segnet.data.options import TAKES, DataOptions
+from segnet.data.options import DATASET_NAMES, DataOptions
 from segnet.data.pets import PET_CLASSES, load_pets, pets_classes
 from segnet.data.synthetic import load_synthetic
 
@@ -21,6 +21,8 @@ def _pets(options: DataOptions) -> Dataset:
     extra = Path(options.extra_list) if options.extra_list else None
     dataset = load_pets(options.data_root, border=options.border, extra_list=extra, archives=options.archive)
     if not options.holdout and options.fold is None and options.val_list is None:
+        if options.group_by is not None:
+            raise SegnetError("--group-by is for images that are held out; give --holdout or --fold too")
         return replace(
             dataset,
             val_is="the official test split, as the article validates; the best epoch was picked on it, so "
@@ -100,7 +102,7 @@ def load_dataset(options: DataOptions) -> Dataset:
 def _existing_folder(options: DataOptions) -> Path:
     folder = expand_home(options.data)
     if not folder.exists():
-        known = did_you_mean(options.data, TAKES.keys() - {"folder"})
+        known = did_you_mean(options.data, DATASET_NAMES)
         raise SegnetError(f"{options.data!r} is neither a dataset nor a folder here{known}")
     if not folder.is_dir():
         raise SegnetError(f"{options.data} is no folder; check the path")

@@ -72,7 +72,8 @@ def choose_samples(
     if split is not None and split not in known:
         raise SegnetError(f"there is no split {split!r}{did_you_mean(split, known)}")
     identity = segmenter.description.data
-    samples = [sample for each in dataset.splits.values() for sample in each]
+    placed = [(place, sample) for place, each in dataset.splits.items() for sample in each]
+    places, samples = [place for place, _ in placed], [sample for _, sample in placed]
     records = records_of(samples)
     own = identity is not None and identity.knows(records)
     name = split
@@ -83,18 +84,17 @@ def choose_samples(
         chosen = list(range(len(samples)))
     elif name == "unseen":
         chosen = [i for i, record in enumerate(records) if not (identity and identity.trained_on([record]))]
-    elif own and identity:
-        chosen = identity.own(name, records)
+    elif own and identity and (identity.splits[name].count or name not in places):
+        chosen = identity.own(name, records, places)
     else:
         _require_samples(dataset, name)
-        wanted = {id(sample) for sample in dataset.splits[name]}
-        chosen = [i for i, sample in enumerate(samples) if id(sample) in wanted]
+        chosen = [i for i, place in enumerate(places) if place == name]
     if not chosen:
         raise SegnetError(f"{dataset.name} holds no image to score the model on: the split {name!r} is empty")
     if identity is None and not allow_trained_on and _may_be_trained_on(segmenter, dataset, name):
         raise SegnetError(
-            f"the model was trained on {dataset.name}, and its file, of an older segnet, doesn't say "
-            "on which images: take other data, or --allow-trained-on to score these all the same"
+            "the model's file, of an older segnet, doesn't say which images it was trained on, and these may "
+            "be among them; train it anew, or give --allow-trained-on to score them all the same"
         )
     trained_on = None if identity is None else identity.trained_on(records[i] for i in chosen)
     if trained_on and not allow_trained_on:
@@ -136,7 +136,7 @@ def require_classes(segmenter: Segmenter, dataset: Dataset) -> None:
         raise SegnetError(
             f"the model knows {', '.join(segmenter.classes.names)}, but {dataset.name} has "
             f"{', '.join(dataset.classes.names)}; take data with the model's classes in this order "
-            "(for oxford-pets, --border decides)"
+            "(for oxford-pets, --border decides; for a folder, the names in its dataset.yaml)"
         )
 
 
@@ -150,9 +150,16 @@ def score_samples(
 
 
 def _may_be_trained_on(segmenter: Segmenter, dataset: Dataset, split: str) -> bool:
-    """Say whether a model of an older version may know these images; no test split is trained on."""
-    same = segmenter.description.training.get("data") == dataset.name
-    return same and (_is_folder(dataset) or split not in ("val", "test"))
+    """Say whether a model of an older version may know these images: all but those that none trains on."""
+    options = dataset.options
+    if not segmenter.description.training:  # put together by a program, not trained by a run
+        return False
+    if options is None or options.source == "folder":
+        return True
+    if options.source == "synthetic":
+        return split != "val"
+    held_out = options.holdout or options.fold or options.val_list
+    return split not in (("test",) if held_out else ("val", "test"))
 
 
 def _is_folder(dataset: Dataset) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from segnet.core.errors import SegnetError
 from segnet.core.files import expand_home
 from segnet.data.dataset import Dataset
-from segnet.data.options import TAKES, DataOptions
+from segnet.data.options import DATASET_NAMES, DataOptions
 from segnet.data.sources import load_dataset
 from segnet.inference.segmenter import Segmenter
 from segnet.runs.run_folder import RunFolder
@@ -46,23 +46,26 @@ def open_data(model: str | Path, segmenter: Segmenter, given: Mapping[str, Any])
     try:
         return load_dataset(DataOptions(**(options | dict(given))))
     except SegnetError as error:
-        if given or data in TAKES:
+        if given:
             raise
-        raise SegnetError(f"the data of {model} isn't there: {error}; if it has moved, give --data") from None
+        place = "--data-root" if data in DATASET_NAMES else "--data"
+        raise SegnetError(
+            f"the data of {model} isn't there: {error}; if it has moved, give {place}"
+        ) from None
 
 
 def _own_options(model: str | Path, segmenter: Segmenter) -> Mapping[str, Any]:
     """Return what the model's data was opened with: from its run, or, without paths, from the model file."""
     path = expand_home(model)
-    for folder in (path, path.parent):
-        if str(model) and (folder / "model.safetensors").exists():
-            manifest = RunFolder(folder).read_manifest()
-            if manifest is not None:
-                return manifest.options
+    folder = RunFolder(path if path.is_dir() else path.parent)
+    if path.is_dir() or (path == folder.model and path.is_file()):
+        manifest = folder.read_manifest()
+        if manifest is not None:
+            return manifest.options
     description = segmenter.description
     if description.data is not None:
         return description.data.options
     trained = description.training  # files of older versions know the dataset's name
-    if trained.get("data") in TAKES:
+    if trained.get("data") in DATASET_NAMES:
         return {"data": trained["data"]} | ({"border": trained["border"]} if trained.get("border") else {})
     return {}

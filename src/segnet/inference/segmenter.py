@@ -192,6 +192,8 @@ def load(
         SegnetError: nothing of that name, a run without a model yet, a file that is no model of ours, no
             ``model`` where one is needed, or one that the weights don't fit.
     """
+    if not str(path_or_name).strip():  # an unset variable of a shell; as a path it would be this folder
+        raise SegnetError("the model's name is empty; name a run folder, a model file or a bundled model")
     path = expand_home(path_or_name)
     if path.is_dir():
         path = path / "model.safetensors"

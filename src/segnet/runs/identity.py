@@ -1,8 +1,8 @@
 """Which data a model was trained and is scored on: told by the images' content, not by the names of folders.
 
 A run keeps a ``Manifest``, a line for each image, by which it notices changed data when it goes on. Its model
-file keeps the short form, ``DataIdentity``: six bytes an image, enough to know its own held-out images again
-wherever they lie, and to refuse to be scored on those that it was trained on.
+file keeps the short form, ``DataIdentity``: six bytes an image (or twelve, where copies have a name too),
+enough to know its own held-out images again wherever they lie, and to refuse those that it was trained on.
 """
 
 from __future__ import annotations
@@ -52,26 +52,35 @@ class Manifest:
     name: str
     options: Mapping[str, Any]
     """The ``DataOptions``, with paths that hold from any working directory."""
+    classes: tuple[str, ...]
+    """Their names in the order of their ids."""
     splits: Mapping[str, tuple[ImageRecord, ...]]
     """Every split of ``SPLITS`` in the order of training; ``train`` ends with extra images."""
 
     def to_plain(self) -> dict[str, Any]:
         """Return what JSON holds."""
         splits = {name: [record.to_plain() for record in records] for name, records in self.splits.items()}
-        return {"name": self.name, "options": dict(self.options), "splits": splits}
+        return {
+            "name": self.name,
+            "options": dict(self.options),
+            "classes": list(self.classes),
+            "splits": splits,
+        }
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Manifest:
         """Return what ``to_plain`` gave."""
         splits = {
-            split: tuple(ImageRecord.from_plain(entry) for entry in entries)
-            for split, entries in plain["splits"].items()
+            split: tuple(ImageRecord.from_plain(entry) for entry in plain["splits"][split])
+            for split in SPLITS
         }
-        return cls(plain["name"], plain["options"], splits)
+        return cls(plain["name"], plain["options"], tuple(plain["classes"]), splits)
 
     def changes(self, now: Manifest) -> str:
         """Say in words how data differs from this, "" where it is the same image for image."""
         lines = []
+        if self.classes != now.classes:
+            lines.append(f"the classes were {', '.join(self.classes)}, are {', '.join(now.classes)}")
         for split in SPLITS:
             before, after = self.splits[split], now.splits[split]
             if before == after:
@@ -157,8 +166,13 @@ class DataIdentity:
         known = frozenset().union(*(split.ids for split in self.splits.values()))
         return any(record.ids[0] in known for record in records)
 
-    def own(self, split: str, records: Sequence[ImageRecord]) -> list[int]:
+    def own(self, split: str, records: Sequence[ImageRecord], places: Sequence[str]) -> list[int]:
         """Return where among these images the model's own split is.
+
+        Args:
+            split: of the model's own.
+            records: the images that are there.
+            places: the split in which each of them is there; a copy in another one doesn't count.
 
         Raises:
             SegnetError: not all of it is there, or a mask of it has changed; says how many images.
@@ -167,19 +181,25 @@ class DataIdentity:
         if not wanted.count:
             filled = ", ".join(name for name in SPLITS if self.splits[name].count)
             raise SegnetError(f"the model's data has no {split} split; there is {filled}")
-        chosen = [place for place, record in enumerate(records) if record.ids[0] in wanted.ids]
+        found = [place for place, record in enumerate(records) if record.ids[0] in wanted.ids]
+        here = [place for place in found if places[place] == split]
+        once = list({records[place].fingerprint: place for place in reversed(found)}.values())[::-1]
+        for chosen in (here, found, once):
+            if len(chosen) == wanted.count and digest([records[each] for each in chosen]) == wanted.digest:
+                return sorted(chosen)
+        for chosen in (here, once):  # with copies that weren't there in training, or without some that were
+            if digest([records[each] for each in chosen]) == wanted.digest:
+                return sorted(chosen)
         advice = "bring it back as it was, or score what the model never saw with --split unseen"
-        if len(chosen) < wanted.count:
+        if len(found) < wanted.count:
             raise SegnetError(
-                f"the model's own {split} split has {wanted.count} images, of which {len(chosen)} are here; "
+                f"the model's own {split} split has {wanted.count} images, of which {len(found)} are here; "
                 f"{advice}"
             )
-        if digest([records[place] for place in chosen]) != wanted.digest:
-            raise SegnetError(
-                f"masks of the model's own {split} split ({wanted.count} images) have changed since it was "
-                f"trained, or what their values mean; {advice}"
-            )
-        return chosen
+        raise SegnetError(
+            f"masks of the model's own {split} split ({wanted.count} images) have changed since it was "
+            f"trained, or what their values mean; {advice}"
+        )
 
     def trained_on(self, records: Iterable[ImageRecord]) -> int:
         """Return how many of these images the model was trained on, under whatever name."""

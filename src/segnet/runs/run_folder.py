@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -169,6 +171,15 @@ def require_free(out: Path | None) -> None:
     try:
         if out is not None and out.exists() and any(out.iterdir()):
             raise SegnetError(f"{out} isn't empty; take another --out, or go on with: segnet resume {out}")
+        if "\\udc" in ascii(str(out)):  # bytes that are no UTF-8
+            raise OSError(errno.EILSEQ, "its name is no text, and safetensors can't open such files")
+        place = (out or Path("runs")).absolute()
+        while not place.exists():
+            place = place.parent
+        if not place.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(place))
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
     except OSError as error:
         raise _no_folder(out, error) from error
 

@@ -98,7 +98,9 @@ class Scores:
             **{name: _number(plain.get(name)) for name in _NUMBERS},
             per_class=per_class,
             confusion=tuple(tuple(int(count) for count in row) for row in plain.get("confusion", ())),
-            scored_on=None if scored_on is None else ScoredOn(**scored_on),
+            scored_on=None
+            if scored_on is None
+            else ScoredOn(**{name: scored_on[name] for name in _SCORED_ON}),
             others=others,
         )
 
@@ -117,6 +119,7 @@ class Scores:
 
 
 _NUMBERS = ("pixel_accuracy", "mean_iou", "mean_dice", "article_iou", "article_custom_iou", "loss")
+_SCORED_ON = ("data", "split", "images", "trained_on")
 _CLASS_NUMBERS = ("iou", "dice", "precision", "recall", "share")
 
 

@@ -44,7 +44,7 @@ def say_start(setup: Setup, folder: RunFolder) -> None:
         weights = zip(dataset.classes.names, setup.class_weights.tolist(), strict=True)
         lines.append(f"class weights: {', '.join(f'{name} {weight:.3g}' for name, weight in weights)}")
     if len(setup.val) < _FEW:
-        lines.append(f"warning: scores on {len(setup.val)} validation images say little; raise --holdout")
+        lines.append(f"warning: scores on {len(setup.val)} validation images say little: have more of them")
     for split in ("val", "test"):
         repeated = setup.identity.trained_on(setup.manifest.splits[split])
         if repeated:

@@ -43,7 +43,7 @@ def check(config: TrainConfig, model: nn.Module | None = None, *, new: bool = Tr
             require_known(config)
             with torch.device("meta"):
                 sketch = create_model(config.model, **config.model_options)
-        require_all(lambda: require_encoder(config, sketch), lambda: require_size(config, sketch))
+        require_all(lambda: require_encoder(config, sketch, new=new), lambda: require_size(config, sketch))
 
     def check_weights() -> None:
         known = known_classes(config)
@@ -74,10 +74,12 @@ def require_size(config: TrainConfig, model: nn.Module) -> None:
             raise SegnetError(f"{error}{small_first}") from error
 
 
-def require_encoder(config: TrainConfig, model: nn.Module) -> None:
-    """Raise SegnetError where encoder weights are given to a model that takes none."""
+def require_encoder(config: TrainConfig, model: nn.Module, *, new: bool) -> None:
+    """Raise SegnetError where encoder weights are given to a model that takes none, or aren't there."""
     if config.encoder_weights is not None and not hasattr(model, "load_encoder"):
         raise SegnetError(f"{config.model} takes no --encoder-weights; segnet-vgg16 does")
+    if config.encoder_weights is not None and new and not config.encoder_weights.is_file():
+        raise SegnetError(f"there is no file of encoder weights {config.encoder_weights}; check the path")
 
 
 def require_batch(config: TrainConfig, count: int, least: int) -> None:

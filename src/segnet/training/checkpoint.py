@@ -113,5 +113,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def _damaged(path: Path, error: Exception) -> SegnetError:
-    reason = str(error).strip().splitlines() or [type(error).__name__]
-    return SegnetError(f"{path} can't be read as the state of this run: {reason[0]}")
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    if "weights_only" in reason:  # torch's advice would run whatever code the file holds
+        reason = "it is damaged, or holds more than tensors and plain values"
+    return SegnetError(f"{path} can't be read as the state of this run: {reason}")

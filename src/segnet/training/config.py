@@ -211,8 +211,8 @@ class TrainConfig(DataOptions):
     """The run folder; without it a new one below runs/."""
 
     def __post_init__(self) -> None:
-        if self.recipe not in RECIPES:
-            raise SegnetError(f"there is no recipe {self.recipe!r}{did_you_mean(self.recipe, RECIPES)}")
+        if not isinstance(self.recipe, str) or self.recipe not in RECIPES:
+            raise SegnetError(f"there is no recipe {self.recipe!r}{did_you_mean(str(self.recipe), RECIPES)}")
         for name, value in recipe_settings(self.recipe, self.model).items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
@@ -232,6 +232,8 @@ class TrainConfig(DataOptions):
         for entry in fields(self):
             kind = get_args(entry.type)[0] if get_origin(entry.type) is Annotated else entry.type
             choices, value = get_args(kind), getattr(self, entry.name)
+            if kind is bool and not isinstance(value, bool):
+                raise SegnetError(f"{option(entry.name)} must be true or false, got {value!r}")
             if get_origin(kind) is Literal and value not in choices and entry.name != "border":
                 raise SegnetError(
                     f"{option(entry.name)} can't be {value!r}{did_you_mean(str(value), choices)}"

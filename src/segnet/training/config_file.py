@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from segnet.core.errors import SegnetError, did_you_mean
 from segnet.core.files import expand_home
+from segnet.data.options import TAKES
 from segnet.training.config import TrainConfig
 from segnet.training.recipes import RECIPES, recipe_settings
+
+_HOLD_OUT = {"holdout", "fold", "val_list"}
 
 
 def read_config(path: Path) -> TrainConfig:
@@ -28,27 +31,33 @@ def read_config(path: Path) -> TrainConfig:
         raise SegnetError(f"the configuration {path} is damaged: {error}") from error
 
 
-def read_options(path: Path, typed: Iterable[str], recipe: str | None, model: str | None) -> dict[str, Any]:
+def read_options(path: Path, typed: Mapping[str, str]) -> dict[str, Any]:
     """Read settings as the command line spells them, for the options that were not typed there.
 
     Another recipe or model on the command line brings settings of its own. What the file only repeats of its
-    own recipe then gives way to them; what differs from that was chosen by hand, and stays.
+    own recipe then gives way to them; what differs from that was chosen by hand, and stays. Other data leaves
+    behind what is only for the file's, and one way to hold images out the others.
 
     Args:
         path: the YAML file.
-        typed: fields of ``TrainConfig`` that the command line gives.
-        recipe: the one that the command line gives.
-        model: likewise.
+        typed: fields of ``TrainConfig`` that the command line gives, as they are spelled there.
 
     Raises:
         SegnetError: no such file, no YAML mapping, or a setting that doesn't exist.
     """
     values = {name: value for name, value in _read_yaml(path).items() if value is not None}
-    if recipe is not None or model is not None:
+    if values.get("data") == "synthetic":
+        values.pop("holdout", None)  # 0 whatever its recipe says: drawn images have a split of their own
+    if "recipe" in typed or "model" in typed:
         own_recipe = str(values.get("recipe", TrainConfig.recipe))
         own = recipe_settings(own_recipe, str(values.get("model", ""))) if own_recipe in RECIPES else {}
         values = {name: value for name, value in values.items() if name not in own or value != own[name]}
-    for name in typed:
+    dropped = set(typed)
+    if "data" in typed:
+        dropped |= set(TAKES["oxford-pets"]) - set(TAKES.get(typed["data"], TAKES["folder"]))
+    if dropped & _HOLD_OUT:
+        dropped |= _HOLD_OUT
+    for name in dropped:
         values.pop(name, None)
     spellings = {entry.name: entry.metadata.get("spell") for entry in fields(TrainConfig)}
     return {name: spell(value) if (spell := spellings[name]) else value for name, value in values.items()}

@@ -72,15 +72,15 @@ def train(config: TrainConfig, *, model: nn.Module | None = None, console: Conso
     setup = build(config, console or Console(), model)
     stem = f"{setup.dataset.name}-{short_name(config.model)}-{config.recipe}"
     folder, state = new_run_folder(config.out, stem), State()
-    try:
-        with folder.locked():
+    with folder.locked():
+        try:
             begin(setup, folder)
             save_checkpoint(folder.state, setup.settings, state, setup.parts())  # now it can be resumed
             return fit(setup, folder, state)
-    except Exception:
-        if state.epoch == 0:
-            shutil.rmtree(folder.path, ignore_errors=True)
-        raise
+        except Exception:
+            if state.epoch == 0:
+                shutil.rmtree(folder.path, ignore_errors=True)
+            raise
 
 
 def fit(setup: Setup, folder: RunFolder, state: State) -> Run:

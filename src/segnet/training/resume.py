@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import nn
 
 from segnet.core.errors import SegnetError
 from segnet.core.files import expand_home
+from segnet.core.settings import path_names
 from segnet.models.names import is_own, short_name
 from segnet.runs.identity import Manifest
 from segnet.runs.records import read_run
@@ -25,7 +26,7 @@ from segnet.training.loop import Run, fit
 from segnet.training.setup import build
 
 # Where things are and what computes, not what is computed; the data itself is told by its content.
-_PLACES = ("data", "device")
+_PLACES = {"data", "device"}
 
 
 def resume(
@@ -51,6 +52,8 @@ def resume(
             began, or a module where there should be none, none where there should be one, or one that the
             weights don't fit.
     """
+    if not str(path).strip():  # an unset variable of a shell; as a path it would be this folder
+        raise SegnetError("the run's name is empty; name its folder")
     folder = RunFolder(expand_home(path))
     _require_run(folder)
     with folder.locked():
@@ -59,15 +62,17 @@ def resume(
         _require_given(path, config.model, model)
         console, state = console or Console(), checkpoint.state
         if state.is_over(config):
-            had = f"{path} had finished with epoch {state.epoch}; to go on, give --epochs N"
+            more = "to go on, give --epochs N" if state.epoch >= config.epochs else "nothing better had come"
+            had = f"{path} had finished with epoch {state.epoch}; {more}"
             console.print(had, highlight=False, soft_wrap=True)
             outcome = read_run(path).outcome
             if outcome is not None and outcome.finished and model is None:
                 return Run(folder.path, config, True, outcome.best_epoch, outcome.val, outcome.test)
         check(config, model, new=False)
-        setup = build(config, console, model, from_scratch=False)
-        setup.manifest = _require_same_data(folder, setup.manifest)
+        setup = build(config, console, model, begun=_manifest_of(folder))
         checkpoint.restore(setup.parts())
+        if not state.is_over(config):
+            folder.scores.unlink(missing_ok=True)  # until it ends again, nothing says that it has
         if setup.settings != checkpoint.settings:
             with interrupts_wait():
                 save_checkpoint(folder.state, setup.settings, state, setup.parts())
@@ -98,8 +103,7 @@ def _config_of(
     """
     config = read_config(folder.config)
     now = config.to_dict()
-    places = {*_PLACES, *(entry.name for entry in fields(config) if "path" in entry.metadata)}
-    places |= set() if epochs is None else {"epochs"}
+    places = _PLACES | path_names(config) | (set() if epochs is None else {"epochs"})
     changed = [
         f"{name} was {settings[name]}, is {now[name]}"
         for name in now
@@ -130,19 +134,13 @@ def _require_given(path: str | Path, name: str, model: nn.Module | None) -> None
         raise SegnetError(f"{path} trains {name}, which segnet builds itself; leave model= out")
 
 
-def _require_same_data(folder: RunFolder, now: Manifest) -> Manifest:
-    """Return the data as it is now, under the name that it had when the run began.
+def _manifest_of(folder: RunFolder) -> Manifest:
+    """Return the data that a run began with, image by image.
 
     Raises:
-        SegnetError: it isn't, image by image, what the run began with; says what differs.
+        SegnetError: nobody knows it any more.
     """
-    before = folder.read_manifest()
-    if before is None:
+    manifest = folder.read_manifest()
+    if manifest is None:
         raise SegnetError(f"{folder.data} is missing: nobody knows what the run was trained on; train anew")
-    changes = before.changes(now)
-    if changes:
-        raise SegnetError(
-            f"the data of {folder.path} has changed since it began: {changes}; bring it back as it was, or "
-            f"start a new run with segnet train --config {folder.config}"
-        )
-    return replace(now, name=before.name)
+    return manifest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from segnet.core.device import keep_freed_memory, move, pick_device
 from segnet.core.errors import SegnetError
-from segnet.core.settings import absolute_paths
+from segnet.core.settings import absolute_paths, path_names
 from segnet.data.augment import Augmentation
 from segnet.data.cache import CachedSplit, open_cached
 from segnet.data.dataset import Dataset, Sample
 from segnet.data.identify import manifest_of
-from segnet.data.options import TAKES
+from segnet.data.options import DATASET_NAMES
 from segnet.data.sources import known_classes, load_dataset
 from segnet.models import create_model
 from segnet.models.names import is_own
@@ -67,17 +67,22 @@ class Setup:
     @property
     def settings(self) -> dict[str, Any]:
         """The configuration as plain values, with paths that hold from any working directory."""
-        return replace(self.config, **absolute_paths(self.config, names=[*TAKES])).to_dict()
+        return _with_absolute_paths(self.config).to_dict()
 
     @cached_property
     def identity(self) -> DataIdentity:
         """What the model file says of the data; no path, which would tell strangers of this machine."""
-        paths = {entry.name for entry in fields(self.config) if "path" in entry.metadata}
-        return DataIdentity.of(self.manifest, paths - ({"data"} if self.config.source != "folder" else set()))
+        return DataIdentity.of(
+            self.manifest, path_names(self.config) - ({"data"} if self.config.source != "folder" else set())
+        )
 
 
 def build(
-    config: TrainConfig, console: Console, model: nn.Module | None = None, *, from_scratch: bool = True
+    config: TrainConfig,
+    console: Console,
+    model: nn.Module | None = None,
+    *,
+    begun: Manifest | None = None,
 ) -> Setup:
     """Build the model, or take the user's own, and open the data.
 
@@ -88,10 +93,11 @@ def build(
         config: the run, which ``check`` found nothing wrong with.
         console: where progress is shown.
         model: the user's own in place of ``config.model``.
-        from_scratch: False where a saved state will replace the weights.
+        begun: the data that a run began with, which goes on: a saved state will replace the weights.
 
     Raises:
-        SegnetError: data or weights that can't be trained with.
+        SegnetError: data or weights that can't be trained with, or data that isn't, image by image, what the
+            run began with; says what differs.
     """
     keep_freed_memory()
     device = pick_device(config.device)
@@ -103,14 +109,20 @@ def build(
     torch.manual_seed(config.seed)
     if model is None:
         model = create_model(config.model, len(classes), **config.model_options)
-    if config.encoder_weights is not None and from_scratch:
+    if config.encoder_weights is not None and begun is None:
         model.load_encoder(config.encoder_weights)  # type: ignore[operator]
     dataset = dataset or load_dataset(config)
     samples = dataset.splits["train"]
     if is_own(config.model):
         require_logits(model, config, classes.names, len(samples), device)
-    absolute = replace(config, **absolute_paths(config, names=[*TAKES]))
-    manifest = manifest_of(dataset, absolute.data_dict())
+    manifest = manifest_of(dataset, _with_absolute_paths(config).data_dict())
+    if begun is not None:
+        if changes := begun.changes(manifest):
+            raise SegnetError(
+                f"the data has changed since the run began: {changes}; bring it back as it was, or start a "
+                "new run with segnet train --config and its config.yaml"
+            )
+        manifest = replace(manifest, name=begun.name)
     val = open_split(dataset.val, dataset, config, console, "validation images")
     detail = config.crop_detail if config.crop_scale < 1 else 1.0
     train = open_split(samples, dataset, config, console, "training images", detail=detail)
@@ -138,6 +150,10 @@ def build(
         class_weights=None if weights is None else torch.tensor(weights, device=device),
         console=console,
     )
+
+
+def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
+    return replace(config, **absolute_paths(config, names=DATASET_NAMES))
 
 
 def open_split(
