@@ -61,6 +61,8 @@ def resume(
         config = _config_of(folder, checkpoint.settings, epochs=epochs, data=data)
         _require_given(path, config.model, model)
         console, state = console or Console(), checkpoint.state
+        if epochs is not None and epochs < state.epoch:
+            raise SegnetError(f"--epochs {epochs}: {path} has done {state.epoch} epochs already; give more")
         if state.is_over(config):
             more = "to go on, give --epochs N" if state.epoch >= config.epochs else "nothing better had come"
             had = f"{path} had finished with epoch {state.epoch}; {more}"
