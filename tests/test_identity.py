@@ -438,7 +438,7 @@ def test_more_epochs_end_with_the_same_bytes_as_if_they_had_been_planned(tmp_pat
 
 def test_fewer_epochs_than_are_done_are_refused(run):
     package.resume(run, epochs=2)
-    with pytest.raises(SegnetError, match="--epochs 1: .* has done 2 epochs already; give more"):
+    with pytest.raises(SegnetError, match=r"--epochs 1: .* has done 2 epochs already; give more"):
         package.resume(run, epochs=1)
 
 
