@@ -38,14 +38,15 @@ def hold_out(samples: Sequence[Sample], options: DataOptions, share: float) -> H
     if options.val_list is not None:
         return _by_list(samples, options.val_list)
     low, high = 0.0, share
-    how = f"about {share:g} of the training images, by their content with seed {options.seed}"
+    amount, by = f"about {share:g}", "by their content"
     if options.fold is not None:
         part, parts = options.fold_of()
         low, high = (part - 1) / parts, part / parts
-        how = f"fold {options.fold} of the training images, by their content with seed {options.seed}"
-    keys = [_key(sample, options.group_by) for sample in samples]
+        amount = f"fold {options.fold}"
     if options.group_by is not None:
-        how = how.replace("by their content", f"kept together by {options.group_by}")
+        by = f"kept together by {options.group_by}"
+    how = f"{amount} of the training images, {by} with seed {options.seed}"
+    keys = [_key(sample, options.group_by) for sample in samples]
     if len(set(keys)) < 2 and options.group_by is not None:
         raise SegnetError(f"--group-by {options.group_by!r} puts all images into one group; correct it")
     if len(set(keys)) < 2:  # to score, one image is enough; training says that it has none to validate on

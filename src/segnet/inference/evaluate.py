@@ -75,17 +75,17 @@ def choose_samples(
     placed = [(place, sample) for place, each in dataset.splits.items() for sample in each]
     places, samples = [place for place, _ in placed], [sample for _, sample in placed]
     records = records_of(samples)
-    own = identity is not None and identity.knows(records)
+    own = identity if identity is not None and identity.knows(records) else None
     name = split
     if name is None:
         default = "test" if dataset.test else "val"
-        name = identity.held_out if own and identity else "all" if _is_folder(dataset) else default
+        name = own.held_out if own else "all" if _is_folder(dataset) else default
     if name == "all":
         chosen = list(range(len(samples)))
     elif name == "unseen":
         chosen = [i for i, record in enumerate(records) if not (identity and identity.trained_on([record]))]
-    elif own and identity and (identity.splits[name].count or name not in places):
-        chosen = identity.own(name, records, places)
+    elif own and (own.splits[name].count or name not in places):
+        chosen = own.own(name, records, places)
     else:
         _require_samples(dataset, name)
         chosen = [i for i, place in enumerate(places) if place == name]

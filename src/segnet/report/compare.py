@@ -74,7 +74,7 @@ def _decides_pixels(setting: str, config: Mapping[str, Any]) -> bool:
 
 def runs_table(runs: Sequence[RunRecord]) -> Table:
     """Return a row for each run: its model, its cost and its best epoch's scores on the validation images."""
-    classes = list(dict.fromkeys(name for run in runs for name in run.best.val.per_class))
+    classes = _classes(runs)
     table = Table(box=SIMPLE_HEAD)
     for name in ("run", "model"):
         table.add_column(name)
@@ -116,13 +116,18 @@ def settings_table(runs: Sequence[RunRecord]) -> Table | None:
     return table if table.row_count else None
 
 
+def _classes(runs: Sequence[RunRecord]) -> list[str]:
+    """Return the classes that any run has scores of."""
+    return list(dict.fromkeys(name for run in runs for name in run.best.val.per_class))
+
+
 def require_drawable(runs: Sequence[RunRecord], score: str) -> None:
     """Check that a score of these runs can be drawn.
 
     Raises:
         SegnetError: more runs than colours can tell apart, or no key of ``SCORES`` and no class of a run.
     """
-    classes = list(dict.fromkeys(name for run in runs for name in run.best.val.per_class))
+    classes = _classes(runs)
     if score not in (*SCORES, *classes):
         raise SegnetError(f"no run has a score {score!r}; there is {', '.join((*SCORES, *classes))}")
     if len(runs) > len(_COLOURS):
