@@ -1,7 +1,8 @@
-"""The three moves on 2x2 windows, ``pool``, ``place`` and ``pick``, in three forms with the same results.
+"""The three moves on 2x2 windows, ``pool``, ``place`` and ``pick``, in four forms with the same results.
 
-``plain`` is ordinary tensor operations: the definition, and what torch.compile and torch.export see.
-``blocked`` is quick on a CPU, ``cuda`` is Triton's. ``kernels_for`` picks one for segnet.core.pooling.
+``plain`` is ordinary tensor operations: the definition, and what torch.compile sees. ``blocked`` is quick on a
+CPU, ``cuda`` is Triton's, ``exported`` is for graphs that leave PyTorch, where codes are no bits but a map.
+``kernels_for`` picks one for segnet.core.pooling.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from segnet.core.kernels import blocked, plain
+from segnet.core.kernels import blocked, exported, plain
 
 
 class Kernels(Protocol):
     """What each form offers. Arguments were checked by segnet.core.pooling."""
 
     def pool(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the maxima ``(N, C, H // 2, W // 2)`` and their codes, four to a byte."""
+        """Return the maxima ``(N, C, H // 2, W // 2)`` and their codes, four to a byte where not exported."""
 
     def place(self, values: Tensor, codes: Tensor, size: tuple[int, int], accumulate: bool) -> Tensor:
         """Return zeros ``(N, C, *size)`` with each value where its code says.
@@ -35,6 +36,8 @@ class Kernels(Protocol):
 
 def kernels_for(x: Tensor) -> Kernels:
     """Return the quickest form that can handle this tensor, here and now."""
+    if torch.compiler.is_exporting():
+        return exported
     # Tracers and tensor subclasses (fake, functional) need operations that they can look into.
     if torch.compiler.is_compiling() or type(x) not in (Tensor, torch.nn.Parameter) or x.numel() == 0:
         return plain

@@ -1,7 +1,6 @@
-"""Pool, place and pick in ordinary tensor operations: any device, and everything that traces.
+"""Pool, place and pick in ordinary tensor operations: any device, and what a compiler traces.
 
-Only comparisons, selections, shifts and reshapes, so a compiler fuses it and an exporter finds each operation
-in the ONNX standard.
+Only comparisons, selections, shifts and reshapes, so that it fuses them.
 """
 
 from __future__ import annotations
@@ -44,18 +43,12 @@ def windows(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def packed_height(height: int) -> int:
-    """Return how many rows of codes a map of so many rows of windows has.
-
-    An exported graph keeps a byte for each code: packing would only be work for its runtime, and rounded-up
-    quarters of its sizes are more than torch.export can reason about where images are small.
-    """
-    return height if torch.compiler.is_exporting() else (height + 3) // 4
+    """Return how many rows of codes a map of so many rows of windows has."""
+    return (height + 3) // 4
 
 
 def pack(code: Tensor) -> Tensor:
     """Put four codes below each other into a byte, the uppermost in the lowest bits."""
-    if torch.compiler.is_exporting():
-        return code
     code = F.pad(code, (0, 0, 0, 3))
     a, b, c, d = code[..., 0:-3:4, :], code[..., 1:-2:4, :], code[..., 2:-1:4, :], code[..., 3::4, :]
     return a | (b << 2) | (c << 4) | (d << 6)
@@ -63,8 +56,6 @@ def pack(code: Tensor) -> Tensor:
 
 def unpack(codes: Tensor, height: int) -> Tensor:
     """Return the codes 0 to 3 of a map that is ``height`` windows high."""
-    if torch.compiler.is_exporting():
-        return codes
     row = torch.arange(height, device=codes.device)
     shift = (row % 4 * 2).to(torch.uint8).unsqueeze(1)
     return (codes.index_select(-2, row // 4) >> shift) & 3

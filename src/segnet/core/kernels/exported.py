@@ -1,0 +1,87 @@
+"""Pool and place as an exported graph has them: standard operations on floating point, for prediction alone.
+
+The codes are a map of the size before the pool, 1.0 where a value goes and 0.0 elsewhere, since a runtime
+multiplies faster than it unpacks. Written for the runtimes' convolution kernels, which keep maps in a blocked
+memory layout that few operations know: in ONNX Runtime those are convolution, pooling, nearest resizing,
+addition, multiplication and ReLU, and every other one costs two passes that change the layout. That is why
+scaling is a convolution here. docs/how-to/deploy.md has the figures.
+
+A NaN is placed nowhere, and a difference between values that is below 2^-100 counts as none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Size = tuple[int, int]
+
+# Any difference between two maxima, times this, is far below any rank; a power of two scales without rounding.
+_HUGE = 2.0**100
+_RANKS = ((4.0, 3.0), (2.0, 1.0))  # of equal maxima the first in reading order has the highest
+_all_even = ContextVar("all_even", default=False)
+
+
+@contextmanager
+def even_sizes() -> Iterator[None]:
+    """Promise for all that is exported inside that no map with an odd side is pooled.
+
+    Nothing is cropped and padded then, which a runtime does as a copy even where there is nothing to do.
+    """
+    token = _all_even.set(True)
+    try:
+        yield
+    finally:
+        _all_even.reset(token)
+
+
+def pool(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the maxima ``(N, C, H // 2, W // 2)`` and their places ``(N, C, H // 2 * 2, W // 2 * 2)``."""
+    values = F.max_pool2d(x, 2)
+    x = _even(x)
+    # 0 at every maximum of a window, far below 0 elsewhere; then a rank, so that equal maxima differ
+    below = _scaled(x, _HUGE) + _nearest(_scaled(values, -_HUGE))
+    ranked = F.conv2d(_ranks(values), x.new_ones(x.shape[1], 1, 1, 1)) + below
+    # 1 at the first of them, 0 or less elsewhere
+    best = _nearest(_scaled(F.max_pool2d(ranked, 2), -1.0, 1.0))
+    return values, F.relu(_scaled(ranked, 1.0) + best)
+
+
+def place(values: Tensor, places: Tensor, size: Size, accumulate: bool) -> Tensor:
+    """Return the sparse map ``(N, C, *size)``."""
+    del accumulate  # an exported graph has no backward pass
+    sparse = _nearest(values) * places
+    return sparse if _all_even.get() else F.pad(sparse, (0, size[1] % 2, 0, size[0] % 2))
+
+
+def pick(full: Tensor, codes: Tensor) -> Tensor:
+    """Refuse: only a backward pass picks."""
+    raise NotImplementedError("an exported graph has no backward pass")
+
+
+def _even(x: Tensor) -> Tensor:
+    """Return the map without a last odd row or column, which belongs to no window."""
+    if _all_even.get():
+        return x
+    return x[..., : x.shape[-2] // 2 * 2, : x.shape[-1] // 2 * 2]
+
+
+def _ranks(values: Tensor) -> Tensor:
+    """Return the ranks of the places in every window, ``(N, 1, 2 h, 2 w)``."""
+    window = torch.tensor(_RANKS, dtype=values.dtype, device=values.device).view(1, 1, 2, 2)
+    return F.conv_transpose2d(torch.ones_like(values[:, :1]), window, stride=2)
+
+
+def _scaled(x: Tensor, factor: float, offset: float = 0.0) -> Tensor:
+    channels = x.shape[1]
+    bias = x.new_full((channels,), offset) if offset else None
+    return F.conv2d(x, x.new_full((channels, 1, 1, 1), factor), bias, groups=channels)
+
+
+def _nearest(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2.0, mode="nearest")

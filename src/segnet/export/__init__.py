@@ -1,0 +1,1 @@
+"""Export: a trained model as one file for other runtimes, proven equal to the model it was made of."""

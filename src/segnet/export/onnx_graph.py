@@ -1,0 +1,224 @@
+"""A model as an ONNX graph: standard operations, floating point on the image's way, any size.
+
+A SegNet's graph holds its network twice with the same weights. Sides that all its pools can halve take the
+first, where nothing is ever cropped or padded; other sizes take the second, in the branch of an ``If``, after
+the first has seen the image cropped. That costs an odd size twice the time, but the sizes that people use
+save a sixth of theirs (benchmarks/exported_pooling.py).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import onnx
+import torch
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+from torch.export import Dim
+
+from segnet.core.blocks import EncoderStage
+from segnet.core.errors import SegnetError
+from segnet.core.kernels.exported import even_sizes
+
+OPSET = 18  # what the exporter itself speaks; ONNX Runtime has had it since 1.14, OpenVINO since 2023.1
+INPUT, OUTPUT = "image", "logits"
+_MOST_STEPS = 512  # that a side may have; the exporter's arithmetic wants a bound, which the file hasn't
+
+Change = Callable[[ModelProto], ModelProto]
+
+
+class _FromPixels(nn.Module):
+    """A model that takes pixel values of 0 to 255, as images have them."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image: Tensor) -> Tensor:
+        logits: Tensor = self.model(image / 255)
+        return logits
+
+
+def to_graph(model: nn.Module, size: tuple[int, int], change: Change = lambda graph: graph) -> ModelProto:
+    """Return a model as an ONNX graph.
+
+    Its input ``image`` is float32 ``(batch, 3, height, width)``, RGB of 0 to 255, its output ``logits``
+    float32 ``(batch, classes, height, width)``. A module that can't be exported for all sizes is exported
+    for one.
+
+    Args:
+        model: from images ``(N, 3, H, W)`` in [0, 1] to logits, on the CPU and in evaluation mode.
+        size: ``(H, W)`` that the model was trained at.
+        change: what is done to the network before it is put together, such as quantising it.
+
+    Raises:
+        SegnetError: a model that torch's exporter can't export; gives its reason.
+    """
+    multiple = 2 ** sum(isinstance(module, EncoderStage) for module in model.modules())
+    if multiple > 1:
+        with even_sizes():
+            even = change(_traced(model, size, multiple))
+        return _either(even, change(_traced(model, size)), multiple)
+    step: int = getattr(model, "size_multiple", 1)
+    try:
+        return change(_traced(model, size, step))
+    except SegnetError:
+        return change(_traced(model, size, None))
+
+
+def _traced(model: nn.Module, size: tuple[int, int], step: int | None = 1) -> ModelProto:
+    """Return the graph for sides that are multiples of ``step``, or for one size alone."""
+    height, width = size
+    if step is None:
+        sides: tuple[object, object] = (None, None)
+    elif step == 1:
+        sides = (Dim.DYNAMIC, Dim.DYNAMIC)
+    else:
+        sides = (step * Dim("rows", max=_MOST_STEPS), step * Dim("columns", max=_MOST_STEPS))
+        # the example's sides must be multiples, and no special ones
+        height, width = (max(side // step, 2) * step for side in size)
+    with _quiet():
+        try:
+            program = torch.onnx.export(
+                _FromPixels(model).eval(),
+                (torch.zeros(2, 3, height, width),),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                dynamic_shapes=({0: Dim.DYNAMIC, 2: sides[0], 3: sides[1]},),
+                verbose=False,
+            )
+            assert program is not None  # dynamo's exporter always returns one
+        except Exception as error:  # whatever stops the exporter, the user can't use the model
+            raise SegnetError(
+                f"{type(model).__name__} can't be exported; torch's exporter says: {_reason(error)}"
+            ) from error
+    return _tidy(program.model_proto)
+
+
+def _tidy(model: ModelProto) -> ModelProto:
+    """Take out what the exporter notes for its developers, file names of this machine among it."""
+    graph = model.graph
+    for noted in (
+        model,
+        graph,
+        *graph.node,
+        *graph.input,
+        *graph.output,
+        *graph.value_info,
+        *graph.initializer,
+    ):
+        noted.ClearField("doc_string")
+        noted.ClearField("metadata_props")
+    for input_ in graph.input:
+        for axis, name in ((0, "batch"), (2, "height"), (3, "width")):
+            if input_.type.tensor_type.shape.dim[axis].dim_param:
+                input_.type.tensor_type.shape.dim[axis].dim_param = name
+    model.producer_name, model.producer_version = "segnet", ""
+    return model
+
+
+def _either(even: ModelProto, whole: ModelProto, multiple: int) -> ModelProto:
+    """Put a network for sides that are multiples and one for any size into one graph, with their weights once."""
+    graph = even.graph
+    _prefix(graph, "even/")
+    _prefix(whole.graph, "any/")
+    known = {_content(tensor): tensor.name for tensor in graph.initializer}
+    for tensor in whole.graph.initializer:
+        if _content(tensor) not in known:
+            known[_content(tensor)] = tensor.name
+            graph.initializer.append(tensor)
+    same = {tensor.name: known[_content(tensor)] for tensor in whole.graph.initializer}
+    _rename(whole.graph, same)
+    del whole.graph.initializer[:]
+
+    image, logits = graph.input[0], graph.output[0]
+    constants = {"multiple": [multiple] * 2, "zeros": [0, 0], "sides": [2, 3], "none": 0}
+    graph.initializer.extend(
+        numpy_helper.from_array(np.array(value, np.int64), f"size/{name}")
+        for name, value in constants.items()
+    )
+    before = [
+        _node("Shape", ["image"], "size/pixels", start=2),
+        _node("Mod", ["size/pixels", "size/multiple"], "size/over"),
+        _node("Sub", ["size/pixels", "size/over"], "size/even"),
+        _node("Slice", ["image", "size/zeros", "size/even", "size/sides"], image.name),
+        _node("ReduceSum", ["size/over"], "size/total", keepdims=0),
+        _node("Equal", ["size/total", "size/none"], "size/is_even"),
+    ]
+    nodes = [*before, *graph.node]
+    classes = logits.type.tensor_type.shape.dim[1].dim_value
+    outside = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch", classes, "height", "width"])
+    then = helper.make_graph(
+        [_node("Identity", [logits.name], "even/out")], "even", [], [_unshaped("even/out")]
+    )
+    other = helper.make_graph(
+        whole.graph.node, "any", [], whole.graph.output, value_info=whole.graph.value_info
+    )
+    _rename(other, {whole.graph.input[0].name: INPUT})
+    nodes.append(_node("If", ["size/is_even"], OUTPUT, then_branch=then, else_branch=other))
+    inside = helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["batch", 3, "height", "width"])
+    put_together = helper.make_graph(
+        nodes, "segnet", [inside], [outside], graph.initializer, value_info=[*graph.value_info, image, logits]
+    )
+    model = helper.make_model(put_together, opset_imports=even.opset_import, producer_name="segnet")
+    model.ir_version = even.ir_version
+    return model
+
+
+def _node(kind: str, inputs: list[str], output: str, **attributes: object) -> NodeProto:
+    return helper.make_node(kind, inputs, [output], output, **attributes)
+
+
+def _unshaped(name: str) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+
+
+def _content(tensor: TensorProto) -> tuple[int, tuple[int, ...], bytes]:
+    return tensor.data_type, tuple(tensor.dims), numpy_helper.to_array(tensor).tobytes()
+
+
+def _prefix(graph: GraphProto, prefix: str) -> None:
+    """Make every name of a graph differ from those of another."""
+    values = [*graph.input, *graph.output, *graph.initializer, *graph.value_info]
+    names = {value.name for value in values} | {name for node in graph.node for name in node.output}
+    for node in graph.node:
+        node.name = prefix + node.name
+    _rename(graph, {name: prefix + name for name in names if name})
+
+
+def _rename(graph: GraphProto, names: dict[str, str]) -> None:
+    """Give the values of a graph other names."""
+    for node in graph.node:
+        for listed in (node.input, node.output):
+            listed[:] = [names.get(name, name) for name in listed]
+    for value in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
+        value.name = names.get(value.name, value.name)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's progress and its advice to developers off the terminal; its errors are raised."""
+    level = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
+
+
+def _reason(error: BaseException) -> str:
+    """Return the first line of the error at the bottom of the exporter's chain of errors."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"

@@ -1,0 +1,114 @@
+"""Proof that an exported file says what its model says: the same images through both, before it is handed out."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from segnet.core.classes import ClassTable
+from segnet.objectives.metrics import ScoreCounter
+
+Pixels = npt.NDArray[np.uint8]
+Logits = Callable[[Pixels], npt.NDArray[np.float32]]
+"""From images ``(N, h, w, 3)`` to logits ``(N, C, h, w)``."""
+
+_BATCH = 16
+_TIMED = 15
+
+
+@dataclass(frozen=True)
+class Images:
+    """What both are asked about."""
+
+    pixels: Pixels
+    """``(N, h, w, 3)``"""
+    masks: Pixels | None
+    """``(N, h, w)``; None where the truth isn't known."""
+    what: str
+    """Which images these are, in words."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How an exported file compares with the model that it was made of."""
+
+    images: str
+    count: int
+    largest_logit_difference: float
+    equal_pixels: float
+    """Share of the pixels that get the same class."""
+    mean_iou_model: float | None
+    """With the truth; None where it isn't known, or no class occurs."""
+    mean_iou_file: float | None
+    """With the truth, or with the model's own masks where that isn't known."""
+    latency_ms_model: float
+    """Median for one image, in PyTorch."""
+    latency_ms_file: float
+
+    @property
+    def mean_iou_lost(self) -> float:
+        """How much worse the file is, 0 to 1."""
+        if self.mean_iou_file is None:
+            return 0.0
+        return (1.0 if self.mean_iou_model is None else self.mean_iou_model) - self.mean_iou_file
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what JSON holds."""
+        return asdict(self)
+
+
+def compare(model: Logits, file: Logits, images: Images, classes: ClassTable) -> Parity:
+    """Run both on the images and count where they differ.
+
+    Args:
+        model: the model in PyTorch.
+        file: the exported one.
+        images: at least one.
+        classes: of the masks.
+    """
+    counters = {name: ScoreCounter(classes, torch.device("cpu")) for name in ("model", "file")}
+    differ, largest = 0, 0.0
+    for pixels, masks in _batches(images):
+        ours, theirs = model(pixels), file(pixels)
+        largest = max(largest, float(np.abs(ours - theirs).max()))
+        chosen = ours.argmax(1)
+        differ += int((chosen != theirs.argmax(1)).sum())
+        truth = torch.from_numpy(chosen.astype(np.uint8) if masks is None else np.ascontiguousarray(masks))
+        counters["model"].add(torch.from_numpy(ours), truth)
+        counters["file"].add(torch.from_numpy(theirs), truth)
+    scores = {name: counter.scores().mean_iou for name, counter in counters.items()}
+    slow, quick = _latencies((model, file), images.pixels[:1])
+    return Parity(
+        images=images.what,
+        count=len(images.pixels),
+        largest_logit_difference=largest,
+        equal_pixels=1 - differ / images.pixels[..., 0].size,
+        mean_iou_model=None if images.masks is None else scores["model"],
+        mean_iou_file=scores["file"],
+        latency_ms_model=slow,
+        latency_ms_file=quick,
+    )
+
+
+def _batches(images: Images) -> Iterator[tuple[Pixels, Pixels | None]]:
+    for first in range(0, len(images.pixels), _BATCH):
+        some = slice(first, first + _BATCH)
+        yield images.pixels[some], None if images.masks is None else images.masks[some]
+
+
+def _latencies(sides: Sequence[Logits], image: Pixels) -> list[float]:
+    """Return the median milliseconds of each, taken in turns."""
+    times: list[list[float]] = [[] for _ in sides]
+    for _ in range(_TIMED):
+        for side, seconds in zip(sides, times, strict=True):
+            start = time.perf_counter()
+            side(image)
+            seconds.append(time.perf_counter() - start)
+    return [round(statistics.median(each) * 1e3, 3) for each in times]
