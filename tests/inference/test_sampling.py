@@ -83,7 +83,11 @@ def test_mean_and_variance_are_resampled_to_the_image_in_strips(bayesian, monkey
         (result.uncertainty[None], result.samples.variance[None]),
     ):
         whole = F.interpolate(
-            torch.from_numpy(small)[None], (height, width), mode="bilinear", align_corners=False, antialias=True
+            torch.from_numpy(small)[None],
+            (height, width),
+            mode="bilinear",
+            align_corners=False,
+            antialias=True,
         )[0]
         assert np.allclose(found, whole.numpy(), atol=1e-5)
     assert result.mask.shape == (height, width)
