@@ -16,8 +16,9 @@ import torch
 from PIL import Image
 
 from segnet import ClassTable, create_model
-from segnet.inference.bundle import Description, write_bundle
-from segnet.inference.segmenter import load
+from segnet.inference.bundle import write_bundle
+from segnet.inference.description import Description
+from segnet.inference.opening import load
 
 FULL = Path("/dev/full")
 OPTIONS = {"stages": [[8, 1], [8, 1]], "bottleneck": [8, 0, 3]}

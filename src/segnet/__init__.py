@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from segnet.data.options import DataOptions as DataOptions
     from segnet.data.sources import load_dataset as load_dataset
     from segnet.inference.evaluate import evaluate as evaluate
-    from segnet.inference.segmenter import Segmentation as Segmentation
+    from segnet.inference.opening import load as load
+    from segnet.inference.segmentation import Segmentation as Segmentation
     from segnet.inference.segmenter import Segmenter as Segmenter
-    from segnet.inference.segmenter import load as load
     from segnet.models import MODELS as MODELS
     from segnet.models import create_model as create_model
     from segnet.runs.scores import Scores as Scores
@@ -35,9 +35,9 @@ _HOME = {
     "DataOptions": "data.options",
     "load_dataset": "data.sources",
     "evaluate": "inference.evaluate",
-    "Segmentation": "inference.segmenter",
+    "Segmentation": "inference.segmentation",
     "Segmenter": "inference.segmenter",
-    "load": "inference.segmenter",
+    "load": "inference.opening",
     "MODELS": "models",
     "create_model": "models",
     "Scores": "runs.scores",
@@ -57,4 +57,12 @@ def __dir__() -> list[str]:
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'segnet' has no attribute {name!r}")
-    return getattr(import_module(f"segnet.{_HOME[name]}"), name)
+    try:
+        return getattr(import_module(f"segnet.{_HOME[name]}"), name)
+    except ModuleNotFoundError as error:
+        from segnet.core.extras import missing_package
+
+        missing = missing_package(f"segnet.{name}", error.name)
+        if missing is None:
+            raise
+        raise missing from error

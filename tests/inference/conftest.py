@@ -1,12 +1,16 @@
-"""A model whose answer anyone can see, and a tiny real one as a file."""
+"""A model whose answer anyone can see, a tiny real one as a file, and one as an exporter would leave it."""
 
 import pytest
 import torch
 from torch import nn
 
 from segnet import ClassTable, create_model
-from segnet.inference.bundle import Description, write_bundle
+from segnet.inference.bundle import write_bundle
+from segnet.inference.description import Description
+from segnet.inference.runtimes.with_torch import TorchRuntime
 from segnet.inference.segmenter import Segmenter
+
+from ..exported import small_network, write_onnx, write_openvino
 
 TINY = {"stages": [[8, 1], [8, 1]], "bottleneck": [8, 0, 3]}
 
@@ -22,11 +26,15 @@ def describe(**changes):
     return Description(**(settings | changes))
 
 
+def segmenter_of(model, description=None):
+    return Segmenter(TorchRuntime(model), description or describe())
+
+
 @pytest.fixture
 def brightest_channel():
     """Segment by colour: class 0 where red is brightest, 1 where green is, 2 where blue is."""
     classes = ClassTable.named(("red", "background", "blue"))
-    return Segmenter(nn.Identity(), describe(model="brightest channel", classes=classes, size=(32, 32)))
+    return segmenter_of(nn.Identity(), describe(model="brightest channel", classes=classes, size=(32, 32)))
 
 
 @pytest.fixture(scope="session")
@@ -56,11 +64,34 @@ def bayesian_model():
 
 @pytest.fixture
 def bayesian(bayesian_model):
-    return Segmenter(bayesian_model, describe(model="segnet-basic", options=BAYESIAN, size=(32, 32)))
+    return segmenter_of(bayesian_model, describe(model="segnet-basic", options=BAYESIAN, size=(32, 32)))
 
 
 @pytest.fixture(scope="session")
 def tiny_file(tiny_model, tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
     write_bundle(path, tiny_model.state_dict(), describe())
+    return path
+
+
+@pytest.fixture(scope="session")
+def network():
+    """The same network in torch as in ``onnx_file`` and ``openvino_file``."""
+    return small_network()
+
+
+SMALL = describe(model="own.Small", options={}, size=(48, 40), resize="area")
+
+
+@pytest.fixture(scope="session")
+def onnx_file(network, tmp_path_factory):
+    path = tmp_path_factory.mktemp("onnx") / "model.onnx"
+    write_onnx(path, network, SMALL.to_json())
+    return path
+
+
+@pytest.fixture(scope="session")
+def openvino_file(network, tmp_path_factory):
+    path = tmp_path_factory.mktemp("openvino") / "model.xml"
+    write_openvino(path, network, SMALL.to_json())
     return path

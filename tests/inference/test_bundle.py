@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import load_file, save, save_file
 
 from segnet import ClassTable, SegnetError
-from segnet.inference.bundle import Description, read_description, read_model, write_bundle
+from segnet.inference.bundle import build_model, read_description, read_model, write_bundle
+from segnet.inference.description import Description
 
 DESCRIPTION = Description(
     model="segnet-lite",
@@ -24,7 +25,7 @@ DESCRIPTION = Description(
 
 @pytest.fixture
 def weights():
-    return DESCRIPTION.create_model().state_dict()
+    return build_model(DESCRIPTION).state_dict()
 
 
 @pytest.fixture

@@ -8,10 +8,9 @@ import torch
 from PIL import Image
 
 from segnet import ClassTable, Dataset, SegnetError, evaluate
-from segnet.inference.segmenter import Segmenter
 from segnet.runs.identity import image_id
 
-from .conftest import describe
+from .conftest import describe, segmenter_of
 
 CLASSES = ClassTable.named(("pet", "background", "border"))
 
@@ -59,7 +58,7 @@ def test_the_confusion_matrix_counts_every_pixel_that_is_not_ignored(tiny_model)
         for truth in range(3):
             for guess in range(3):
                 counted[truth, guess] += int(((mask == truth) & (predicted == guess)).sum())
-    scores = evaluate(Segmenter(tiny_model, describe()), dataset(val=val))
+    scores = evaluate(segmenter_of(tiny_model), dataset(val=val))
     # Sums in another order may turn a pixel where two classes tie.
     assert np.abs(np.array(scores.confusion) - counted).sum() <= 2
     assert scores.pixel_accuracy == pytest.approx(counted.trace() / counted.sum(), abs=1e-5)
@@ -78,16 +77,16 @@ def test_images_are_scored_at_the_models_size_with_its_resizing(tiny_model, resi
         image, mask = sample.read()
         small = np.array(image.resize((64, 48), methods[resize]))
         truth = np.array(Image.fromarray(mask).resize((64, 48), Image.Resampling.NEAREST))
-        predicted = Segmenter(tiny_model, description).predict(small).mask
+        predicted = segmenter_of(tiny_model, description).predict(small).mask
         scored = truth != 255
         np.add.at(counted, (truth[scored], predicted[scored]), 1)
-    scores = evaluate(Segmenter(tiny_model, description), dataset(val=val))
+    scores = evaluate(segmenter_of(tiny_model, description), dataset(val=val))
     assert np.abs(np.array(scores.confusion) - counted).sum() <= 2
     assert np.array(scores.confusion).sum() == counted.sum()
 
 
 def test_by_default_the_test_split_is_scored_and_val_where_there_is_none(tiny_model):
-    segmenter = Segmenter(tiny_model, describe())
+    segmenter = segmenter_of(tiny_model)
     both = dataset(val=samples(2), test=samples(3)[2:])
     assert evaluate(segmenter, both).scored_on.split == "test"
     assert evaluate(segmenter, both) == evaluate(segmenter, both, split="test")
@@ -105,11 +104,11 @@ def test_by_default_the_test_split_is_scored_and_val_where_there_is_none(tiny_mo
 )
 def test_a_split_that_is_not_there_is_named(tiny_model, split, says):
     with pytest.raises(SegnetError, match=says):
-        evaluate(Segmenter(tiny_model, describe()), dataset(val=samples(1)), split=split)
+        evaluate(segmenter_of(tiny_model), dataset(val=samples(1)), split=split)
 
 
 @pytest.mark.parametrize("names", [("pet", "background"), ("background", "pet", "border")])
 def test_a_model_is_never_scored_on_other_classes_or_another_order(tiny_model, names):
     other = Dataset("leaves", ClassTable.named(names), [], samples(1))
     with pytest.raises(SegnetError, match="the model knows pet, background, border, but leaves has"):
-        evaluate(Segmenter(tiny_model, describe()), other)
+        evaluate(segmenter_of(tiny_model), other)

@@ -14,6 +14,7 @@ from cyclopts import Parameter
 from segnet.cli import look, run  # noqa: F401 - each adds its commands
 from segnet.cli.app import BAD_INPUT, INTERRUPTED, OUR_FAULT, PIPE_CLOSED, app, say_error
 from segnet.core.errors import SegnetError
+from segnet.core.extras import missing_package
 
 _EXPECTED = (SegnetError, cyclopts.CycloptsError, OSError)
 
@@ -50,6 +51,8 @@ def main() -> NoReturn:
     except Exception as error:
         if "--debug" in sys.argv:
             traceback.print_exc()
+        if isinstance(error, ModuleNotFoundError):
+            error = missing_package(_command(), error.name) or error
         say_error(_as_line(error))
         if isinstance(error, OSError) and error.filename is None:  # it was our output that found no room
             _drop_output()
@@ -65,6 +68,11 @@ def _print_anything() -> None:
             setattr(sys, name, Path(os.devnull).open("w", errors="backslashreplace"))  # noqa: SIM115 - for good
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _command() -> str:
+    """Return what was typed, as far as it names the command: "segnet train"."""
+    return " ".join(("segnet", *[word for word in sys.argv[1:] if not word.startswith("-")][:1]))
 
 
 def _as_line(error: Exception) -> str:

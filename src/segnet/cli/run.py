@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -23,8 +25,11 @@ from segnet.training.config import RUN, TrainConfig
 if TYPE_CHECKING:
     from cyclopts.argument import ArgumentCollection
 
+    from segnet.inference.segmentation import Segmentation
     from segnet.runs.scores import Scores
     from segnet.training.loop import Run
+
+RuntimeName = Literal["auto", "onnxruntime", "openvino", "torch"]
 
 _everything = Parameter(name="*")  # the fields of a dataclass become options of their own
 
@@ -105,6 +110,7 @@ def evaluate(
     ] = None,
     allow_trained_on: Annotated[bool, Parameter(negative=())] = False,
     device: str = "auto",
+    runtime: RuntimeName = "auto",
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> int:
     """Score a model: one confusion matrix over all the images, and first how many of which those are.
@@ -114,7 +120,7 @@ def evaluate(
     test split. Images that it was trained on are refused.
 
     Args:
-        model: a run folder, a .safetensors file or a bundled name.
+        model: a run folder, a .safetensors, .onnx or .xml file or a bundled name.
         data: oxford-pets, synthetic or a folder; by default the run's own data.
         data_root: oxford-pets: a folder in the official layout; without it the archives are downloaded.
         archive: oxford-pets: images.tar.gz and annotations.tar.gz that are already here; give it twice.
@@ -123,13 +129,14 @@ def evaluate(
         split: train, val or test; all of the data; or unseen: all of it that the model was not trained on.
         allow_trained_on: score images that the model was trained on too, and say so beside every number.
         device: auto, or a device by name.
+        runtime: what computes: torch, or for exported models onnxruntime or openvino; auto takes what fits.
         json_: print one JSON object in place of the table.
     """
     from segnet.inference.evaluate import choose_samples, require_classes, score_samples
+    from segnet.inference.opening import load
     from segnet.inference.own_data import open_data
-    from segnet.inference.segmenter import load
 
-    segmenter = load(model, device=device)
+    segmenter = load(model, device=device, runtime=runtime)
     given = {
         "data": data,
         "data_root": data_root,
@@ -161,6 +168,7 @@ def predict(
     samples: Whole = 0,
     seed: Whole = 0,
     device: str = "auto",
+    runtime: RuntimeName = "auto",
 ) -> int:
     """Segment images of any size and kind; each mask has its image's own size.
 
@@ -175,15 +183,16 @@ def predict(
     Args:
         images: files, folders (searched to the bottom) and patterns; one that names nothing ends the command.
         stdin: read one image from standard input, in place of files.
-        model: a run folder, a .safetensors file or a bundled name.
+        model: a run folder, a .safetensors, .onnx or .xml file or a bundled name.
         out: the folder to write to, or - to write the mask PNG of a single image to standard output.
         samples: predict by the mean of so many passes with dropout, 6 or more by its paper; for a model
             trained with dropout. 0 is one pass without.
         seed: decides what the samples drop.
         device: auto, or a device by name.
+        runtime: what computes: torch, or for exported models onnxruntime or openvino; auto takes what fits.
     """
-    from segnet.inference.predict_files import find_images, predict_files, write_segmentation
-    from segnet.inference.segmenter import load
+    from segnet.inference.opening import is_bundled, load
+    from segnet.inference.predict_files import find_images, finish_files, predict_files
 
     if stdin and images:
         raise SegnetError("- stands for one image from standard input; give it alone, or files alone")
@@ -192,34 +201,62 @@ def predict(
     files = [] if stdin else find_images(images)
     if out == "-" and len(files) > 1:
         raise SegnetError(f"--out - writes one mask, but there are {len(files)} images; give --out a folder")
-    segmenter = load(model, device=device)
+    if samples and runtime == "auto" and is_bundled(model):
+        runtime = "torch"  # no exported model has dropout
+    segmenter = load(model, device=device, runtime=runtime)
     results = (
         [(Path("-"), "stdin", segmenter.predict(_standard_input(), samples=samples, seed=seed))]
         if stdin
         else predict_files(segmenter, files, samples=samples, seed=seed)
     )
     failed = 0
-    for image, name, result in results:
-        if isinstance(result, SegnetError):
-            failed += 1
-            say_error(result)
-            continue
-        line: dict[str, Any] = {"image": str(image)}
-        if out == "-":
-            result.index_image().save(sys.stdout.buffer, format="PNG")
-        else:
-            written = write_segmentation(result, expand_home(out), name)
-            line |= {"mask": str(written.mask), "overlay": str(written.overlay)}
-            if written.uncertainty is not None:
-                line["uncertainty_map"] = str(written.uncertainty)
-        line["size"] = [result.image.height, result.image.width]
-        line["areas"] = {name: round(share, 6) for name, share in result.areas().items()}
-        if result.uncertainty is not None:
-            line["uncertainty"] = float(f"{result.uncertainty.mean(dtype='float64'):.6g}")
-        print(json.dumps(line), file=sys.stderr if out == "-" else sys.stdout, flush=True)
+    with closing(finish_files(results, partial(_finish, out))) as lines, _counted(len(files)) as count_one:
+        for line in lines:
+            count_one()
+            if isinstance(line, SegnetError):
+                failed += 1
+                say_error(line)
+            else:
+                print(json.dumps(line), file=sys.stderr if out == "-" else sys.stdout, flush=True)
     if failed and len(files) > 1:
         say_error(f"{failed} of {len(files)} images could not be read")
     return 0 if not failed else BAD_INPUT if failed == len(files) else SOME_FAILED
+
+
+def _finish(out: str, image: Path, name: str, result: Segmentation) -> dict[str, Any]:
+    """Write what was found in an image, and return what is said of it."""
+    from segnet.inference.predict_files import write_segmentation
+
+    line: dict[str, Any] = {"image": str(image)}
+    if out == "-":
+        result.index_image().save(sys.stdout.buffer, format="PNG")
+    else:
+        written = write_segmentation(result, expand_home(out), name)
+        line |= {"mask": str(written.mask), "overlay": str(written.overlay)}
+        if written.uncertainty is not None:
+            line["uncertainty_map"] = str(written.uncertainty)
+    line["size"] = [result.image.height, result.image.width]
+    line["areas"] = {name: round(share, 6) for name, share in result.areas().items()}
+    if result.uncertainty is not None:
+        line["uncertainty"] = float(f"{result.uncertainty.mean(dtype='float64'):.6g}")
+    return line
+
+
+@contextmanager
+def _counted(images: int) -> Iterator[Callable[[], None]]:
+    """Show how many images are done where a person looks at standard error; the function counts one more."""
+    console = Console(stderr=True)
+    if images < 2 or not console.is_terminal:
+        yield lambda: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("images"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    # Lines that go to a file or a pipe must stay there; those that share the terminal pass above the bar.
+    shared = sys.stdout.isatty()
+    with Progress(*columns, console=console, transient=True, redirect_stdout=shared) as bar:
+        task = bar.add_task("images", total=images)
+        yield lambda: bar.advance(task)
 
 
 def _standard_input() -> io.BytesIO:

@@ -60,6 +60,16 @@ def expand_home(path: str | Path) -> Path:
         return Path(path)
 
 
+def require_text_name(path: Path, library: str) -> None:
+    """Check that a library which takes names as UTF-8 can open a file.
+
+    Raises:
+        SegnetError: a name that holds other bytes.
+    """
+    if "\\udc" in ascii(str(path)):
+        raise SegnetError(f"{library} can't open {path}, since its name is no text; rename the folder")
+
+
 def cache_folder() -> Path:
     """Return where downloads and decoded pixels are kept: ``$SEGNET_CACHE``, or the platform's own place."""
     chosen = os.environ.get("SEGNET_CACHE")

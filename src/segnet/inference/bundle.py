@@ -6,10 +6,8 @@ and the same run must give the same bytes.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,46 +16,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from segnet.core.classes import ClassTable
 from segnet.core.errors import SegnetError
-from segnet.core.files import replacing
-from segnet.data.images import RESIZE, Resize
+from segnet.core.files import replacing, require_text_name
+from segnet.inference.description import KEY, Description
 from segnet.models import create_model
 from segnet.models.describe import learned_names
 from segnet.models.names import is_own, name_of, short_name
-from segnet.runs.identity import DataIdentity
 
-_KEY = "segnet"
-_FORMAT = 1
 _REMEDY = "give a run folder or the model.safetensors of one"
 _OWN_REMEDY = "build it as it was built for training"
-
-
-@dataclass(frozen=True)
-class Description:
-    """What a model file says about itself.
-
-    ``model`` is a key of ``segnet.MODELS``, or the qualified name of a class of the user's own
-    (``models/names.py``), which only the user can build.
-    ``size`` is ``(H, W)`` in pixels and ``resize`` the method that training images were brought to it with;
-    prediction does the same. ``data`` tells the images it was trained and validated on; files of older
-    versions don't say. ``notice`` holds licence and attribution of the data.
-    """
-
-    model: str
-    classes: ClassTable
-    size: tuple[int, int]
-    resize: Resize
-    options: Mapping[str, Any] = field(default_factory=dict)
-    scores: Mapping[str, Any] = field(default_factory=dict)
-    training: Mapping[str, Any] = field(default_factory=dict)
-    data: DataIdentity | None = None
-    versions: Mapping[str, str] = field(default_factory=dict)
-    notice: str = ""
-
-    def create_model(self) -> nn.Module:
-        """Build the described model with fresh weights."""
-        return create_model(self.model, len(self.classes), **self.options)
 
 
 def write_bundle(path: Path, weights: Mapping[str, Tensor], description: Description) -> None:
@@ -66,17 +33,22 @@ def write_bundle(path: Path, weights: Mapping[str, Tensor], description: Descrip
     Raises:
         SegnetError: the folder can't be written to, or the disk is full.
     """
-    plain = asdict(replace(description, data=None))
-    if description.data is not None:
-        plain["data"] = description.data.to_plain()
-    text = json.dumps({"format": _FORMAT, **plain}, sort_keys=True)
     # copies, since safetensors refuses tensors that share memory, as tied weights do
     tensors = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in weights.items()
     }
     with replacing(path) as temporary:
-        temporary.write_bytes(save(tensors, metadata={_KEY: text}))
+        temporary.write_bytes(save(tensors, metadata={KEY: description.to_json()}))
+
+
+def build_model(description: Description) -> nn.Module:
+    """Build the described model with fresh weights.
+
+    Raises:
+        SegnetError: as ``create_model``.
+    """
+    return create_model(description.model, len(description.classes), **description.options)
 
 
 def read_description(path: Path) -> Description:
@@ -111,7 +83,7 @@ def read_model(path: Path, model: nn.Module | None = None) -> tuple[nn.Module, D
             f"segnet.load(path, model={short_name(description.model)}(...))"
         )
     try:
-        model = description.create_model() if model is None else model
+        model = build_model(description) if model is None else model
         require_fit(model.state_dict(), weights, _REMEDY if given is None else _OWN_REMEDY)
         broken = next((n for n in sorted(learned_names(model)) if not weights[n].isfinite().all()), None)
         if broken is None:
@@ -142,8 +114,7 @@ def require_fit(model: Mapping[str, Tensor], file: Mapping[str, Tensor], remedy:
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     """Open a safetensors file; what goes wrong inside names it."""
-    if "\\udc" in ascii(str(path)):  # bytes that are no UTF-8
-        raise SegnetError(f"safetensors can't open {path}, since its name is no text; rename the folder")
+    require_text_name(path, "safetensors")
     try:
         with safe_open(path, "pt") as file:
             yield file
@@ -157,34 +128,6 @@ def _opened(path: Path) -> Iterator[Any]:
 
 def _described(file: Any, path: Path) -> Description:
     metadata = file.metadata() or {}
-    if _KEY not in metadata:
+    if KEY not in metadata:
         raise SegnetError(f"{path} holds weights but not what they belong to: no model of segnet; {_REMEDY}")
-    try:
-        values = dict(json.loads(metadata[_KEY]))
-        if values["format"] == _FORMAT:
-            return _from_plain(values)
-    except (SegnetError, ValueError, KeyError, TypeError) as error:
-        raise SegnetError(f"the description inside {path} is damaged ({error!r}); {_REMEDY}") from error
-    raise SegnetError(f"{path} was written by a newer segnet; upgrade with pip install -U segnet")
-
-
-def _from_plain(values: Mapping[str, Any]) -> Description:
-    """Build a description from what JSON gave; entries that this version doesn't know are left out."""
-    known = {entry.name for entry in fields(Description)}
-    table = values["classes"]
-    colours = tuple((int(red), int(green), int(blue)) for red, green, blue in table["colours"])
-    classes = ClassTable(tuple(table["names"]), colours, table["ignore_index"])
-    height, width = values["size"]
-    data = values.get("data")
-    description = Description(
-        **{name: value for name, value in values.items() if name in known}
-        | {"classes": classes, "size": (int(height), int(width))}
-        | {"data": None if data is None else DataIdentity.from_plain(data)}
-    )
-    if not isinstance(description.model, str):
-        raise ValueError(f"model {description.model!r}")
-    if not all(0 <= channel <= 255 for colour in colours for channel in colour):
-        raise ValueError(f"colours {colours}")
-    if description.resize not in RESIZE or min(description.size) < 1:
-        raise ValueError(f"size {description.size}, resize {description.resize!r}")
-    return description
+    return Description.from_json(metadata[KEY], path, _REMEDY)

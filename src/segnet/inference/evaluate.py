@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from segnet.data.batches import load_batches, split_into_batches
 from segnet.data.cache import CachedSplit, open_cached
 from segnet.data.dataset import Dataset, Sample
 from segnet.data.identify import records_of
+from segnet.inference.runtimes import Runtime
 from segnet.inference.segmenter import Segmenter
 from segnet.objectives.metrics import ScoreCounter
 from segnet.runs.identity import SPLITS
@@ -21,30 +22,39 @@ from segnet.runs.scores import ScoredOn, Scores
 _BATCH = 32  # has no say in the scores: they come from one matrix over the split
 
 
+Predictor = Callable[[Tensor], Tensor]
+"""Gives logits ``(N, C, H, W)`` for uint8 images ``(N, 3, H, W)`` that lie on the device."""
+
+
+def predictor(model: nn.Module) -> Predictor:
+    """Put a model into evaluation mode, leave it there, and return what predicts with it."""
+    model.eval()
+    return lambda images: model(images.float().div_(255))
+
+
 def predict_split(
-    model: nn.Module, split: CachedSplit, device: torch.device
+    predict: Predictor, split: CachedSplit, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield logits ``(N, C, H, W)`` and masks ``(N, H, W)`` batch by batch, in the split's order.
 
-    Nothing is augmented. The model is put into evaluation mode and left there.
+    Nothing is augmented. Predicts in inference mode.
     """
-    model.eval()
     batches = split_into_batches(range(len(split)), _BATCH)
     for images, masks in load_batches(split, batches, device):
         with torch.inference_mode():
-            yield model(images.float().div_(255)), masks
+            yield predict(images), masks
 
 
 def evaluate_split(
-    model: nn.Module,
+    predict: Predictor,
     split: CachedSplit,
     classes: ClassTable,
     device: torch.device,
     scored_on: ScoredOn | None = None,
 ) -> Scores:
-    """Score a model on a split at the split's size, in float32 whatever it was trained in."""
+    """Score what predicts on a split at the split's size, in float32 whatever it was trained in."""
     counter = ScoreCounter(classes, device)
-    for logits, masks in predict_split(model, split, device):
+    for logits, masks in predict_split(predict, split, device):
         counter.add(logits, masks)
     return counter.scores(scored_on)
 
@@ -146,7 +156,16 @@ def score_samples(
     """Score a segmenter on samples that ``choose_samples`` has chosen."""
     description = segmenter.description
     cached = open_cached(samples, dataset.classes, size=description.size, resize=description.resize)
-    return evaluate_split(segmenter.model, cached, dataset.classes, segmenter.device, scored_on)
+    if segmenter.runtime.name == "torch":
+        predict, device = predictor(segmenter.model), torch.device(segmenter.device)
+    else:
+        predict, device = _exported_predictor(segmenter.runtime), torch.device("cpu")
+    return evaluate_split(predict, cached, dataset.classes, device, scored_on)
+
+
+def _exported_predictor(runtime: Runtime) -> Predictor:
+    """Return what predicts with an exported model, wherever that computes, for images in main memory."""
+    return lambda images: torch.from_numpy(runtime.logits(images.permute(0, 2, 3, 1).numpy()))
 
 
 def _may_be_trained_on(segmenter: Segmenter, dataset: Dataset, split: str) -> bool:

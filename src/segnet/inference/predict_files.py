@@ -1,21 +1,36 @@
-"""Prediction for many files: which they are, and what is written for each."""
+"""Prediction for many files: which they are, what is found in each, and what is written.
+
+Threads read the next images and write the last results while one batch is computed; only so many pixels are
+held at a time, whatever the size of the photos.
+"""
 
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from PIL import Image
 
+from segnet.core.ahead import in_order
 from segnet.core.errors import SegnetError
 from segnet.core.files import expand_home, replacing
 from segnet.data.images import IMAGE_SUFFIXES
-from segnet.inference.sampling import require_sampling
-from segnet.inference.segmenter import Segmentation, Segmenter
+from segnet.inference.segmentation import Segmentation
+from segnet.inference.segmenter import Prepared, Segmenter
 
 _MASK, _OVERLAY, _UNCERTAINTY = ".mask.png", ".overlay.png", ".uncertainty.png"
+
+
+_BATCH = 16  # images computed together
+_AHEAD = 32  # images that are read ahead, and as many that wait to be written
+_AHEAD_PIXELS = 1 << 25  # of these: 100 MiB of photos, and what belongs to them; a larger one goes alone
+
+Result = Segmentation | SegnetError
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -98,23 +113,84 @@ def write_segmentation(result: Segmentation, folder: Path, name: str) -> Written
 
 def predict_files(
     segmenter: Segmenter, images: Sequence[Path], *, samples: int = 0, seed: int = 0
-) -> Iterator[tuple[Path, str, Segmentation | SegnetError]]:
-    """Yield each image with its output name and what was found, or the error of a file that is bad.
+) -> Iterator[tuple[Path, str, Result]]:
+    """Yield each image with its output name and what was found, or the error of a file that is bad, in order.
 
-    ``samples`` and ``seed`` are those of ``Segmenter.predict``; each image starts at the seed, so what it
-    gets doesn't depend on its neighbours.
+    Images are computed in batches, where what one gets depends on its neighbours by float rounding at most.
+    With samples, ``samples`` and ``seed`` are those of ``Segmenter.predict``, and each image is computed
+    alone, from the seed.
 
     Raises:
         SegnetError: samples that the model can't give, before any image is read.
     """
-    require_sampling(segmenter.model, samples, seed)
-    for image, name in zip(images, output_names(images), strict=True):
-        result: Segmentation | SegnetError
+    segmenter.require_sampling(samples, seed)
+
+    def read(image: Path) -> Prepared | SegnetError:
         try:
-            result = segmenter.predict(image, samples=samples, seed=seed)
+            return segmenter.prepare(image)
         except SegnetError as error:
-            result = error
-        yield image, name, result
+            return error
+
+    prepared = in_order(read, images, most=_AHEAD, weigh=_pixels_of_file, budget=_AHEAD_PIXELS)
+    named = zip(images, output_names(images), prepared, strict=True)
+    for batch in _batches(named, 1 if samples else _BATCH):
+        good = [each for _, _, each in batch if not isinstance(each, SegnetError)]
+        if samples:
+            found = [segmenter.sample(each, samples, seed) for each in good]
+        else:
+            found = segmenter.predict_batch(good) if good else []
+        results = iter(found)
+        for image, name, each in batch:
+            yield image, name, each if isinstance(each, SegnetError) else next(results)
+
+
+def finish_files(
+    results: Iterable[tuple[Path, str, Result]], finish: Callable[[Path, str, Segmentation], T]
+) -> Generator[T | SegnetError, None, None]:
+    """Yield what ``finish`` makes of each result, in order, or the error of a file that is bad.
+
+    Args:
+        results: what ``predict_files`` gives.
+        finish: what to do with the image, its output name and what was found, such as writing it; it is
+            called in threads, for several at a time.
+    """
+
+    def finish_one(result: tuple[Path, str, Result]) -> T | SegnetError:
+        image, name, found = result
+        return found if isinstance(found, SegnetError) else finish(image, name, found)
+
+    return in_order(finish_one, results, most=_AHEAD, weigh=_pixels_of_result, budget=_AHEAD_PIXELS)
+
+
+def _batches(
+    named: Iterable[tuple[Path, str, Prepared | SegnetError]], most: int
+) -> Iterator[list[tuple[Path, str, Prepared | SegnetError]]]:
+    """Cut into batches of up to ``most`` images and not too many pixels; a bad file counts as an image."""
+    batch: list[tuple[Path, str, Prepared | SegnetError]] = []
+    pixels = 0
+    for each in named:
+        batch.append(each)
+        pixels += 0 if isinstance(each[2], SegnetError) else _pixels(each[2].image)
+        if len(batch) == most or pixels > _AHEAD_PIXELS:
+            yield batch
+            batch, pixels = [], 0
+    if batch:
+        yield batch
+
+
+def _pixels(image: Image.Image) -> int:
+    return image.width * image.height
+
+
+def _pixels_of_file(path: Path) -> int:
+    """Return what a file will hold when it is read; 0 where that will fail anyway."""
+    with suppress(Exception), Image.open(path) as image:  # only its head is read
+        return _pixels(image)
+    return 0
+
+
+def _pixels_of_result(result: tuple[Path, str, Result]) -> int:
+    return 0 if isinstance(result[2], SegnetError) else _pixels(result[2].image)
 
 
 def _images_below(folder: Path) -> list[Path]:

@@ -9,8 +9,9 @@ import torch
 
 from segnet.core.files import replacing
 from segnet.data.cache import CachedSplit
-from segnet.inference.bundle import Description, read_model, write_bundle
-from segnet.inference.evaluate import evaluate_split
+from segnet.inference.bundle import read_model, write_bundle
+from segnet.inference.description import Description
+from segnet.inference.evaluate import evaluate_split, predictor
 from segnet.models.describe import count_macs, count_parameters
 from segnet.models.names import is_own
 from segnet.report.gif import write_learning_gif
@@ -87,7 +88,8 @@ def finish(setup: Setup, folder: RunFolder, state: State, *, finished: bool) -> 
             # the user's own module keeps the last epoch's weights
             own = copy.deepcopy(setup.eval_model) if is_own(setup.config.model) else None
             model = read_model(folder.model, own)[0].to(setup.device)
-            test = evaluate_split(model, split, dataset.classes, setup.device, setup.scored_on("test"))
+            scored_on = setup.scored_on("test")
+            test = evaluate_split(predictor(model), split, dataset.classes, setup.device, scored_on)
         splits = {name: len(records) for name, records in setup.manifest.splits.items()}
         outcome = Outcome(finished, best.epoch, dataset.val_is, best.val, test, splits)
         folder.write_json(folder.scores, outcome.to_dict())

@@ -16,7 +16,7 @@ from torch import nn
 
 from segnet.core.device import autocast, peak_memory_mib
 from segnet.data.batches import load_batches, shuffled_order, split_into_batches
-from segnet.inference.evaluate import evaluate_split
+from segnet.inference.evaluate import evaluate_split, predictor
 from segnet.models.names import name_of, short_name
 from segnet.objectives.losses import LOSSES
 from segnet.runs.records import EpochRecord
@@ -163,9 +163,8 @@ def _validate(setup: Setup) -> Scores:
     config = setup.config
     if config.recompute_statistics:
         recompute_statistics(setup.eval_model, setup.train, config.size, setup.device)
-    return evaluate_split(
-        setup.eval_model, setup.val, setup.dataset.classes, setup.device, setup.scored_on("val")
-    )
+    predict, scored_on = predictor(setup.eval_model), setup.scored_on("val")
+    return evaluate_split(predict, setup.val, setup.dataset.classes, setup.device, scored_on)
 
 
 def _seed(seed: int, epoch: int, what: int | str) -> int:

@@ -10,7 +10,7 @@ from torch import nn
 from segnet.core.classes import ClassTable
 from segnet.data.batches import evenly_spread
 from segnet.data.cache import CachedSplit
-from segnet.inference.evaluate import predict_split
+from segnet.inference.evaluate import predict_split, predictor
 from segnet.report.panel import preview_panel
 
 PREVIEW_IMAGES = 21  # as many as the article's figures show
@@ -32,9 +32,8 @@ def draw_preview(
     scores: str,
 ) -> Image.Image:
     """Predict the chosen images and return the panel of input, truth and prediction."""
-    predicted = [
-        logits.argmax(1).to(torch.uint8).cpu().numpy() for logits, _ in predict_split(model, preview, device)
-    ]
+    batches = predict_split(predictor(model), preview, device)
+    predicted = [logits.argmax(1).to(torch.uint8).cpu().numpy() for logits, _ in batches]
     return preview_panel(
         preview.images, preview.masks, np.concatenate(predicted), classes, title=title, scores=scores
     )

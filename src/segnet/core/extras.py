@@ -1,0 +1,61 @@
+"""Packages that not every use of segnet needs, and how to install them where one is missing."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from segnet.core.errors import SegnetError
+
+# By the name that is imported: what people call it, and what brings it.
+_TRAIN = "'segnet[train]'"
+_BROUGHT_BY = {
+    "torch": ("PyTorch", _TRAIN),
+    "filelock": ("filelock", _TRAIN),
+    "jinja2": ("Jinja2", _TRAIN),
+    "kornia": ("kornia", _TRAIN),
+    "matplotlib": ("matplotlib", _TRAIN),
+    "requests": ("requests", _TRAIN),
+    "safetensors": ("safetensors", _TRAIN),
+    "torchmetrics": ("torchmetrics", _TRAIN),
+    "yaml": ("PyYAML", _TRAIN),
+    "onnx": ("onnx", "'segnet[export]'"),
+    "onnxscript": ("onnxscript", "'segnet[export]'"),
+    "onnxruntime": ("ONNX Runtime", "onnxruntime"),
+    "openvino": ("OpenVINO", "'segnet[openvino]'"),
+}
+
+
+class MissingPackageError(SegnetError, ImportError):
+    """A package that isn't installed: the user can correct it, and to Python it is an import that fails."""
+
+
+def is_installed(package: str) -> bool:
+    """Say whether a package could be imported, without importing it."""
+    return find_spec(package) is not None
+
+
+def missing_package(what: str, package: str | None, otherwise: str = "") -> MissingPackageError | None:
+    """Return the error that says what needs a package and how to install it; None for one we don't know.
+
+    Args:
+        what: what needs it: "segnet train", or a file.
+        package: the module that isn't there, such as "torch" or "torch.nn".
+        otherwise: what else to do, put behind it.
+    """
+    brought_by = _BROUGHT_BY.get((package or "").partition(".")[0])
+    if brought_by is None:
+        return None
+    name, source = brought_by
+    return MissingPackageError(f"{what} needs {name}: pip install {source}{otherwise}")
+
+
+def require_package(what: str, package: str, otherwise: str = "") -> None:
+    """Check that a package is there before it is imported.
+
+    Raises:
+        MissingPackageError: it isn't; as ``missing_package``.
+    """
+    if not is_installed(package):
+        error = missing_package(what, package, otherwise)
+        assert error is not None
+        raise error

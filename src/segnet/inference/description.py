@@ -1,0 +1,93 @@
+"""What a model file says about itself: one JSON text, the same in safetensors, ONNX and OpenVINO files.
+
+Nothing here needs torch: an exported model predicts without it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from segnet.core.classes import ClassTable
+from segnet.core.errors import SegnetError
+from segnet.data.images import RESIZE, Resize
+from segnet.runs.identity import DataIdentity
+
+KEY = "segnet"
+"""The one metadata key under which every kind of model file keeps the text."""
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a model file says about itself.
+
+    ``model`` is a key of ``segnet.MODELS``, or the qualified name of a class of the user's own
+    (``models/names.py``), which only the user can build.
+    ``size`` is ``(H, W)`` in pixels and ``resize`` the method that training images were brought to it with;
+    prediction does the same. ``data`` tells the images it was trained and validated on; files of older
+    versions don't say. ``notice`` holds licence and attribution of the data.
+    """
+
+    model: str
+    classes: ClassTable
+    size: tuple[int, int]
+    resize: Resize
+    options: Mapping[str, Any] = field(default_factory=dict)
+    scores: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    data: DataIdentity | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    notice: str = ""
+
+    def to_json(self) -> str:
+        """Return the text that goes into a model file; the same description gives the same text."""
+        plain = asdict(replace(self, data=None))
+        if self.data is not None:
+            plain["data"] = self.data.to_plain()
+        return json.dumps({"format": _FORMAT, **plain}, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str, file: Path, remedy: str) -> Description:
+        """Return what ``to_json`` gave; entries that this version doesn't know are left out.
+
+        Args:
+            text: what the file holds under ``KEY``.
+            file: the file, for the error.
+            remedy: what to do where the text is damaged, for the error.
+
+        Raises:
+            SegnetError: a text that is damaged, or of a later format.
+        """
+        try:
+            values = dict(json.loads(text))
+            if values["format"] == _FORMAT:
+                return _from_plain(values)
+        except (SegnetError, ValueError, KeyError, TypeError) as error:
+            raise SegnetError(f"the description inside {file} is damaged ({error!r}); {remedy}") from error
+        raise SegnetError(f"{file} was written by a newer segnet; upgrade with pip install -U segnet")
+
+
+def _from_plain(values: Mapping[str, Any]) -> Description:
+    known = {entry.name for entry in fields(Description)}
+    table = values["classes"]
+    colours = tuple((int(red), int(green), int(blue)) for red, green, blue in table["colours"])
+    classes = ClassTable(tuple(table["names"]), colours, table["ignore_index"])
+    height, width = values["size"]
+    data = values.get("data")
+    description = Description(
+        **{name: value for name, value in values.items() if name in known}
+        | {"classes": classes, "size": (int(height), int(width))}
+        | {"data": None if data is None else DataIdentity.from_plain(data)}
+    )
+    if not isinstance(description.model, str):
+        raise ValueError(f"model {description.model!r}")
+    if not all(0 <= channel <= 255 for colour in colours for channel in colour):
+        raise ValueError(f"colours {colours}")
+    if description.resize not in RESIZE or min(description.size) < 1:
+        raise ValueError(f"size {description.size}, resize {description.resize!r}")
+    return description

@@ -1,0 +1,136 @@
+"""``segnet.load``: from a path or a name to a segmenter, with the runtime that can open it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from segnet.core.errors import SegnetError, did_you_mean
+from segnet.core.extras import is_installed, require_package
+from segnet.core.files import expand_home
+from segnet.inference.runtimes import RUNTIMES
+from segnet.inference.segmenter import Segmenter
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+WEIGHTS = Path(__file__).parent.parent / "weights"
+"""Where the bundled models are: ``NAME.safetensors``, and beside it ``NAME.onnx`` where it was exported."""
+
+_TRAINED = ".safetensors"
+# Who opens an exported file, the first choice first.
+_OPENED_BY = {".onnx": ("onnxruntime", "openvino"), ".xml": ("openvino",)}
+_EXPORTED_RUNTIMES = ("onnxruntime", "openvino")
+
+
+def load(
+    path_or_name: str | Path,
+    *,
+    model: nn.Module | None = None,
+    device: torch.device | str = "auto",
+    runtime: str = "auto",
+) -> Segmenter:
+    """Open a run folder, a file (``.safetensors``, ``.onnx``, ``.xml``) or a bundled name, in this order.
+
+    Args:
+        path_or_name: what to open.
+        model: for a ``.safetensors`` file that holds a module of your own, that module, built as for
+            training. It is this very object that gets the weights, moves to the device and goes into
+            evaluation mode.
+        device: "auto", or a device.
+        runtime: what computes. "auto" takes torch for what was trained, and for what was exported ONNX
+            Runtime or, where that isn't installed, OpenVINO; a bundled name on a CPU opens its exported file
+            where one of them is installed. Else "torch", "onnxruntime" or "openvino".
+
+    Raises:
+        SegnetError: nothing of that name, a run without a model yet, a file that is no model of ours, no
+            ``model`` where one is needed, one that the weights don't fit, a device that isn't there, a
+            runtime that can't open the file or isn't installed.
+    """
+    if not str(path_or_name).strip():  # an unset variable of a shell; as a path it would be this folder
+        raise SegnetError("the model's name is empty; name a run folder, a model file or a bundled model")
+    if runtime not in RUNTIMES:
+        raise SegnetError(f"there is no runtime {runtime!r}{did_you_mean(runtime, RUNTIMES)}")
+    path = expand_home(path_or_name)
+    if path.is_dir():
+        path = path / "model.safetensors"
+        if not path.is_file():
+            raise SegnetError(
+                f"{path.parent} holds no model.safetensors: it is no run folder, or its run has no epoch yet"
+            )
+    elif not path.exists():
+        exported = model is None and _wants_exported(runtime, str(device))
+        path = _bundled(str(path_or_name), exported=exported)
+    if path.suffix.lower() in _OPENED_BY:
+        if model is not None:
+            raise SegnetError(f"{path} is exported and holds its model; open it without model=")
+        return _open_exported(path, str(device), runtime)
+    return _open_trained(path, model, device, runtime)
+
+
+def is_bundled(name: str) -> bool:
+    """Say whether ``load`` takes this for the name of a bundled model."""
+    return not expand_home(name).exists() and name in _bundled_files()
+
+
+def _wants_exported(runtime: str, device: str) -> bool:
+    if runtime == "auto":
+        return device in ("auto", "cpu") and any(map(is_installed, _EXPORTED_RUNTIMES))
+    return runtime in _EXPORTED_RUNTIMES
+
+
+def _bundled(name: str, *, exported: bool) -> Path:
+    models = _bundled_files()
+    if name not in models:
+        remedy = did_you_mean(name, models) if models else "; segnet train makes a run folder"
+        raise SegnetError(f"{name} is no run folder, no model file and no bundled model{remedy}")
+    files = models[name]
+    wanted = (".onnx", _TRAINED) if exported else (_TRAINED, ".onnx")
+    return next(files[suffix] for suffix in wanted if suffix in files)
+
+
+def _bundled_files() -> dict[str, dict[str, Path]]:
+    """Return the files of each bundled model by suffix."""
+    models: dict[str, dict[str, Path]] = {}
+    for suffix in (_TRAINED, ".onnx"):
+        for file in WEIGHTS.glob(f"*{suffix}"):
+            models.setdefault(file.stem, {})[suffix] = file
+    return models
+
+
+def _open_trained(path: Path, model: nn.Module | None, device: torch.device | str, runtime: str) -> Segmenter:
+    if runtime in _EXPORTED_RUNTIMES:
+        raise SegnetError(
+            f"{runtime} can't open {path}; export it first with: segnet export {path} --to onnx"
+        )
+    require_package(str(path), "torch", "; or export it where PyTorch is, with segnet export")
+    from segnet.core.device import pick_device
+    from segnet.inference.bundle import read_model
+    from segnet.inference.runtimes.with_torch import TorchRuntime
+
+    opened, description = read_model(path, model)
+    return Segmenter(TorchRuntime(opened, pick_device(device)), description)
+
+
+def _open_exported(path: Path, device: str, runtime: str) -> Segmenter:
+    openers = _OPENED_BY[path.suffix.lower()]
+    if runtime == "auto":
+        runtime = next(filter(is_installed, openers), openers[0])
+    if runtime not in openers:
+        instead = (
+            "give the run folder or the .safetensors file that it was exported from"
+            if runtime == "torch"
+            else f"take --runtime {openers[0]}"
+        )
+        raise SegnetError(f"{runtime} can't open {path}; {instead}")
+    require_package(str(path), runtime)
+    if runtime == "onnxruntime":
+        from segnet.inference.runtimes.with_onnxruntime import OnnxRuntime
+
+        session = OnnxRuntime(path, device)
+        return Segmenter(session, session.description)
+    from segnet.inference.runtimes.with_openvino import OpenVino
+
+    compiled = OpenVino(path, device)
+    return Segmenter(compiled, compiled.description)

@@ -1,0 +1,66 @@
+"""What an exported file must be, whoever opens it: one image in, logits out, and the description inside.
+
+Input ``image``: float32 ``(batch, 3, height, width)`` RGB of 0 to 255; scaling is part of the graph. Output
+``logits``: float32 ``(batch, classes, height, width)``. The description is the text under ``KEY``: in
+``metadata_props`` of ONNX, in ``rt_info`` of OpenVINO's own format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from segnet.core.errors import SegnetError
+from segnet.inference.description import Description
+from segnet.inference.runtimes import Images
+
+INPUT, OUTPUT = "image", "logits"
+
+_REMEDY = "export the model anew with segnet export"
+
+
+def describe_exported(
+    text: str | None, inputs: Sequence[str], outputs: Sequence[str], channels: object, path: Path
+) -> Description:
+    """Check what a file holds against what we export, and return its description.
+
+    Args:
+        text: what the file has under ``KEY``; None where it has nothing.
+        inputs: names of the graph's inputs.
+        outputs: names of its outputs.
+        channels: of the output, an int where the file says it.
+        path: the file, for the error.
+
+    Raises:
+        SegnetError: not exported by segnet, damaged, or of a later format.
+    """
+    if text is None:
+        raise SegnetError(
+            f"{path} says nothing of its classes and its image size: no model exported by segnet; {_REMEDY}"
+        )
+    description = Description.from_json(text, path, _REMEDY)
+    if [*inputs] != [INPUT] or [*outputs] != [OUTPUT]:
+        raise SegnetError(
+            f"{path} takes {', '.join(inputs) or 'nothing'} and gives {', '.join(outputs) or 'nothing'}, "
+            f"where a model exported by segnet takes {INPUT} and gives {OUTPUT}; {_REMEDY}"
+        )
+    if isinstance(channels, int) and channels != len(description.classes):
+        raise SegnetError(
+            f"{path} gives {channels} logits a pixel but names {len(description.classes)} classes; {_REMEDY}"
+        )
+    return description
+
+
+def unreadable(path: Path, format_name: str, error: Exception) -> SegnetError:
+    """Return the error for a file that its library can't open, with the library's last word on it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reason = lines[-1].rstrip(".") if lines else type(error).__name__
+    return SegnetError(f"{path} is damaged or no {format_name} ({reason}); {_REMEDY}")
+
+
+def as_input(images: Images) -> npt.NDArray[np.float32]:
+    """Turn uint8 images ``(N, h, w, 3)`` into the input ``(N, 3, h, w)``, float32 of 0 to 255."""
+    return np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32)

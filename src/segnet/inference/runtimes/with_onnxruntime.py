@@ -1,0 +1,70 @@
+"""ONNX Runtime: exported ``.onnx`` files on a CPU, or on a GPU with CUDA, without torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnxruntime
+
+from segnet.core.errors import SegnetError
+from segnet.core.files import require_text_name
+from segnet.inference.description import KEY, Description
+from segnet.inference.runtimes import Images, Logits
+from segnet.inference.runtimes.contract import INPUT, OUTPUT, as_input, describe_exported, unreadable
+
+_ONLY_FATAL = 4  # what goes wrong is raised as well
+
+
+class OnnxRuntime:
+    """A session of ONNX Runtime.
+
+    Args:
+        path: a file that segnet exported.
+        device: "auto" and "cpu" are the CPU; "cuda" or "cuda:1" need the package onnxruntime-gpu.
+        threads: how many compute; by default as many as ONNX Runtime sees fit, one a core.
+
+    Raises:
+        SegnetError: a device that isn't there, or a file that isn't ours, is damaged or of a later format.
+    """
+
+    name = "onnxruntime"
+
+    def __init__(self, path: Path, device: str = "auto", threads: int | None = None) -> None:
+        require_text_name(path, "ONNX Runtime")
+        self.device = "cpu" if device == "auto" else device
+        providers = _providers(self.device)
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = _ONLY_FATAL
+        options.intra_op_num_threads = threads or 0
+        # Threads that spin while they wait take the cores from whatever else the machine does.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = onnxruntime.InferenceSession(path, options, providers=providers)
+        except Exception as error:  # the package's errors have nothing but Exception in common
+            raise unreadable(path, "ONNX file", error) from error
+        outputs = self._session.get_outputs()
+        shape = outputs[0].shape if outputs else []
+        self.description: Description = describe_exported(
+            self._session.get_modelmeta().custom_metadata_map.get(KEY),
+            [each.name for each in self._session.get_inputs()],
+            [each.name for each in outputs],
+            shape[1] if len(shape) > 1 else None,
+            path,
+        )
+
+    def logits(self, images: Images) -> Logits:
+        """Return float32 logits ``(N, C, h, w)`` of uint8 RGB images ``(N, h, w, 3)``."""
+        logits: Logits = self._session.run([OUTPUT], {INPUT: as_input(images)})[0]
+        return logits
+
+
+def _providers(device: str) -> list[str | tuple[str, dict[str, str]]]:
+    kind, _, number = device.partition(":")
+    if device == "cpu":
+        return ["CPUExecutionProvider"]
+    if kind == "cuda" and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        return [("CUDAExecutionProvider", {"device_id": number or "0"}), "CPUExecutionProvider"]
+    raise SegnetError(
+        f"the device {device!r} can't be used by this ONNX Runtime; try --device cpu"
+        + ("; GPUs need the package onnxruntime-gpu in place of onnxruntime" if kind == "cuda" else "")
+    )

@@ -1,0 +1,81 @@
+"""OpenVINO: exported ``.onnx`` files and its own ``.xml`` with ``.bin``, on Intel's CPUs and GPUs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import openvino
+from openvino.frontend import FrontEndManager
+
+from segnet.core.errors import SegnetError
+from segnet.core.files import require_text_name
+from segnet.inference.description import KEY, Description
+from segnet.inference.runtimes import Images, Logits
+from segnet.inference.runtimes.contract import INPUT, OUTPUT, as_input, describe_exported, unreadable
+
+# By suffix: OpenVINO's name of the format, ours, and where in rt_info the description is.
+_FORMATS = {
+    ".onnx": ("onnx", "ONNX file", ["framework", KEY]),  # its reader puts metadata_props there
+    ".xml": ("ir", "OpenVINO model with its .bin beside it", [KEY]),
+}
+
+
+class OpenVino:
+    """A compiled model of OpenVINO; nothing is cached on disk.
+
+    Args:
+        path: a file that segnet exported, ``.onnx`` or ``.xml``.
+        device: "auto" and "cpu" are the CPU; "gpu" and "npu" where OpenVINO finds one.
+        threads: how many compute on the CPU; by default as many as OpenVINO sees fit.
+
+    Raises:
+        SegnetError: a device that isn't there, or a file that isn't ours, is damaged or of a later format.
+    """
+
+    name = "openvino"
+
+    def __init__(self, path: Path, device: str = "auto", threads: int | None = None) -> None:
+        require_text_name(path, "OpenVINO")
+        self.device = "cpu" if device == "auto" else device
+        core = openvino.Core()
+        known = [each.lower() for each in core.available_devices]
+        if self.device not in known:
+            raise SegnetError(
+                f"the device {device!r} can't be used by OpenVINO here; there is {', '.join(sorted(known))}"
+            )
+        format_name, words, place = _FORMATS[path.suffix.lower()]
+        try:
+            # Core.read_model lets the readers of all formats try a damaged file; they print what they think.
+            reader = FrontEndManager().load_by_framework(format_name)
+            model = reader.convert(reader.load(str(path)))
+            text = model.get_rt_info(place).astype(str) if model.has_rt_info(place) else None
+            inputs, outputs = ([_name(each) for each in side] for side in (model.inputs, model.outputs))
+            channels = [each.get_partial_shape()[1] for each in model.outputs]
+        except Exception as error:  # of many kinds, with nothing but Exception in common
+            raise unreadable(path, words, error) from error
+        classes = channels[0].get_length() if channels and channels[0].is_static else None
+        self.description: Description = describe_exported(text, inputs, outputs, classes, path)
+        # OpenVINO takes bfloat16 unasked where the processor has it.
+        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
+        if threads:
+            settings["INFERENCE_NUM_THREADS"] = threads
+        try:
+            self._compiled = core.compile_model(model, self.device.upper(), settings)
+        except RuntimeError as error:
+            raise unreadable(path, words, error) from error
+
+    def logits(self, images: Images) -> Logits:
+        """Return float32 logits ``(N, C, h, w)`` of uint8 RGB images ``(N, h, w, 3)``."""
+        # A request of its own for each call: what it gives is a copy, and threads don't meet in it.
+        found = self._compiled.create_infer_request().infer({INPUT: as_input(images)})
+        logits: Logits = found[OUTPUT].copy()
+        return logits
+
+
+def _name(tensor: Any) -> str:
+    """Return what a tensor is called; of several names the one of ours."""
+    names: set[str] = tensor.get_names()
+    return next(
+        (name for name in (INPUT, OUTPUT) if name in names), min(names, default="a tensor without name")
+    )
