@@ -10,7 +10,7 @@ FLOORS = {
     "core": 1, "runs": 1,
     "models": 2, "data": 2, "objectives": 2,
     "inference": 3, "report": 3,
-    "training": 4, "bench": 4,
+    "training": 4, "export": 4, "bench": 4,
     "cli": 5,
 }  # fmt: skip
 FILES = sorted(SOURCE.rglob("*.py"))

@@ -3,7 +3,7 @@
 A SegNet's graph holds its network twice with the same weights. Sides that all its pools can halve take the
 first, where nothing is ever cropped or padded; other sizes take the second, in the branch of an ``If``, after
 the first has seen the image cropped. That costs an odd size twice the time, but the sizes that people use
-save a sixth of theirs (benchmarks/exported_pooling.py).
+save a sixth of theirs (docs/how-to/deploy.md).
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ import onnx
 import torch
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from torch import Tensor, nn
-from torch.export import Dim
+from torch.export import Dim, ExportedProgram
 
 from segnet.core.blocks import EncoderStage
 from segnet.core.errors import SegnetError
 from segnet.core.kernels.exported import even_sizes
+from segnet.inference.runtimes.contract import INPUT, OUTPUT
 
 OPSET = 18  # what the exporter itself speaks; ONNX Runtime has had it since 1.14, OpenVINO since 2023.1
-INPUT, OUTPUT = "image", "logits"
 _MOST_STEPS = 512  # that a side may have; the exporter's arithmetic wants a bound, which the file hasn't
 
 Change = Callable[[ModelProto], ModelProto]
@@ -72,8 +72,36 @@ def to_graph(model: nn.Module, size: tuple[int, int], change: Change = lambda gr
         return change(_traced(model, size, None))
 
 
+def to_program(model: nn.Module, size: tuple[int, int]) -> ExportedProgram:
+    """Return a model as torch's own exported program, from and to the same as ``to_graph``.
+
+    Raises:
+        SegnetError: as ``to_graph``.
+    """
+    step: int = getattr(model, "size_multiple", 1)
+    try:
+        return _exported_program(model, size, step)
+    except SegnetError:
+        return _exported_program(model, size, None)
+
+
 def _traced(model: nn.Module, size: tuple[int, int], step: int | None = 1) -> ModelProto:
     """Return the graph for sides that are multiples of ``step``, or for one size alone."""
+    program = _exported_program(model, size, step)
+    with _explained(model):
+        graph = torch.onnx.export(
+            program,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            verbose=False,
+        )
+        assert graph is not None  # dynamo's exporter always returns one
+    return _tidy(graph.model_proto)
+
+
+def _exported_program(model: nn.Module, size: tuple[int, int], step: int | None) -> ExportedProgram:
     height, width = size
     if step is None:
         sides: tuple[object, object] = (None, None)
@@ -83,24 +111,13 @@ def _traced(model: nn.Module, size: tuple[int, int], step: int | None = 1) -> Mo
         sides = (step * Dim("rows", max=_MOST_STEPS), step * Dim("columns", max=_MOST_STEPS))
         # the example's sides must be multiples, and no special ones
         height, width = (max(side // step, 2) * step for side in size)
-    with _quiet():
-        try:
-            program = torch.onnx.export(
-                _FromPixels(model).eval(),
-                (torch.zeros(2, 3, height, width),),
-                dynamo=True,
-                opset_version=OPSET,
-                input_names=[INPUT],
-                output_names=[OUTPUT],
-                dynamic_shapes=({0: Dim.DYNAMIC, 2: sides[0], 3: sides[1]},),
-                verbose=False,
-            )
-            assert program is not None  # dynamo's exporter always returns one
-        except Exception as error:  # whatever stops the exporter, the user can't use the model
-            raise SegnetError(
-                f"{type(model).__name__} can't be exported; torch's exporter says: {_reason(error)}"
-            ) from error
-    return _tidy(program.model_proto)
+    with _explained(model):
+        return torch.export.export(
+            _FromPixels(model).eval(),
+            (torch.zeros(2, 3, height, width),),
+            dynamic_shapes=({0: Dim.DYNAMIC, 2: sides[0], 3: sides[1]},),
+            strict=False,
+        )
 
 
 def _tidy(model: ModelProto) -> ModelProto:
@@ -204,14 +221,18 @@ def _rename(graph: GraphProto, names: dict[str, str]) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's progress and its advice to developers off the terminal; its errors are raised."""
+def _explained(model: nn.Module) -> Iterator[None]:
+    """Say in one line why torch's exporter can't go on; keep its advice to developers off the terminal."""
     level = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
+    except Exception as error:  # whatever stops it, the user can't use the model
+        raise SegnetError(
+            f"{type(model).__name__} can't be exported; torch's exporter says: {_reason(error)}"
+        ) from error
     finally:
         logging.disable(level)
 

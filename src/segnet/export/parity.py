@@ -1,4 +1,4 @@
-"""Proof that an exported file says what its model says: the same images through both, before it is handed out."""
+"""Proof that an exported file says what its model says: the same images through both before it is used."""
 
 from __future__ import annotations
 
@@ -13,26 +13,14 @@ import numpy.typing as npt
 import torch
 
 from segnet.core.classes import ClassTable
+from segnet.export.pictures import Pictures, Pixels
 from segnet.objectives.metrics import ScoreCounter
 
-Pixels = npt.NDArray[np.uint8]
 Logits = Callable[[Pixels], npt.NDArray[np.float32]]
 """From images ``(N, h, w, 3)`` to logits ``(N, C, h, w)``."""
 
 _BATCH = 16
 _TIMED = 15
-
-
-@dataclass(frozen=True)
-class Images:
-    """What both are asked about."""
-
-    pixels: Pixels
-    """``(N, h, w, 3)``"""
-    masks: Pixels | None
-    """``(N, h, w)``; None where the truth isn't known."""
-    what: str
-    """Which images these are, in words."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +52,7 @@ class Parity:
         return asdict(self)
 
 
-def compare(model: Logits, file: Logits, images: Images, classes: ClassTable) -> Parity:
+def compare(model: Logits, file: Logits, images: Pictures, classes: ClassTable) -> Parity:
     """Run both on the images and count where they differ.
 
     Args:
@@ -97,7 +85,7 @@ def compare(model: Logits, file: Logits, images: Images, classes: ClassTable) ->
     )
 
 
-def _batches(images: Images) -> Iterator[tuple[Pixels, Pixels | None]]:
+def _batches(images: Pictures) -> Iterator[tuple[Pixels, Pixels | None]]:
     for first in range(0, len(images.pixels), _BATCH):
         some = slice(first, first + _BATCH)
         yield images.pixels[some], None if images.masks is None else images.masks[some]

@@ -1,4 +1,4 @@
-"""Smaller files: weights kept as float16, and convolutions in int8 by ONNX Runtime's own static quantisation."""
+"""Smaller files: weights kept as float16, convolutions in int8 by ONNX Runtime's own static quantisation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from segnet.export.onnx_graph import INPUT, Change
+from segnet.export.onnx_graph import Change
+from segnet.inference.runtimes.contract import INPUT
 
 # A convolution with less than this part of a model's weights stays in floating point: those are the ones at
 # full resolution, where turning maps to int8 and back costs more time than it saves, and accuracy besides.

@@ -1,0 +1,82 @@
+"""What lets a model leave the house: ``export``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from segnet.cli.app import SOME_FAILED, app, say_error
+from segnet.core.errors import SegnetError
+from segnet.data.options import BorderPolicy
+
+_Folder = Annotated[str | None, Parameter(show_default=False)]
+
+
+@app.command
+def export(
+    model: str,
+    /,
+    *,
+    to: Literal["onnx", "openvino", "torch"] = "onnx",
+    fp16: Annotated[bool, Parameter(negative=())] = False,
+    int8: Annotated[bool, Parameter(negative=())] = False,
+    out: Annotated[Path | None, Parameter(show_default=False)] = None,
+    images: _Folder = None,
+    calibrate: _Folder = None,
+    max_loss: float = 1.0,
+    data: _Folder = None,
+    data_root: Annotated[Path | None, Parameter(show_default=False)] = None,
+    extra_list: _Folder = None,
+    border: Annotated[BorderPolicy | None, Parameter(show_default=False)] = None,
+    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> int:
+    """Write a model as one file for another runtime, and prove that it still says the same.
+
+    The file takes any number of images of any size and holds all that prediction needs: scaling, classes,
+    colours, size. It is compared with the model on the images that the model was validated on; the comparison
+    is printed and written beside it. Where they differ too much, the file gets the name NAME.failed and the
+    exit code is 1.
+
+    Args:
+        model: a run folder, a .safetensors file or a bundled name.
+        to: onnx for ONNX Runtime, browsers and most other runtimes; openvino; torch for torch.export's program.
+        fp16: keep weights as float16: half the size, the same speed.
+        int8: compute the larger convolutions in int8, calibrated on training images: a third of the size.
+        out: the file to write; by default beside the model, or in this folder for a bundled one.
+        images: compare on these photos, a folder or a pattern, in place of the model's validation images.
+        calibrate: int8: photos to calibrate on, in place of the model's training images.
+        max_loss: int8: how many points of mean IoU may be lost.
+        data: where the model's own data is, if it has moved.
+        data_root: the same for oxford-pets: a folder in the official layout.
+        extra_list: oxford-pets: the list of extra training images, if the model was trained with one.
+        border: oxford-pets: class, pet or ignore; by default as the model was trained.
+        json_: print one JSON object in place of the table.
+    """
+    from segnet.export.exporter import ExportOptions, Precision, as_json
+    from segnet.export.exporter import export as write
+
+    if fp16 and int8:
+        raise SegnetError("--fp16 and --int8 are two precisions; take one (int8 keeps its other weights as float16)")
+    precision: Precision = "float16" if fp16 else "int8" if int8 else "float32"
+    given: dict[str, Any] = {"data": data, "data_root": data_root, "extra_list": extra_list, "border": border}
+    options = ExportOptions(
+        to=to,
+        precision=precision,
+        out=out,
+        images=images,
+        calibrate=calibrate,
+        max_loss=max_loss,
+        data={name: value for name, value in given.items() if value is not None},
+    )
+    exported = write(model, options)
+    if json_:
+        print(json.dumps(as_json(exported, model, options)))
+    else:
+        print(exported)
+    if exported.failure:
+        say_error(f"{exported.path} is not what {model} is: {exported.failure}")
+        return SOME_FAILED
+    return 0

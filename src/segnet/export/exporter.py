@@ -1,0 +1,205 @@
+"""``segnet export``: one file for a runtime, proven equal to its model before it gets its name."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import onnx
+import torch
+from onnx import helper
+from torch import nn
+
+from segnet.core.errors import SegnetError, did_you_mean
+from segnet.core.extras import is_installed, require_package
+from segnet.core.files import expand_home, replacing, write_text
+from segnet.export.onnx_graph import to_graph, to_program
+from segnet.export.parity import Logits, Parity, compare
+from segnet.export.pictures import Pictures, calibration_pictures, compared_pictures
+from segnet.export.smaller import to_int8, with_half_weights
+from segnet.inference.description import KEY
+from segnet.inference.opening import load
+from segnet.inference.segmenter import Segmenter
+from segnet.models.folding import fold_batch_norms
+
+Target = Literal["onnx", "openvino", "torch"]
+Precision = Literal["float32", "float16", "int8"]
+_SUFFIX: dict[Target, str] = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2"}
+
+_VERSIONS = ("segnet", "torch", "onnx", "onnxscript", "onnxruntime", "openvino")
+
+EQUAL_PIXELS = 0.999  # of a file in floating point
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What to export to, and with which images it is proven."""
+
+    to: Target = "onnx"
+    precision: Precision = "float32"
+    out: Path | None = None
+    """The file to write; by default the model's own name beside it, a bundled model's in the working folder."""
+    images: str | None = None
+    """Photos to compare on, a folder or a pattern; by default what the model was validated on."""
+    calibrate: str | None = None
+    """int8: photos to calibrate on; by default those that the model was trained on."""
+    max_loss: float = 1.0
+    """int8: points of mean IoU that may be lost."""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of ``DataOptions``: where the model's own data is, if it has moved."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What came of an export."""
+
+    path: Path
+    """The file; named ``*.failed.*`` where it isn't equal enough."""
+    report: Path
+    """The comparison as JSON, beside it."""
+    parity: Parity
+    size_bytes: int
+    failure: str
+    """Why it failed, "" where it passed."""
+
+
+def export(
+    source: str | Path, options: ExportOptions = ExportOptions(), model: nn.Module | None = None  # noqa: B008
+) -> Exported:
+    """Export a model and compare the file with it; both are left beside each other.
+
+    Args:
+        source: a run folder, a ``.safetensors`` file or a bundled name.
+        options: what to export to.
+        model: for a file with a module of the user's own, that module.
+
+    Raises:
+        SegnetError: a source, target or precision that can't be exported, or images that aren't there. Then
+            nothing is written.
+    """
+    _check(options)
+    segmenter = load(source, model=model, device="cpu", runtime="torch")
+    target = _target(source, options)
+    compared = compared_pictures(source, segmenter, options.images, options.data)
+    calibration = None
+    if options.precision == "int8":
+        calibration = calibration_pictures(source, segmenter, options.calibrate, options.data)
+    with tempfile.TemporaryDirectory() as folder:
+        draft = Path(folder) / target.name
+        _write(segmenter, options, calibration, draft)
+        parity = compare(segmenter.runtime.logits, _opened(draft, options.to), compared, segmenter.classes)
+        failure = _failure(parity, options)
+        if failure:
+            target = target.with_name(f"{target.stem}.failed{target.suffix}")
+        size = 0
+        for part in sorted(Path(folder).glob(f"{draft.stem}.*"), key=lambda each: each.suffix == ".xml"):
+            content = part.read_bytes()
+            size += len(content)
+            with replacing(target.with_suffix(part.suffix)) as temporary:
+                temporary.write_bytes(content)
+    report = target.with_name(f"{target.stem}.parity.json")
+    exported = Exported(target, report, parity, size, failure)
+    write_text(report, json.dumps(as_json(exported, source, options), indent=1) + "\n")
+    return exported
+
+
+def _check(options: ExportOptions) -> None:
+    if options.to not in _SUFFIX:
+        raise SegnetError(f"there is no target {options.to!r}{did_you_mean(options.to, _SUFFIX)}")
+    precisions = get_args(Precision)
+    if options.precision not in precisions:
+        raise SegnetError(f"there is no precision {options.precision!r}{did_you_mean(options.precision, precisions)}")
+    if options.to == "torch" and options.precision != "float32":
+        raise SegnetError(f"--to torch keeps float32; take --to onnx or openvino for {options.precision}")
+    if options.max_loss < 0:
+        raise SegnetError(f"--max-loss is points of mean IoU, at least 0, got {options.max_loss}")
+    if options.calibrate is not None and options.precision != "int8":
+        raise SegnetError("--calibrate is for --int8")
+    if options.out is not None and options.out.suffix != _SUFFIX[options.to]:
+        raise SegnetError(f"{options.out}: a file for {options.to} ends in {_SUFFIX[options.to]}")
+    if options.to == "openvino":
+        require_package("segnet export --to openvino", "openvino")
+    if options.to == "onnx" or options.precision == "int8":
+        require_package("segnet export", "onnxruntime")
+
+
+def _target(source: str | Path, options: ExportOptions) -> Path:
+    if options.out is not None:
+        return expand_home(options.out)
+    path = expand_home(source)
+    kind = {"float32": "", "float16": ".fp16", "int8": ".int8"}[options.precision] + _SUFFIX[options.to]
+    if path.is_dir():
+        return path / f"model{kind}"
+    return path.with_name(path.stem + kind) if path.exists() else Path(f"{source}{kind}")
+
+
+def _write(segmenter: Segmenter, options: ExportOptions, calibration: Pictures | None, path: Path) -> None:
+    description, model = segmenter.description, segmenter.model
+    text = description.to_json()
+    if options.to == "torch":
+        program = to_program(model, description.size)
+        torch.export.save(program, path, extra_files={f"{KEY}.json": text})
+        return
+    if calibration is None:
+        graph = to_graph(model, description.size)
+    else:
+        graph = to_graph(fold_batch_norms(model), description.size, to_int8(calibration.pixels))
+    if options.precision != "float32":
+        graph = with_half_weights(graph)
+    helper.set_model_props(graph, {KEY: text})
+    onnx.checker.check_model(graph)
+    onnx.save(graph, path.with_suffix(".onnx"))
+    if options.to == "openvino":
+        import openvino
+
+        converted = openvino.convert_model(path.with_suffix(".onnx"))
+        path.with_suffix(".onnx").unlink()
+        converted.set_rt_info(text, [KEY])
+        openvino.save_model(converted, path, compress_to_fp16=options.precision != "float32")
+
+
+def _opened(path: Path, target: Target) -> Logits:
+    if target != "torch":
+        return load(path).runtime.logits
+    program = torch.export.load(path).module()
+
+    def logits(images: Any) -> Any:
+        with torch.inference_mode():
+            batch = torch.from_numpy(images).permute(0, 3, 1, 2).float()
+            return program(batch).numpy()
+
+    return logits
+
+
+def _failure(parity: Parity, options: ExportOptions) -> str:
+    if options.precision == "int8":
+        lost = 100 * parity.mean_iou_lost
+        return f"{lost:.2f} points of mean IoU are lost, at most {options.max_loss:g} may be" * (
+            lost > options.max_loss
+        )
+    return f"only {parity.equal_pixels:.4%} of the pixels are equal, {EQUAL_PIXELS:.1%} must be" * (
+        parity.equal_pixels < EQUAL_PIXELS
+    )
+
+
+def as_json(exported: Exported, source: str | Path, options: ExportOptions) -> dict[str, Any]:
+    """Return the report that is written beside the file."""
+    return {
+        "source": str(source),
+        "file": exported.path.name,
+        "to": options.to,
+        "precision": options.precision,
+        "passed": not exported.failure,
+        "failure": exported.failure,
+        "limits": {"equal_pixels": EQUAL_PIXELS}
+        if options.precision != "int8"
+        else {"points_of_mean_iou": options.max_loss},
+        "bytes": exported.size_bytes,
+        **exported.parity.to_dict(),
+        "versions": {name: version(name) for name in _VERSIONS if is_installed(name)},
+    }

@@ -1,0 +1,108 @@
+"""The pictures that an exported file is proven on, and those that int8 is calibrated on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from segnet.core.errors import SegnetError
+from segnet.data.batches import evenly_spread
+from segnet.data.cache import open_cached
+from segnet.data.dataset import Dataset, Sample
+from segnet.data.synthetic import SyntheticSample
+from segnet.inference.evaluate import choose_samples, require_classes
+from segnet.inference.own_data import open_data
+from segnet.inference.predict_files import find_images
+from segnet.inference.segmenter import Segmenter
+
+Pixels = npt.NDArray[np.uint8]
+
+_COMPARED, _CALIBRATED, _DRAWN = 256, 128, 64
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Images at a model's size."""
+
+    pixels: Pixels
+    """``(N, h, w, 3)``"""
+    masks: Pixels | None
+    """``(N, h, w)``; None where the truth isn't known."""
+    what: str
+    """Which ones these are, in words."""
+
+
+def compared_pictures(
+    source: str | Path, segmenter: Segmenter, named: str | None, data: Mapping[str, Any]
+) -> Pictures:
+    """Return up to 256 pictures to compare on: photos by name, else what the model was validated on.
+
+    Where the model's own data isn't here, pictures are drawn: whatever an image shows, a file must say of it
+    what its model says.
+
+    Args:
+        source: what ``segmenter`` was opened from.
+        segmenter: the model.
+        named: a folder or a pattern.
+        data: fields of ``DataOptions``: where the model's own data is now.
+
+    Raises:
+        SegnetError: no such photos or data, or a photo that can't be read.
+    """
+    if named is not None:
+        return _photos(named, segmenter, _COMPARED)
+    try:
+        dataset = open_data(source, segmenter, data)
+    except SegnetError:
+        if data:
+            raise
+        samples = [SyntheticSample(0, index) for index in range(_DRAWN)]
+        pixels = np.stack([segmenter.prepare(sample.read()[0]).pixels for sample in samples])
+        return Pictures(pixels, None, f"{_DRAWN} pictures drawn by segnet, as the model's own data isn't here")
+    require_classes(segmenter, dataset)
+    identity = segmenter.description.data
+    own_val = identity is not None and identity.splits["val"].count
+    samples_of, scored_on = choose_samples(segmenter, dataset, "val" if own_val else None)
+    return _cached(samples_of, dataset, segmenter, _COMPARED, str(scored_on))
+
+
+def calibration_pictures(
+    source: str | Path, segmenter: Segmenter, named: str | None, data: Mapping[str, Any]
+) -> Pictures:
+    """Return up to 128 pictures that show which values to expect: by name, else what was trained on.
+
+    Raises:
+        SegnetError: no such photos, or none are named and the model's own data isn't here.
+    """
+    if named is not None:
+        return _photos(named, segmenter, _CALIBRATED)
+    try:
+        dataset = open_data(source, segmenter, data)
+        samples, scored_on = choose_samples(segmenter, dataset, "train", allow_trained_on=True)
+    except SegnetError as error:
+        raise SegnetError(
+            f"int8 is calibrated on images: {error}; or name a folder of photos with --calibrate"
+        ) from error
+    return _cached(samples, dataset, segmenter, _CALIBRATED, str(scored_on))
+
+
+def _photos(named: str, segmenter: Segmenter, most: int) -> Pictures:
+    files = find_images([named])
+    some = [files[row] for row in evenly_spread(len(files), most)]
+    pixels = np.stack([segmenter.prepare(file).pixels for file in some])
+    return Pictures(pixels, None, f"{len(some)} images of {named}")
+
+
+def _cached(
+    samples: Sequence[Sample], dataset: Dataset, segmenter: Segmenter, most: int, what: str
+) -> Pictures:
+    some = [samples[row] for row in evenly_spread(len(samples), most)]
+    size, resize = segmenter.description.size, segmenter.description.resize
+    cached = open_cached(some, dataset.classes, size=size, resize=resize)
+    part = "" if len(some) == len(samples) else f"{len(some)} of "
+    return Pictures(np.array(cached.images), np.array(cached.masks), part + what)
