@@ -25,7 +25,7 @@ from segnet.inference.segmenter import Prepared, Segmenter
 _MASK, _OVERLAY, _UNCERTAINTY = ".mask.png", ".overlay.png", ".uncertainty.png"
 
 
-_BATCH = 16  # images computed together
+_BATCH = 8  # images computed together
 _AHEAD = 32  # images that are read ahead, and as many that wait to be written
 _AHEAD_PIXELS = 1 << 25  # of these: 100 MiB of photos, and what belongs to them; a larger one goes alone
 
