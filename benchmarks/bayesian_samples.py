@@ -38,18 +38,19 @@ def main() -> None:
     options = parser.parse_args()
 
     segmenter, config = load(options.run), read_config(options.run / "config.yaml")
+    device = torch.device(segmenter.device)
     dataset = load_dataset(config)
     samples, _ = choose_samples(segmenter, dataset)
     split = open_cached(samples, dataset.classes, size=config.size, resize=config.resize)
     batches = split_into_batches(range(len(split)), BATCH)
-    counters = [ScoreCounter(dataset.classes, segmenter.device) for _ in range(options.samples + 1)]
+    counters = [ScoreCounter(dataset.classes, device) for _ in range(options.samples + 1)]
     model = segmenter.model
     with torch.inference_mode():
-        for number, (images, masks) in enumerate(load_batches(split, batches, segmenter.device)):
+        for number, (images, masks) in enumerate(load_batches(split, batches, device)):
             image = images.float().div_(255)
             counters[0].add(model(image), masks)
             mean = torch.zeros(())
-            with sampling_dropout(model), seeded(options.seed + number, segmenter.device):
+            with sampling_dropout(model), seeded(options.seed + number, device):
                 for count in range(1, options.samples + 1):
                     mean = mean + (model(image).softmax(1) - mean) / count
                     counters[count].add(mean.clamp(min=torch.finfo(mean.dtype).tiny).log(), masks)

@@ -52,9 +52,8 @@ def write_openvino(path, network, text, **names):
     """Write OpenVINO's own format, ``.xml`` with ``.bin`` beside it."""
     import openvino
 
-    write_onnx(path.with_suffix(".onnx"), network, None, **names)
-    model = openvino.Core().read_model(path.with_suffix(".onnx"))
-    path.with_suffix(".onnx").unlink()
+    graph = small_graph(network, None, **names).SerializeToString()
+    model = openvino.Core().read_model(graph)
     if text is not None:
         model.set_rt_info(text, ["segnet"])
     openvino.save_model(model, path, compress_to_fp16=False)
