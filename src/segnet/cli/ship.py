@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from segnet.cli.app import SOME_FAILED, app, say_error
 from segnet.core.errors import SegnetError
 from segnet.data.options import BorderPolicy
+
+if TYPE_CHECKING:
+    from segnet.export.exporter import Exported
 
 _Folder = Annotated[str | None, Parameter(show_default=False)]
 
@@ -42,7 +45,7 @@ def export(
 
     Args:
         model: a run folder, a .safetensors file or a bundled name.
-        to: onnx for ONNX Runtime, browsers and most other runtimes; openvino; torch for torch.export's program.
+        to: onnx for ONNX Runtime, browsers and most other runtimes; openvino; or torch, its exported program.
         fp16: keep weights as float16: half the size, the same speed.
         int8: compute the larger convolutions in int8, calibrated on training images: a third of the size.
         out: the file to write; by default beside the model, or in this folder for a bundled one.
@@ -59,7 +62,7 @@ def export(
     from segnet.export.exporter import export as write
 
     if fp16 and int8:
-        raise SegnetError("--fp16 and --int8 are two precisions; take one (int8 keeps its other weights as float16)")
+        raise SegnetError("--fp16 and --int8 are two precisions; take one")
     precision: Precision = "float16" if fp16 else "int8" if int8 else "float32"
     given: dict[str, Any] = {"data": data, "data_root": data_root, "extra_list": extra_list, "border": border}
     options = ExportOptions(
@@ -75,8 +78,30 @@ def export(
     if json_:
         print(json.dumps(as_json(exported, model, options)))
     else:
-        print(exported)
+        _print_comparison(exported)
     if exported.failure:
         say_error(f"{exported.path} is not what {model} is: {exported.failure}")
         return SOME_FAILED
     return 0
+
+
+def _print_comparison(exported: Exported) -> None:
+    from segnet.runs.scores import score_text
+
+    parity = exported.parity
+    print(f"{exported.path}  {exported.size_bytes / 1e6:.2f} MB")
+    print(f"compared with the model on {parity.images}:")
+    rows = {
+        "equal pixels": f"{parity.equal_pixels:.4%}",
+        "largest difference of a logit": f"{parity.largest_logit_difference:.3g}",
+    }
+    if parity.mean_iou_model is None:
+        rows["mean IoU with the model's own masks"] = score_text(parity.mean_iou_file, digits=4)
+    else:
+        rows["mean IoU, model and file"] = (
+            f"{score_text(parity.mean_iou_model, digits=4)}  {score_text(parity.mean_iou_file, digits=4)}"
+        )
+    rows["one image, model and file"] = f"{parity.latency_ms_model:.1f} ms  {parity.latency_ms_file:.1f} ms"
+    for what, value in rows.items():
+        print(f"  {what:36}{value}")
+    print(f"report {exported.report}")

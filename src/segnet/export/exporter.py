@@ -18,7 +18,7 @@ from torch import nn
 from segnet.core.errors import SegnetError, did_you_mean
 from segnet.core.extras import is_installed, require_package
 from segnet.core.files import expand_home, replacing, write_text
-from segnet.export.onnx_graph import to_graph, to_program
+from segnet.export.onnx_graph import save_program, to_graph, to_program
 from segnet.export.parity import Logits, Parity, compare
 from segnet.export.pictures import Pictures, calibration_pictures, compared_pictures
 from segnet.export.smaller import to_int8, with_half_weights
@@ -43,7 +43,7 @@ class ExportOptions:
     to: Target = "onnx"
     precision: Precision = "float32"
     out: Path | None = None
-    """The file to write; by default the model's own name beside it, a bundled model's in the working folder."""
+    """The file to write; by default beside the model under its name, a bundled model's in the working folder."""
     images: str | None = None
     """Photos to compare on, a folder or a pattern; by default what the model was validated on."""
     calibrate: str | None = None
@@ -69,7 +69,7 @@ class Exported:
 
 
 def export(
-    source: str | Path, options: ExportOptions = ExportOptions(), model: nn.Module | None = None  # noqa: B008
+    source: str | Path, options: ExportOptions = ExportOptions(), model: nn.Module | None = None
 ) -> Exported:
     """Export a model and compare the file with it; both are left beside each other.
 
@@ -102,7 +102,7 @@ def export(
             size += len(content)
             with replacing(target.with_suffix(part.suffix)) as temporary:
                 temporary.write_bytes(content)
-    report = target.with_name(f"{target.stem}.parity.json")
+    report = target.with_name(f"{target.name}.parity.json")
     exported = Exported(target, report, parity, size, failure)
     write_text(report, json.dumps(as_json(exported, source, options), indent=1) + "\n")
     return exported
@@ -113,7 +113,8 @@ def _check(options: ExportOptions) -> None:
         raise SegnetError(f"there is no target {options.to!r}{did_you_mean(options.to, _SUFFIX)}")
     precisions = get_args(Precision)
     if options.precision not in precisions:
-        raise SegnetError(f"there is no precision {options.precision!r}{did_you_mean(options.precision, precisions)}")
+        wrong = options.precision
+        raise SegnetError(f"there is no precision {wrong!r}{did_you_mean(wrong, precisions)}")
     if options.to == "torch" and options.precision != "float32":
         raise SegnetError(f"--to torch keeps float32; take --to onnx or openvino for {options.precision}")
     if options.max_loss < 0:
@@ -142,8 +143,7 @@ def _write(segmenter: Segmenter, options: ExportOptions, calibration: Pictures |
     description, model = segmenter.description, segmenter.model
     text = description.to_json()
     if options.to == "torch":
-        program = to_program(model, description.size)
-        torch.export.save(program, path, extra_files={f"{KEY}.json": text})
+        save_program(to_program(model, description.size), path, text)
         return
     if calibration is None:
         graph = to_graph(model, description.size)

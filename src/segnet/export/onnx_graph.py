@@ -14,17 +14,23 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import torch
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx_ir import Model
+from onnx_ir.passes import Sequential, common
+from onnxscript.optimizer import fold_constants_ir
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from segnet.core.blocks import EncoderStage
 from segnet.core.errors import SegnetError
 from segnet.core.kernels.exported import even_sizes
+from segnet.inference.description import KEY
 from segnet.inference.runtimes.contract import INPUT, OUTPUT
 
 OPSET = 18  # what the exporter itself speaks; ONNX Runtime has had it since 1.14, OpenVINO since 2023.1
@@ -85,6 +91,12 @@ def to_program(model: nn.Module, size: tuple[int, int]) -> ExportedProgram:
         return _exported_program(model, size, None)
 
 
+def save_program(program: ExportedProgram, path: Path, description: str) -> None:
+    """Write an exported program, with its description as ``segnet.json`` inside."""
+    with _quiet():
+        torch.export.save(program, path, extra_files={f"{KEY}.json": description})
+
+
 def _traced(model: nn.Module, size: tuple[int, int], step: int | None = 1) -> ModelProto:
     """Return the graph for sides that are multiples of ``step``, or for one size alone."""
     program = _exported_program(model, size, step)
@@ -95,9 +107,11 @@ def _traced(model: nn.Module, size: tuple[int, int], step: int | None = 1) -> Mo
             opset_version=OPSET,
             input_names=[INPUT],
             output_names=[OUTPUT],
+            optimize=False,
             verbose=False,
         )
         assert graph is not None  # dynamo's exporter always returns one
+        _simplify(graph.model)
     return _tidy(graph.model_proto)
 
 
@@ -118,6 +132,25 @@ def _exported_program(model: nn.Module, size: tuple[int, int], step: int | None)
             dynamic_shapes=({0: Dim.DYNAMIC, 2: sides[0], 3: sides[1]},),
             strict=False,
         )
+
+
+def _simplify(model: Model) -> None:
+    """Compute what is constant and drop what is unused.
+
+    The exporter's own optimiser folds batch norms too. Runtimes do that themselves when they open a file, and
+    weights that are exactly float16, as a bundled model's are, would be so no more.
+    """
+    common.InlinePass()(model)
+    for _ in range(2):  # the first round makes more things constant
+        fold_constants_ir(model)
+        common.RemoveUnusedNodesPass()(model)
+    Sequential(
+        common.RemoveUnusedOpsetsPass(),
+        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        common.DeduplicateInitializersPass(),
+        common.CommonSubexpressionEliminationPass(),
+        common.NameFixPass(),
+    )(model)
 
 
 def _tidy(model: ModelProto) -> ModelProto:
@@ -143,7 +176,7 @@ def _tidy(model: ModelProto) -> ModelProto:
 
 
 def _either(even: ModelProto, whole: ModelProto, multiple: int) -> ModelProto:
-    """Put a network for sides that are multiples and one for any size into one graph, with their weights once."""
+    """Put a network for sides that are multiples and one for any size into one graph, weights once."""
     graph = even.graph
     _prefix(graph, "even/")
     _prefix(whole.graph, "any/")
@@ -190,7 +223,7 @@ def _either(even: ModelProto, whole: ModelProto, multiple: int) -> ModelProto:
     return model
 
 
-def _node(kind: str, inputs: list[str], output: str, **attributes: object) -> NodeProto:
+def _node(kind: str, inputs: list[str], output: str, **attributes: Any) -> NodeProto:
     return helper.make_node(kind, inputs, [output], output, **attributes)
 
 
@@ -222,17 +255,24 @@ def _rename(graph: GraphProto, names: dict[str, str]) -> None:
 
 @contextmanager
 def _explained(model: nn.Module) -> Iterator[None]:
-    """Say in one line why torch's exporter can't go on; keep its advice to developers off the terminal."""
+    """Say in one line why torch's exporter can't go on; its advice to developers isn't shown."""
+    try:
+        with _quiet():
+            yield
+    except Exception as error:  # whatever stops it, the user can't use the model
+        raise SegnetError(
+            f"{type(model).__name__} can't be exported; torch's exporter says: {_reason(error)}"
+        ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
     level = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
-    except Exception as error:  # whatever stops it, the user can't use the model
-        raise SegnetError(
-            f"{type(model).__name__} can't be exported; torch's exporter says: {_reason(error)}"
-        ) from error
     finally:
         logging.disable(level)
 

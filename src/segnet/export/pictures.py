@@ -14,6 +14,7 @@ from segnet.core.errors import SegnetError
 from segnet.data.batches import evenly_spread
 from segnet.data.cache import open_cached
 from segnet.data.dataset import Dataset, Sample
+from segnet.data.identify import records_of
 from segnet.data.synthetic import SyntheticSample
 from segnet.inference.evaluate import choose_samples, require_classes
 from segnet.inference.own_data import open_data
@@ -63,7 +64,8 @@ def compared_pictures(
             raise
         samples = [SyntheticSample(0, index) for index in range(_DRAWN)]
         pixels = np.stack([segmenter.prepare(sample.read()[0]).pixels for sample in samples])
-        return Pictures(pixels, None, f"{_DRAWN} pictures drawn by segnet, as the model's own data isn't here")
+        what = f"{_DRAWN} pictures drawn by segnet, since the model's own data isn't here"
+        return Pictures(pixels, None, what)
     require_classes(segmenter, dataset)
     identity = segmenter.description.data
     own_val = identity is not None and identity.splits["val"].count
@@ -83,12 +85,16 @@ def calibration_pictures(
         return _photos(named, segmenter, _CALIBRATED)
     try:
         dataset = open_data(source, segmenter, data)
-        samples, scored_on = choose_samples(segmenter, dataset, "train", allow_trained_on=True)
     except SegnetError as error:
         raise SegnetError(
             f"int8 is calibrated on images: {error}; or name a folder of photos with --calibrate"
         ) from error
-    return _cached(samples, dataset, segmenter, _CALIBRATED, str(scored_on))
+    identity, samples = segmenter.description.data, dataset.splits["train"]
+    if identity is not None:  # as many as are here: this is no score
+        records = records_of(samples)
+        own = [each for each, record in zip(samples, records, strict=True) if identity.trained_on([record])]
+        samples = own or samples
+    return _cached(samples, dataset, segmenter, _CALIBRATED, f"training images of {dataset.name}")
 
 
 def _photos(named: str, segmenter: Segmenter, most: int) -> Pictures:

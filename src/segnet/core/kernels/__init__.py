@@ -1,7 +1,7 @@
 """The three moves on 2x2 windows, ``pool``, ``place`` and ``pick``, in four forms with the same results.
 
-``plain`` is ordinary tensor operations: the definition, and what torch.compile sees. ``blocked`` is quick on a
-CPU, ``cuda`` is Triton's, ``exported`` is for graphs that leave PyTorch, where codes are no bits but a map.
+``plain`` is ordinary tensor operations: the definition, and what torch.compile sees. ``blocked`` is quick on
+a CPU, ``cuda`` is Triton's, ``exported`` is for graphs that leave PyTorch, where codes are no bits but a map.
 ``kernels_for`` picks one for segnet.core.pooling.
 """
 

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 Size = tuple[int, int]
 
-# Any difference between two maxima, times this, is far below any rank; a power of two scales without rounding.
+# A difference between two maxima, times this, is far below any rank; a power of two doesn't round.
 _HUGE = 2.0**100
 _RANKS = ((4.0, 3.0), (2.0, 1.0))  # of equal maxima the first in reading order has the highest
 _all_even = ContextVar("all_even", default=False)
