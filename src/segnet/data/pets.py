@@ -184,6 +184,15 @@ def load_pets(
     return Dataset("oxford-pets", classes, train, val, extra=extra, notice=NOTICE)
 
 
+def is_downloaded() -> bool:
+    """Say whether the archives are unpacked in the cache."""
+    return all((_in_cache() / archive.folder).is_dir() for archive in OFFICIAL)
+
+
+def _in_cache() -> Path:
+    return cache_folder() / "oxford-iiit-pet"
+
+
 def _official_layout(data_root: Path) -> Path:
     for root in (data_root, data_root / "oxford-iiit-pet"):
         if (root / "images").is_dir() and (root / "annotations").is_dir():
@@ -196,7 +205,7 @@ def _official_layout(data_root: Path) -> Path:
 
 def _from_archives(archives: Sequence[Path], source: Sequence[Archive]) -> Path:
     """Return the folder with the official layout in the cache, filled from local archives or the network."""
-    root = cache_folder() / "oxford-iiit-pet"
+    root = _in_cache()
     local = {file.name: file for file in archives}
     published = [archive.name for archive in source]
     for name, file in local.items():

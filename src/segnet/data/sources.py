@@ -13,7 +13,7 @@ from segnet.data.dataset import Dataset
 from segnet.data.folder import load_folder
 from segnet.data.holdout import hold_out
 from segnet.data.options import DATASET_NAMES, DataOptions
-from segnet.data.pets import PET_CLASSES, load_pets, pets_classes
+from segnet.data.pets import PET_CLASSES, is_downloaded, load_pets, pets_classes
 from segnet.data.synthetic import load_synthetic
 
 
@@ -81,6 +81,16 @@ def check_data(options: DataOptions) -> None:
         wrong.append(f"--val-list {options.val_list} is no file")
     if wrong:
         raise SegnetError("; ".join(wrong))
+
+
+def needs_download(options: DataOptions) -> bool:
+    """Say whether opening this data would first fetch it from the network."""
+    return (
+        options.source == "oxford-pets"
+        and options.data_root is None
+        and not options.archive
+        and not is_downloaded()
+    )
 
 
 def load_dataset(options: DataOptions) -> Dataset:

@@ -22,8 +22,10 @@ from segnet.export.onnx_graph import save_program, to_graph, to_program
 from segnet.export.parity import Logits, Parity, compare
 from segnet.export.pictures import Pictures, calibration_pictures, compared_pictures
 from segnet.export.smaller import to_int8, with_half_weights
-from segnet.inference.description import KEY
-from segnet.inference.opening import load
+from segnet.inference.bundle import read_model
+from segnet.inference.description import KEY, Description
+from segnet.inference.opening import find_model, load
+from segnet.inference.runtimes.with_torch import TorchRuntime
 from segnet.inference.segmenter import Segmenter
 from segnet.models.folding import fold_batch_norms
 
@@ -43,7 +45,7 @@ class ExportOptions:
     to: Target = "onnx"
     precision: Precision = "float32"
     out: Path | None = None
-    """The file to write; by default beside the model under its name, a bundled model's in the working folder."""
+    """The file to write; by default beside the model, of a bundled one in the working folder."""
     images: str | None = None
     """Photos to compare on, a folder or a pattern; by default what the model was validated on."""
     calibrate: str | None = None
@@ -83,7 +85,12 @@ def export(
             nothing is written.
     """
     _check(options)
-    segmenter = load(source, model=model, device="cpu", runtime="torch")
+    path = find_model(source, exported=False)
+    if path.suffix in _SUFFIX.values():
+        raise SegnetError(
+            f"{path} is exported already; export the run folder or .safetensors file it came from"
+        )
+    segmenter = Segmenter(*_as_trained(path, model))
     target = _target(source, options)
     compared = compared_pictures(source, segmenter, options.images, options.data)
     calibration = None
@@ -106,6 +113,11 @@ def export(
     exported = Exported(target, report, parity, size, failure)
     write_text(report, json.dumps(as_json(exported, source, options), indent=1) + "\n")
     return exported
+
+
+def _as_trained(path: Path, model: nn.Module | None) -> tuple[TorchRuntime, Description]:
+    opened, description = read_model(path, model)
+    return TorchRuntime(opened), description
 
 
 def _check(options: ExportOptions) -> None:

@@ -58,7 +58,7 @@ def compared_pictures(
     if named is not None:
         return _photos(named, segmenter, _COMPARED)
     try:
-        dataset = open_data(source, segmenter, data)
+        dataset = open_data(source, segmenter, data, download=False)
     except SegnetError:
         if data:
             raise
@@ -84,7 +84,7 @@ def calibration_pictures(
     if named is not None:
         return _photos(named, segmenter, _CALIBRATED)
     try:
-        dataset = open_data(source, segmenter, data)
+        dataset = open_data(source, segmenter, data, download=False)
     except SegnetError as error:
         raise SegnetError(
             f"int8 is calibrated on images: {error}; or name a folder of photos with --calibrate"

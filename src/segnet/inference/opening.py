@@ -33,6 +33,9 @@ def load(
 ) -> Segmenter:
     """Open a run folder, a file (``.safetensors``, ``.onnx``, ``.xml``) or a bundled name, in this order.
 
+    Batch norms of our own models are folded into the convolutions before them: ``Segmenter.model`` predicts
+    the same to float rounding, a little sooner, and can't be trained on.
+
     Args:
         path_or_name: what to open.
         model: for a ``.safetensors`` file that holds a module of your own, that module, built as for
@@ -48,10 +51,28 @@ def load(
             ``model`` where one is needed, one that the weights don't fit, a device that isn't there, a
             runtime that can't open the file or isn't installed.
     """
-    if not str(path_or_name).strip():  # an unset variable of a shell; as a path it would be this folder
-        raise SegnetError("the model's name is empty; name a run folder, a model file or a bundled model")
     if runtime not in RUNTIMES:
         raise SegnetError(f"there is no runtime {runtime!r}{did_you_mean(runtime, RUNTIMES)}")
+    path = find_model(path_or_name, exported=model is None and _wants_exported(runtime, str(device)))
+    if path.suffix.lower() in _OPENED_BY:
+        if model is not None:
+            raise SegnetError(f"{path} is exported and holds its model; open it without model=")
+        return _open_exported(path, str(device), runtime)
+    return _open_trained(path, model, device, runtime)
+
+
+def find_model(path_or_name: str | Path, *, exported: bool) -> Path:
+    """Return the file that a run folder, a path or a bundled name stands for.
+
+    Args:
+        path_or_name: what ``load`` takes.
+        exported: which file of a bundled model, where it has both.
+
+    Raises:
+        SegnetError: nothing of that name, or a run without a model yet.
+    """
+    if not str(path_or_name).strip():  # an unset variable of a shell; as a path it would be this folder
+        raise SegnetError("the model's name is empty; name a run folder, a model file or a bundled model")
     path = expand_home(path_or_name)
     if path.is_dir():
         path = path / "model.safetensors"
@@ -59,14 +80,7 @@ def load(
             raise SegnetError(
                 f"{path.parent} holds no model.safetensors: it is no run folder, or its run has no epoch yet"
             )
-    elif not path.exists():
-        exported = model is None and _wants_exported(runtime, str(device))
-        path = _bundled(str(path_or_name), exported=exported)
-    if path.suffix.lower() in _OPENED_BY:
-        if model is not None:
-            raise SegnetError(f"{path} is exported and holds its model; open it without model=")
-        return _open_exported(path, str(device), runtime)
-    return _open_trained(path, model, device, runtime)
+    return path if path.exists() else _bundled(str(path_or_name), exported=exported)
 
 
 def is_bundled(name: str) -> bool:
@@ -108,8 +122,11 @@ def _open_trained(path: Path, model: nn.Module | None, device: torch.device | st
     from segnet.core.device import pick_device
     from segnet.inference.bundle import read_model
     from segnet.inference.runtimes.with_torch import TorchRuntime
+    from segnet.models.folding import fold_batch_norms
 
     opened, description = read_model(path, model)
+    if model is None:  # of a module of the user's own, this very object predicts
+        opened = fold_batch_norms(opened)
     return Segmenter(TorchRuntime(opened, pick_device(device)), description)
 
 

@@ -10,14 +10,16 @@ from segnet.core.errors import SegnetError
 from segnet.core.files import expand_home
 from segnet.data.dataset import Dataset
 from segnet.data.options import DATASET_NAMES, DataOptions
-from segnet.data.sources import load_dataset
+from segnet.data.sources import load_dataset, needs_download
 from segnet.inference.segmenter import Segmenter
 from segnet.runs.run_folder import RunFolder
 
 _PLACES = ("data", "data_root", "archive")
 
 
-def open_data(model: str | Path, segmenter: Segmenter, given: Mapping[str, Any]) -> Dataset:
+def open_data(
+    model: str | Path, segmenter: Segmenter, given: Mapping[str, Any], *, download: bool = True
+) -> Dataset:
     """Open the data that is named, and else the model's own.
 
     Args:
@@ -25,6 +27,7 @@ def open_data(model: str | Path, segmenter: Segmenter, given: Mapping[str, Any])
         segmenter: the model.
         given: fields of ``DataOptions`` that the user has named. What the run held out, and how, is not asked
             for again: the model's own images are told by their content.
+        download: fetch a dataset that isn't here; otherwise that is an error.
 
     Raises:
         SegnetError: a model that doesn't say what its data was, data that is no longer there, a border policy
@@ -44,7 +47,10 @@ def open_data(model: str | Path, segmenter: Segmenter, given: Mapping[str, Any])
         if data == "oxford-pets" and given.get("border", border) != border:
             raise SegnetError(f"{model} was trained with --border {border}; evaluate it with the same")
     try:
-        return load_dataset(DataOptions(**(options | dict(given))))
+        opened = DataOptions(**(options | dict(given)))
+        if not download and needs_download(opened):
+            raise SegnetError(f"{data} was never downloaded here")
+        return load_dataset(opened)
     except SegnetError as error:
         if given:
             raise

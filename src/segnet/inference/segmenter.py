@@ -60,7 +60,7 @@ class Segmenter:
 
     @property
     def model(self) -> nn.Module:
-        """The module that predicts.
+        """The module that predicts; of our own models with batch norms folded, see ``segnet.load``.
 
         Raises:
             SegnetError: an exported model, which has none.
