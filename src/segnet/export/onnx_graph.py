@@ -123,8 +123,8 @@ def _exported_program(model: nn.Module, size: tuple[int, int], step: int | None)
         sides = (Dim.DYNAMIC, Dim.DYNAMIC)
     else:
         sides = (step * Dim("rows", max=_MOST_STEPS), step * Dim("columns", max=_MOST_STEPS))
-        # the example's sides must be multiples, and no special ones
-        height, width = (max(side // step, 2) * step for side in size)
+        # the example's sides must be multiples; equal ones, or the trained ones, might be taken for special
+        height, width = (max(height // step, 2) + 1) * step, (max(width // step, 2) + 2) * step
     with _explained(model):
         return torch.export.export(
             _FromPixels(model).eval(),

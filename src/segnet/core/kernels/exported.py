@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 
 import torch
 from torch import Tensor
@@ -24,7 +23,7 @@ Size = tuple[int, int]
 # A difference between two maxima, times this, is far below any rank; a power of two doesn't round.
 _HUGE = 2.0**100
 _RANKS = ((4.0, 3.0), (2.0, 1.0))  # of equal maxima the first in reading order has the highest
-_all_even = ContextVar("all_even", default=False)
+_all_even = False  # torch.export traces no ContextVar, and itself works in one thread at a time
 
 
 @contextmanager
@@ -33,11 +32,12 @@ def even_sizes() -> Iterator[None]:
 
     Nothing is cropped and padded then, which a runtime does as a copy even where there is nothing to do.
     """
-    token = _all_even.set(True)
+    global _all_even
+    _all_even = True
     try:
         yield
     finally:
-        _all_even.reset(token)
+        _all_even = False
 
 
 def pool(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -56,7 +56,7 @@ def place(values: Tensor, places: Tensor, size: Size, accumulate: bool) -> Tenso
     """Return the sparse map ``(N, C, *size)``."""
     del accumulate  # an exported graph has no backward pass
     sparse = _nearest(values) * places
-    return sparse if _all_even.get() else F.pad(sparse, (0, size[1] % 2, 0, size[0] % 2))
+    return sparse if _all_even else F.pad(sparse, (0, size[1] % 2, 0, size[0] % 2))
 
 
 def pick(full: Tensor, codes: Tensor) -> Tensor:
@@ -66,9 +66,10 @@ def pick(full: Tensor, codes: Tensor) -> Tensor:
 
 def _even(x: Tensor) -> Tensor:
     """Return the map without a last odd row or column, which belongs to no window."""
-    if _all_even.get():
+    if _all_even:
         return x
-    return x[..., : x.shape[-2] // 2 * 2, : x.shape[-1] // 2 * 2]
+    # a slice to the very end would be taken for the whole map, and the graph for one of even sizes
+    return x.narrow(-2, 0, x.shape[-2] // 2 * 2).narrow(-1, 0, x.shape[-1] // 2 * 2)
 
 
 def _ranks(values: Tensor) -> Tensor:

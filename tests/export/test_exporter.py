@@ -1,0 +1,107 @@
+"""``segnet export``: files that predict what their model does, and a gate that holds back those that don't."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+
+from segnet import SegnetError, load
+from segnet.export.exporter import ExportOptions, export
+
+
+@pytest.fixture(scope="module")
+def exported(model_file, photos):
+    return export(model_file, ExportOptions(images=str(photos)))
+
+
+def test_the_file_lies_beside_the_model_and_predicts_the_same(exported, model_file, noise):
+    assert exported.path == model_file.with_suffix(".onnx")
+    ours, theirs = load(model_file).predict(noise), load(exported.path).predict(noise)
+    assert np.mean(ours.mask == theirs.mask) > 0.999
+    assert load(exported.path).description == load(model_file).description
+
+
+def test_the_report_says_what_was_compared_and_with_what_result(exported, photos):
+    report = json.loads(exported.report.read_text())
+    assert report["passed"] is True
+    assert report["images"] == f"6 images of {photos}"
+    assert report["count"] == 6
+    assert report["equal_pixels"] >= report["limits"]["equal_pixels"] == 0.999
+    assert report["mean_iou_model"] is None, "photos have no truth"
+    assert report["mean_iou_file"] > 0.99
+    assert report["bytes"] == exported.path.stat().st_size
+    assert report["latency_ms_file"] > 0
+    assert report["versions"]["onnxruntime"]
+
+
+def test_int8_turns_the_dense_layers_and_keeps_the_rest_as_float16(model_file, photos, tmp_path):
+    options = ExportOptions(
+        precision="int8", images=str(photos), calibrate=str(photos), max_loss=100, out=tmp_path / "small.onnx"
+    )
+    exported = export(model_file, options)
+    graph = onnx.load(exported.path).graph
+    kinds = {tensor.data_type for tensor in graph.initializer if ".weight" in tensor.name}
+    assert {onnx.TensorProto.INT8, onnx.TensorProto.FLOAT16} <= kinds
+    assert load(exported.path).predict(photos / "0.png").mask.shape
+
+
+def test_a_file_that_says_something_else_gets_a_name_that_says_so(model_file, photos, tmp_path, segnet):
+    out = tmp_path / "small.onnx"
+    command = ["export", model_file, "--int8", "--images", photos, "--calibrate", photos, "--out", out]
+    ended = segnet(*map(str, command), "--max-loss", "0")
+    assert ended.code == 1
+    assert "small.failed.onnx is not what" in ended.err
+    assert "points of mean IoU are lost, at most 0 may be" in ended.err
+    assert {path.name for path in tmp_path.glob("small*")} == {
+        "small.failed.onnx",
+        "small.failed.onnx.parity.json",
+    }
+    assert json.loads((tmp_path / "small.failed.onnx.parity.json").read_text())["passed"] is False
+
+
+def test_float16_weights_are_half_the_file_and_openvino_gets_its_own_format(model_file, photos, tmp_path):
+    pytest.importorskip("openvino")
+    half = export(
+        model_file, ExportOptions("openvino", "float16", tmp_path / "half.xml", images=str(photos))
+    )
+    assert half.failure == ""
+    assert load(half.path).runtime.name == "openvino"
+    assert (tmp_path / "half.bin").stat().st_size < 2.5 * 3000  # of some 2,900 weights
+
+
+def test_torchs_own_program_is_compared_too(model_file, photos, tmp_path):
+    exported = export(model_file, ExportOptions("torch", out=tmp_path / "tiny.pt2", images=str(photos)))
+    assert exported.parity.equal_pixels >= 0.999
+    assert exported.path.is_file()
+
+
+MISTAKES = {
+    "no such model": (["export", "nothing.safetensors"], "no model file"),
+    "a target nobody knows": (["export", "MODEL", "--to", "onx"], "Did you mean"),
+    "two precisions": (["export", "MODEL", "--fp16", "--int8"], "take one"),
+    "int8 of a program": (["export", "MODEL", "--to", "torch", "--int8"], "keeps float32"),
+    "a suffix of another format": (["export", "MODEL", "--out", "x.pt"], "ends in .onnx"),
+    "calibration without int8": (["export", "MODEL", "--calibrate", "EMPTY"], "is for --int8"),
+    "no images to calibrate on": (["export", "MODEL", "--int8", "--calibrate", "EMPTY"], "there is no image"),
+    "nothing said to calibrate on": (["export", "MODEL", "--int8"], "--calibrate"),
+    "no images to compare on": (["export", "MODEL", "--images", "EMPTY"], "there is no image"),
+    "a loss below nothing": (["export", "MODEL", "--int8", "--max-loss", "-1"], "at least 0"),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_mistakes_are_one_line_and_leave_nothing(case, model_file, tmp_path, segnet, here):
+    arguments, says = MISTAKES[case]
+    (tmp_path / "empty").mkdir()
+    model = tmp_path / "model.safetensors"
+    model.write_bytes(model_file.read_bytes())
+    names = {"MODEL": str(model), "EMPTY": str(tmp_path / "empty")}
+    segnet(*(names.get(each, each) for each in arguments)).is_a_mistake_in_one_line(says)
+    assert {path.name for path in tmp_path.iterdir()} == {"here", "empty", "model.safetensors"}
+    assert not [*here.iterdir()]
+
+
+def test_an_exported_file_is_not_exported_again(exported):
+    with pytest.raises(SegnetError, match="is exported already"):
+        export(exported.path)
