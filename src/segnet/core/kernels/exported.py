@@ -68,8 +68,8 @@ def _even(x: Tensor) -> Tensor:
     """Return the map without a last odd row or column, which belongs to no window."""
     if _all_even:
         return x
-    # a slice to the very end would be taken for the whole map, and the graph for one of even sizes
-    return x.narrow(-2, 0, x.shape[-2] // 2 * 2).narrow(-1, 0, x.shape[-1] // 2 * 2)
+    # Padding by less than nothing: a slice of an even example is all of it, and the graph then fits no other.
+    return F.pad(x, (0, -(x.shape[-1] % 2), 0, -(x.shape[-2] % 2)))
 
 
 def _ranks(values: Tensor) -> Tensor:
