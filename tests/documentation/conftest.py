@@ -8,6 +8,7 @@ from PIL import Image
 from torch import nn
 
 from segnet import TrainConfig, train
+from segnet.export.exporter import ExportOptions, export
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +37,10 @@ def draw(file, seed, mask=None):
 
 @pytest.fixture(scope="session")
 def named_by_examples(tmp_path_factory):
-    """Photos, folders of data, and finished runs of a tiny model with dropout; runs/B is one without."""
+    """Photos, folders of data, and finished runs of a tiny model with dropout; runs/B is one without.
+
+    The first is there as an exported file too.
+    """
     folder = tmp_path_factory.mktemp("documentation")
     for seed, image in enumerate(("photo.jpg", "cat.jpg", "more/one.png", "more/two.png")):
         draw(folder / image, seed)
@@ -49,6 +53,8 @@ def named_by_examples(tmp_path_factory):
         out = folder / "runs" / name
         train(TrainConfig(**settings, model="segnet-basic", model_options=options, out=out))
     shutil.copytree(folder / "runs/NAME", folder / "runs/A")
+    exported = export(folder / "runs/NAME", ExportOptions(images=str(folder / "photo.jpg")))
+    shutil.copy(exported.path, folder / "model.onnx")
     (folder / "src/segnet/weights").mkdir(parents=True)
     return folder
 

@@ -65,6 +65,14 @@ def settings_are_right(words, monkeypatch):
     check(bound.arguments.get("config", TrainConfig()))
 
 
+def its_options_exist(words, monkeypatch):
+    """Read the options as the command does."""
+    import segnet.cli  # noqa: F401 - adds the commands
+    from segnet.cli.app import app
+
+    app.parse_args(words[1:], exit_on_error=False, print_error=False)
+
+
 def its_script_takes_the_options(words, monkeypatch):
     """Let the script read its arguments, and stop it there."""
     parse = argparse.ArgumentParser.parse_args
@@ -107,6 +115,9 @@ RUN = {
     "segnet models": ("--size 32", "measuring receptive fields takes seconds on large images"),
     "segnet models * --size 360x480": ("--size 45x60", "as above"),
     "segnet resume *": ("--epochs 2", "the run here is at its end after one epoch; this gives it another"),
+    "segnet export * --int8": (its_options_exist, "another export of half a minute; tests/export has it"),
+    "segnet export * --fp16": (its_options_exist, "as above"),
+    "segnet export * --to *": (its_options_exist, "as above"),
     "segnet bench pooling*": (
         "--batch-size 1 --repeats 1 --no-training",
         "takes minutes, on an idle machine",
@@ -372,7 +383,18 @@ def test_source_files_that_prose_names_exist(page):
 @pytest.fixture
 def options_of_segnet(segnet, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
-    commands = "train", "resume", "eval", "predict", "models", "compare", "show pooling", "bench pooling", ""
+    commands = (
+        "train",
+        "resume",
+        "eval",
+        "predict",
+        "models",
+        "compare",
+        "show pooling",
+        "bench pooling",
+        "export",
+        "",
+    )
     return {
         option
         for command in commands

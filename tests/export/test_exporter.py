@@ -1,4 +1,4 @@
-"""``segnet export``: files that predict what their model does, and a gate that holds back those that don't."""
+"""``segnet export``: files that predict what their model does, and a gate that holds back the others."""
 
 import json
 
@@ -62,9 +62,7 @@ def test_a_file_that_says_something_else_gets_a_name_that_says_so(model_file, ph
 
 def test_float16_weights_are_half_the_file_and_openvino_gets_its_own_format(model_file, photos, tmp_path):
     pytest.importorskip("openvino")
-    half = export(
-        model_file, ExportOptions("openvino", "float16", tmp_path / "half.xml", images=str(photos))
-    )
+    half = export(model_file, ExportOptions("openvino", "float16", tmp_path / "half.xml", images=str(photos)))
     assert half.failure == ""
     assert load(half.path).runtime.name == "openvino"
     assert (tmp_path / "half.bin").stat().st_size < 2.5 * 3000  # of some 2,900 weights

@@ -158,6 +158,8 @@ class LooksAtItsValues(nn.Module):
 
 
 def test_a_module_that_cannot_be_exported_says_why_in_one_line():
-    with pytest.raises(SegnetError, match="LooksAtItsValues can't be exported; torch's exporter says: ") as error:
+    with pytest.raises(
+        SegnetError, match="LooksAtItsValues can't be exported; torch's exporter says: "
+    ) as error:
         to_graph(LooksAtItsValues(), (32, 32))
     assert "\n" not in str(error.value)
