@@ -239,3 +239,12 @@ def test_ctrl_c_ends_it_cleanly_and_leaves_whole_files(here, model):
         assert not Path(path).name.startswith(".")
         with Image.open(path) as image:
             image.load()
+
+
+def test_the_bundled_model_predicts_without_torch(tmp_path):
+    Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(tmp_path / "photo.png")
+    command = WITHOUT.format(gone=HEAVY, arguments=[str(tmp_path / "photo.png"), "--out", str(tmp_path)])
+    command = command.replace('"segnet", *', '"segnet", "predict", *')
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "photo.mask.png").is_file()

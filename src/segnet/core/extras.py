@@ -19,6 +19,7 @@ _BROUGHT_BY = {
     "torchmetrics": ("torchmetrics", _TRAIN),
     "yaml": ("PyYAML", _TRAIN),
     "onnx": ("onnx", "'segnet[export]'"),
+    "onnx_ir": ("onnx-ir", "'segnet[export]'"),
     "onnxscript": ("onnxscript", "'segnet[export]'"),
     "onnxruntime": ("ONNX Runtime", "onnxruntime"),
     "openvino": ("OpenVINO", "'segnet[openvino]'"),
