@@ -33,9 +33,6 @@ def load(
 ) -> Segmenter:
     """Open a run folder, a file (``.safetensors``, ``.onnx``, ``.xml``) or a bundled name, in this order.
 
-    Batch norms of our own models are folded into the convolutions before them: ``Segmenter.model`` predicts
-    the same to float rounding, a little sooner, and can't be trained on.
-
     Args:
         path_or_name: what to open.
         model: for a ``.safetensors`` file that holds a module of your own, that module, built as for
@@ -122,11 +119,8 @@ def _open_trained(path: Path, model: nn.Module | None, device: torch.device | st
     from segnet.core.device import pick_device
     from segnet.inference.bundle import read_model
     from segnet.inference.runtimes.with_torch import TorchRuntime
-    from segnet.models.folding import fold_batch_norms
 
     opened, description = read_model(path, model)
-    if model is None:  # of a module of the user's own, this very object predicts
-        opened = fold_batch_norms(opened)
     return Segmenter(TorchRuntime(opened, pick_device(device)), description)
 
 

@@ -60,7 +60,7 @@ class Segmenter:
 
     @property
     def model(self) -> nn.Module:
-        """The module that predicts; of our own models with batch norms folded, see ``segnet.load``.
+        """The module that predicts.
 
         Raises:
             SegnetError: an exported model, which has none.

@@ -1,6 +1,8 @@
 """Batch norms folded into the convolutions before them: the same function with fewer operations.
 
-Only for prediction: a folded model has no statistics left to train. Results differ by float rounding.
+For int8 export, where weights and batch norm must share one scale. A model that is opened for prediction
+keeps its batch norms: folding makes a pass 4 % shorter, but then ``segnet eval RUN`` would no longer give the
+scores that the run has noted, digit for digit.
 """
 
 from __future__ import annotations
