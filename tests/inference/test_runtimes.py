@@ -1,5 +1,8 @@
 """Every runtime computes the same logits: against the module itself, for any batch and size."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -73,3 +76,23 @@ def test_a_module_is_put_into_evaluation_mode_and_stays_the_same_object():
     runtime = TorchRuntime(module)
     assert runtime.model is module
     assert not module.training
+
+
+def test_a_signal_finds_a_stack_after_models_were_closed_in_the_order_of_opening(onnx_file):
+    # pytest's faulthandler gives signals a stack of their own, and so do OpenVINO's plugins.
+    code = """
+import faulthandler, signal, sys
+from pathlib import Path
+from segnet.inference.runtimes.with_openvino import OpenVino
+
+faulthandler.enable()
+models = [OpenVino(Path(sys.argv[1])) for _ in range(3)]
+while models:
+    models.pop(0)
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(onnx_file)], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "interrupted\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ class OpenVino:
     def __init__(self, path: Path, device: str = "auto", threads: int | None = None) -> None:
         require_text_name(path, "OpenVINO")
         self.device = "cpu" if device == "auto" else device
-        core = openvino.Core()
+        core = _core()
         known = [each.lower() for each in core.available_devices]
         if self.device not in known:
             raise SegnetError(
@@ -71,6 +72,17 @@ class OpenVino:
         found = self._compiled.create_infer_request().infer({INPUT: as_input(images)})
         logits: Logits = found[OUTPUT].copy()
         return logits
+
+
+@cache
+def _core() -> openvino.Core:
+    """Return the process's one core, which keeps devices' plugins for all models.
+
+    The plugin for CPUs gives the thread that first uses it another stack for signals, and at its end puts
+    back the one that it found. Of several that don't end in reverse order one puts back a stack that is gone,
+    and the next signal, such as Ctrl-C, ends the process with a segmentation fault.
+    """
+    return openvino.Core()
 
 
 def _name(tensor: Any) -> str:
