@@ -111,6 +111,14 @@ RUN = {
         "--batch-size 1 --repeats 1 --no-training",
         "takes minutes, on an idle machine",
     ),
+    "segnet bench models *--profile": (
+        "--size 32 --batch-sizes 1 --repeats 1",
+        "a small image once, after half a minute of export",
+    ),
+    "segnet bench models*": (
+        "--size 32 --batch-sizes 1 --repeats 1 --runtimes torch",
+        "takes minutes, on an idle machine; the other runtimes are in tests/bench",
+    ),
     "python benchmarks/bayesian_samples.py *": ("--samples 2", "two samples in place of 16"),
     "python benchmarks/*": (its_script_takes_the_options, "takes minutes, on an idle machine"),
     "make *": (make_has_the_target, "installs everything anew, then takes minutes"),
@@ -372,7 +380,18 @@ def test_source_files_that_prose_names_exist(page):
 @pytest.fixture
 def options_of_segnet(segnet, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
-    commands = "train", "resume", "eval", "predict", "models", "compare", "show pooling", "bench pooling", ""
+    commands = (
+        "train",
+        "resume",
+        "eval",
+        "predict",
+        "models",
+        "compare",
+        "show pooling",
+        "bench pooling",
+        "bench models",
+        "",
+    )
     return {
         option
         for command in commands
