@@ -1,27 +1,60 @@
-// Latency of ONNX files in onnxruntime-web: WebAssembly, one thread, in turns, as ratios to the first file.
-// npm install onnxruntime-web, beside a copy of this file; then: node bench.mjs FIRST.onnx OTHER.onnx
-import fs from "fs";
-import * as ort from "onnxruntime-web";
+// Time ONNX files in onnxruntime-web (WebAssembly, one thread, as in a browser without special headers), run
+// by Node. In a folder that has `npm install onnxruntime-web`, whichever it is:
+//
+//     node .../benchmarks/web/bench.mjs [--size HEIGHTxWIDTH] [--repeats N] model.onnx other.onnx ...
+//
+// The files take turns, each a run that isn't counted and one that is. Prints the fastest and the median
+// milliseconds of one image, and the median's ratio to that of the first file.
 
+import { createRequire } from "node:module";
+import { readFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { parseArgs } from "node:util";
+
+const { values, positionals: files } = parseArgs({
+  allowPositionals: true,
+  options: { size: { type: "string", default: "128" }, repeats: { type: "string", default: "30" } },
+});
+const [height, width = height] = values.size.split("x").map(Number);
+const repeats = Number(values.repeats);
+if (files.length === 0 || !(height > 0 && width > 0) || !(repeats >= 1)) {
+  console.error("usage: node bench.mjs [--size HEIGHTxWIDTH] [--repeats N] model.onnx other.onnx ...");
+  process.exit(2);
+}
+
+const ort = createRequire(join(process.cwd(), "here.js"))("onnxruntime-web");
 ort.env.wasm.numThreads = 1;
-const files = process.argv.slice(2);
-const values = Float32Array.from({ length: 3 * 128 * 128 }, () => 255 * Math.random());
-const image = new ort.Tensor("float32", values, [1, 3, 128, 128]);
+ort.env.logLevel = "fatal";
+
+const pixels = Float32Array.from({ length: 3 * height * width }, () => Math.random() * 255);
+const image = new ort.Tensor("float32", pixels, [1, 3, height, width]);
 const sides = [];
 for (const file of files) {
-  const session = await ort.InferenceSession.create(fs.readFileSync(file));
-  sides.push({ file, run: () => session.run({ [session.inputNames[0]]: image }), times: [] });
+  const session = await ort.InferenceSession.create(readFileSync(file));
+  const input = session.inputNames[0];
+  sides.push({ file, run: () => session.run({ [input]: image }), times: [] });
 }
-for (let turn = 0; turn < 35; turn++) {
+
+const COLD_ROUNDS = 3;
+for (let round = 0; round < COLD_ROUNDS + repeats; round++) {
   for (const side of sides) {
-    const start = performance.now();
     await side.run();
-    if (turn >= 5) side.times.push(performance.now() - start); // the first ones warm up
+    const started = performance.now();
+    await side.run();
+    if (round >= COLD_ROUNDS) side.times.push(performance.now() - started);
   }
 }
-const fastest = (side) => Math.min(...side.times);
-const median = (side) => side.times.slice().sort((a, b) => a - b)[side.times.length >> 1];
-for (const side of sides) {
-  const ratios = [fastest, median].map((of) => (of(side) / of(sides[0])).toFixed(2));
-  console.log(side.file, fastest(side).toFixed(1), median(side).toFixed(1), "ms; of the first's", ...ratios);
+
+function median(times) {
+  const sorted = [...times].sort((a, b) => a - b);
+  const half = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
+}
+
+console.log(`onnxruntime-web ${ort.env.versions.web}, one thread, ${height}x${width}, ${repeats} rounds`);
+console.log(`${"".padEnd(36)}${"fastest ms".padStart(12)}${"median ms".padStart(12)}${"ratio".padStart(9)}`);
+const first = median(sides[0].times);
+for (const { file, times } of sides) {
+  const numbers = [Math.min(...times).toFixed(2), median(times).toFixed(2)].map((text) => text.padStart(12));
+  console.log(basename(file).padEnd(36) + numbers.join("") + (median(times) / first).toFixed(3).padStart(9));
 }

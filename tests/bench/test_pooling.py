@@ -9,17 +9,26 @@ from segnet.bench.pooling import Comparison, compare_pooling, draw, stock_copy, 
 from segnet.models import create_model
 
 
-def test_the_stock_copy_gives_the_same_logits_bit_by_bit():
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("segnet", {"stages": 2}),
+        ("segnet-dsc", {"stages": 2, "ordinary_stages": 1}),
+        ("segnet-basic", {"channels": 8}),
+        ("segnet-lite", {"stages": [[8, 1], [16, 2]], "bottleneck": [16, 1, 3]}),
+    ],
+)
+def test_the_stock_copy_gives_the_same_logits_bit_by_bit(name, options):
     torch.manual_seed(0)
-    model = create_model("segnet", stages=2).eval()
+    model = create_model(name, **options).eval()
     image = torch.rand(2, 3, 37, 26)
     with torch.no_grad():
         assert torch.equal(stock_copy(model).eval()(image), model(image))
 
 
 def test_a_model_without_a_stock_copy_is_refused():
-    with pytest.raises(TypeError, match="SeparableUnit"):
-        stock_copy(create_model("segnet-lite"))
+    with pytest.raises(TypeError, match="UNet has no stages of SegNet's"):
+        stock_copy(create_model("unet"))
 
 
 def test_indices_take_a_thirty_second_of_stocks():

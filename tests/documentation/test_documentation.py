@@ -34,7 +34,12 @@ PAGES = sorted(
 TINY = "--epochs 1 --size 32 --batch-size 4"
 
 # Words that stand for the reader's own.
-STANDS_FOR = {"NAME": "segnet-lite", "RUN": "runs/NAME", "runs/bayes": "runs/NAME"}
+STANDS_FOR = {
+    "NAME": "segnet-lite",
+    "RUN": "runs/NAME",
+    "runs/bayes": "runs/NAME",
+    "OTHER.onnx": "model.onnx",
+}
 
 # In the Python of the pages: (what is executed in its place, why).
 IN_PYTHON = {
@@ -121,6 +126,14 @@ RUN = {
     "segnet bench pooling*": (
         "--batch-size 1 --repeats 1 --no-training",
         "takes minutes, on an idle machine",
+    ),
+    "segnet bench models *--profile": (
+        "--size 32 --batch-sizes 1 --repeats 1",
+        "a small image once, after half a minute of export",
+    ),
+    "segnet bench models*": (
+        "--size 32 --batch-sizes 1 --repeats 1 --runtimes torch",
+        "takes minutes, on an idle machine; the other runtimes are in tests/bench",
     ),
     "python benchmarks/bayesian_samples.py *": ("--samples 2", "two samples in place of 16"),
     "python benchmarks/*": (its_script_takes_the_options, "takes minutes, on an idle machine"),
@@ -393,6 +406,7 @@ def options_of_segnet(segnet, monkeypatch):
         "show pooling",
         "bench pooling",
         "export",
+        "bench models",
         "",
     )
     return {

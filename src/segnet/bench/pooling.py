@@ -14,17 +14,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segnet.core.blocks import ConvBNReLU, DecoderStage, EncoderStage
+from segnet.core.blocks import ConvBN, ConvBNReLU, DecoderStage, EncoderStage, SeparableBNReLU
 from segnet.core.device import keep_freed_memory, pick_device
 from segnet.core.files import replacing
 from segnet.core.pooling import Size, max_pool_2x2, max_unpool_2x2
 from segnet.models import create_model
+from segnet.models.segnet_lite import SeparableUnit
 
 # (channels, height and width) of the four maps that the article's model pools at 128x128
 ARTICLE_MAPS = ((64, 128), (128, 64), (256, 32), (512, 16))
@@ -123,18 +124,29 @@ def stock_unpool(values: Tensor, indices: Tensor, size: Size) -> Tensor:
 
 
 def stock_copy(model: nn.Module) -> nn.Module:
-    """Return a copy of a SegNet with the same weights, made of stock layers and stock pooling alone."""
+    """Return a copy of a SegNet with the same weights, made of stock layers and stock pooling alone.
+
+    Raises:
+        TypeError: another kind of model, or a unit whose stock layers aren't known.
+    """
     stock = copy.deepcopy(model)
-    for stages, kind in ((stock.encoder, _StockEncoderStage), (stock.decoder, _StockDecoderStage)):
-        assert isinstance(stages, nn.ModuleList)
+    sides = (
+        (getattr(stock, "encoder", None), EncoderStage, _StockEncoderStage),
+        (getattr(stock, "decoder", None), DecoderStage, _StockDecoderStage),
+    )
+    for stages, ours, kind in sides:
+        if not isinstance(stages, nn.ModuleList) or not all(isinstance(stage, ours) for stage in stages):
+            raise TypeError(f"{type(model).__name__} has no stages of SegNet's, so no stock copy")
         for place, stage in enumerate(stages):
-            assert isinstance(stage, EncoderStage | DecoderStage)
-            stages[place] = kind(nn.Sequential(*chain.from_iterable(_layers(unit) for unit in stage.units)))
+            units = cast(nn.Sequential, stage.units)
+            stages[place] = kind(nn.Sequential(*chain.from_iterable(_layers(unit) for unit in units)))
     return stock
 
 
 def _layers(unit: nn.Module) -> list[nn.Module]:
-    if not isinstance(unit, ConvBNReLU):
+    if isinstance(unit, SeparableUnit):  # its own forward pass is nothing but stock operations
+        return [unit]
+    if not isinstance(unit, ConvBN | ConvBNReLU | SeparableBNReLU):
         raise TypeError(f"no stock layers are known for {type(unit).__name__}")
     return list(unit)
 

@@ -93,7 +93,7 @@ def to_program(model: nn.Module, size: tuple[int, int]) -> ExportedProgram:
 
 def save_program(program: ExportedProgram, path: Path, description: str) -> None:
     """Write an exported program, with its description as ``segnet.json`` inside."""
-    with _quiet():
+    with quiet():
         torch.export.save(program, path, extra_files={f"{KEY}.json": description})
 
 
@@ -257,7 +257,7 @@ def _rename(graph: GraphProto, names: dict[str, str]) -> None:
 def _explained(model: nn.Module) -> Iterator[None]:
     """Say in one line why torch's exporter can't go on; its advice to developers isn't shown."""
     try:
-        with _quiet():
+        with quiet():
             yield
     except Exception as error:  # whatever stops it, the user can't use the model
         raise SegnetError(
@@ -266,7 +266,8 @@ def _explained(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
+    """Keep back what torch's exporter says to developers."""
     level = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:
