@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,14 @@ def _own_cache(tmp_path_factory):
         del os.environ["SEGNET_CACHE"]
     else:
         os.environ["SEGNET_CACHE"] = before
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c_reaches_children():
+    """A shell's background job ignores SIGINT, and so would every process the tests start in one."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

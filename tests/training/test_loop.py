@@ -112,7 +112,6 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(tiny_config, tmp_path, stop, co
         stdout=subprocess.PIPE,
         text=True,
         env=dict(os.environ),
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in background jobs
     ) as process:
         wait_for(stopped / "metrics.jsonl", '"epoch": 2', process)
         process.send_signal(stop)
@@ -298,7 +297,6 @@ def test_odd_sizes_train_small_first_too(tiny_config, size, crop_scale):
 
 
 def test_ctrl_c_waits_for_state_and_files_to_agree():
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     done = []
 
     def commit():
@@ -311,7 +309,6 @@ def test_ctrl_c_waits_for_state_and_files_to_agree():
     assert done
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
-    signal.signal(signal.SIGINT, before)
 
 
 def test_a_place_that_cannot_be_written_to_is_named(tiny_config, tmp_path):
