@@ -1,0 +1,107 @@
+"""What an evaluation found in each image, a row of ``images.csv`` for each.
+
+Rows hold the pixel counts that the split's scores are sums of, so that whatever reads the file can add them
+up again over any images: a group of them, or the draws of a bootstrap.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from segnet.core.errors import SegnetError
+from segnet.core.files import write_text
+
+COUNTS = ("right", "truth", "predicted")
+
+
+@dataclass(frozen=True)
+class ImageScores:
+    """One image: each score in [0, 1] but the loss, None where it isn't defined."""
+
+    split: str
+    image: str
+    """What reports call it, mostly the file's stem."""
+    content: str
+    """The id of the image's content in hexadecimal digits, by which two evaluations know it as the same."""
+    pixel_accuracy: float | None
+    mean_iou: float | None
+    """Mean over the classes in this image's truth or prediction."""
+    boundary_f1: float | None
+    band_accuracy: float | None
+    """Pixel accuracy near the edges of the truth."""
+    loss: float | None
+    """Mean cross-entropy over its pixels, in nats."""
+    confidence: float | None
+    """Mean over its pixels of the probability of the class that was predicted."""
+    confident_disagreement: float | None
+    """Share of its pixels at which the model is wrong and at least 0.9 sure."""
+    right: tuple[int, ...]
+    truth: tuple[int, ...]
+    predicted: tuple[int, ...]
+    """Scored pixels of each class that are right, that are it in truth, and that were given it."""
+
+    @property
+    def iou(self) -> tuple[float | None, ...]:
+        """IoU of each class; None where truth and prediction lack it."""
+        counts = zip(self.right, self.truth, self.predicted, strict=True)
+        return tuple(
+            right / union if (union := truth + predicted - right) else None
+            for right, truth, predicted in counts
+        )
+
+
+_TEXTS = ("split", "image", "content")
+_NUMBERS = tuple(
+    entry.name for entry in fields(ImageScores) if entry.name not in (*_TEXTS, *COUNTS)
+)  # fmt: skip
+
+
+def write_image_scores(path: Path, images: Sequence[ImageScores], classes: Sequence[str]) -> None:
+    """Write ``images.csv``: the fields, then IoU and the pixel counts of every class; empty for no value."""
+    per_class = [f"{kind} {name}" for kind in ("iou", *COUNTS) for name in classes]
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow([*_TEXTS, *_NUMBERS, *per_class])
+    for image in images:
+        own = [getattr(image, name) for name in (*_TEXTS, *_NUMBERS)]
+        counted = [count for kind in COUNTS for count in getattr(image, kind)]
+        writer.writerow([_text(value) for value in (*own, *image.iou, *counted)])
+    write_text(path, table.getvalue())
+
+
+def read_image_scores(path: Path) -> tuple[tuple[str, ...], list[ImageScores]]:
+    """Return the class names and the images of an ``images.csv``.
+
+    Raises:
+        SegnetError: no such file, or one that ``write_image_scores`` didn't write.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file, strict=True))
+    except FileNotFoundError:
+        raise SegnetError(
+            f"there is no {path}; segnet eval --out writes it, and every run as it ends"
+        ) from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SegnetError(f"can't read {path}: {error}") from error
+    names = tuple(name.removeprefix("iou ") for name in (rows[0] if rows else ()) if name.startswith("iou "))
+    try:
+        return names, [_parse(row, names) for row in rows]
+    except (ValueError, TypeError, KeyError) as error:
+        raise SegnetError(f"{path} is no table of image scores ({error!r}); write it anew") from None
+
+
+def _parse(row: dict[str, str], names: Sequence[str]) -> ImageScores:
+    values: dict[str, Any] = {name: row[name] for name in _TEXTS}
+    values |= {name: float(row[name]) if row[name] else None for name in _NUMBERS}
+    values |= {kind: tuple(int(row[f"{kind} {name}"]) for name in names) for kind in COUNTS}
+    return ImageScores(**values)
+
+
+def _text(value: object) -> str:
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
