@@ -9,7 +9,7 @@ from segnet import SegnetError
 from segnet.runs.identity import DataIdentity, ImageRecord, Manifest, image_id
 from segnet.runs.records import EpochRecord, Outcome, best_of, parse_epochs, read_run
 from segnet.runs.run_folder import RunFolder
-from segnet.runs.scores import ClassScores, ScoredOn, Scores
+from segnet.runs.scores import CalibrationBin, ClassScores, ScoredOn, Scores
 
 
 def scores(mean_iou=0.5, loss=1.0, **changes):
@@ -36,6 +36,16 @@ def test_an_epoch_goes_to_json_and_back():
     assert EpochRecord.from_dict(json.loads(json.dumps(record.to_dict()))) == record
 
 
+def test_a_full_evaluation_goes_to_json_and_back():
+    full = scores(
+        per_class={"pet": ClassScores(0.4, boundary_f1=0.3), "sky": ClassScores()},
+        boundary_f1=0.3,
+        calibration_error=0.1,
+        calibration=(CalibrationBin(0, None, None), CalibrationBin(6, 0.8, 0.7)),
+    )
+    assert Scores.from_dict(json.loads(json.dumps(full.to_dict()))) == full
+
+
 def test_an_outcome_goes_to_json_and_back_and_says_what_the_majority_class_gives():
     outcome = Outcome(False, 3, "a tenth", scores(), scores(mean_iou=0.4), {"train": 5, "val": 2, "test": 0})
     plain = json.loads(json.dumps(outcome.to_dict()))
@@ -44,8 +54,8 @@ def test_an_outcome_goes_to_json_and_back_and_says_what_the_majority_class_gives
 
 
 def test_scores_of_another_version_keep_what_this_one_does_not_know():
-    plain = scores().to_dict() | {"boundary_f1": 0.25}
-    assert Scores.from_dict(plain).others == {"boundary_f1": 0.25}
+    plain = scores().to_dict() | {"panoptic_quality": 0.25}
+    assert Scores.from_dict(plain).others == {"panoptic_quality": 0.25}
     assert Scores.from_dict(plain).to_dict() == plain
 
 

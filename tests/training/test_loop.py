@@ -38,6 +38,7 @@ def test_a_run_folder_is_complete_in_itself(tiny_config):
         "config.yaml",
         "data.json",
         "environment.json",
+        "images.csv",
         "last/lock",
         "last/state.pt",
         "learning.gif",
@@ -49,6 +50,7 @@ def test_a_run_folder_is_complete_in_itself(tiny_config):
         "previews/epoch_003.png",
         "report.html",
         "scores.json",
+        *(f"worst/{rank:02d}.png" for rank in range(1, 5)),  # there are no more than four images
     }
     records = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
     assert [record["epoch"] for record in records] == [1, 2, 3]

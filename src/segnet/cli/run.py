@@ -1,4 +1,4 @@
-"""What works on data: ``train``, ``resume``, ``eval`` and ``predict``."""
+"""What makes something of data: ``train``, ``resume`` and ``predict``."""
 
 from __future__ import annotations
 
@@ -9,27 +9,24 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import cyclopts
 from cyclopts import Parameter
 from rich.console import Console
 
 from segnet.cli.app import BAD_INPUT, INTERRUPTED, SOME_FAILED, app, say_error
+from segnet.cli.score import RuntimeName, print_scores
 from segnet.core.errors import SegnetError
 from segnet.core.files import expand_home
 from segnet.core.settings import Whole
-from segnet.data.options import BorderPolicy
 from segnet.training.config import RUN, TrainConfig
 
 if TYPE_CHECKING:
     from cyclopts.argument import ArgumentCollection
 
     from segnet.inference.segmentation import Segmentation
-    from segnet.runs.scores import Scores
     from segnet.training.loop import Run
-
-RuntimeName = Literal["auto", "onnxruntime", "openvino", "torch"]
 
 _everything = Parameter(name="*")  # the fields of a dataclass become options of their own
 
@@ -93,68 +90,6 @@ def resume(
 
     stop_like_ctrl_c()
     return _say_result(fit(run, epochs=epochs, data=data))
-
-
-@app.command(name="eval")
-def evaluate(
-    model: str,
-    /,
-    *,
-    data: Annotated[str | None, Parameter(show_default=False)] = None,
-    data_root: Annotated[Path | None, Parameter(show_default=False)] = None,
-    archive: Annotated[tuple[Path, ...], Parameter(negative=(), show_default=False)] = (),
-    extra_list: Annotated[str | None, Parameter(show_default=False)] = None,
-    border: Annotated[BorderPolicy | None, Parameter(show_default=False)] = None,
-    split: Annotated[
-        Literal["train", "val", "test", "all", "unseen"] | None, Parameter(show_default=False)
-    ] = None,
-    allow_trained_on: Annotated[bool, Parameter(negative=())] = False,
-    device: str = "auto",
-    runtime: RuntimeName = "auto",
-    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
-) -> int:
-    """Score a model: one confusion matrix over all the images, and first how many of which those are.
-
-    A model is scored on the part of its own data that was held out from it, told by the images' content: it
-    doesn't matter where they are now. Of a folder that it never saw all images are scored, of oxford-pets the
-    test split. Images that it was trained on are refused.
-
-    Args:
-        model: a run folder, a .safetensors, .onnx or .xml file or a bundled name.
-        data: oxford-pets, synthetic or a folder; by default the run's own data.
-        data_root: oxford-pets: a folder in the official layout; without it the archives are downloaded.
-        archive: oxford-pets: images.tar.gz and annotations.tar.gz that are already here; give it twice.
-        extra_list: oxford-pets: one more list of training images, to look at what it was trained on.
-        border: oxford-pets: class, pet or ignore; by default as the model was trained.
-        split: train, val or test; all of the data; or unseen: all of it that the model was not trained on.
-        allow_trained_on: score images that the model was trained on too, and say so beside every number.
-        device: auto, or a device by name.
-        runtime: what computes: torch, or for exported models onnxruntime or openvino; auto takes what fits.
-        json_: print one JSON object in place of the table.
-    """
-    from segnet.inference.evaluate import choose_samples, require_classes, score_samples
-    from segnet.inference.opening import load
-    from segnet.inference.own_data import open_data
-
-    segmenter = load(model, device=device, runtime=runtime)
-    given = {
-        "data": data,
-        "data_root": data_root,
-        "archive": archive or None,
-        "extra_list": extra_list,
-        "border": border,
-    }
-    dataset = open_data(model, segmenter, {name: value for name, value in given.items() if value is not None})
-    require_classes(segmenter, dataset)
-    samples, scored_on = choose_samples(segmenter, dataset, split, allow_trained_on=allow_trained_on)
-    if not json_:
-        print(f"{model} on {scored_on}", flush=True)
-    scores = score_samples(segmenter, dataset, samples, scored_on)
-    if json_:
-        print(json.dumps(scores.to_dict()))
-    else:
-        _print_scores(scores)
-    return 0
 
 
 @app.command
@@ -275,12 +210,12 @@ def _say_result(run: Run) -> int:
     console = Console(highlight=False, soft_wrap=True)
     if run.val is not None:
         console.print(f"epoch {run.best_epoch}, the best, on {run.val.scored_on}")
-        _print_scores(run.val)
+        print_scores(run.val)
         majority, share = run.val.majority
         console.print(f"predicting {majority} everywhere gives pixel accuracy {share:.3f}")
     if run.test is not None:
         console.print(f"the same model on {run.test.scored_on}")
-        _print_scores(run.test)
+        print_scores(run.test)
     folder = RunFolder(run.folder)
     if run.val is not None:
         console.print(f"model    {folder.model}")
@@ -290,29 +225,3 @@ def _say_result(run: Run) -> int:
         console.print(f"stopped; go on with: segnet resume {run.folder}")
         return INTERRUPTED
     return 0
-
-
-def _print_scores(scores: Scores) -> None:
-    from rich.table import Table
-
-    from segnet.runs.scores import score_text
-
-    shown = partial(score_text, digits=4)
-    warning = scores.scored_on.warning if scores.scored_on else ""
-    trained_on = scores.scored_on is not None and scores.scored_on.trained_on
-    columns = ("iou", "dice", "precision", "recall", "share")
-    table = Table("class")
-    for column in columns:
-        table.add_column(f"{column}\nTRAINED ON" if trained_on else column, justify="right")
-    for name, entry in scores.per_class.items():
-        table.add_row(name, *(shown(getattr(entry, column)) for column in columns))
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(table)
-    console.print(
-        f"pixel accuracy {shown(scores.pixel_accuracy)} · mean IoU {shown(scores.mean_iou)} · "
-        f"mean Dice {shown(scores.mean_dice)} · cross-entropy {shown(scores.loss)}{warning}"
-    )
-    console.print(
-        f"the article's IoU {shown(scores.article_iou)} and custom IoU {shown(scores.article_custom_iou)}: "
-        f"neither compares with mean IoU, see the report{warning}"
-    )

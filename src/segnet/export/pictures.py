@@ -69,8 +69,8 @@ def compared_pictures(
     require_classes(segmenter, dataset)
     identity = segmenter.description.data
     own_val = identity is not None and identity.splits["val"].count
-    samples_of, scored_on = choose_samples(segmenter, dataset, "val" if own_val else None)
-    return _cached(samples_of, dataset, segmenter, _COMPARED, str(scored_on))
+    chosen = choose_samples(segmenter, dataset, "val" if own_val else None)
+    return _cached(chosen.samples, dataset, segmenter, _COMPARED, str(chosen.scored_on))
 
 
 def calibration_pictures(

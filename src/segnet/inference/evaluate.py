@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +17,10 @@ from segnet.data.dataset import Dataset, Sample
 from segnet.data.identify import records_of
 from segnet.inference.runtimes import Runtime
 from segnet.inference.segmenter import Segmenter
+from segnet.objectives.image_metrics import ImageCounter
 from segnet.objectives.metrics import ScoreCounter
-from segnet.runs.identity import SPLITS
+from segnet.runs.identity import SPLITS, ImageRecord
+from segnet.runs.image_scores import ImageScores
 from segnet.runs.scores import ScoredOn, Scores
 
 _BATCH = 32  # has no say in the scores: they come from one matrix over the split
@@ -33,13 +37,13 @@ def predictor(model: nn.Module) -> Predictor:
 
 
 def predict_split(
-    predict: Predictor, split: CachedSplit, device: torch.device
+    predict: Predictor, split: CachedSplit, device: torch.device, only: Sequence[int] | None = None
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield logits ``(N, C, H, W)`` and masks ``(N, H, W)`` batch by batch, in the split's order.
 
-    Nothing is augmented. Predicts in inference mode.
+    Nothing is augmented. Predicts in inference mode. ``only`` names the images by number; None is all.
     """
-    batches = split_into_batches(range(len(split)), _BATCH)
+    batches = split_into_batches(range(len(split)) if only is None else only, _BATCH)
     for images, masks in load_batches(split, batches, device):
         with torch.inference_mode():
             yield predict(images), masks
@@ -59,9 +63,65 @@ def evaluate_split(
     return counter.scores(scored_on)
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """All that one pass over a split finds."""
+
+    scores: Scores
+    images: tuple[ImageScores, ...]
+    """In the split's order."""
+
+
+def evaluate_images(
+    predict: Predictor,
+    split: CachedSplit,
+    classes: ClassTable,
+    device: torch.device,
+    scored_on: ScoredOn,
+    records: Sequence[ImageRecord],
+) -> Evaluation:
+    """Score as ``evaluate_split`` does, and outlines, calibration and each image too.
+
+    Args:
+        predict: gives the logits.
+        split: the images, at the size that is scored.
+        classes: their names.
+        device: where to predict and count.
+        scored_on: what the images are.
+        records: how each is known again, in the split's order.
+    """
+    counter = ScoreCounter(classes, device)
+    images = ImageCounter(len(classes), scored_on.split, records, device)
+    for logits, masks in predict_split(predict, split, device):
+        counter.add(logits, masks)
+        images.add(logits, masks)
+    return Evaluation(images.add_to(counter.scores(scored_on)), tuple(images.images))
+
+
+def with_flip(predict: Predictor) -> Predictor:
+    """Return what predicts by the mean of the probabilities for an image and for its mirror image."""
+
+    def both(images: Tensor) -> Tensor:
+        straight = predict(images).float().softmax(1)
+        mirrored = predict(images.flip(-1)).float().softmax(1).flip(-1)
+        mean = (straight + mirrored) / 2
+        return mean.clamp_min(torch.finfo(torch.float32).tiny).log()  # the log of 0 would not be finite
+
+    return both
+
+
+class Chosen(NamedTuple):
+    """The images to score a model on."""
+
+    samples: list[Sample]
+    records: list[ImageRecord]
+    """How each is known again."""
+    scored_on: ScoredOn
+
+
 def choose_samples(
     segmenter: Segmenter, dataset: Dataset, split: str | None = None, *, allow_trained_on: bool = False
-) -> tuple[list[Sample], ScoredOn]:
+) -> Chosen:
     """Return the images to score a model on, told by their content wherever they lie, and what they are.
 
     Of data that the model was trained with, ``train``, ``val`` and ``test`` are the model's own splits, and
@@ -112,7 +172,8 @@ def choose_samples(
             f"the model was trained on {trained_on} of these {len(chosen)} images, {name} of {dataset.name}: "
             "scores on them say nothing; take --split unseen, other data, or --allow-trained-on to see them"
         )
-    return [samples[i] for i in chosen], ScoredOn(dataset.name, name, len(chosen), trained_on)
+    scored_on = ScoredOn(dataset.name, name, len(chosen), trained_on)
+    return Chosen([samples[i] for i in chosen], [records[i] for i in chosen], scored_on)
 
 
 def evaluate(
@@ -136,8 +197,9 @@ def evaluate(
         SegnetError: other classes, or as ``choose_samples``.
     """
     require_classes(segmenter, dataset)
-    samples, scored_on = choose_samples(segmenter, dataset, split, allow_trained_on=allow_trained_on)
-    return score_samples(segmenter, dataset, samples, scored_on)
+    chosen = choose_samples(segmenter, dataset, split, allow_trained_on=allow_trained_on)
+    predict, images, device = open_chosen(segmenter, dataset, chosen)
+    return evaluate_images(predict, images, dataset.classes, device, chosen.scored_on, chosen.records).scores
 
 
 def require_classes(segmenter: Segmenter, dataset: Dataset) -> None:
@@ -150,17 +212,15 @@ def require_classes(segmenter: Segmenter, dataset: Dataset) -> None:
         )
 
 
-def score_samples(
-    segmenter: Segmenter, dataset: Dataset, samples: Sequence[Sample], scored_on: ScoredOn
-) -> Scores:
-    """Score a segmenter on samples that ``choose_samples`` has chosen."""
+def open_chosen(
+    segmenter: Segmenter, dataset: Dataset, chosen: Chosen
+) -> tuple[Predictor, CachedSplit, torch.device]:
+    """Return what predicts, the images that ``choose_samples`` chose at the model's size, and its device."""
     description = segmenter.description
-    cached = open_cached(samples, dataset.classes, size=description.size, resize=description.resize)
+    cached = open_cached(chosen.samples, dataset.classes, size=description.size, resize=description.resize)
     if segmenter.runtime.name == "torch":
-        predict, device = predictor(segmenter.model), torch.device(segmenter.device)
-    else:
-        predict, device = _exported_predictor(segmenter.runtime), torch.device("cpu")
-    return evaluate_split(predict, cached, dataset.classes, device, scored_on)
+        return predictor(segmenter.model), cached, torch.device(segmenter.device)
+    return _exported_predictor(segmenter.runtime), cached, torch.device("cpu")
 
 
 def _exported_predictor(runtime: Runtime) -> Predictor:

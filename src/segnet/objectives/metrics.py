@@ -90,7 +90,15 @@ def scores_from_confusion(
         },
         confusion=tuple(tuple(int(count) for count in row) for row in matrix),
         scored_on=scored_on,
+        mean_class_accuracy=_mean(recall),
+        mean_iou_without_border=_without_border(iou, classes),
     )
+
+
+def _without_border(iou: list[float | None], classes: ClassTable) -> float | None:
+    if "border" not in classes.names:
+        return None
+    return _mean([score for score, name in zip(iou, classes.names, strict=True) if name != "border"])
 
 
 def article_iou(matrix: Matrix, classes: ClassTable) -> float | None:

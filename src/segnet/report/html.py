@@ -6,63 +6,32 @@ while the run is still going.
 
 from __future__ import annotations
 
-import base64
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from segnet.core.colours import Colour, distinct_colours
 from segnet.core.duration import readable_time
-from segnet.core.files import write_text
 from segnet.report.plots import learning_curves
-from segnet.runs.records import RunRecord, read_run
+from segnet.report.sections import (
+    CLASS_METRICS,
+    METRICS,
+    calibration_chart,
+    class_table,
+    confusion_table,
+    encode,
+    metric_table,
+    share_text,
+    worst_section,
+    write_page,
+)
+from segnet.runs.image_scores import rank_worst, read_image_scores
+from segnet.runs.records import Outcome, RunRecord, read_run
 from segnet.runs.run_folder import RunFolder
 from segnet.runs.scores import Scores, score_text
 
-METRICS: dict[str, tuple[str, str]] = {
-    "mean_iou": (
-        "mean IoU",
-        "the mean over classes of TP / (TP + FP + FN), from one confusion matrix of all the split's pixels; "
-        "absent classes are left out",
-    ),
-    "pixel_accuracy": (
-        "pixel accuracy",
-        "the share of labelled pixels with the right class; high for any model where one class is most of it",
-    ),
-    "mean_dice": (
-        "mean Dice",
-        "the mean over classes of 2 TP / (2 TP + FP + FN); absent classes are left out",
-    ),
-    "loss": (
-        "cross-entropy",
-        "the mean over labelled pixels of the split's images as they are, whatever training made small; "
-        "lower is better",
-    ),
-    "article_iou": (
-        "article IoU",
-        "the article's metric: IoU of all classes together, without the pixels whose truth is background. "
-        "It can overstate: pet predicted on background costs nothing",
-    ),
-    "article_custom_iou": (
-        "article custom IoU",
-        "the article's metric: soft intersection over soft union, all classes and pixels together, mean over "
-        "images. It can overstate: the many easy pixels outweigh the few hard ones",
-    ),
-}
-"""Name and definition of each score, in the order in which the report shows them."""
-
-CLASS_METRICS: dict[str, tuple[str, str]] = {
-    "iou": ("IoU", "TP / (TP + FP + FN)"),
-    "dice": ("Dice", "2 TP / (2 TP + FP + FN)"),
-    "precision": ("precision", "of the pixels given this class, the share that is right"),
-    "recall": ("recall", "of the class's pixels, the share that is found"),
-}
-
-_WIDEST_CONFUSION = 12
 _HEADLINE = ("mean_iou", "pixel_accuracy", "mean_dice")
 
 
@@ -74,16 +43,8 @@ def write_report(run_folder: Path) -> Path:
     Raises:
         SegnetError: no such folder, or a file in it that can't be read; names the file.
     """
-    record = read_run(run_folder)
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("segnet.report", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     folder = RunFolder(run_folder)
-    write_text(folder.report, environment.get_template("report.html.jinja").render(_view(folder, record)))
+    write_page(folder.report, "report.html.jinja", _view(folder, read_run(run_folder)))
     return folder.report
 
 
@@ -131,16 +92,18 @@ def _view(folder: RunFolder, record: RunRecord) -> dict[str, Any]:
         "gif": _data_uri(folder.gif, "image/gif"),
         "panel": _panel(folder, best_epoch),
         "charts": [
-            (title, _encode(svg.encode(), "image/svg+xml"), _loss_note(config) if title == "Loss" else "")
+            (title, encode(svg.encode(), "image/svg+xml"), _loss_note(config) if title == "Loss" else "")
             for title, svg in learning_curves(record.epochs, colours, best_epoch=best_epoch)
         ],
         "split_names": list(splits),
-        "metrics": _metric_table([*splits.values()]),
+        "metrics": metric_table([*splits.values()]),
         "class_metrics": CLASS_METRICS,
         "class_tables": [
-            (name, _class_table(scores, colours), _confusion_table(scores)) for name, scores in splits.items()
+            (name, class_table(scores, colours), confusion_table(scores)) for name, scores in splits.items()
         ],
         "unreadable": record.unreadable,
+        "calibration": calibration_chart(next(reversed(splits.values()))) if splits else None,
+        "worst": _worst(folder, outcome),
         "tables": [
             (name, [(key, _plain(value)) for key, value in _flat(table)])
             for name, table in (("Configuration", config), ("Environment", environment))
@@ -165,48 +128,20 @@ def _panel(folder: RunFolder, best_epoch: int | None) -> tuple[str, str] | None:
     return (f"epoch {number}, the one that was kept" if kept else f"epoch {number}", uri) if uri else None
 
 
+def _worst(folder: RunFolder, outcome: Outcome | None) -> dict[str, Any] | None:
+    """Return the images that the run left as the worst ones of the split it is reported on."""
+    if outcome is None or not folder.images.is_file():
+        return None
+    split = "test" if outcome.test else "val"
+    images = [image for image in read_image_scores(folder.images)[1] if image.split == split]
+    ranked = rank_worst(images, "iou", len(images))
+    pictures = [(images[i], folder.worst(rank)) for rank, i in enumerate(ranked, 1)]
+    shown = [(image, picture.read_bytes()) for image, picture in pictures if picture.is_file()]
+    return worst_section(shown, "iou", f"the {split} split") if shown else None
+
+
 def _data_uri(path: Path, media_type: str) -> str | None:
-    return _encode(path.read_bytes(), media_type) if path.is_file() else None
-
-
-def _encode(content: bytes, media_type: str) -> str:
-    return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
-
-
-# --- tables ---
-
-
-def _metric_table(splits: Sequence[Scores]) -> list[tuple[str, str, list[str]]]:
-    """Rows of name, definition and a value for each split: ours first, then any that has no definition."""
-    if not splits:
-        return []
-    rows = [(*METRICS[key], [score_text(getattr(scores, key)) for scores in splits]) for key in METRICS]
-    for key in dict.fromkeys(name for scores in splits for name in scores.others):
-        rows.append((key.replace("_", " "), "", [score_text(scores.others.get(key)) for scores in splits]))
-    return rows
-
-
-def _class_table(scores: Scores, colours: Mapping[str, Colour]) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": name,
-            "colour": "rgb({}, {}, {})".format(*colours[name]),
-            "share": _share(entry.share),
-            "iou_percent": f"{100 * (entry.iou or 0):.1f}",
-            "scores": [score_text(getattr(entry, key)) for key in CLASS_METRICS],
-        }
-        for name, entry in scores.per_class.items()
-    ]
-
-
-def _confusion_table(scores: Scores) -> list[tuple[str, list[str]]]:
-    """Rows of a class and the share of its pixels predicted as each class; none for many classes."""
-    if not 2 <= len(scores.per_class) == len(scores.confusion) <= _WIDEST_CONFUSION:
-        return []
-    return [
-        (name, [_share(count / sum(row)) if sum(row) else "absent" for count in row])
-        for name, row in zip(scores.per_class, scores.confusion, strict=True)
-    ]
+    return encode(path.read_bytes(), media_type) if path.is_file() else None
 
 
 def _class_colours(record: RunRecord, splits: Mapping[str, Scores]) -> dict[str, Colour]:
@@ -250,17 +185,13 @@ def _facts(record: RunRecord) -> list[tuple[str, str]]:
     if speed := column("images_per_second"):
         facts.append(("images per second", f"{statistics.median(speed):.4g}"))
     if waiting := column("data_wait_share"):
-        facts.append(("waiting for data", _share(statistics.median(waiting))))
+        facts.append(("waiting for data", share_text(statistics.median(waiting))))
     if memory := column("peak_memory_mib"):
         facts.append(("peak memory", f"{max(memory):,.0f} MiB"))
     return facts
 
 
 # --- numbers in words ---
-
-
-def _share(value: float | None) -> str:
-    return "absent" if value is None else f"{100 * value:.1f} %"
 
 
 def _count(value: float) -> str:

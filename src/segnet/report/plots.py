@@ -24,7 +24,7 @@ from matplotlib.ticker import MaxNLocator
 from segnet.core.colours import BLACK, BLUE, VERMILION, Colour, hex_code
 from segnet.core.files import replacing, write_text
 from segnet.runs.records import EpochRecord
-from segnet.runs.scores import ClassScores
+from segnet.runs.scores import CalibrationBin, ClassScores
 
 INK, SOFT_INK, _RULE = hex_code(BLACK), "#60646a", "#d9dbde"
 _LABEL_LIMIT = 12
@@ -113,9 +113,7 @@ def learning_curves(
 def draw_svg(chart: Chart) -> str:
     """Draw a chart as an SVG document; the same chart gives the same bytes."""
     with _own_style():
-        text = io.StringIO()
-        _draw(chart).savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-    return text.getvalue()
+        return _as_svg(_draw(chart))
 
 
 def write_chart(chart: Chart, path: Path) -> None:
@@ -125,6 +123,42 @@ def write_chart(chart: Chart, path: Path) -> None:
         return
     with _own_style(), replacing(path) as temporary:
         _draw(chart).savefig(temporary, dpi=160)
+
+
+def draw_calibration(bins: Sequence[CalibrationBin]) -> str:
+    """Draw accuracy over confidence, and below it the share of pixels in each bin, as an SVG document."""
+    with _own_style():
+        figure = Figure(figsize=(5.6, 3.9), facecolor="white")
+        FigureCanvasAgg(figure)
+        above, below = figure.subplots(2, sharex=True, height_ratios=(3, 1))
+        figure.subplots_adjust(left=0.12, right=0.97, bottom=0.12, top=0.92, hspace=0.12)
+        for axes in (above, below):
+            axes.spines[["top", "right", "left"]].set_visible(False)
+            axes.spines["bottom"].set_color(_RULE)
+            axes.tick_params(colors=SOFT_INK, length=0)
+            axes.grid(axis="y", color=_RULE, linewidth=0.6)
+            axes.set_axisbelow(True)
+            axes.set(xlim=(0, 1), ylim=(0, 1))
+        above.set_title("Accuracy over confidence", loc="left", fontsize=11, color=INK, pad=10)
+        above.plot((0, 1), (0, 1), color=SOFT_INK, linewidth=0.8, linestyle=":")
+        full = [each for each in bins if each.confidence is not None and each.accuracy is not None]
+        confidence = [_number(each.confidence) for each in full]
+        accuracy = [_number(each.accuracy) for each in full]
+        above.plot(confidence, accuracy, color=hex_code(BLUE), linewidth=2, marker="o", markersize=4)
+        total = sum(each.pixels for each in bins) or 1
+        shares = [each.pixels / total for each in bins]
+        width = 1 / max(1, len(bins))
+        places = [(index + 0.5) * width for index in range(len(bins))]
+        below.bar(places, shares, 0.9 * width, color=hex_code(BLUE), alpha=0.5)
+        below.set_ylabel("share", color=SOFT_INK)
+        below.set_xlabel("confidence: probability of the predicted class", color=SOFT_INK, loc="left")
+        return _as_svg(figure)
+
+
+def _as_svg(figure: Figure) -> str:
+    text = io.StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    return text.getvalue()
 
 
 @contextmanager

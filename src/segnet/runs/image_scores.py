@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from segnet.core.errors import SegnetError
+from segnet.core.errors import SegnetError, did_you_mean
 from segnet.core.files import write_text
 
 COUNTS = ("right", "truth", "predicted")
@@ -48,11 +49,81 @@ class ImageScores:
     @property
     def iou(self) -> tuple[float | None, ...]:
         """IoU of each class; None where truth and prediction lack it."""
-        counts = zip(self.right, self.truth, self.predicted, strict=True)
-        return tuple(
-            right / union if (union := truth + predicted - right) else None
-            for right, truth, predicted in counts
-        )
+        return _iou(self.right, self.truth, self.predicted)
+
+
+@dataclass(frozen=True)
+class GroupScores:
+    """Images of one kind together, from the sums of their pixels; None where a score isn't defined."""
+
+    group: str
+    images: int
+    pixel_accuracy: float | None
+    mean_iou: float | None
+    boundary_f1: float | None
+    """Mean over the images that have one."""
+    iou: tuple[float | None, ...]
+
+
+Worst = Literal["iou", "loss", "boundary", "confident-disagreement"]
+
+_WORST: dict[str, tuple[str, int]] = {
+    "iou": ("mean_iou", 1),
+    "loss": ("loss", -1),
+    "boundary": ("boundary_f1", 1),
+    "confident-disagreement": ("confident_disagreement", -1),
+}
+
+
+def rank_worst(images: Sequence[ImageScores], by: Worst, count: int) -> list[int]:
+    """Return which images are worst, worst first; those without this score are left out.
+
+    Scores are compared as ``images.csv`` has them, so that the order is the same before and after it.
+
+    Raises:
+        SegnetError: an unknown score.
+    """
+    if by not in _WORST:
+        raise SegnetError(f"there is no ranking by {by!r}{did_you_mean(by, _WORST)}")
+    name, sign = _WORST[by]
+    values = [getattr(image, name) for image in images]
+    ranked = [i for i, value in enumerate(values) if value is not None]
+    return sorted(ranked, key=lambda i: sign * float(_text(values[i])))[:count]
+
+
+def score_group(group: str, images: Sequence[ImageScores]) -> GroupScores:
+    """Return the scores of some images together, at least one."""
+    right, truth, predicted = (
+        [sum(pixels) for pixels in zip(*(getattr(each, kind) for each in images), strict=True)]
+        for kind in COUNTS
+    )
+    pixels, iou = sum(truth), _iou(right, truth, predicted)
+    return GroupScores(
+        group=group,
+        images=len(images),
+        pixel_accuracy=sum(right) / pixels if pixels else None,
+        mean_iou=_mean(iou),
+        boundary_f1=_mean(each.boundary_f1 for each in images),
+        iou=iou,
+    )
+
+
+def score_groups(images: Sequence[ImageScores], groups: Sequence[str]) -> list[GroupScores]:
+    """Return the scores of each group of images, by name; ``groups`` says which group each image is in."""
+    members: dict[str, list[ImageScores]] = {}
+    for image, group in zip(images, groups, strict=True):
+        members.setdefault(group, []).append(image)
+    return [score_group(group, members[group]) for group in sorted(members)]
+
+
+def _iou(right: Sequence[int], truth: Sequence[int], predicted: Sequence[int]) -> tuple[float | None, ...]:
+    unions = [t + p - r for r, t, p in zip(right, truth, predicted, strict=True)]
+    return tuple(r / union if union else None for r, union in zip(right, unions, strict=True))
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    present = [value for value in values if value is not None]
+    return math.fsum(present) / len(present) if present else None
 
 
 _TEXTS = ("split", "image", "content")

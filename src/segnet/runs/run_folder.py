@@ -51,6 +51,15 @@ class RunFolder:
         return self.path / "scores.json"
 
     @property
+    def images(self) -> Path:
+        """What the best model scored in each image, an ``ImageScores`` a row."""
+        return self.path / "images.csv"
+
+    def worst(self, rank: int) -> Path:
+        """The picture of one of the images that the best model got most wrong, counted from 1."""
+        return self.path / "worst" / f"{rank:02d}.png"
+
+    @property
     def model(self) -> Path:
         """The best epoch's model file."""
         return self.path / "model.safetensors"

@@ -17,6 +17,19 @@ class ClassScores:
     recall: float | None = None
     share: float | None = None
     """Share of the scored pixels that are this class in truth."""
+    boundary_f1: float | None = None
+    """Mean over the images in whose truth it has an outline; None too where outlines weren't scored."""
+
+
+@dataclass(frozen=True)
+class CalibrationBin:
+    """The pixels whose predicted class had a probability in one of equal ranges from 0 to 1."""
+
+    pixels: int
+    confidence: float | None
+    """Mean of that probability; a trustworthy model's equals the accuracy."""
+    accuracy: float | None
+    """Share of these pixels whose class is right."""
 
 
 @dataclass(frozen=True)
@@ -68,15 +81,39 @@ class Scores:
     """Pixel counts; row: truth, column: prediction."""
 
     scored_on: ScoredOn | None = None
+
+    mean_class_accuracy: float | None = None
+    """Mean recall of the classes that occur in truth: the SegNet paper's class average accuracy."""
+
+    mean_iou_without_border: float | None = None
+    """Mean IoU of the classes but the one named border; None where none is."""
+
+    boundary_f1: float | None = None
+    """Mean over images, each the mean over the classes with an outline in its truth; see
+    ``objectives/boundary.py``. It and what follows are None where only the confusion matrix was taken."""
+
+    band_accuracy: float | None = None
+    """Pixel accuracy at most 3 pixels from a true edge."""
+
+    calibration_error: float | None = None
+    """Expected calibration error: mean over pixels of how far their bin's confidence and accuracy differ."""
+
+    calibration: tuple[CalibrationBin, ...] = ()
     others: Mapping[str, float | None] = field(default_factory=dict)
     """Scores that a newer version has written, by name."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
+        """Return plain values for JSON, without what only a full evaluation takes where there was none."""
         plain = dict(vars(self))
         plain |= plain.pop("others")
         plain["confusion"] = [list(row) for row in self.confusion]
         plain["per_class"] = {name: dict(vars(scores)) for name, scores in self.per_class.items()}
+        plain["calibration"] = [dict(vars(each)) for each in self.calibration]
+        if not self.calibration:
+            for name in ("boundary_f1", "band_accuracy", "calibration_error", "calibration"):
+                del plain[name]
+            for scores in plain["per_class"].values():
+                del scores["boundary_f1"]
         plain["scored_on"] = None if self.scored_on is None else dict(vars(self.scored_on))
         return plain
 
@@ -101,6 +138,10 @@ class Scores:
             scored_on=None
             if scored_on is None
             else ScoredOn(**{name: scored_on[name] for name in _SCORED_ON}),
+            calibration=tuple(
+                CalibrationBin(int(each["pixels"]), _number(each["confidence"]), _number(each["accuracy"]))
+                for each in plain.get("calibration", ())
+            ),
             others=others,
         )
 
@@ -118,9 +159,12 @@ class Scores:
         return name, shares[name]
 
 
-_NUMBERS = ("pixel_accuracy", "mean_iou", "mean_dice", "article_iou", "article_custom_iou", "loss")
+_NUMBERS = (
+    "pixel_accuracy", "mean_iou", "mean_dice", "article_iou", "article_custom_iou", "loss",
+    "mean_class_accuracy", "mean_iou_without_border", "boundary_f1", "band_accuracy", "calibration_error",
+)  # fmt: skip
 _SCORED_ON = ("data", "split", "images", "trained_on")
-_CLASS_NUMBERS = ("iou", "dice", "precision", "recall", "share")
+_CLASS_NUMBERS = ("iou", "dice", "precision", "recall", "share", "boundary_f1")
 
 
 def _number(value: object) -> float | None:

@@ -11,11 +11,13 @@ from segnet.core.files import replacing
 from segnet.data.cache import CachedSplit
 from segnet.inference.bundle import read_model, write_bundle
 from segnet.inference.description import Description
-from segnet.inference.evaluate import evaluate_split, predictor
+from segnet.inference.evaluate import Evaluation, evaluate_images, predictor
+from segnet.inference.mistakes import WORST, draw_mistakes
 from segnet.models.describe import count_macs, count_parameters
 from segnet.models.names import is_own
 from segnet.report.gif import write_learning_gif
 from segnet.report.html import write_report
+from segnet.runs.image_scores import rank_worst, write_image_scores
 from segnet.runs.records import EpochRecord, Outcome
 from segnet.runs.run_folder import RunFolder
 from segnet.training.checkpoint import State
@@ -75,27 +77,48 @@ def keep_epoch(setup: Setup, folder: RunFolder, state: State, preview: CachedSpl
 
 
 def finish(setup: Setup, folder: RunFolder, state: State, *, finished: bool) -> Outcome | None:
-    """Test the best model once if there is a split for it, and write what people look at.
+    """Score the best model image by image where the run is over, and write what people look at.
 
     Returns:
         How the run ended, None before its first epoch was done.
     """
-    dataset, best, outcome = setup.dataset, state.best, None
+    best, outcome = state.best, None
     if best is not None:
-        test = None
-        if finished and dataset.test:
-            split = open_split(dataset.test, dataset, setup.config, setup.console, "test images")
-            # the user's own module keeps the last epoch's weights
-            own = copy.deepcopy(setup.eval_model) if is_own(setup.config.model) else None
-            model = read_model(folder.model, own)[0].to(setup.device)
-            scored_on = setup.scored_on("test")
-            test = evaluate_split(predictor(model), split, dataset.classes, setup.device, scored_on)
+        found = _score_best(setup, folder) if finished else {}
+        val = found["val"].scores if found else best.val
+        test = found["test"].scores if "test" in found else None
         splits = {name: len(records) for name, records in setup.manifest.splits.items()}
-        outcome = Outcome(finished, best.epoch, dataset.val_is, best.val, test, splits)
+        outcome = Outcome(finished, best.epoch, setup.dataset.val_is, val, test, splits)
         folder.write_json(folder.scores, outcome.to_dict())
         write_learning_gif(folder.previews(), folder.gif)
     write_report(folder.path)
     return outcome
+
+
+def _score_best(setup: Setup, folder: RunFolder) -> dict[str, Evaluation]:
+    """Score the best model on the splits that were held out; leave images.csv and the worst in pictures."""
+    dataset, config = setup.dataset, setup.config
+    # the user's own module keeps the last epoch's weights
+    own = copy.deepcopy(setup.eval_model) if is_own(config.model) else None
+    predict = predictor(read_model(folder.model, own)[0].to(setup.device))
+    splits = {"val": setup.val}
+    if dataset.test:
+        splits["test"] = open_split(dataset.test, dataset, config, setup.console, "test images")
+    found = {
+        name: evaluate_images(
+            predict, split, dataset.classes, setup.device, setup.scored_on(name), setup.manifest.splits[name]
+        )
+        for name, split in splits.items()
+    }
+    images = [image for evaluation in found.values() for image in evaluation.images]
+    write_image_scores(folder.images, images, dataset.classes.names)
+    reported = list(found)[-1]
+    chosen = rank_worst(found[reported].images, "iou", WORST)
+    pictures = draw_mistakes(predict, splits[reported], dataset.classes, setup.device, chosen)
+    for rank, picture in enumerate(pictures, 1):
+        with replacing(folder.worst(rank)) as temporary:
+            picture.save(temporary)
+    return found
 
 
 def _describe(setup: Setup, record: EpochRecord) -> Description:

@@ -1,0 +1,176 @@
+"""What more than one page shows: definitions, tables, calibration and the worst images."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from segnet.core.colours import Colour
+from segnet.core.files import write_text
+from segnet.report.plots import draw_calibration
+from segnet.runs.image_scores import ImageScores, Worst
+from segnet.runs.scores import Scores, score_text
+
+METRICS: dict[str, tuple[str, str]] = {
+    "mean_iou": (
+        "mean IoU",
+        "the mean over classes of TP / (TP + FP + FN), from one confusion matrix of all the split's pixels; "
+        "absent classes are left out",
+    ),
+    "pixel_accuracy": (
+        "pixel accuracy",
+        "the share of labelled pixels with the right class; high for any model where one class is most of it",
+    ),
+    "mean_class_accuracy": (
+        "mean class accuracy",
+        "the mean over classes of the share of their pixels that was found: the SegNet paper's class average",
+    ),
+    "mean_iou_without_border": (
+        "mean IoU without border",
+        "mean IoU of the other classes: what is left of the differences where only objects matter",
+    ),
+    "boundary_f1": (
+        "boundary F1",
+        "how well outlines meet within 0.75 % of the image's diagonal, as the SegNet paper scores them: the "
+        "mean over an image's classes, then over images",
+    ),
+    "band_accuracy": (
+        "accuracy at edges",
+        "pixel accuracy at most 3 pixels from a true edge, at the size that was scored",
+    ),
+    "calibration_error": (
+        "calibration error",
+        "how far the model's confidence is from its accuracy, in 15 bins of confidence; lower is better",
+    ),
+    "mean_dice": (
+        "mean Dice",
+        "the mean over classes of 2 TP / (2 TP + FP + FN); absent classes are left out",
+    ),
+    "loss": (
+        "cross-entropy",
+        "the mean over labelled pixels of the split's images as they are, whatever training made small; "
+        "lower is better",
+    ),
+    "article_iou": (
+        "article IoU",
+        "the article's metric: IoU of all classes together, without the pixels whose truth is background. "
+        "It can overstate: pet predicted on background costs nothing",
+    ),
+    "article_custom_iou": (
+        "article custom IoU",
+        "the article's metric: soft intersection over soft union, all classes and pixels together, mean over "
+        "images. It can overstate: the many easy pixels outweigh the few hard ones",
+    ),
+}
+"""Name and definition of each score, in the order in which the report shows them."""
+
+CLASS_METRICS: dict[str, tuple[str, str]] = {
+    "iou": ("IoU", "TP / (TP + FP + FN)"),
+    "dice": ("Dice", "2 TP / (2 TP + FP + FN)"),
+    "precision": ("precision", "of the pixels given this class, the share that is right"),
+    "recall": ("recall", "of the class's pixels, the share that is found"),
+    "boundary_f1": ("boundary F1", "how well its outlines meet, mean over images"),
+}
+
+_WIDEST_CONFUSION = 12
+
+
+def write_page(path: Path, template: str, view: Mapping[str, Any]) -> None:
+    """Write one HTML file from a template of this folder and what it shows."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("segnet.report", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    write_text(path, environment.get_template(template).render(view))
+
+
+def encode(content: bytes, media_type: str) -> str:
+    """Return content as an address that holds it."""
+    return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def metric_table(splits: Sequence[Scores]) -> list[tuple[str, str, list[str]]]:
+    """Rows of name, definition and a value for each split: ours first, then any that has no definition."""
+    if not splits:
+        return []
+    values = {key: [getattr(scores, key) for scores in splits] for key in METRICS}
+    rows = [
+        (*METRICS[key], [score_text(value) for value in found])
+        for key, found in values.items()
+        if found != [None] * len(found)
+    ]
+    for key in dict.fromkeys(name for scores in splits for name in scores.others):
+        rows.append((key.replace("_", " "), "", [score_text(scores.others.get(key)) for scores in splits]))
+    return rows
+
+
+def class_table(scores: Scores, colours: Mapping[str, Colour]) -> list[dict[str, Any]]:
+    """Rows of a class, its colour and its scores."""
+    return [
+        {
+            "name": name,
+            "colour": "rgb({}, {}, {})".format(*colours[name]),
+            "share": share_text(entry.share),
+            "iou_percent": f"{100 * (entry.iou or 0):.1f}",
+            "scores": [score_text(getattr(entry, key)) for key in CLASS_METRICS],
+        }
+        for name, entry in scores.per_class.items()
+    ]
+
+
+def confusion_table(scores: Scores) -> list[tuple[str, list[str]]]:
+    """Rows of a class and the share of its pixels predicted as each class; none for many classes."""
+    if not 2 <= len(scores.per_class) == len(scores.confusion) <= _WIDEST_CONFUSION:
+        return []
+    return [
+        (name, [share_text(count / sum(row)) if sum(row) else "absent" for count in row])
+        for name, row in zip(scores.per_class, scores.confusion, strict=True)
+    ]
+
+
+def share_text(value: float | None) -> str:
+    """Return a share as per cent for people."""
+    return "absent" if value is None else f"{100 * value:.1f} %"
+
+
+_RANKED = {
+    "iou": "those with the lowest mean IoU of their own",
+    "loss": "those with the highest cross-entropy",
+    "boundary": "those with the lowest boundary F1",
+    "confident-disagreement": "those where the model is wrong though sure at most pixels",
+}
+
+
+def worst_section(images: Sequence[tuple[ImageScores, bytes]], by: Worst, of: str) -> dict[str, Any]:
+    """Return what the section of the worst images shows: scores and a PNG of each, worst first."""
+    intro = (
+        f"Of {of}, {_RANKED[by]}, worst first. From left to right: input, truth, prediction, and where they "
+        "differ, from yellow where the model was unsure to red where it was sure. Where it is red and the "
+        "photograph agrees with the model, the truth may be what is wrong."
+    )
+    shown = [(image.image, encode(picture, "image/png"), describe_image(image)) for image, picture in images]
+    return {"intro": intro, "images": shown}
+
+
+def describe_image(image: ImageScores) -> str:
+    """Return an image's scores in one line for people."""
+    return (
+        f"mean IoU {score_text(image.mean_iou)}, pixel accuracy {score_text(image.pixel_accuracy)}, "
+        f"boundary F1 {score_text(image.boundary_f1)}, cross-entropy {score_text(image.loss)}, "
+        f"wrong though sure {share_text(image.confident_disagreement)}"
+    )
+
+
+def calibration_chart(scores: Scores) -> tuple[str, str] | None:
+    """Return the plot of calibration and the expected calibration error; None where it wasn't measured."""
+    if not scores.calibration:
+        return None
+    svg = draw_calibration(scores.calibration)
+    return encode(svg.encode(), "image/svg+xml"), score_text(scores.calibration_error)
