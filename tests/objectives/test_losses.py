@@ -9,12 +9,16 @@ import torch.nn.functional as F
 
 from segnet import SegnetError
 from segnet.objectives.class_weights import count_classes, median_frequency_weights
+from segnet.objectives.loss_sum import NAMES, parse_loss
 from segnet.objectives.losses import (
     LOSSES,
     cross_entropy,
     focal,
+    label_smoothing,
+    make_loss,
     soft_dice,
     soft_iou,
+    tversky,
 )
 
 
@@ -65,9 +69,39 @@ def pixels(logits, mask):
             yield image, int(mask[image, y, x]), [value / sum(exps) for value in exps]
 
 
+def squared_distance_to_change(mask, y, x):
+    """To the nearest pixel beside another class, looked for everywhere."""
+    height, width = mask.shape
+    best = math.inf
+    for v, u in np.ndindex(height, width):
+        around = [(v - 1, u), (v + 1, u), (v, u - 1), (v, u + 1)]
+        there = {int(mask[a, b]) for a, b in around if 0 <= a < height and 0 <= b < width} - {255}
+        if mask[v, u] != 255 and there - {int(mask[v, u])}:
+            best = min(best, (v - y) ** 2 + (u - x) ** 2)
+    return best
+
+
 def by_hand(name, logits, mask, weights):
     found = list(pixels(logits.detach(), mask))
     w = [1.0] * 4 if weights is None else weights.tolist()
+    if name == "label-smoothing":
+        terms = [w[c] * -(0.9 * math.log(p[c]) + 0.1 * sum(map(math.log, p)) / 4) for _, c, p in found]
+        return sum(terms) / sum(w[c] for _, c, _ in found)
+    if name == "boundary":
+        places = [place for place in np.ndindex(*mask.shape) if mask[place] != 255]
+        squared = [squared_distance_to_change(mask[image], y, x) for image, y, x in places]
+        near = [1 + 4 * math.exp(-each / (2 * 2.0**2)) for each in squared]
+        terms = [v * w[c] * -math.log(p[c]) for v, (_, c, p) in zip(near, found, strict=True)]
+        return sum(terms) / sum(v * w[c] for v, (_, c, _) in zip(near, found, strict=True))
+    if name == "tversky":
+        present = sorted({c for _, c, _ in found})
+        index = {}
+        for k in present:
+            overlap = sum(p[k] for _, c, p in found if c == k)
+            wrong = sum(p[k] for _, c, p in found if c != k)
+            missed = sum(1 - p[k] for _, c, p in found if c == k)
+            index[k] = overlap / (overlap + 0.3 * wrong + 0.7 * missed)
+        return sum(w[k] * (1 - index[k]) for k in present) / sum(w[k] for k in present)
     if name in ("cross-entropy", "focal"):
         power = 2 if name == "focal" else 0
         terms = [w[c] * (1 - p[c]) ** power * -math.log(p[c]) for _, c, p in found]
@@ -108,6 +142,55 @@ def test_weighted_cross_entropy_is_torchs():
     assert cross_entropy(logits, mask, WEIGHTS).item() == pytest.approx(stock.item())
 
 
+def test_label_smoothing_is_torchs():
+    logits, mask = batch()
+    stock = F.cross_entropy(logits, mask.long(), ignore_index=255, label_smoothing=0.1)
+    assert label_smoothing(logits, mask).item() == pytest.approx(stock.item())
+
+
+def test_tversky_with_equal_halves_is_dice_without_squares():
+    logits, mask = batch()
+    probability, counted = logits.softmax(1), mask != 255
+    truth = F.one_hot(mask.long().clamp(max=3), 4).movedim(3, 1) * counted[:, None]
+    overlap = (probability * truth).sum((0, 2, 3))
+    dice = 2 * overlap / ((probability * counted[:, None]).sum((0, 2, 3)) + truth.sum((0, 2, 3)))
+    expected = (1 - dice[:3]).mean().item()  # class 3 is absent
+    assert tversky(logits, mask, alpha=0.5, beta=0.5).item() == pytest.approx(expected)
+
+
+def test_a_sum_adds_its_terms_with_their_weights():
+    logits, mask = batch()
+    total = make_loss("cross-entropy + 0.5*dice+2 * focal")(logits, mask, WEIGHTS)
+    expected = [each(logits, mask, WEIGHTS).item() for each in (cross_entropy, soft_dice, focal)]
+    assert total.item() == pytest.approx(expected[0] + 0.5 * expected[1] + 2 * expected[2])
+    assert make_loss("dice") is soft_dice
+    assert make_loss("3*dice")(logits, mask, None).item() == pytest.approx(3 * soft_dice(logits, mask).item())
+
+
+def test_the_losses_have_the_names_that_the_command_line_takes():
+    assert tuple(LOSSES) == NAMES
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("crossentropy+dice", r"has no loss 'crossentropy'; there are .*did you mean 'cross-entropy'"),
+        ("dice+", "lacks a term; there are cross-entropy, "),
+        ("", "lacks a term"),
+        ("0.5*", "lacks a term"),
+        ("dice+0.5*dice", "has dice twice"),
+        ("0*dice", "'0' is no weight; give a number above 0"),
+        ("-1*dice", "'-1' is no weight"),
+        ("x*dice", "'x' is no weight"),
+        ("nan*dice", "'nan' is no weight"),
+        ("inf*dice", "'inf' is no weight"),
+    ],
+)
+def test_a_loss_that_is_none_is_one_line(text, says):
+    with pytest.raises(SegnetError, match=says):
+        parse_loss(text)
+
+
 def test_focal_loss_without_focus_is_cross_entropy():
     logits, mask = batch()
     assert focal(logits, mask, gamma=0.0).item() == pytest.approx(cross_entropy(logits, mask).item())
@@ -138,7 +221,7 @@ def test_what_does_not_count_gives_loss_and_gradient_zero(name):
         assert not logits.grad.any()
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", [name for name in LOSSES if name != "label-smoothing"])
 def test_a_perfect_prediction_costs_next_to_nothing_and_a_wrong_one_much(name):
     mask = torch.randint(0, 3, (2, 8, 8), generator=torch.Generator().manual_seed(0))
     logits = 20 * F.one_hot(mask, 3).permute(0, 3, 1, 2).float()

@@ -6,15 +6,21 @@ import pytest
 
 import segnet
 from segnet import SegnetError, TrainConfig
+from segnet.objectives.loss_sum import NAMES
 from segnet.training.config_file import read_config
 
 
-@pytest.mark.parametrize("loss", ["cross-entropy", "focal", "iou", "dice"])
+@pytest.mark.parametrize("loss", [*NAMES, "cross-entropy+0.5*dice"])
 def test_every_loss_trains(tiny_config, loss):
     run = segnet.train(tiny_config(loss=loss, epochs=4))
     lines = (run.folder / "metrics.jsonl").read_text().splitlines()
     losses = [json.loads(line)["train_loss"] for line in lines]
     assert losses[-1] < losses[0]
+
+
+def test_a_sum_is_remembered_in_one_spelling():
+    assert TrainConfig(loss=" cross-entropy + 0.50 * dice").loss == "cross-entropy+0.5*dice"
+    assert TrainConfig(loss="1*dice").loss == "dice"
 
 
 def test_weights_by_frequency_are_counted_on_the_training_masks_and_remembered(tiny_config):
@@ -40,6 +46,8 @@ def test_weights_that_were_given_come_back_from_the_saved_configuration(tiny_con
         ({"class_weights": (0.0, 0.0)}, "not all 0"),
         ({"class_weights": (1.0, float("nan"))}, "numbers of 0 or more"),
         ({"class_weights": (1.0, 2.0), "loss": "iou"}, "takes no --class-weights"),
+        ({"class_weights": (1.0, 2.0), "loss": "dice+iou"}, "--loss iou sums .* takes no --class-weights"),
+        ({"loss": "dice+0.5*"}, "lacks a term"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(settings, says):

@@ -3,8 +3,8 @@
 Every loss takes logits ``(N, C, H, W)`` of any float type, a mask ``(N, H, W)`` of class ids with 255 =
 ignore and class weights ``(C,)`` or None, and returns a scalar in float32 (float64 for float64 logits).
 Ignored pixels take no part. Where nothing counts, because every pixel is ignored or has a class of weight
-0, loss and gradients are 0, not NaN: one empty crop must not end a run. A new loss is a function here and a
-line in ``LOSSES``.
+0, loss and gradients are 0, not NaN: one empty crop must not end a run. A new loss is a function here, a
+line in ``LOSSES`` and its name in ``loss_sum.NAMES``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,11 @@ from torch.nn import functional as F
 
 from segnet.core.classes import IGNORE_INDEX
 from segnet.core.errors import SegnetError
+from segnet.objectives.distance import class_edges, squared_distance
+from segnet.objectives.loss_sum import parse_loss
+
+EXTRA, SIGMA_PX = 4.0, 2.0
+"""How much more the boundary loss counts an edge pixel, and how far from it that lasts."""
 
 
 def cross_entropy(logits: Tensor, mask: Tensor, class_weights: Tensor | None = None) -> Tensor:
@@ -25,6 +30,40 @@ def cross_entropy(logits: Tensor, mask: Tensor, class_weights: Tensor | None = N
     Without weights the article's loss; with them the mean that ``torch.nn.CrossEntropyLoss`` takes.
     """
     return _mean_over_pixels(negative_log_likelihood(logits, mask), mask, class_weights)
+
+
+def label_smoothing(
+    logits: Tensor, mask: Tensor, class_weights: Tensor | None = None, *, share: float = 0.1
+) -> Tensor:
+    """Return Σ w·((1 - share)·(-log p) + share·mean(-log q)) / Σ w, with q the softmax of every class.
+
+    Cross-entropy against a truth of which ``share`` is spread over all classes (Szegedy et al., arXiv
+    1512.00567, section 7), so that no probability has to reach 1. Without weights it is torch's
+    ``label_smoothing``; a weight is that of the pixel's class, for all of the pixel's loss.
+    """
+    nll = negative_log_likelihood(logits, mask)
+    counted = mask != IGNORE_INDEX
+    spread = -_precise(logits).log_softmax(1).mean(1) * counted
+    return _mean_over_pixels((1 - share) * nll + share * spread, mask, class_weights)
+
+
+def boundary_cross_entropy(
+    logits: Tensor,
+    mask: Tensor,
+    class_weights: Tensor | None = None,
+    *,
+    extra: float = EXTRA,
+    sigma: float = SIGMA_PX,
+) -> Tensor:
+    """Return Σ w·v·(-log p) / Σ w·v with v = 1 + extra·exp(-d² / 2·sigma²): cross-entropy, more at edges.
+
+    d is the distance in pixels to the next class change, 0 on both of its sides: U-Net's weight (Ronneberger
+    et al., arXiv 1505.04597, equation 2) with one distance in place of those to two cells, so that it
+    serves any classes. Beyond three sigma v is 1.
+    """
+    squared = squared_distance(class_edges(mask), 3 * sigma)
+    nearness = 1 + extra * torch.exp(-squared / (2 * sigma**2))
+    return _mean_over_pixels(negative_log_likelihood(logits, mask), mask, class_weights, nearness)
 
 
 def focal(logits: Tensor, mask: Tensor, class_weights: Tensor | None = None, *, gamma: float = 2.0) -> Tensor:
@@ -72,27 +111,62 @@ def soft_dice(logits: Tensor, mask: Tensor, class_weights: Tensor | None = None)
     A class that the mask lacks is left out, as in our scores. Its D is 0 whatever is predicted, so it would
     add a constant and no gradient; a pixel wrongly given to it costs the class that it belongs to.
     """
-    probability = _precise(logits).softmax(1)
-    classes = torch.arange(logits.shape[1], device=logits.device).view(1, -1, 1, 1)
-    truth = mask.unsqueeze(1) == classes
-    counted = (mask != IGNORE_INDEX).unsqueeze(1)
-    pixels = truth.sum((0, 2, 3))
+    probability, truth, pixels, counted = _by_class(logits, mask)
     present = pixels > 0
     overlap = (probability * truth).sum((0, 2, 3))
     squares = (probability.square() * counted).sum((0, 2, 3)) + pixels
     dice = 2 * overlap / torch.where(present, squares, 1.0)
-    weights = present.to(dice) if class_weights is None else present * class_weights.to(dice)
-    return _divide((weights * (1 - dice)).sum(), weights.sum())
+    return _mean_over_classes(1 - dice, present, class_weights)
+
+
+def tversky(
+    logits: Tensor,
+    mask: Tensor,
+    class_weights: Tensor | None = None,
+    *,
+    alpha: float = 0.3,
+    beta: float = 0.7,
+) -> Tensor:
+    """Return Σ w·(1 - T) / Σ w over the classes in the batch.
+
+    T of a class is Σ p·y / (Σ p·y + alpha·Σ p·(1 - y) + beta·Σ (1 - p)·y).
+    Tversky loss (Salehi et al., arXiv 1706.05721, equation 2) for each class against the rest: alpha weighs
+    what was wrongly given to a class, beta what was missed of it; 0.5 and 0.5 is Dice without squares. Sums
+    run over the batch and absent classes are left out, as in ``soft_dice``.
+    """
+    probability, truth, pixels, counted = _by_class(logits, mask)
+    overlap = (probability * truth).sum((0, 2, 3))
+    given = (probability * counted).sum((0, 2, 3))
+    index = overlap + alpha * (given - overlap) + beta * (pixels - overlap)
+    present = pixels > 0
+    return _mean_over_classes(1 - overlap / torch.where(present, index, 1.0), present, class_weights)
 
 
 Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 LOSSES: dict[str, Loss] = {
     "cross-entropy": cross_entropy,
+    "label-smoothing": label_smoothing,
+    "boundary": boundary_cross_entropy,
     "focal": focal,
     "iou": soft_iou,
     "dice": soft_dice,
+    "tversky": tversky,
 }
+
+
+def make_loss(text: str) -> Loss:
+    """Return the loss that ``--loss`` names: the sum of its terms, each times its weight.
+
+    Raises:
+        SegnetError: as ``parse_loss``.
+    """
+    terms = [(term.weight, LOSSES[term.name]) for term in parse_loss(text)]
+
+    def total(logits: Tensor, mask: Tensor, class_weights: Tensor | None) -> Tensor:
+        return torch.stack([weight * loss(logits, mask, class_weights) for weight, loss in terms]).sum()
+
+    return terms[0][1] if len(terms) == 1 and terms[0][0] == 1 else total
 
 
 def negative_log_likelihood(logits: Tensor, mask: Tensor) -> Tensor:
@@ -105,12 +179,31 @@ def _precise(logits: Tensor) -> Tensor:
     return logits if logits.dtype == torch.float64 else logits.float()
 
 
-def _mean_over_pixels(values: Tensor, mask: Tensor, class_weights: Tensor | None) -> Tensor:
+def _mean_over_pixels(
+    values: Tensor, mask: Tensor, class_weights: Tensor | None, nearness: Tensor | None = None
+) -> Tensor:
     """Return the mean of values ``(N, H, W)``, weighted by each pixel's class; those ignored are 0."""
     counted = mask != IGNORE_INDEX
-    if class_weights is None:
+    if class_weights is None and nearness is None:
         return values.sum() / counted.sum().clamp(min=1)
-    weights = class_weights.to(values)[mask.long().masked_fill(~counted, 0)] * counted
+    weights = counted.to(values)
+    if class_weights is not None:
+        weights = class_weights.to(values)[mask.long().masked_fill(~counted, 0)] * counted
+    if nearness is not None:
+        weights = weights * nearness.to(values)
+    return _divide((weights * values).sum(), weights.sum())
+
+
+def _by_class(logits: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the softmax and the one-hot truth ``(N, C, H, W)``, pixels ``(C,)`` and what is scored."""
+    classes = torch.arange(logits.shape[1], device=logits.device).view(1, -1, 1, 1)
+    truth = mask.unsqueeze(1) == classes
+    counted = (mask != IGNORE_INDEX).unsqueeze(1)
+    return _precise(logits).softmax(1), truth, truth.sum((0, 2, 3)), counted
+
+
+def _mean_over_classes(values: Tensor, present: Tensor, class_weights: Tensor | None) -> Tensor:
+    weights = present.to(values) if class_weights is None else present * class_weights.to(values)
     return _divide((weights * values).sum(), weights.sum())
 
 

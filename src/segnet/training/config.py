@@ -15,6 +15,7 @@ from cyclopts import Group, Parameter, Token
 from segnet.core.errors import SegnetError, did_you_mean, require_all
 from segnet.core.settings import PATH, Whole, is_whole, option, plain_values
 from segnet.data.options import DATA, IN_DATA, DataOptions
+from segnet.objectives.loss_sum import WITHOUT_WEIGHTS, parse_loss
 from segnet.training.recipes import FROM_RECIPE, RECIPES, recipe_settings, says_recipe
 
 MEDIAN_FREQUENCY = "median-frequency"
@@ -121,10 +122,9 @@ class TrainConfig(DataOptions):
     batch_size: Annotated[Whole, says_recipe("batch_size", _RECIPE)] = FROM_RECIPE
     """Images in a training batch."""
 
-    loss: Annotated[Literal["cross-entropy", "focal", "iou", "dice"], Parameter(group=_LOSS)] = (
-        "cross-entropy"
-    )
-    """What training makes small: cross-entropy (article), focal, iou (the series' -log IoU) or dice."""
+    loss: Annotated[str, Parameter(group=_LOSS)] = "cross-entropy"
+    """What training makes small: cross-entropy (article), label-smoothing, boundary (cross-entropy, more near
+    edges), focal, iou (the series' -log IoU), dice, tversky, or a sum such as cross-entropy+0.5*dice."""
 
     class_weights: Annotated[_Weights, Parameter(group=_LOSS)] = field(
         default=None, metadata={"spell": _spell_weights}
@@ -224,8 +224,8 @@ class TrainConfig(DataOptions):
             if isinstance(value := getattr(self, name), list):
                 object.__setattr__(self, name, tuple(value))
         require_all(
-            super().__post_init__, self._require_choices, self._require_ranges, self._require_weights,
-            self._require_size,
+            super().__post_init__, self._require_choices, self._require_ranges, self._require_loss,
+            self._require_weights, self._require_size,
         )  # fmt: skip
 
     def _require_choices(self) -> None:
@@ -251,12 +251,17 @@ class TrainConfig(DataOptions):
         if wrong:
             raise SegnetError("; ".join(wrong))
 
+    def _require_loss(self) -> None:
+        terms = parse_loss(str(self.loss))
+        object.__setattr__(self, "loss", "+".join(map(str, terms)))
+        refusing = [term.name for term in terms if term.name in WITHOUT_WEIGHTS]
+        if refusing and self.class_weights is not None:
+            raise SegnetError(f"--loss {refusing[0]} sums over all classes and takes no --class-weights")
+
     def _require_weights(self) -> None:
         weights = self.class_weights
         if weights is None:
             return
-        if self.loss == "iou":
-            raise SegnetError("--loss iou sums over all classes and takes no --class-weights")
         if isinstance(weights, str):
             if weights != MEDIAN_FREQUENCY:
                 raise SegnetError(

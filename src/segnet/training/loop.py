@@ -18,7 +18,7 @@ from segnet.core.device import autocast, peak_memory_mib
 from segnet.data.batches import load_batches, shuffled_order, split_into_batches
 from segnet.inference.evaluate import evaluate_split, predictor
 from segnet.models.names import name_of, short_name
-from segnet.objectives.losses import LOSSES
+from segnet.objectives.losses import make_loss
 from segnet.runs.records import EpochRecord
 from segnet.runs.run_folder import RunFolder, new_run_folder
 from segnet.runs.scores import Scores
@@ -117,7 +117,7 @@ def _train_epoch(setup: Setup, network: nn.Module, epoch: int) -> dict[str, Any]
     size = train_size(config, epoch)
     order = shuffled_order(len(setup.train), _seed(config.seed, epoch, "order"))
     batches = split_into_batches(order, config.batch_size)
-    total = torch.zeros((), device=device)
+    loss_of, total = make_loss(config.loss), torch.zeros((), device=device)
     seen, waited, lr = 0, 0.0, 0.0
     started = asked = time.perf_counter()
     network.train()
@@ -131,7 +131,7 @@ def _train_epoch(setup: Setup, network: nn.Module, epoch: int) -> dict[str, Any]
             images, masks = setup.augment(images, masks, size, _seed(config.seed, epoch, step))
             with autocast(device, config.precision):
                 logits = network(images)
-            loss = LOSSES[config.loss](logits, masks, setup.class_weights)
+            loss = loss_of(logits, masks, setup.class_weights)
             setup.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             if config.clip_norm:
