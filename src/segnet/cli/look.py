@@ -78,8 +78,12 @@ def compare(
 ) -> int:
     """Put runs side by side: cost, the best epoch's validation scores, and the settings in which they differ.
 
+    Of two runs that have ended it says whether their difference is more than other test images would make:
+    the 95 % interval of the difference in mean IoU, by paired bootstrap. Folders of --seeds are compared by
+    the spread of their seeds, each with the first.
+
     Args:
-        runs: run folders, finished or not.
+        runs: run folders, finished or not; or folders that segnet train --seeds has left.
         out: also draw a score over the epochs, as .png or .svg.
         score: which one: mean_iou, pixel_accuracy, mean_dice, or a class for its IoU.
     """
@@ -91,9 +95,30 @@ def compare(
         runs_table,
         settings_table,
     )
+    from segnet.report.spread import (
+        difference_table,
+        has_images,
+        read_groups,
+        require_alike,
+        spread_table,
+        verdict_of_images,
+        verdict_of_seeds,
+    )
 
     if not runs:
         raise SegnetError("no run given; name the run folders to compare")
+    groups = read_groups(runs)
+    if groups is not None:
+        if out is not None:
+            raise SegnetError("--out draws single runs over their epochs; name runs in the folders of seeds")
+        require_alike(groups)
+        first, *others = groups
+        for other in others:
+            print_whole(difference_table(first, other))
+            print(verdict_of_seeds(first, other))
+        if not others:
+            print_whole(spread_table(first))
+        return 0
     if out is not None:
         require_suffix(out, (".png", ".svg"))
     records = read_runs(runs)
@@ -112,6 +137,12 @@ def compare(
     if out is not None:
         draw_runs(records, expand_home(out), score=score)
         print(f"drawn in {out}")
+    if len(records) == 2 and all(record.outcome and record.outcome.finished for record in records):
+        older = [record.name for record in records if not has_images(record)]
+        if older:
+            say_error(f"{older[0]}, of an older segnet, has no images.csv, so chance can't be told apart")
+        else:
+            print(verdict_of_images(*records))
     return 0
 
 

@@ -52,6 +52,7 @@ def train(
     file: Annotated[
         Path | None, Parameter(name="--config", negative=(), group=RUN, show_default=False)
     ] = None,
+    seeds: Annotated[str | None, Parameter(group=RUN, show_default=False)] = None,
 ) -> int:
     """Train a model. With no option: the article's SegNet on Oxford-IIIT Pet, with its settings exactly.
 
@@ -60,10 +61,19 @@ def train(
     Args:
         config: everything that decides the run.
         file: a YAML file with options, such as the config.yaml of a run; those on the command line win.
+        seeds: one run for each of so many seeds, such as 3, or of these, such as 0,1,2, all in one folder.
     """
     from segnet.training.interrupt import stop_like_ctrl_c
     from segnet.training.loop import train as fit
 
+    if seeds is not None:
+        from segnet.runs.seeds import parse_seeds
+        from segnet.training.several import require_seedless, train_seeds
+
+        which = parse_seeds(seeds)
+        require_seedless(config)
+        stop_like_ctrl_c()
+        return _say_seeds(train_seeds(config, which))
     stop_like_ctrl_c()
     return _say_result(fit(config))
 
@@ -81,13 +91,21 @@ def resume(
     A run whose settings or data have changed since it began is refused.
 
     Args:
-        run: the run folder.
+        run: the run folder, or a folder of --seeds, in which the seeds that are missing are then trained too.
         epochs: train to this epoch in place of the planned one.
         data: where its data is now, if it has moved.
     """
+    from segnet.runs.seeds import SeedFolder
     from segnet.training.interrupt import stop_like_ctrl_c
     from segnet.training.resume import resume as fit
 
+    if run.strip() and SeedFolder(expand_home(run)).exists:
+        from segnet.training.several import resume_seeds
+
+        if epochs is not None or data is not None:
+            raise SegnetError(f"{run} holds several runs; --epochs and --data are for one of them")
+        stop_like_ctrl_c()
+        return _say_seeds(resume_seeds(run))
     stop_like_ctrl_c()
     return _say_result(fit(run, epochs=epochs, data=data))
 
@@ -202,6 +220,20 @@ def _standard_input() -> io.BytesIO:
     data = io.BytesIO(sys.stdin.buffer.read())
     data.name = "the image from standard input"
     return data
+
+
+def _say_seeds(path: Path) -> int:
+    from segnet.cli.app import print_whole
+    from segnet.report.spread import spread_table
+    from segnet.runs.seeds import SeedFolder, read_seeds
+
+    summary = SeedFolder(path).summary
+    if not summary.is_file():
+        print(f"stopped; go on with: segnet resume {path}")
+        return INTERRUPTED
+    print_whole(spread_table(read_seeds(path)))
+    print(f"summary  {summary}")
+    return 0
 
 
 def _say_result(run: Run) -> int:

@@ -44,7 +44,8 @@ def _parse_term(part: str, text: str) -> Term:
         what = f"has no loss {name!r}" if name else "lacks a term"
         hint = did_you_mean(name, NAMES) if name else ""
         raise SegnetError(
-            f"--loss {text} {what}; there are {', '.join(NAMES)}, and sums such as cross-entropy+0.5*dice{hint}"
+            f"--loss {text} {what}; there are {', '.join(NAMES)}, and sums such as "
+            f"cross-entropy+0.5*dice{hint}"
         )
     try:
         number = float(weight) if star else 1.0

@@ -1,0 +1,163 @@
+"""Whether a difference is real: groups of seeds side by side, and two runs by bootstrap; in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from segnet.core.errors import SegnetError
+from segnet.core.files import expand_home
+from segnet.objectives.significance import Interval, bootstrap_difference, welch_difference
+from segnet.runs.identity import SplitIdentity
+from segnet.runs.image_scores import ImageScores, read_image_scores
+from segnet.runs.records import RunRecord
+from segnet.runs.run_folder import RunFolder
+from segnet.runs.scores import score_text
+from segnet.runs.seeds import SeedFolder, SeedRuns, read_seeds, spread_text
+
+_MOST_CLASSES = 12  # a table of more has no class of its own; summary.json has them all
+
+
+def read_groups(paths: Sequence[Path]) -> list[SeedRuns] | None:
+    """Return folders of seeds; None where none of the paths is one.
+
+    Raises:
+        SegnetError: some are and some aren't, or one hasn't come to its end.
+    """
+    of_seeds = [SeedFolder(expand_home(path)).exists for path in paths]
+    if not any(of_seeds):
+        return None
+    if not all(of_seeds):
+        single = paths[of_seeds.index(False)]
+        raise SegnetError(
+            f"{single} is one run, and one seed has no spread to compare; train it with --seeds 3, or "
+            f"compare it with one run of {paths[of_seeds.index(True)]}"
+        )
+    return [read_seeds(expand_home(path)) for path in paths]
+
+
+def require_alike(groups: Sequence[SeedRuns]) -> None:
+    """Check that the scores of groups compare.
+
+    Raises:
+        SegnetError: other classes, another split, or other images.
+    """
+    first = groups[0]
+    for other in groups[1:]:
+        pair = f"{first.name} and {other.name} don't compare:"
+        if [*first.reported[0].per_class] != [*other.reported[0].per_class]:
+            raise SegnetError(f"{pair} they have other classes")
+        if first.split != other.split:
+            raise SegnetError(f"{pair} one is scored on {first.split}, the other on {other.split}")
+        for one, two in zip(first.runs, other.runs, strict=False):
+            if one.config.get("seed") == two.config.get("seed") or first.split == "test":
+                _require_same_images(one, two, first.split)
+
+
+def _require_same_images(one: RunRecord, two: RunRecord, split: str) -> None:
+    identities = [SplitIdentity.of(run.manifest.splits[split]) for run in (one, two) if run.manifest]
+    if len({identity.digest for identity in identities}) > 1:
+        raise SegnetError(f"{one.name} and {two.name} don't compare: their {split} images differ")
+
+
+def spread_table(group: SeedRuns) -> Table:
+    """Return a row for each score with its mean, its standard deviation and every seed's value."""
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column(f"score, {group.split} split")
+    for column in ("mean ± sd", *(f"seed {seed}" for seed in group.seeds)):
+        table.add_column(column, justify="right")
+    for name, values in _shown(group).items():
+        table.add_row(name, spread_text(values), *(score_text(value, 4) for value in values))
+    return table
+
+
+def difference_table(first: SeedRuns, second: SeedRuns) -> Table:
+    """Return a row for each score: both spreads, the difference of the means and what chance gives."""
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column(f"score, {first.split} split")
+    for column in (first.name, second.name, "difference", "95 % interval"):
+        table.add_column(column, justify="right")
+    table.add_column("")
+    others = _shown(second)
+    for name, values in _shown(first).items():
+        if name in others:
+            found = welch_difference(values, others[name])
+            table.add_row(
+                name,
+                spread_text(values),
+                spread_text(others[name]),
+                f"{found.difference:+.4f}",
+                f"{found.low:+.4f} to {found.high:+.4f}",
+                "beyond chance" if found.beyond_chance else "within chance",
+            )
+    return table
+
+
+def verdict_of_seeds(first: SeedRuns, second: SeedRuns) -> str:
+    """Return in words whether two groups differ in mean IoU by more than their seeds do."""
+    found = welch_difference(first.values()["mean IoU"], second.values()["mean IoU"])
+    return (
+        f"{_sentence(first.name, second.name, found)}: {_beyond(found)} what the choice of "
+        f"{len(first.seeds)} and {len(second.seeds)} seeds gives"
+    )
+
+
+def has_images(run: RunRecord) -> bool:
+    """Say whether a run has left the scores of each image, as those of older versions haven't."""
+    return RunFolder(expand_home(run.name)).images.is_file()
+
+
+def verdict_of_images(first: RunRecord, second: RunRecord) -> str:
+    """Return in words whether two runs differ in mean IoU by more than other images would make them.
+
+    Raises:
+        SegnetError: a run without images.csv, other classes or other images.
+    """
+    tables = [read_image_scores(RunFolder(expand_home(run.name)).images) for run in (first, second)]
+    pair = f"{first.name} and {second.name} don't compare:"
+    if tables[0][0] != tables[1][0]:
+        raise SegnetError(
+            f"{pair} one has the classes {', '.join(tables[0][0])}, the other {', '.join(tables[1][0])}"
+        )
+    splits = [{image.split for image in images} for _, images in tables]
+    split = "test" if all("test" in each for each in splits) else "val"
+    chosen = [_by_content(images, split) for _, images in tables]
+    if chosen[0].keys() != chosen[1].keys() or not chosen[0]:
+        shared = len(chosen[0].keys() & chosen[1].keys())
+        raise SegnetError(
+            f"{pair} of their {split} images, {len(chosen[0])} and {len(chosen[1])}, they share {shared}"
+        )
+    order = sorted(chosen[0])
+    found = bootstrap_difference(*([each[content] for content in order] for each in chosen))
+    images = f"the choice of the {len(order):,} {split} images"
+    return (
+        f"{_sentence(first.name, second.name, found)}: {_beyond(found)} what {images} gives (paired "
+        "bootstrap). It says nothing of other seeds: those take --seeds"
+    )
+
+
+def _by_content(images: Sequence[ImageScores], split: str) -> dict[str, ImageScores]:
+    return {image.content: image for image in images if image.split == split}
+
+
+def _sentence(first: str, second: str, found: Interval) -> str:
+    points, side = 100 * found.difference, "below" if found.difference < 0 else "above"
+    return (
+        f"mean IoU of {second} is {abs(points):.2f} points {side} that of {first}, "
+        f"95 % interval {100 * found.low:+.2f} to {100 * found.high:+.2f}"
+    )
+
+
+def _beyond(found: Interval) -> str:
+    return "that is beyond" if found.beyond_chance else "that is within"
+
+
+def _shown(group: SeedRuns) -> dict[str, list[float]]:
+    values = group.values()
+    if len(group.reported[0].per_class) <= _MOST_CLASSES:
+        return values
+    names = group.reported[0].per_class
+    return {name: each for name, each in values.items() if not any(name.startswith(f"{c} ") for c in names)}

@@ -1,0 +1,155 @@
+"""Runs that differ by their seed alone, in one folder: how far chance moves their scores."""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segnet.core.errors import SegnetError
+from segnet.core.files import write_text
+from segnet.runs.records import RunRecord, read_mapping, read_run
+from segnet.runs.scores import Scores, score_text
+
+NUMBERS = (
+    "mean_iou", "pixel_accuracy", "mean_dice", "mean_class_accuracy", "boundary_f1", "band_accuracy",
+)  # fmt: skip
+"""The scores that are summed up, before the IoU and the boundary F1 of every class."""
+
+
+@dataclass(frozen=True)
+class SeedFolder:
+    """The places in a folder of such runs."""
+
+    path: Path
+
+    @property
+    def group(self) -> Path:
+        """Which seeds it is of; what tells such a folder from others."""
+        return self.path / "seeds.json"
+
+    @property
+    def summary(self) -> Path:
+        """Mean and standard deviation of the scores of all seeds."""
+        return self.path / "summary.json"
+
+    def run(self, seed: int) -> Path:
+        """The run folder of a seed."""
+        return self.path / f"seed-{seed}"
+
+    @property
+    def exists(self) -> bool:
+        """Say whether it is one."""
+        return self.group.is_file()
+
+    def seeds(self) -> tuple[int, ...]:
+        """Return the seeds that it is to have, finished or not.
+
+        Raises:
+            SegnetError: a damaged file.
+        """
+        seeds = read_mapping(self.group).get("seeds")
+        if not isinstance(seeds, list) or not all(isinstance(seed, int) for seed in seeds):
+            raise SegnetError(f"{self.group} is damaged: it should name the seeds; train anew")
+        return tuple(seeds)
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Return the seeds that ``3``, the first three, or ``0,1,2`` stands for.
+
+    Raises:
+        SegnetError: something else, fewer than two, or one twice.
+    """
+    if not re.fullmatch(r"\d+(,\d+)*", text.replace(" ", "")):
+        raise SegnetError(f"--seeds must be how many, such as 3, or which, such as 0,1,2, got {text}")
+    seeds = tuple(int(seed) for seed in text.split(","))
+    if len(seeds) == 1:
+        seeds = tuple(range(seeds[0]))
+    if len(seeds) < 2:
+        raise SegnetError(f"--seeds {text}: a spread takes two seeds or more; for one there is --seed")
+    if len(set(seeds)) < len(seeds):
+        raise SegnetError(f"--seeds {text} names a seed twice; it would be the same run")
+    return seeds
+
+
+@dataclass(frozen=True)
+class SeedRuns:
+    """Finished runs of several seeds."""
+
+    name: str
+    seeds: tuple[int, ...]
+    runs: tuple[RunRecord, ...]
+
+    @property
+    def reported(self) -> tuple[Scores, ...]:
+        """Each run's scores on the split that it is reported on: test where there is one."""
+        outcomes = [run.outcome for run in self.runs if run.outcome is not None]
+        return tuple(outcome.test or outcome.val for outcome in outcomes)
+
+    @property
+    def split(self) -> str:
+        """Which split that is."""
+        return "test" if all(run.outcome and run.outcome.test for run in self.runs) else "val"
+
+    def values(self) -> dict[str, list[float]]:
+        """Return each score's value for every seed; without those that a run lacks."""
+        rows = [_flat(scores) for scores in self.reported]
+        return {name: [row[name] for row in rows] for name in rows[0] if all(name in row for row in rows)}
+
+    def summary(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        scores = {
+            name: {"mean": statistics.fmean(values), "sd": statistics.stdev(values), "values": values}
+            for name, values in self.values().items()
+        }
+        return {"seeds": list(self.seeds), "split": self.split, "scores": scores}
+
+
+def _flat(scores: Scores) -> dict[str, float]:
+    """Return the scores that have a value, by names for people."""
+    named: dict[str, float | None] = {_title(name): getattr(scores, name) for name in NUMBERS}
+    named |= {f"{name} IoU": entry.iou for name, entry in scores.per_class.items()}
+    named |= {f"{name} boundary F1": entry.boundary_f1 for name, entry in scores.per_class.items()}
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def _title(name: str) -> str:
+    return name.replace("_iou", " IoU").replace("_f1", " F1").replace("_", " ")
+
+
+def read_seeds(path: Path) -> SeedRuns:
+    """Read the runs of a folder of seeds, all of which must have come to their end.
+
+    Raises:
+        SegnetError: one that hasn't, or a file that is damaged.
+    """
+    folder = SeedFolder(path)
+    seeds = folder.seeds()
+    there = [folder.run(seed) for seed in seeds if folder.run(seed).is_dir()]
+    runs = tuple(read_run(run) for run in there)
+    done = sum(run.outcome is not None and run.outcome.finished for run in runs)
+    if done < len(seeds):
+        raise SegnetError(
+            f"{path} has {done} of its {len(seeds)} seeds; the others come with: segnet resume {path}"
+        )
+    return SeedRuns(str(path), seeds, runs)
+
+
+def write_summary(path: Path) -> SeedRuns:
+    """Write summary.json into a folder of seeds that is complete, and return what it sums up.
+
+    Raises:
+        SegnetError: as ``read_seeds``.
+    """
+    found = read_seeds(path)
+    write_text(SeedFolder(path).summary, json.dumps(found.summary(), indent=2) + "\n")
+    return found
+
+
+def spread_text(values: Sequence[float], digits: int = 4) -> str:
+    """Return mean and standard deviation for people."""
+    return f"{score_text(statistics.fmean(values), digits)} ± {statistics.stdev(values):.{digits}f}"
