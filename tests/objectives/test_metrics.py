@@ -28,8 +28,8 @@ def random_batch(seed, *, ignore=0.0, images=4, side=9):
     return logits, mask.to(torch.uint8)
 
 
-def scored(*batches, classes=PETS):
-    counter = ScoreCounter(classes, CPU)
+def scored(*batches, classes=PETS, article=False):
+    counter = ScoreCounter(classes, CPU, article=article)
     for logits, mask in batches:
         counter.add(logits, mask)
     return counter.scores()
@@ -69,11 +69,19 @@ def test_the_articles_iou_equals_micro_jaccard_without_background_truth():
     theirs = multiclass_jaccard_index(
         logits.argmax(1), mask.long(), num_classes=3, average="micro", ignore_index=1
     )
-    assert scored((logits, mask)).article_iou == pytest.approx(theirs.item())
+    assert scored((logits, mask), article=True).article_iou == pytest.approx(theirs.item())
 
 
 def test_the_articles_iou_is_not_given_where_no_class_is_background():
-    assert scored(random_batch(5), classes=ClassTable.named(("a", "b", "c"))).article_iou is None
+    assert (
+        scored(random_batch(5), classes=ClassTable.named(("a", "b", "c")), article=True).article_iou is None
+    )
+
+
+def test_the_articles_ious_are_in_nobody_elses_results():
+    scores = scored(random_batch(5))
+    assert (scores.article_iou, scores.article_custom_iou) == (None, None)
+    assert not {"article_iou", "article_custom_iou"} & scores.to_dict().keys()
 
 
 def test_the_articles_custom_iou_equals_its_formula_image_by_image():
@@ -86,7 +94,9 @@ def test_the_articles_custom_iou_equals_its_formula_image_by_image():
         both = (p * y).sum()
         expected.append((both + 0.001) / (p.sum() + y.sum() - both + 0.001))
     assert article_custom_iou(logits, mask.long()).tolist() == pytest.approx(expected, rel=1e-5)
-    assert scored((logits, mask)).article_custom_iou == pytest.approx(math.fsum(expected) / 4, rel=1e-5)
+    assert scored((logits, mask), article=True).article_custom_iou == pytest.approx(
+        math.fsum(expected) / 4, rel=1e-5
+    )
 
 
 def test_loss_is_the_mean_over_scored_pixels_not_over_batches():
@@ -101,7 +111,7 @@ def test_an_absent_class_has_no_score_and_no_part_in_the_mean():
     scores = scores_from_confusion(np.array([[8, 2, 0], [0, 10, 0], [0, 0, 0]], np.int64), PETS)
     assert scores.per_class["border"].iou is None
     assert scores.mean_iou == pytest.approx((8 / 10 + 10 / 12) / 2)
-    assert "border IoU absent" in scores.line()
+    assert scores.line().endswith("mean IoU 0.817 · pet 0.800 to background 0.833")
 
 
 def test_a_class_that_is_only_predicted_scores_zero():

@@ -84,6 +84,7 @@ def evaluate(
     from segnet.inference.evaluate import (
         choose_samples,
         evaluate_images,
+        is_articles,
         open_chosen,
         require_classes,
         with_flip,
@@ -118,7 +119,10 @@ def evaluate(
     predict, cached, on = open_chosen(segmenter, dataset, chosen)
     if tta == "flip":
         predict = with_flip(predict)
-    found = evaluate_images(predict, cached, dataset.classes, on, chosen.scored_on, chosen.records)
+    article = is_articles(dataset.name, segmenter.description.training.get("recipe"))
+    found = evaluate_images(
+        predict, cached, dataset.classes, on, chosen.scored_on, chosen.records, article=article
+    )
     groups = [] if group_names is None else score_groups(found.images, group_names)
     shown = worst if worst is not None else WORST if out is not None else 0
     ranked = rank_worst(found.images, by, shown)
@@ -210,6 +214,8 @@ def print_scores(scores: Scores) -> None:
         )
     if scores.mean_iou_without_border is not None:
         console.print(f"mean IoU without border {shown(scores.mean_iou_without_border)}{warning}")
+    if scores.article_iou is None:
+        return
     console.print(
         f"the article's IoU {shown(scores.article_iou)} and custom IoU {shown(scores.article_custom_iou)}: "
         f"neither compares with mean IoU, see the report{warning}"

@@ -55,9 +55,14 @@ def evaluate_split(
     classes: ClassTable,
     device: torch.device,
     scored_on: ScoredOn | None = None,
+    *,
+    article: bool = False,
 ) -> Scores:
-    """Score what predicts on a split at the split's size, in float32 whatever it was trained in."""
-    counter = ScoreCounter(classes, device)
+    """Score what predicts on a split at the split's size, in float32 whatever it was trained in.
+
+    ``article`` adds the article's two IoUs, which only compare with the article's.
+    """
+    counter = ScoreCounter(classes, device, article=article)
     for logits, masks in predict_split(predict, split, device):
         counter.add(logits, masks)
     return counter.scores(scored_on)
@@ -79,6 +84,8 @@ def evaluate_images(
     device: torch.device,
     scored_on: ScoredOn,
     records: Sequence[ImageRecord],
+    *,
+    article: bool = False,
 ) -> Evaluation:
     """Score as ``evaluate_split`` does, and outlines, calibration and each image too.
 
@@ -89,8 +96,9 @@ def evaluate_images(
         device: where to predict and count.
         scored_on: what the images are.
         records: how each is known again, in the split's order.
+        article: add the article's two IoUs.
     """
-    counter = ScoreCounter(classes, device)
+    counter = ScoreCounter(classes, device, article=article)
     images = ImageCounter(len(classes), scored_on.split, records, device)
     for logits, masks in predict_split(predict, split, device):
         counter.add(logits, masks)
@@ -199,7 +207,10 @@ def evaluate(
     require_classes(segmenter, dataset)
     chosen = choose_samples(segmenter, dataset, split, allow_trained_on=allow_trained_on)
     predict, images, device = open_chosen(segmenter, dataset, chosen)
-    return evaluate_images(predict, images, dataset.classes, device, chosen.scored_on, chosen.records).scores
+    article = is_articles(dataset.name, segmenter.description.training.get("recipe"))
+    return evaluate_images(
+        predict, images, dataset.classes, device, chosen.scored_on, chosen.records, article=article
+    ).scores
 
 
 def require_classes(segmenter: Segmenter, dataset: Dataset) -> None:
@@ -226,6 +237,11 @@ def open_chosen(
 def _exported_predictor(runtime: Runtime) -> Predictor:
     """Return what predicts with an exported model, wherever that computes, for images in main memory."""
     return lambda images: torch.from_numpy(runtime.logits(images.permute(0, 2, 3, 1).numpy()))
+
+
+def is_articles(data: str, recipe: object) -> bool:
+    """Say whether scores are the article's to compare with: its data, and its recipe."""
+    return data == "oxford-pets" and recipe == "article"
 
 
 def _may_be_trained_on(segmenter: Segmenter, dataset: Dataset, split: str) -> bool:

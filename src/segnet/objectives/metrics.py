@@ -7,6 +7,7 @@ toolkits that give it 1 or 0 report another number for the same predictions.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,10 @@ Matrix = npt.NDArray[np.int64]
 class ScoreCounter:
     """Adds up batches of one split on the device where the logits are."""
 
-    def __init__(self, classes: ClassTable, device: torch.device) -> None:
+    def __init__(self, classes: ClassTable, device: torch.device, *, article: bool = False) -> None:
+        """Count in ``classes`` on ``device``; with the article's two IoUs where they are asked for."""
         self.classes = classes
+        self._article = article
         self._matrix = MulticlassConfusionMatrix(
             len(classes), ignore_index=IGNORE_INDEX, validate_args=False
         ).to(device)
@@ -41,21 +44,25 @@ class ScoreCounter:
         self._matrix.update(logits.argmax(1), target)
         loss = F.cross_entropy(logits, target, ignore_index=IGNORE_INDEX, reduction="sum")
         self._loss += loss.cpu().double()
-        # an image that is all ignore has no IoU; with the article's 0.001 it would count as 1
-        scored = (target != IGNORE_INDEX).any(-1).any(-1)
-        self._custom_iou += (article_custom_iou(logits, target) * scored).cpu().double().sum()
-        self._images += int(scored.sum())
+        if self._article:
+            # an image that is all ignore has no IoU; with the article's 0.001 it would count as 1
+            scored = (target != IGNORE_INDEX).any(-1).any(-1)
+            self._custom_iou += (article_custom_iou(logits, target) * scored).cpu().double().sum()
+            self._images += int(scored.sum())
 
     def scores(self, scored_on: ScoredOn | None = None) -> Scores:
         """Return the scores of everything counted so far, with what it was."""
         matrix = self._matrix.compute().cpu().numpy()
         pixels = int(matrix.sum())
-        return scores_from_confusion(
-            matrix,
-            self.classes,
-            loss=float(self._loss) / pixels if pixels else None,
-            custom_iou=float(self._custom_iou) / self._images if self._images else None,
-            scored_on=scored_on,
+        scores = scores_from_confusion(
+            matrix, self.classes, loss=float(self._loss) / pixels if pixels else None, scored_on=scored_on
+        )
+        if not self._article:
+            return scores
+        return replace(
+            scores,
+            article_iou=article_iou(matrix, self.classes),
+            article_custom_iou=float(self._custom_iou) / self._images if self._images else None,
         )
 
 
@@ -64,7 +71,6 @@ def scores_from_confusion(
     classes: ClassTable,
     *,
     loss: float | None = None,
-    custom_iou: float | None = None,
     scored_on: ScoredOn | None = None,
 ) -> Scores:
     """Derive every score from pixel counts ``(C, C)``; row: truth, column: prediction."""
@@ -81,8 +87,8 @@ def scores_from_confusion(
         pixel_accuracy=_ratio(right.sum(keepdims=True), total)[0],
         mean_iou=_mean(iou),
         mean_dice=_mean(dice),
-        article_iou=article_iou(matrix, classes),
-        article_custom_iou=custom_iou,
+        article_iou=None,
+        article_custom_iou=None,
         loss=loss,
         per_class={
             name: ClassScores(iou[i], dice[i], precision[i], recall[i], share[i])

@@ -18,8 +18,7 @@ from segnet.report.sections import (
     CLASS_METRICS,
     METRICS,
     calibration_chart,
-    class_table,
-    confusion_table,
+    class_section,
     metric_table,
     worst_section,
     write_page,
@@ -100,7 +99,7 @@ def _view(page: EvaluationPage) -> dict[str, Any]:
         "headline": [(METRICS[key][0], score_text(getattr(scores, key))) for key in _HEADLINE],
         "metrics": metric_table([scores]),
         "class_metrics": CLASS_METRICS,
-        "class_tables": [("All images", class_table(scores, colours), confusion_table(scores))],
+        "class_tables": [class_section("All images", scores, colours)],
         "groups": [
             (
                 group.group,

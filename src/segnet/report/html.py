@@ -19,8 +19,7 @@ from segnet.report.sections import (
     CLASS_METRICS,
     METRICS,
     calibration_chart,
-    class_table,
-    confusion_table,
+    class_section,
     encode,
     metric_table,
     share_text,
@@ -98,9 +97,7 @@ def _view(folder: RunFolder, record: RunRecord) -> dict[str, Any]:
         "split_names": list(splits),
         "metrics": metric_table([*splits.values()]),
         "class_metrics": CLASS_METRICS,
-        "class_tables": [
-            (name, class_table(scores, colours), confusion_table(scores)) for name, scores in splits.items()
-        ],
+        "class_tables": [class_section(name, scores, colours) for name, scores in splits.items()],
         "unreadable": record.unreadable,
         "calibration": calibration_chart(next(reversed(splits.values()))) if splits else None,
         "worst": _worst(folder, outcome),

@@ -24,10 +24,10 @@ from matplotlib.ticker import MaxNLocator
 from segnet.core.colours import BLACK, BLUE, VERMILION, Colour, hex_code
 from segnet.core.files import replacing, write_text
 from segnet.runs.records import EpochRecord
-from segnet.runs.scores import CalibrationBin, ClassScores
+from segnet.runs.scores import CalibrationBin, ClassScores, Scores
 
 INK, SOFT_INK, _RULE = hex_code(BLACK), "#60646a", "#d9dbde"
-_LABEL_LIMIT = 12
+_LABEL_LIMIT, _EXTREMES = 12, 4
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class Curve:
     colour: Colour
     dashed: bool = False
     steps: bool = False
+    pale: bool = False
+    """One of many that stand behind those with a name."""
 
 
 @dataclass(frozen=True)
@@ -91,10 +93,7 @@ def learning_curves(
         Chart(
             "Validation IoU of each class",
             epochs,
-            [
-                Curve(name, [scores.per_class.get(name, ClassScores()).iou for scores in val], colour)
-                for name, colour in colours.items()
-            ],
+            _class_curves(val, colours),
             scale="score",
             marked_epoch=best_epoch,
         ),
@@ -108,6 +107,25 @@ def learning_curves(
     ]
     sizes = _size_changes(records)
     return [(chart.title, draw_svg(replace(chart, changes=sizes))) for chart in charts]
+
+
+def _class_curves(val: Sequence[Scores], colours: Mapping[str, Colour]) -> list[Curve]:
+    """Return a curve for each class; of more than can be labelled the worst and the best stand out."""
+    last = {name: val[-1].per_class.get(name, ClassScores()).iou for name in colours}
+    ranked = sorted(
+        (name for name, iou in last.items() if iou is not None), key=lambda name: last[name] or 0.0
+    )
+    shown = {*colours} if len(colours) <= _LABEL_LIMIT else {*ranked[:_EXTREMES], *ranked[-_EXTREMES:]}
+    curves = [
+        Curve(
+            name,
+            [scores.per_class.get(name, ClassScores()).iou for scores in val],
+            colour,
+            pale=name not in shown,
+        )
+        for name, colour in colours.items()
+    ]
+    return sorted(curves, key=lambda curve: not curve.pale)  # the pale ones are drawn first
 
 
 def draw_svg(chart: Chart) -> str:
@@ -195,11 +213,11 @@ def _draw(chart: Chart) -> Figure:
         axes.plot(
             chart.epochs,
             values,
-            color=_on_white(curve.colour),
-            linewidth=2,
+            color=_RULE if curve.pale else _on_white(curve.colour),
+            linewidth=0.7 if curve.pale else 2,
             linestyle="--" if curve.dashed else "-",
             drawstyle="steps-mid" if curve.steps else "default",
-            marker="o" if alone or len(values) <= 12 else None,
+            marker="o" if alone or (len(values) <= 12 and not curve.pale) else None,
             markersize=6 if alone else 3.5,
             clip_on=False,
         )
@@ -236,10 +254,8 @@ def _set_scale(axes: Axes, chart: Chart) -> None:
 
 def _label_ends(axes: Axes, chart: Chart) -> None:
     """Write names and last values beside the line ends, moved apart where they would overlap."""
-    if len(chart.curves) > _LABEL_LIMIT:
-        return
     ends = []
-    for curve in chart.curves:
+    for curve in (each for each in chart.curves if not each.pale):
         finite = [value for value in map(_number, curve.values) if math.isfinite(value)]
         if finite:
             height = axes.transAxes.inverted().transform(axes.transData.transform((1, finite[-1])))[1]

@@ -77,6 +77,7 @@ CLASS_METRICS: dict[str, tuple[str, str]] = {
 }
 
 _WIDEST_CONFUSION = 12
+_EXTREMES, _CONFUSIONS = 5, 12
 
 
 def write_page(path: Path, template: str, view: Mapping[str, Any]) -> None:
@@ -109,6 +110,40 @@ def metric_table(splits: Sequence[Scores]) -> list[tuple[str, str, list[str]]]:
     for key in dict.fromkeys(name for scores in splits for name in scores.others):
         rows.append((key.replace("_", " "), "", [score_text(scores.others.get(key)) for scores in splits]))
     return rows
+
+
+def class_section(title: str, scores: Scores, colours: Mapping[str, Colour]) -> dict[str, Any]:
+    """Return what the section of a split's classes shows; of many the worst and best, and all in a list."""
+    rows = class_table(scores, colours)
+    if len(rows) <= _WIDEST_CONFUSION:
+        return {
+            "title": title, "rows": rows, "all": [], "confusion": confusion_table(scores), "confused": [],
+        }  # fmt: skip
+    scored = [row for row in rows if scores.per_class[row["name"]].iou is not None]
+    ranked = sorted(scored, key=lambda row: scores.per_class[row["name"]].iou or 0.0)
+    extremes = ranked if len(ranked) <= 2 * _EXTREMES else ranked[:_EXTREMES] + ranked[-_EXTREMES:]
+    return {
+        "title": f"{title}: the worst and the best of {len(rows)} classes",
+        "rows": extremes,
+        "all": rows,
+        "confusion": [],
+        "confused": _largest_confusions(scores),
+    }
+
+
+def _largest_confusions(scores: Scores) -> list[tuple[str, str, str, str]]:
+    """Return truth, prediction and the shares of the truth and of all pixels, those of most pixels first."""
+    names, total = [*scores.per_class], sum(map(sum, scores.confusion))
+    found = [
+        (count, names[truth], names[given], count / sum(row))
+        for truth, row in enumerate(scores.confusion)
+        for given, count in enumerate(row)
+        if count and truth != given
+    ]
+    largest = sorted(found, key=lambda each: -each[0])[:_CONFUSIONS]
+    return [
+        (truth, given, share_text(share), share_text(count / total)) for count, truth, given, share in largest
+    ]
 
 
 def class_table(scores: Scores, colours: Mapping[str, Colour]) -> list[dict[str, Any]]:

@@ -68,10 +68,11 @@ class Scores:
     """Means over the classes that occur in truth or prediction."""
 
     article_iou: float | None
-    """See ``article_iou`` of the metrics. Can overstate: pet predicted on background costs nothing."""
+    """See ``article_iou`` of the metrics. Can overstate: pet predicted on background costs nothing. None but
+    for the article's recipe on its data."""
 
     article_custom_iou: float | None
-    """See ``article_custom_iou``. Can overstate: large easy classes outweigh the border."""
+    """See ``article_custom_iou``; none likewise. Can overstate: large easy classes outweigh the border."""
 
     loss: float | None
     """Mean cross-entropy over the scored pixels, in nats, whatever training made small."""
@@ -103,12 +104,15 @@ class Scores:
     """Scores that a newer version has written, by name."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON, without what only a full evaluation takes where there was none."""
+        """Return plain values for JSON, without what only a full evaluation or the article's takes."""
         plain = dict(vars(self))
         plain |= plain.pop("others")
         plain["confusion"] = [list(row) for row in self.confusion]
         plain["per_class"] = {name: dict(vars(scores)) for name, scores in self.per_class.items()}
         plain["calibration"] = [dict(vars(each)) for each in self.calibration]
+        for name in ("article_iou", "article_custom_iou"):
+            if plain[name] is None:
+                del plain[name]
         if not self.calibration:
             for name in ("boundary_f1", "band_accuracy", "calibration_error", "calibration"):
                 del plain[name]
@@ -146,9 +150,14 @@ class Scores:
         )
 
     def line(self) -> str:
-        """Return the scores in one line for people."""
+        """Return the scores in one line for people: of the classes the worst and the best by name."""
         parts = [f"pixel accuracy {score_text(self.pixel_accuracy)}", f"mean IoU {score_text(self.mean_iou)}"]
-        parts += [f"{name} IoU {score_text(scores.iou)}" for name, scores in self.per_class.items()]
+        ranked = sorted((entry.iou, name) for name, entry in self.per_class.items() if entry.iou is not None)
+        if ranked:
+            (low, worst), (high, best) = ranked[0], ranked[-1]
+            parts.append(
+                f"{_cut(worst)} {low:.3f}" + (f" to {_cut(best)} {high:.3f}" if len(ranked) > 1 else "")
+            )
         return " · ".join(parts)
 
     @property
@@ -171,6 +180,10 @@ def _number(value: object) -> float | None:
     if value is None or isinstance(value, int | float):
         return value
     raise TypeError(f"{value!r} is no number")
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= 16 else f"{name[:15]}…"
 
 
 def score_text(value: float | None, digits: int = 3) -> str:

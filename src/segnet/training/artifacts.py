@@ -11,7 +11,7 @@ from segnet.core.files import replacing
 from segnet.data.cache import CachedSplit
 from segnet.inference.bundle import read_model, write_bundle
 from segnet.inference.description import Description
-from segnet.inference.evaluate import Evaluation, evaluate_images, predictor
+from segnet.inference.evaluate import Evaluation, evaluate_images, is_articles, predictor
 from segnet.inference.mistakes import WORST, draw_mistakes
 from segnet.models.describe import count_macs, count_parameters
 from segnet.models.names import is_own
@@ -104,12 +104,18 @@ def _score_best(setup: Setup, folder: RunFolder) -> dict[str, Evaluation]:
     splits = {"val": setup.val}
     if dataset.test:
         splits["test"] = open_split(dataset.test, dataset, config, setup.console, "test images")
-    found = {
-        name: evaluate_images(
-            predict, split, dataset.classes, setup.device, setup.scored_on(name), setup.manifest.splits[name]
+    found = {}
+    for name, split in splits.items():
+        scored_on, records = setup.scored_on(name), setup.manifest.splits[name]
+        found[name] = evaluate_images(
+            predict,
+            split,
+            dataset.classes,
+            setup.device,
+            scored_on,
+            records,
+            article=is_articles(dataset.name, config.recipe),
         )
-        for name, split in splits.items()
-    }
     images = [image for evaluation in found.values() for image in evaluation.images]
     write_image_scores(folder.images, images, dataset.classes.names)
     reported = list(found)[-1]

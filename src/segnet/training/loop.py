@@ -16,7 +16,7 @@ from torch import nn
 
 from segnet.core.device import autocast, peak_memory_mib
 from segnet.data.batches import load_batches, shuffled_order, split_into_batches
-from segnet.inference.evaluate import evaluate_split, predictor
+from segnet.inference.evaluate import evaluate_split, is_articles, predictor
 from segnet.models.names import name_of, short_name
 from segnet.objectives.losses import make_loss
 from segnet.runs.records import EpochRecord
@@ -164,7 +164,8 @@ def _validate(setup: Setup) -> Scores:
     if config.recompute_statistics:
         recompute_statistics(setup.eval_model, setup.train, config.size, setup.device)
     predict, scored_on = predictor(setup.eval_model), setup.scored_on("val")
-    return evaluate_split(predict, setup.val, setup.dataset.classes, setup.device, scored_on)
+    article = is_articles(setup.dataset.name, config.recipe)
+    return evaluate_split(predict, setup.val, setup.dataset.classes, setup.device, scored_on, article=article)
 
 
 def _seed(seed: int, epoch: int, what: int | str) -> int:

@@ -18,6 +18,7 @@ from segnet.training.checkpoint import State
 from segnet.training.config import TrainConfig
 from segnet.training.schedule import train_size
 
+_WAITS_LONG = 0.1  # share of an epoch, from which the data is what to look at
 _REFRESH_S = 0.25
 
 
@@ -71,10 +72,11 @@ def say_epoch(console: Console, state: State, config: TrainConfig) -> None:
     record = state.records[-1]
     left = readable_time(_seconds_left(state, config))
     star = " *" if state.best is record else ""
+    # what else an epoch has measured is in metrics.jsonl; a line that wraps is read by nobody
+    waits = f" · data {record.data_wait_share:.0%}" if (record.data_wait_share or 0) > _WAITS_LONG else ""
     console.print(
-        f"epoch {state.epoch}/{config.epochs} · train loss {record.train_loss:.3f} · {record.val.line()} · "
-        f"{record.images_per_second:.0f} img/s · data {record.data_wait_share:.0%} · "
-        f"{record.peak_memory_mib:.0f} MiB · {left} left{star}",
+        f"epoch {state.epoch}/{config.epochs} · loss {record.train_loss:.3f} · {record.val.line()} · "
+        f"{record.images_per_second:.0f} img/s{waits} · {left} left{star}",
         highlight=False,
         soft_wrap=True,
     )
