@@ -9,6 +9,9 @@ from torch import nn
 
 from segnet import TrainConfig, train
 from segnet.export.exporter import ExportOptions, export
+from segnet.training.several import train_seeds
+
+TINY = {"stages": [[8, 1], [8, 1]], "bottleneck": [8, 0, 3]}
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +56,11 @@ def named_by_examples(tmp_path_factory):
         out = folder / "runs" / name
         train(TrainConfig(**settings, model="segnet-basic", model_options=options, out=out))
     shutil.copytree(folder / "runs/NAME", folder / "runs/A")
+    for name in ("first", "second"):
+        out = folder / "runs" / name
+        train_seeds(TrainConfig(**settings, model="segnet-lite", model_options=TINY, out=out), (0, 1))
+    images = sorted((folder / "my/folder/images").iterdir())
+    (folder / "weather.csv").write_text("image,weather\n" + "".join(f"{each.name},sun\n" for each in images))
     exported = export(folder / "runs/NAME", ExportOptions(images=str(folder / "photo.jpg")))
     shutil.copy(exported.path, folder / "model.onnx")
     (folder / "src/segnet/weights").mkdir(parents=True)

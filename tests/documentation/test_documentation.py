@@ -115,6 +115,10 @@ RUN = {
         f"--data my/folder --out runs/new {TINY}",
         "drawing the pets takes ten seconds, and is seen above",
     ),
+    "segnet train --data my/folder *--seeds *": (
+        f"--out runs/new --model segnet-lite {TINY}",
+        "small images, and a folder of its own",
+    ),
     "segnet train --data my/folder *": (TINY, "an epoch of small images"),
     "segnet train --data oxford-pets *": ("--epochs 1 --size 32", "an epoch of small images"),
     "segnet models": ("--size 32", "measuring receptive fields takes seconds on large images"),

@@ -96,6 +96,10 @@ def evaluate(
     from segnet.report.sections import describe_image
     from segnet.runs.image_scores import rank_worst, score_groups
 
+    if worst is not None and worst < 1:
+        raise SegnetError(f"--worst must be 1 or more, got {worst}")
+    if by != "iou" and worst is None and out is None:
+        raise SegnetError("--by ranks the worst images; give --worst or --out too")
     if group_table is not None and group_by is None:
         raise SegnetError("--group-table needs --group-by, the column to group by")
     if out is not None:
