@@ -321,7 +321,7 @@ TRAINING_MISTAKES = {
     "--model fcn --size 16": "fcn needs images of at least 32 px each way; raise --size",
     "--class-weights 1,2": "--class-weights needs 3 numbers, one each for pet, background, border; got 2",
     "--class-weights 1,2,3 --border pet": "--class-weights needs 2 numbers, one each for pet, background",
-    "--loss focla": '"focal"',
+    "--loss focla": "did you mean 'focal'?",
     "--resize cubic": '"nearest", "area", "bilinear"',
     "--border none": '"class", "pet", "ignore"',
     "--device cud": "the device 'cud' can't be used here; try --device auto or cpu",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 from rich.console import Console
 
-from segnet.cli.app import app
+from segnet.cli.app import app, print_whole
 from segnet.core.errors import SegnetError
 from segnet.core.files import expand_home
 from segnet.core.settings import Whole
@@ -182,7 +182,7 @@ def _print_groups(by: str, groups: list[GroupScores]) -> None:
     for group in groups:
         scores = (group.mean_iou, group.pixel_accuracy, group.boundary_f1)
         table.add_row(group.group, f"{group.images:,}", *(score_text(each, digits=4) for each in scores))
-    Console(highlight=False, soft_wrap=True).print(table)
+    print_whole(table)
 
 
 def print_scores(scores: Scores) -> None:
@@ -203,8 +203,8 @@ def print_scores(scores: Scores) -> None:
         table.add_column(f"{title}\nTRAINED ON" if trained_on else title, justify="right")
     for name, entry in scores.per_class.items():
         table.add_row(name, *(shown(getattr(entry, column)) for column in columns))
+    print_whole(table)
     console = Console(highlight=False, soft_wrap=True)
-    console.print(table)
     console.print(
         f"pixel accuracy {shown(scores.pixel_accuracy)} · mean IoU {shown(scores.mean_iou)} · "
         f"mean Dice {shown(scores.mean_dice)} · cross-entropy {shown(scores.loss)}{warning}"

@@ -23,6 +23,10 @@ _BROUGHT_BY = {
     "onnxscript": ("onnxscript", "'segnet[export]'"),
     "onnxruntime": ("ONNX Runtime", "onnxruntime"),
     "openvino": ("OpenVINO", "'segnet[openvino]'"),
+    "tensorboard": ("TensorBoard", "'segnet[tensorboard]'"),
+    "mlflow": ("MLflow", "'segnet[mlflow]'"),
+    "trackio": ("trackio", "'segnet[trackio]'"),
+    "wandb": ("wandb", "'segnet[wandb]'"),
 }
 
 

@@ -70,6 +70,11 @@ class RunFolder:
         return self.path / "last" / "state.pt"
 
     @property
+    def trackers(self) -> Path:
+        """By which ids trackers know the run, and how many epochs they have."""
+        return self.path / "last" / "trackers.json"
+
+    @property
     def report(self) -> Path:
         """The page for people."""
         return self.path / "report.html"

@@ -21,6 +21,7 @@ from segnet.runs.run_folder import require_free
 from segnet.training.config import TrainConfig
 from segnet.training.own_module import require_known, require_own
 from segnet.training.schedule import train_size, train_sizes
+from segnet.training.trackers import require_trackers
 
 
 def check(config: TrainConfig, model: nn.Module | None = None, *, new: bool = True) -> None:
@@ -58,6 +59,7 @@ def check(config: TrainConfig, model: nn.Module | None = None, *, new: bool = Tr
     require_all(
         lambda: require_free(config.out) if new else None,
         lambda: check_data(config),
+        lambda: require_trackers(config.track),
         check_model,
         check_weights,
         check_device,

@@ -210,6 +210,9 @@ class TrainConfig(DataOptions):
     out: Annotated[Path | None, Parameter(group=RUN)] = field(default=None, metadata=PATH)
     """The run folder; without it a new one below runs/."""
 
+    track: Annotated[str | None, Parameter(group=RUN, show_default=False)] = None
+    """Show the numbers in tensorboard, mlflow, trackio or wandb too, or in several, between commas."""
+
     def __post_init__(self) -> None:
         if not isinstance(self.recipe, str) or self.recipe not in RECIPES:
             raise SegnetError(f"there is no recipe {self.recipe!r}{did_you_mean(str(self.recipe), RECIPES)}")

@@ -32,6 +32,7 @@ from segnet.training.preview import choose_preview
 from segnet.training.progress import epoch_progress, say_epoch, step_status
 from segnet.training.schedule import learning_rate, train_size
 from segnet.training.setup import Setup, build
+from segnet.training.trackers import Tracking, parse_trackers
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ def fit(setup: Setup, folder: RunFolder, state: State) -> Run:
     network: nn.Module = torch.compile(setup.model) if config.compile else setup.model  # type: ignore[assignment]
     preview = choose_preview(setup.val)
     say_start(setup, folder)
+    tracking = Tracking(folder, parse_trackers(config.track), setup.settings, console)
     finished = True
     try:
         while not state.is_over(config):
@@ -102,9 +104,11 @@ def fit(setup: Setup, folder: RunFolder, state: State) -> Run:
                 keep_epoch(setup, folder, state, preview)
                 save_checkpoint(folder.state, setup.settings, state, setup.parts())
                 say_epoch(console, state, config)
+            tracking.epochs(state.records)
     except KeyboardInterrupt:
         finished = False
     outcome = finish(setup, folder, state, finished=finished)
+    tracking.end(outcome)
     setup.model.eval()
     if outcome is None:
         return Run(folder.path, config, finished, 0, None, None)

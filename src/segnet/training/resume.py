@@ -26,7 +26,7 @@ from segnet.training.loop import Run, fit
 from segnet.training.setup import build
 
 # Where things are and what computes, not what is computed; the data itself is told by its content.
-_PLACES = {"data", "device"}
+_PLACES = {"data", "device", "track"}
 
 
 def resume(
