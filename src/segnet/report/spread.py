@@ -131,6 +131,8 @@ def verdict_of_images(first: RunRecord, second: RunRecord) -> str:
             f"{pair} of their {split} images, {len(chosen[0])} and {len(chosen[1])}, they share {shared}"
         )
     order = sorted(chosen[0])
+    if len(order) < 2:
+        raise SegnetError(f"{pair} they were scored on a single {split} image, which shows no spread")
     found = bootstrap_difference(*([each[content] for content in order] for each in chosen))
     images = f"the choice of the {len(order):,} {split} images"
     return (
