@@ -150,8 +150,7 @@ def test_compare_says_whether_the_difference_is_beyond_chance(segnet, runs, here
         r"mean IoU of runs/two is [\d.]+ points (above|below) that of runs/one, 95 % interval", ended.out
     )
     others = segnet("compare", "runs/one", "runs/other")
-    assert others.code == 2
-    assert "runs/one and runs/other don't compare: of their val images" in others.err
+    others.is_a_mistake_in_one_line("runs/one and runs/other don't compare: of their val images")
     (here / "runs/two/images.csv").unlink()
     older = segnet("compare", "runs/one", "runs/two")
     assert older.code == 0
@@ -175,4 +174,5 @@ def test_seeds_on_the_command_line(segnet, data, here):
     segnet("compare", "runs/first", "runs/second/seed-0").is_a_mistake_in_one_line("one seed has no spread")
     segnet("resume", "runs/first", "--epochs", "3").is_a_mistake_in_one_line("holds several runs")
     segnet("train", *options, "--seeds", "1").is_a_mistake_in_one_line("a spread takes two seeds or more")
-    segnet("train", *options, "--seeds", "2", "--seed", "5").is_a_mistake_in_one_line("leave --seed out")
+    both_given = segnet("train", *options, "--seeds", "2", "--seed", "5")
+    both_given.is_a_mistake_in_one_line("the seed 5 and --seeds are one too many")

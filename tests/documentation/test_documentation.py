@@ -39,6 +39,8 @@ STANDS_FOR = {
     "RUN": "runs/NAME",
     "runs/bayes": "runs/NAME",
     "OTHER.onnx": "model.onnx",
+    "runs/plain": "runs/first",
+    "runs/near-edges": "runs/second",
 }
 
 # In the Python of the pages: (what is executed in its place, why).
@@ -120,9 +122,14 @@ RUN = {
         "small images, and a folder of its own",
     ),
     "segnet train --data my/folder *": (TINY, "an epoch of small images"),
+    "segnet train --data oxford-pets * --seeds *": (
+        its_options_exist,
+        "an hour; another such group is trained above",
+    ),
     "segnet train --data oxford-pets *": ("--epochs 1 --size 32", "an epoch of small images"),
     "segnet models": ("--size 32", "measuring receptive fields takes seconds on large images"),
     "segnet models * --size 360x480": ("--size 45x60", "as above"),
+    "segnet resume runs/first": ("", "a folder of seeds, all of which have ended"),
     "segnet resume *": ("--epochs 2", "the run here is at its end after one epoch; this gives it another"),
     "segnet export * --int8": (its_options_exist, "another export of half a minute; tests/export has it"),
     "segnet export * --fp16": (its_options_exist, "as above"),

@@ -16,6 +16,7 @@ from segnet.report.spread import (
     verdict_of_seeds,
 )
 from segnet.runs.records import read_run
+from segnet.runs.run_folder import locked
 from segnet.runs.seeds import SeedFolder, parse_seeds, read_seeds
 from segnet.training import several
 from segnet.training.several import require_seedless, resume_seeds, train_seeds
@@ -94,6 +95,11 @@ def test_runs_on_other_images_or_classes_do_not_compare(tiny_config, tmp_path):
     for number, says in ((1, "their val images differ"), (2, "they have other classes")):
         with pytest.raises(SegnetError, match=f"don't compare: {says}"):
             require_alike(read_groups([groups[0], groups[number]]))
+    smaller = train_seeds(tiny_config(epochs=1, out=tmp_path / "smaller", size=(16, 16)), (0, 1))
+    with pytest.raises(SegnetError, match="don't compare: they were scored at other sizes"):
+        require_alike(read_groups([groups[0], smaller]))
+    with pytest.raises(SegnetError, match="at other sizes or against other masks"):
+        verdict_of_images(*(read_run(SeedFolder(group).run(0)) for group in (groups[0], smaller)))
     runs = [read_run(SeedFolder(group).run(0)) for group in groups]
     with pytest.raises(SegnetError, match="of their val images, 4 and 4, they share 3"):
         verdict_of_images(runs[0], runs[1])
@@ -111,6 +117,7 @@ def test_seeds_are_how_many_or_which(text, seeds):
     [
         ("1", "a spread takes two seeds or more"),
         ("0", "a spread takes two seeds or more"),
+        ("12345", "would be 12345 runs; name the seeds"),
         ("0,0", "names a seed twice"),
         ("x", "must be how many, such as 3, or which"),
         ("-3", "must be how many"),
@@ -124,8 +131,35 @@ def test_seeds_that_make_no_sense_are_refused(text, says):
 
 
 def test_a_seed_beside_seeds_is_refused(tiny_config):
-    with pytest.raises(SegnetError, match="--seed 3 and --seeds are one too many"):
+    with pytest.raises(SegnetError, match="the seed 3 and --seeds are one too many"):
         require_seedless(tiny_config(seed=3))
+
+
+def test_a_group_goes_on_from_anywhere_and_one_process_at_a_time(tiny_config, tmp_path, monkeypatch):
+    data = draw_folder(tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    folder = SeedFolder(train_seeds(tiny_config(epochs=1, data="data", out=tmp_path / "group"), (0, 1)))
+    shutil.rmtree(folder.run(1))
+    monkeypatch.chdir(data)
+    with (
+        locked(folder.lock, folder.path),
+        pytest.raises(SegnetError, match="another process is still at work"),
+    ):
+        resume_seeds(folder.path)
+    resume_seeds(folder.path)
+    assert read_seeds(folder.path).sentence().endswith("over 2 seeds, on the val split")
+
+
+def test_ctrl_c_before_a_seeds_first_epoch_leaves_a_group_that_goes_on(tiny_config, tmp_path, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(several, "train", stop)
+    folder = SeedFolder(train_seeds(tiny_config(epochs=1, out=tmp_path / "group"), (0, 1)))
+    assert not folder.summary.exists()
+    monkeypatch.setattr(several, "train", segnet.train)
+    resume_seeds(folder.path)
+    assert folder.summary.exists()
 
 
 def test_nothing_is_left_of_a_group_that_could_not_begin(tiny_config, tmp_path):

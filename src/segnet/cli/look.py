@@ -128,6 +128,13 @@ def compare(
     settings = settings_table(records)
     if settings is not None:
         print_whole(settings)
+    verdict = ""
+    if len(records) == 2 and all(record.outcome and record.outcome.finished for record in records):
+        older = [record.name for record in records if not has_images(record)]
+        if older:
+            say_error(f"{older[0]}, of an older segnet, has no images.csv, so chance can't be told apart")
+        else:
+            verdict = verdict_of_images(*records)
     found = [f"{setting} ({', '.join(values)})" for setting, values in differences(records).items()]
     for record in records:
         if record.best.val.scored_on is not None and record.best.val.scored_on.warning:
@@ -137,12 +144,8 @@ def compare(
     if out is not None:
         draw_runs(records, expand_home(out), score=score)
         print(f"drawn in {out}")
-    if len(records) == 2 and all(record.outcome and record.outcome.finished for record in records):
-        older = [record.name for record in records if not has_images(record)]
-        if older:
-            say_error(f"{older[0]}, of an older segnet, has no images.csv, so chance can't be told apart")
-        else:
-            print(verdict_of_images(*records))
+    if verdict:
+        print(verdict)
     return 0
 
 

@@ -231,7 +231,9 @@ def _say_seeds(path: Path) -> int:
     if not summary.is_file():
         print(f"stopped; go on with: segnet resume {path}")
         return INTERRUPTED
-    print_whole(spread_table(read_seeds(path)))
+    found = read_seeds(path)
+    print_whole(spread_table(found))
+    print(found.sentence())
     print(f"summary  {summary}")
     return 0
 

@@ -71,7 +71,7 @@ def bootstrap_difference(
 def _draw(random: np.random.Generator, resamples: int, images: int) -> npt.NDArray[np.float64]:
     """Return how often each image is in each resample, ``(resamples, images)``.
 
-    Counted from indices: numpy's multinomial gives the same law in ten times the time.
+    Counted from indices: numpy's multinomial gives the same law in three times the time.
     """
     chosen = random.integers(0, images, (resamples, images), dtype=np.int64)
     chosen += images * np.arange(resamples)[:, None]

@@ -52,7 +52,10 @@ def require_alike(groups: Sequence[SeedRuns]) -> None:
             raise SegnetError(f"{pair} they have other classes")
         if first.split != other.split:
             raise SegnetError(f"{pair} one is scored on {first.split}, the other on {other.split}")
+        if first.runs[0].config.get("size") != other.runs[0].config.get("size"):
+            raise SegnetError(f"{pair} they were scored at other sizes")
         for one, two in zip(first.runs, other.runs, strict=False):
+            # the seed may decide which images are held out, but never which are for the test
             if one.config.get("seed") == two.config.get("seed") or first.split == "test":
                 _require_same_images(one, two, first.split)
 
@@ -133,6 +136,8 @@ def verdict_of_images(first: RunRecord, second: RunRecord) -> str:
     order = sorted(chosen[0])
     if len(order) < 2:
         raise SegnetError(f"{pair} they were scored on a single {split} image, which shows no spread")
+    if any(chosen[0][content].truth != chosen[1][content].truth for content in order):
+        raise SegnetError(f"{pair} the same images were scored at other sizes or against other masks")
     found = bootstrap_difference(*([each[content] for content in order] for each in chosen))
     images = f"the choice of the {len(order):,} {split} images"
     return (

@@ -148,22 +148,30 @@ class RunFolder:
         Raises:
             SegnetError: another process is at work on it.
         """
-        from filelock import FileLock, Timeout
-
-        place = self.path / "last" / "lock"
-        place.parent.mkdir(exist_ok=True)
-        lock = FileLock(place, timeout=0)
-        try:
-            lock.acquire()
-        except Timeout:
-            raise SegnetError(
-                f"another process is still at work on {self.path}; wait for it, or end it"
-            ) from None
-        try:
+        with locked(self.path / "last" / "lock", self.path):
             drop_temporaries(self.path)
             yield
-        finally:
-            lock.release()
+
+
+@contextmanager
+def locked(place: Path, what: Path) -> Iterator[None]:
+    """Hold the lock file ``place`` of a folder, ``what``.
+
+    Raises:
+        SegnetError: another process holds it.
+    """
+    from filelock import FileLock, Timeout
+
+    place.parent.mkdir(exist_ok=True)
+    lock = FileLock(place, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise SegnetError(f"another process is still at work on {what}; wait for it, or end it") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

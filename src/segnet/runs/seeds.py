@@ -15,10 +15,18 @@ from segnet.core.files import write_text
 from segnet.runs.records import RunRecord, read_mapping, read_run
 from segnet.runs.scores import Scores, score_text
 
-NUMBERS = (
-    "mean_iou", "pixel_accuracy", "mean_dice", "mean_class_accuracy", "boundary_f1", "band_accuracy",
-)  # fmt: skip
-"""The scores that are summed up, before the IoU and the boundary F1 of every class."""
+NUMBERS = {
+    "mean_iou": "mean IoU",
+    "pixel_accuracy": "pixel accuracy",
+    "mean_dice": "mean Dice",
+    "mean_class_accuracy": "mean class accuracy",
+    "boundary_f1": "boundary F1",
+    "band_accuracy": "accuracy at edges",
+}
+"""The scores that are summed up and their names, before the IoU and the boundary F1 of every class."""
+
+
+_MOST = 100  # more are rather one seed, mistyped
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,11 @@ class SeedFolder:
     def group(self) -> Path:
         """Which seeds it is of; what tells such a folder from others."""
         return self.path / "seeds.json"
+
+    @property
+    def lock(self) -> Path:
+        """What a process holds that trains in it."""
+        return self.path / "lock"
 
     @property
     def summary(self) -> Path:
@@ -67,6 +80,8 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     if not re.fullmatch(r"\d+(,\d+)*", text.replace(" ", "")):
         raise SegnetError(f"--seeds must be how many, such as 3, or which, such as 0,1,2, got {text}")
     seeds = tuple(int(seed) for seed in text.split(","))
+    if len(seeds) == 1 and seeds[0] > _MOST:
+        raise SegnetError(f"--seeds {text} would be {text} runs; name the seeds, as in 0,1,2")
     if len(seeds) == 1:
         seeds = tuple(range(seeds[0]))
     if len(seeds) < 2:
@@ -95,6 +110,11 @@ class SeedRuns:
         """Which split that is."""
         return "test" if all(run.outcome and run.outcome.test for run in self.runs) else "val"
 
+    def sentence(self) -> str:
+        """Return the spread of mean IoU in words."""
+        spread = spread_text(self.values()["mean IoU"])
+        return f"mean IoU {spread} over {len(self.seeds)} seeds, on the {self.split} split"
+
     def values(self) -> dict[str, list[float]]:
         """Return each score's value for every seed; without those that a run lacks."""
         rows = [_flat(scores) for scores in self.reported]
@@ -111,14 +131,10 @@ class SeedRuns:
 
 def _flat(scores: Scores) -> dict[str, float]:
     """Return the scores that have a value, by names for people."""
-    named: dict[str, float | None] = {_title(name): getattr(scores, name) for name in NUMBERS}
+    named: dict[str, float | None] = {title: getattr(scores, name) for name, title in NUMBERS.items()}
     named |= {f"{name} IoU": entry.iou for name, entry in scores.per_class.items()}
     named |= {f"{name} boundary F1": entry.boundary_f1 for name, entry in scores.per_class.items()}
     return {name: value for name, value in named.items() if value is not None}
-
-
-def _title(name: str) -> str:
-    return name.replace("_iou", " IoU").replace("_f1", " F1").replace("_", " ")
 
 
 def read_seeds(path: Path) -> SeedRuns:

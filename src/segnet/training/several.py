@@ -12,9 +12,11 @@ from rich.console import Console
 
 from segnet.core.errors import SegnetError
 from segnet.core.files import expand_home, write_text
+from segnet.core.settings import absolute_paths
+from segnet.data.options import DATASET_NAMES
 from segnet.models.names import short_name
 from segnet.runs.records import read_run
-from segnet.runs.run_folder import RunFolder, new_run_folder
+from segnet.runs.run_folder import RunFolder, locked, new_run_folder
 from segnet.runs.seeds import SeedFolder, write_summary
 from segnet.training.check import check
 from segnet.training.config import TrainConfig
@@ -42,7 +44,9 @@ def train_seeds(config: TrainConfig, seeds: Sequence[int], *, console: Console |
     stem = f"{named}-{short_name(config.model)}-{config.recipe}-seeds"
     folder = SeedFolder(new_run_folder(config.out, stem).path)
     write_text(folder.group, json.dumps({"seeds": list(seeds)}) + "\n")
-    RunFolder(folder.path).write_config(config.to_dict())
+    # it goes on from any working directory
+    anywhere = replace(config, **absolute_paths(config, DATASET_NAMES))
+    RunFolder(folder.path).write_config(anywhere.to_dict())
     try:
         _train_missing(folder, config, console or Console())
     except Exception:
@@ -66,20 +70,25 @@ def resume_seeds(path: str | Path, *, console: Console | None = None) -> Path:
 def _train_missing(folder: SeedFolder, config: TrainConfig, console: Console) -> None:
     """Train what a folder of seeds lacks, then sum it up; stops where a run was stopped."""
     seeds = folder.seeds()
-    for number, seed in enumerate(seeds, 1):
-        run = RunFolder(folder.run(seed))
-        outcome = read_run(run.path).outcome if run.scores.is_file() else None
-        if outcome is not None and outcome.finished:
-            continue
-        console.print(f"seed {seed}, {number} of {len(seeds)}", highlight=False)
-        if run.state.is_file():
-            ended = resume(run.path, console=console)
-        else:
-            shutil.rmtree(run.path, ignore_errors=True)  # a run that was killed before it could be resumed
-            ended = train(replace(config, seed=seed, out=run.path), console=console)
-        if not ended.finished:
-            return
-    write_summary(folder.path)
+    with locked(folder.lock, folder.path):
+        folder.summary.unlink(missing_ok=True)  # until all have ended, nothing says that they have
+        for number, seed in enumerate(seeds, 1):
+            run = RunFolder(folder.run(seed))
+            outcome = read_run(run.path).outcome if run.scores.is_file() else None
+            if outcome is not None and outcome.finished:
+                continue
+            console.print(f"seed {seed}, {number} of {len(seeds)}", highlight=False)
+            try:
+                if run.state.is_file():
+                    ended = resume(run.path, console=console)
+                else:  # what a kill before its first state has left
+                    shutil.rmtree(run.path, ignore_errors=True)
+                    ended = train(replace(config, seed=seed, out=run.path), console=console)
+            except KeyboardInterrupt:  # before its first epoch began
+                return
+            if not ended.finished:
+                return
+        write_summary(folder.path)
 
 
 def require_seedless(config: TrainConfig) -> None:
@@ -89,4 +98,6 @@ def require_seedless(config: TrainConfig) -> None:
         SegnetError: they name one.
     """
     if config.seed != TrainConfig.seed:
-        raise SegnetError(f"--seed {config.seed} and --seeds are one too many; leave --seed out")
+        raise SegnetError(
+            f"the seed {config.seed} and --seeds are one too many; leave --seed, or seed in --config, out"
+        )
