@@ -79,6 +79,8 @@ def test_groups_are_compared_by_their_spread_and_runs_by_their_images(tiny_confi
     assert "val images gives (paired bootstrap). It says nothing of other seeds" in verdict_of_images(*runs)
     with pytest.raises(SegnetError, match="is one run, and one seed has no spread to compare"):
         read_groups([first, SeedFolder(second).run(0)])
+    with pytest.raises(SegnetError, match="there is no folder"):
+        read_groups([first, tmp_path / "none"])
     assert read_groups([SeedFolder(first).run(0)]) is None
 
 
