@@ -37,6 +37,8 @@ def draw_mistakes(
     The image; its truth; what was predicted; and the image in grey with its wrong pixels from yellow, where
     the model was unsure, to red, where it was sure. Ignored pixels are white in truth and never wrong.
     """
+    if not chosen:  # as where no image has the score that ranks them
+        return
     numbers = iter(chosen)
     for logits, masks in predict_split(predict, split, device, chosen):
         confidence, predicted = logits.float().softmax(1).max(1)

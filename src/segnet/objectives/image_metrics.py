@@ -33,13 +33,14 @@ class ImageCounter:
         """Score ``records``, the split's images in the order in which they come, in ``classes`` classes."""
         self.images: list[ImageScores] = []
         self._classes, self._split, self._records = classes, split, records
-        self._bins = torch.zeros(3, BINS, dtype=torch.float64, device=device)
+        self._device = torch.device("cpu") if device.type == "mps" else device  # MPS has no float64
+        self._bins = torch.zeros(3, BINS, dtype=torch.float64, device=self._device)
         self._boundary: list[Tensor] = []
         self._band = np.zeros(2, np.int64)
 
     def add(self, logits: Tensor, mask: Tensor) -> None:
         """Score one batch: logits ``(N, C, H, W)``, mask ``(N, H, W)`` of class ids, 255 = ignore."""
-        logits, target = logits.float(), mask.long()
+        logits, target = logits.to(self._device).float(), mask.to(self._device).long()
         known = target != IGNORE_INDEX
         confidence, predicted = logits.softmax(1).max(1)
         right = known & (predicted == target)
