@@ -111,7 +111,7 @@ def test_an_absent_class_has_no_score_and_no_part_in_the_mean():
     scores = scores_from_confusion(np.array([[8, 2, 0], [0, 10, 0], [0, 0, 0]], np.int64), PETS)
     assert scores.per_class["border"].iou is None
     assert scores.mean_iou == pytest.approx((8 / 10 + 10 / 12) / 2)
-    assert scores.line().endswith("mean IoU 0.817 · pet 0.800 to background 0.833")
+    assert scores.line().endswith("mean IoU 0.817 (pet 0.800 to background 0.833)")
 
 
 def test_a_class_that_is_only_predicted_scores_zero():

@@ -151,14 +151,12 @@ class Scores:
 
     def line(self) -> str:
         """Return the scores in one line for people: of the classes the worst and the best by name."""
-        parts = [f"pixel accuracy {score_text(self.pixel_accuracy)}", f"mean IoU {score_text(self.mean_iou)}"]
+        line = f"pixel accuracy {score_text(self.pixel_accuracy)} · mean IoU {score_text(self.mean_iou)}"
         ranked = sorted((entry.iou, name) for name, entry in self.per_class.items() if entry.iou is not None)
-        if ranked:
-            (low, worst), (high, best) = ranked[0], ranked[-1]
-            parts.append(
-                f"{_cut(worst)} {low:.3f}" + (f" to {_cut(best)} {high:.3f}" if len(ranked) > 1 else "")
-            )
-        return " · ".join(parts)
+        if len(ranked) < 2:
+            return line
+        (low, worst), (high, best) = ranked[0], ranked[-1]
+        return f"{line} ({_cut(worst)} {low:.3f} to {_cut(best)} {high:.3f})"
 
     @property
     def majority(self) -> tuple[str, float]:
