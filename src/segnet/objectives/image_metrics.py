@@ -23,6 +23,8 @@ CONFIDENT = 0.9
 BINS = 15
 """Bins of confidence in the calibration error: Guo et al.'s."""
 
+_STEPS = 1 << 24  # as fine as float32 is below 1; 2^53 of them is where float64 ends
+
 
 class ImageCounter:
     """Scores each image of one split, batch by batch, on the device where the logits are."""
@@ -95,7 +97,7 @@ class ImageCounter:
             for (name, entry), column in zip(scores.per_class.items(), boundary, strict=True)
         }
         calibration = tuple(
-            CalibrationBin(int(pixels), _ratio(confidence, pixels), _ratio(right, pixels))
+            CalibrationBin(int(pixels), _ratio(confidence / _STEPS, pixels), _ratio(right, pixels))
             for pixels, confidence, right in self._bins.T.tolist()
         )
         return replace(
@@ -116,8 +118,10 @@ class ImageCounter:
     def _add_to_bins(self, confidence: Tensor, right: Tensor) -> None:
         edges = torch.linspace(0, 1, BINS + 1, device=confidence.device)
         found = torch.bucketize(confidence, edges, right=True).sub_(1).clamp_(0, BINS - 1)
-        for row, weights in enumerate((torch.ones_like(confidence), confidence, right)):
-            self._bins[row] += torch.bincount(found, weights.double(), minlength=BINS)
+        # As whole numbers, whose sums are exact: on CUDA they are added in any order.
+        whole = (confidence.double() * _STEPS).round()
+        for row, weights in enumerate((torch.ones_like(whole), whole, right.double())):
+            self._bins[row] += torch.bincount(found, weights, minlength=BINS)
 
 
 def calibration_error(bins: Sequence[CalibrationBin]) -> float | None:
