@@ -91,7 +91,7 @@ def test_a_sample_that_cannot_be_read_leaves_nothing_behind(tmp_path):
 
 def test_a_mask_value_that_is_no_class_is_named_with_its_sample(tmp_path):
     with pytest.raises(
-        SegnetError, match=r"drawn 7 holds the value 3, but there are 3 classes \(0 to 2, 255"
+        SegnetError, match=r"drawn 7 holds the value 3, but there are 3 classes; give ids from 0 to 2, 255"
     ):
         build([DrawnSample(7, top=9)], tmp_path)
 

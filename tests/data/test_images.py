@@ -150,7 +150,7 @@ def png(width: int, height: int) -> bytes:
     [
         (jpeg()[:2000], "is damaged"),
         (jpeg()[:30], "is damaged"),
-        (b"", "is not an image"),
+        (b"", "is (empty|not an image)"),
         (b"<html>Not found</html>", "is not an image"),
         (png(40_000, 40_000), "too many pixels"),
         (png(64, 64), "is damaged"),
@@ -224,7 +224,7 @@ def test_a_mask_is_not_rotated_by_its_metadata(tmp_path: Path) -> None:
 )
 def test_what_is_no_map_of_ids_is_refused(image: Image.Image, message: str, tmp_path: Path) -> None:
     suffix = "tif" if image.mode == "I" else "png"
-    with pytest.raises(SegnetError, match=rf"mask .*mask\.{suffix} .*{message}"):
+    with pytest.raises(SegnetError, match=rf"mask\.{suffix} .*{message}"):
         read_index_mask(saved(image, f"mask.{suffix}", tmp_path))
 
 

@@ -94,7 +94,7 @@ def test_a_broken_link_is_found_so_that_it_is_reported(photos, brightest_channel
     found = find_images(["photos/deep"])
     assert Path("photos/deep/link.png") in found
     results = {path.name: result for path, _, result in predict_files(brightest_channel, found)}
-    assert "does not exist" in str(results["link.png"])
+    assert "link to nothing" in str(results["link.png"])
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 _everything = Parameter(name="*")  # the fields of a dataclass become options of their own
 
 
-def _read_config_option(root: cyclopts.App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+def _read_config_option(
+    command: cyclopts.App, commands: tuple[str, ...], arguments: ArgumentCollection
+) -> None:
     """Fill the options that were not typed from the file that ``--config`` names."""
     from segnet.training.config_file import read_options
 
@@ -41,8 +43,9 @@ def _read_config_option(root: cyclopts.App, commands: tuple[str, ...], arguments
         return
     fields = {name.removeprefix("--").replace("-", "_"): value for name, value in typed.items()}
     settings = read_options(Path(file), fields)
-    fill = cyclopts.config.Dict(settings, use_commands_as_keys=False, source=file)
-    fill(root, commands, arguments)
+    # below the command's own name: at the top a setting called like a command, such as data, is passed over
+    fill = cyclopts.config.Dict({commands[-1]: settings}, source=file)
+    fill(command, commands, arguments)
 
 
 @app.command(config=_read_config_option)

@@ -28,6 +28,7 @@ from segnet.core.classes import ClassTable
 from segnet.core.errors import SegnetError
 from segnet.core.files import cache_folder
 from segnet.data.dataset import Sample
+from segnet.data.faults import Fault, raise_errors
 from segnet.data.images import RESIZE, Resize
 
 Pixels = npt.NDArray[np.uint8]
@@ -72,7 +73,7 @@ def open_cached(
             after each one.
 
     Raises:
-        SegnetError: no sample, one that can't be read, or a mask value that is no class.
+        SegnetError: no sample, or all that can't be read or hold a mask value that is no class, in one.
     """
     if not samples:
         raise SegnetError("the split is empty: there is no image in it")
@@ -145,12 +146,19 @@ def _build(
         images = open_memmap(partial / "images.npy", "w+", np.uint8, (count, *size, 3))
         masks = open_memmap(partial / "masks.npy", "w+", np.uint8, (count, *size))
 
-        def fill(index: int) -> None:
-            images[index], masks[index] = _read_resized(samples[index], classes, size, resize)
+        def fill(index: int) -> Fault | None:
+            try:
+                images[index], masks[index] = _read_resized(samples[index], classes, size, resize)
+            except Fault as fault:
+                return fault
+            return None
 
         with progress(count) if progress else nullcontext(lambda: None) as advance:
-            for _ in pool.map(fill, range(count)):
+            faults = []
+            for fault in pool.map(fill, range(count)):
+                faults += [fault] if fault else []
                 advance()
+        raise_errors(faults, "the images and masks")
         images.flush()
         masks.flush()
         (partial / "names.json").write_text(json.dumps([sample.name for sample in samples]))
@@ -183,9 +191,11 @@ def _read_resized(
     values = np.unique(mask)
     wrong = values[(values >= len(classes)) & (values != classes.ignore_index)]
     if wrong.size:
-        raise SegnetError(
-            f"the mask of {sample.name} holds the value {wrong[0]}, but there are {len(classes)} classes "
-            f"(0 to {len(classes) - 1}, {classes.ignore_index} = ignore)"
+        raise Fault(
+            "unknown-value",
+            f"the mask of {sample.name}",
+            f"holds the value {wrong[0]}, but there are {len(classes)} classes",
+            f"give ids from 0 to {len(classes) - 1}, {classes.ignore_index} = ignore",
         )
     height, width = size
     small_image = image.resize((width, height), RESIZE[resize])

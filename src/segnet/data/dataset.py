@@ -60,6 +60,9 @@ class Dataset:
     options: DataOptions | None = None
     """What it was opened with; None where a program has made it."""
 
+    warnings: tuple[str, ...] = ()
+    """What is odd about the data, a line each, where training goes on all the same."""
+
     @property
     def splits(self) -> dict[str, list[Sample]]:
         """Every sample by the split that it is in; extra ones are trained on."""

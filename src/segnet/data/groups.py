@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from segnet.core.errors import SegnetError, did_you_mean
 from segnet.data.dataset import Dataset
@@ -59,6 +59,9 @@ def _from_table(path: Path, names: Sequence[str], by: str) -> list[str]:
                 f"{did_you_mean(column, columns)}"
             )
     groups = {Path(row["image"] or "").stem: row[by] or "" for row in rows}
+    groups |= {
+        str(PurePosixPath(row["image"]).with_suffix("")): row[by] or "" for row in rows if row["image"]
+    }
     groups |= {row["image"]: row[by] or "" for row in rows}  # a name may hold a dot and have no suffix
     missing = [name for name in names if name not in groups]
     if missing:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Container, Sequence
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from segnet.core.errors import SegnetError, did_you_mean
@@ -88,7 +88,7 @@ def _by_list(samples: Sequence[Sample], file: Path) -> HeldOut:
         raise SegnetError(f"can't read the list {file} of --val-list: {error.strerror}") from error
     wanted = {entry for line in lines if (entry := line.strip()) and not entry.startswith("#")}
     names = {sample.name for sample in samples}
-    chosen_names = {entry if entry in names else Path(entry).stem for entry in wanted}
+    chosen_names = {entry if entry in names else _without_suffix(entry, names) for entry in wanted}
     unknown = sorted(chosen_names - names)
     if unknown:
         raise SegnetError(
@@ -100,6 +100,12 @@ def _by_list(samples: Sequence[Sample], file: Path) -> HeldOut:
         what = "no" if not any(chosen) else "every"
         raise SegnetError(f"{file} names {what} training image; name those to validate on, one a line")
     return _cut(samples, chosen, f"the training images that {file.name} names")
+
+
+def _without_suffix(entry: str, names: Container[str]) -> str:
+    path = PurePosixPath(entry)
+    whole = path.with_suffix("").as_posix() if path.name else entry
+    return whole if whole in names else path.stem
 
 
 def _cut(samples: Sequence[Sample], chosen: Sequence[bool], how: str) -> HeldOut:

@@ -7,6 +7,7 @@ never half-read (Pillow's ``LOAD_TRUNCATED_IMAGES`` stays off).
 from __future__ import annotations
 
 import hashlib
+import stat
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -17,6 +18,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from segnet.core.errors import SegnetError
 from segnet.data.dataset import Mask
 from segnet.data.digests import file_digest
+from segnet.data.faults import Fault
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm")
 
@@ -67,9 +69,8 @@ def open_rgb(source: Source) -> Image.Image:
             return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
         return upright.convert("RGB")
     except ValueError as error:
-        raise SegnetError(
-            f"{source_name(source)} has the colour mode {image.mode}, which can't be turned into RGB; "
-            "save it as an ordinary PNG or JPEG"
+        raise Fault(
+            "mode", source_name(source), f"has the colour mode {image.mode}, which can't be turned into RGB"
         ) from error
 
 
@@ -84,16 +85,17 @@ def read_index_mask(source: Path | Image.Image) -> Mask:
     """
     image = decode(source)
     if image.mode not in ("L", "P", "1", "I", *_HIGH_BYTE_MODES):
-        raise SegnetError(
-            f"mask {source_name(source)} is no map of class ids but an image in mode {image.mode}; "
-            "save it as a grey or palette PNG"
+        raise Fault(
+            "mask-mode", source_name(source), f"is no map of class ids but an image in mode {image.mode}"
         )
     values = np.asarray(image)
     outside = values[(values < 0) | (values > 255)]
     if outside.size:
-        raise SegnetError(
-            f"mask {source_name(source)} holds the value {outside[0]} ({outside.size} pixels are outside "
-            "0 to 255); a mask holds class ids, 255 = ignore"
+        raise Fault(
+            "mask-mode",
+            source_name(source),
+            f"holds the value {outside[0]} ({outside.size} pixels are outside 0 to 255)",
+            "a mask holds class ids, 255 = ignore",
         )
     return values.astype(np.uint8)
 
@@ -105,6 +107,8 @@ def decode(source: Source) -> Image.Image:
         SegnetError: no such file, not an image, damaged, or more pixels than Pillow's limit.
     """
     name = source_name(source)
+    if isinstance(source, Path):
+        require_file(source)
     try:
         if isinstance(source, Image.Image):
             source.load()
@@ -112,18 +116,44 @@ def decode(source: Source) -> Image.Image:
         with Image.open(source) as image:
             image.load()
             return image
-    except FileNotFoundError:
-        raise SegnetError(f"{name} does not exist; check the path") from None
-    except IsADirectoryError:
-        raise SegnetError(f"{name} is a folder where an image file is needed") from None
-    except PermissionError:
-        raise SegnetError(f"{name} may not be read; check the file's permissions") from None
-    except Image.DecompressionBombError as error:
-        raise SegnetError(f"{name} has too many pixels to open safely ({error}); make it smaller") from error
-    except UnidentifiedImageError as error:
-        raise SegnetError(f"{name} is not an image that can be read; convert it to PNG or JPEG") from error
-    except Exception as error:  # on damaged files, Pillow's decoders raise whatever their parsers stumble on
-        raise SegnetError(f"{name} is damaged ({error}); fetch or save it again, or take it out") from error
+    except Exception as error:
+        raise why_unread(error, name) from error
+
+
+def require_file(path: Path) -> None:
+    """Check that there is an ordinary file with something in it: opening a pipe would wait for ever.
+
+    Raises:
+        SegnetError: there isn't.
+    """
+    try:
+        found = path.stat()
+    except OSError as error:
+        if path.is_symlink():
+            raise Fault("no-file", path, "is a link to nothing") from None
+        raise why_unread(error, str(path)) from None
+    if stat.S_ISDIR(found.st_mode):
+        raise SegnetError(f"{path} is a folder where an image file is needed")
+    if not stat.S_ISREG(found.st_mode):
+        raise Fault("no-file", path, "is a pipe, a socket or a device and no file")
+    if not found.st_size:
+        raise Fault("empty", path, "is empty")
+
+
+def why_unread(error: Exception, name: str) -> SegnetError:
+    """Return what to say of an image that Pillow couldn't read."""
+    if isinstance(error, SegnetError):
+        return error
+    if isinstance(error, FileNotFoundError):
+        return SegnetError(f"{name} does not exist; check the path")
+    if isinstance(error, PermissionError):
+        return Fault("damaged", name, "may not be read", "check the file's permissions")
+    if isinstance(error, Image.DecompressionBombError):
+        return Fault("too-large", name, f"has too many pixels to open safely ({error})")
+    if isinstance(error, UnidentifiedImageError):
+        return Fault("not-an-image", name, "is not an image that can be read")
+    # on damaged files, Pillow's decoders raise whatever their parsers stumble on
+    return Fault("damaged", name, f"is damaged ({' '.join(str(error).split())})")
 
 
 def require_same_size(image: Image.Image, mask: Mask, image_file: Path, mask_file: Path) -> None:
@@ -136,13 +166,11 @@ def require_same_size(image: Image.Image, mask: Mask, image_file: Path, mask_fil
     if (width, height) == image.size:
         return
     swapped = (height, width) == image.size
-    raise SegnetError(
-        f"mask {mask_file} is {width}×{height} but its image {image_file} is {image.width}×{image.height}"
-        + (
-            "; the mask was drawn without the image's EXIF rotation, turn it"
-            if swapped
-            else "; resize one of them"
-        )
+    raise Fault(
+        "sizes-differ",
+        mask_file,
+        f"is {width}×{height} but its image {image_file} is {image.width}×{image.height}",
+        "the mask was drawn without the image's EXIF rotation, turn it" if swapped else "",
     )
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,11 +29,53 @@ from segnet.core.classes import IGNORE_INDEX, ClassTable
 from segnet.core.colours import Colour, distinct_colours, pack, unpack
 from segnet.core.errors import SegnetError, did_you_mean
 from segnet.data.dataset import Mask
+from segnet.data.faults import Fault, raise_errors
 from segnet.data.images import decode, read_index_mask
 
 _ENTRIES = ("classes", "ignore", "values")  # of a dataset.yaml
 _NO_CLASS = -1
-_COLOUR_MODES = ("RGB", "RGBA")
+COLOUR_MODES = ("RGB", "RGBA")
+_SMOOTHED = 16  # more unknown values than this come from smoothing
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a mask file stores, whatever that means."""
+
+    in_colour: bool
+    """Whether it is read by its colours: ``counts`` then has them packed."""
+
+    counts: dict[int, int]
+    """Pixels of each value or colour."""
+
+    palette: dict[int, Colour]
+    """The colour of each value, where the file has a palette."""
+
+    @classmethod
+    def of(cls, image: Image.Image, *, by_colour: bool = False) -> Stored:
+        """Count what a decoded mask stores.
+
+        Args:
+            image: the mask.
+            by_colour: read a palette mask by its colours too.
+
+        Raises:
+            Fault: no map of class ids, as ``read_index_mask``.
+        """
+        if image.mode in COLOUR_MODES or (image.mode == "P" and by_colour):
+            numbers = _packed(image)
+            return cls(True, dict(zip(*_counted(numbers), strict=True)), {})
+        values, counts = _counted(read_index_mask(image))
+        palette = {}
+        if image.mode == "P":
+            stored = [
+                *(image.getpalette("RGB") or ()),
+                *[0] * 768,
+            ]  # a file may use values beyond its palette
+            palette = {
+                value: (stored[3 * value], stored[3 * value + 1], stored[3 * value + 2]) for value in values
+            }
+        return cls(False, dict(zip(values, counts, strict=True)), palette)
 
 
 @dataclass(frozen=True)
@@ -50,43 +93,54 @@ class MaskCode:
         """Read a mask ``(H, W)`` of class ids.
 
         Raises:
-            SegnetError: not readable as a mask, or a value or colour that stands for no class.
+            Fault: not readable as a mask, or a value or colour that stands for no class.
         """
-        stored = decode(file)
-        if stored.mode in _COLOUR_MODES or (stored.mode == "P" and self.colours):
-            if not self.colours:
-                raise SegnetError(
-                    f"mask {file} is a colour image, dataset.yaml gives no colours; {_name_colours(stored)}"
-                )
-            return self._by_colour(_packed(stored), file)
-        return self._by_value(read_index_mask(stored), file)
-
-    def _by_value(self, values: Mask, file: Path) -> Mask:
-        class_of = np.full(256, _NO_CLASS, np.int16)
-        for value, class_id in self.values:
-            class_of[value] = class_id
-        mask = class_of[values]
-        if (unknown := values[mask == _NO_CLASS]).size:
-            value, count = _most_frequent(unknown)
-            raise SegnetError(
-                f"mask {file} holds the value {value} ({count} pixels), which is no class: there is "
-                f"{_spell(value for value, _ in self.values)}; correct it or add it to dataset.yaml"
-            )
+        image = decode(file)
+        if image.mode in COLOUR_MODES or (image.mode == "P" and self.colours):
+            pixels = _packed(image)
+            mask = np.full(pixels.shape, _NO_CLASS, np.int16)
+            for colour, class_id in self.ids(in_colour=True).items():
+                mask[pixels == colour] = class_id
+        else:
+            class_of = np.full(256, _NO_CLASS, np.int16)
+            for value, class_id in self.values:
+                class_of[value] = class_id
+            mask = class_of[read_index_mask(image)]
+        if (mask == _NO_CLASS).any():
+            self.count_classes(Stored.of(image, by_colour=bool(self.colours)), file)
         return mask.astype(np.uint8)
 
-    def _by_colour(self, pixels: npt.NDArray[np.uint32], file: Path) -> Mask:
-        mask = np.full(pixels.shape, _NO_CLASS, np.int16)
-        for colour, class_id in self.colours:
-            mask[pixels == pack(np.array(colour, np.uint8))] = class_id
-        if (unknown := pixels[mask == _NO_CLASS]).size:
-            number, count = _most_frequent(unknown)
-            # Forgotten classes leave a few stray colours, smoothing leaves many.
-            smoothed = len(np.unique(unknown)) > 16
-            raise SegnetError(
-                f"mask {file} holds the colour {unpack(number)} ({count} pixels), which is no class; "
-                + ("save masks without anti-aliasing" if smoothed else "correct it or add it to dataset.yaml")
+    def ids(self, *, in_colour: bool) -> dict[int, int]:
+        """Return the class id of each value, or of each packed colour."""
+        if not in_colour:
+            return dict(self.values)
+        return {int(pack(np.array(colour, np.uint8))): class_id for colour, class_id in self.colours}
+
+    def count_classes(self, stored: Stored, file: Path) -> dict[int, int]:
+        """Return the pixels of each class id, 255 = ignore, in a mask of which the pixels are counted.
+
+        Raises:
+            Fault: a value or colour that stands for no class; names the file.
+        """
+        ids = self.ids(in_colour=stored.in_colour)
+        if stored.in_colour and not ids:
+            said = "is a colour image, dataset.yaml gives no colours"
+            raise Fault("mask-meaning", file, said, name_colours(stored))
+        unknown = {value: count for value, count in stored.counts.items() if value not in ids}
+        if unknown:
+            value = max(unknown, key=lambda each: unknown[each])
+            what = f"the colour {unpack(value)}" if stored.in_colour else f"the value {value}"
+            if len(unknown) > _SMOOTHED:  # forgotten classes leave a few stray values, smoothing leaves many
+                more = f"{len(unknown)} values that are no class, {what} among them"
+                raise Fault("soft-edges", file, f"holds {more} ({sum(unknown.values())} pixels)")
+            there = "" if stored.in_colour else f": there is {_spell(ids)}"
+            raise Fault(
+                "unknown-value", file, f"holds {what} ({unknown[value]} pixels), which is no class{there}"
             )
-        return mask.astype(np.uint8)
+        counts: dict[int, int] = {}
+        for value, count in stored.counts.items():
+            counts[ids[value]] = counts.get(ids[value], 0) + count
+        return counts
 
 
 def read_description(file: Path) -> tuple[ClassTable, MaskCode]:
@@ -175,64 +229,86 @@ def _colour(value: object, name: str) -> Colour:
 # Without a dataset.yaml
 
 
-def infer(masks: Sequence[Path], description: Path) -> tuple[ClassTable, MaskCode]:
-    """Count the classes by the values of all masks; palette masks bring their colours along.
+def count_masks(masks: Sequence[Path]) -> list[Stored]:
+    """Decode masks in a few threads and count what each stores.
+
+    Raises:
+        Fault: one that can't be read as a mask; all that are wrong, in one.
+    """
+    faults: list[Fault] = []
+
+    def count(file: Path) -> Stored | None:
+        try:
+            return Stored.of(decode(file))
+        except Fault as fault:
+            faults.append(fault)
+            return None
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        stored = list(pool.map(count, masks))
+    raise_errors(sorted(faults, key=lambda fault: str(fault.file)), "the masks")
+    return [each for each in stored if each is not None]
+
+
+def infer(masks: Iterable[tuple[Path, Stored]], description: Path) -> tuple[ClassTable, MaskCode]:
+    """Count the classes by what all masks store; palette masks bring their colours along.
 
     Args:
         masks: every mask of the folder.
         description: the dataset.yaml that isn't there, for messages.
 
     Raises:
-        SegnetError: masks whose meaning isn't clear, or that hold nothing to learn.
+        Fault: masks whose meaning isn't clear, or that hold nothing to learn.
     """
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        contents = list(pool.map(_values, masks))
-
-    values: set[int] = set()
+    counts: Counter[int] = Counter()
     palette: dict[int, tuple[Colour, Path]] = {}
-    for file, content in zip(masks, contents, strict=True):
-        values |= content.keys()
-        for value, colour in content.items():
-            if colour is None:
-                continue
+    largest: tuple[int, Path] = (0, description)
+    for file, stored in masks:
+        if stored.in_colour:
+            said = "is a colour image and there is no dataset.yaml"
+            raise Fault("mask-meaning", file, said, name_colours(stored))
+        counts.update(stored.counts)
+        largest = max(largest, (len(stored.counts), file))
+        for value, colour in stored.palette.items():
             first, where = palette.setdefault(value, (colour, file))
             if colour != first:
-                raise SegnetError(
-                    f"palettes differ: {value} is {first} in {where} but {colour} in {file}; "
-                    f"write to {description} which colour is which class, 'classes: {{NAME: [R, G, B], ..}}'"
+                raise Fault(
+                    "mask-meaning",
+                    file,
+                    f"has another palette than {where}: {value} is {colour}, there it is {first}",
+                    f"write to {description} which colour is which class, 'classes: {{NAME: [R, G, B], ..}}'",
                 )
-
-    ids = sorted(values - {IGNORE_INDEX})
+    folder, values = description.parent, sorted(counts)
+    ids = [value for value in values if value != IGNORE_INDEX]
     if len(values) == 1:
-        raise SegnetError(
-            f"all masks of {description.parent} hold nothing but {values.pop()}: nothing to learn"
-        )
-    if len(ids) == 1 or ids != list(range(len(ids))):
-        names = ("background", "object") if len(values) == 2 else [f"class {i}" for i in range(len(values))]
-        meaning = _spell(f"{value}: {name}" for value, name in zip(sorted(values), names, strict=True))
-        raise SegnetError(
-            f"the masks of {description.parent} hold {_spell(sorted(values))}, which are no ids from 0 up "
-            f"(255 means ignore); write to {description} what they mean: 'values: {{{meaning}}}'"
+        raise Fault("nothing-to-learn", folder, f"has masks that hold nothing but {values[0]}")
+    frequent = sorted(value for value in values if counts[value] * 200 >= counts.total())
+    # a mask of many classes holds some of them, one that was smoothed all that lie between a few
+    smoothed = largest[0] > 2 * _SMOOTHED and len(frequent) <= largest[0] // 4
+    if smoothed or len(ids) == 1 or ids != list(range(len(ids))):
+        meant = frequent if smoothed and len(frequent) > 1 else values
+        names = ("background", "object") if len(meant) == 2 else [f"class {i}" for i in range(len(meant))]
+        meaning = _spell(f"{value}: {name}" for value, name in zip(meant, names, strict=True))
+        if smoothed:
+            raise Fault(
+                "soft-edges",
+                largest[1],
+                f"holds {largest[0]} values, where {_spell(frequent)} are frequent and the others come from "
+                "a lossy format or from smoothing",
+                f"save masks as PNG without anti-aliasing, or write to {description} 'values: {{{meaning}}}' "
+                "and let segnet data check --fix move each pixel to the nearest class",
+            )
+        raise Fault(
+            "mask-meaning",
+            folder,
+            f"has masks that hold {_spell(values)}, which are no ids from 0 up (255 means ignore)",
+            f"write to {description} what they mean: 'values: {{{meaning}}}'",
         )
     colours = tuple(palette[value][0] for value in ids if value in palette)
     if len(colours) < len(ids) or not _are_apart(colours):
         colours = distinct_colours(len(ids))
     classes = ClassTable(tuple(f"class {value}" for value in ids), colours)
     return classes, MaskCode(tuple((value, value) for value in (*ids, IGNORE_INDEX)))
-
-
-def _values(file: Path) -> dict[int, Colour | None]:
-    """Return the values that a mask holds, with their colours where it has a palette."""
-    stored = decode(file)
-    if stored.mode in _COLOUR_MODES:
-        raise SegnetError(
-            f"mask {file} is a colour image and there is no dataset.yaml; {_name_colours(stored)}"
-        )
-    values: list[int] = np.unique(read_index_mask(stored)).tolist()
-    if stored.mode != "P":
-        return dict.fromkeys(values)
-    palette = [*(stored.getpalette("RGB") or ()), *[0] * 768]  # a file may use values beyond its palette
-    return {value: (palette[3 * value], palette[3 * value + 1], palette[3 * value + 2]) for value in values}
 
 
 def _are_apart(colours: Sequence[Colour]) -> bool:
@@ -250,16 +326,14 @@ def _packed(image: Image.Image) -> npt.NDArray[np.uint32]:
     return pack(np.asarray(image.convert("RGB")))
 
 
-def _most_frequent(values: npt.NDArray[np.integer[Any]]) -> tuple[int, int]:
-    """Return the value that occurs most often, and how often."""
+def _counted(values: npt.NDArray[np.integer[Any]]) -> tuple[list[int], list[int]]:
     found, counts = np.unique(values, return_counts=True)
-    return int(found[counts.argmax()]), int(counts.max())
+    return found.tolist(), counts.tolist()
 
 
-def _name_colours(mask: Image.Image) -> str:
+def name_colours(stored: Stored) -> str:
     """Say how dataset.yaml would name the colours of this mask."""
-    found = np.unique(_packed(mask)).tolist()
-    table = _spell(f"class {index}: {list(unpack(number))}" for index, number in enumerate(found))
+    table = _spell(f"class {index}: {list(unpack(number))}" for index, number in enumerate(stored.counts))
     return f"say there which colour is which class: 'classes: {{{table}}}'"
 
 

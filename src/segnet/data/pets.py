@@ -21,6 +21,7 @@ from segnet.core.files import cache_folder
 from segnet.data.dataset import Dataset, Mask
 from segnet.data.digests import file_digest
 from segnet.data.download import Archive, install
+from segnet.data.faults import Fault
 from segnet.data.images import fingerprint, open_rgb, read_index_mask, require_same_size
 from segnet.data.options import BorderPolicy
 from segnet.runs.identity import image_id
@@ -107,9 +108,11 @@ class PetSample:
         require_same_size(image, trimap, self.image, self.trimap)
         outside = trimap[(trimap < 1) | (trimap > 3)]
         if outside.size:
-            raise SegnetError(
-                f"trimap {self.trimap} holds the value {outside[0]} ({outside.size} pixels are not 1 to 3); "
-                "a trimap marks 1 pet, 2 background, 3 border"
+            raise Fault(
+                "unknown-value",
+                f"trimap {self.trimap}",
+                f"holds the value {outside[0]} ({outside.size} pixels are not 1 to 3)",
+                "a trimap marks 1 pet, 2 background, 3 border",
             )
         _, ids = _POLICIES[self.border]
         return image, np.array((IGNORE_INDEX, *ids), np.uint8)[trimap]

@@ -25,8 +25,6 @@ from segnet.training.environment import describe_environment
 from segnet.training.preview import draw_preview
 from segnet.training.setup import Setup, open_split
 
-_FEW = 5
-
 
 def begin(setup: Setup, folder: RunFolder) -> None:
     """Write what the run is made of: its settings, its data and what else its numbers depend on."""
@@ -46,8 +44,7 @@ def say_start(setup: Setup, folder: RunFolder) -> None:
     if setup.class_weights is not None:
         weights = zip(dataset.classes.names, setup.class_weights.tolist(), strict=True)
         lines.append(f"class weights: {', '.join(f'{name} {weight:.3g}' for name, weight in weights)}")
-    if len(setup.val) < _FEW:
-        lines.append(f"warning: scores on {len(setup.val)} validation images say little: have more of them")
+    lines += [f"warning: {warning}" for warning in setup.warnings]
     for split in ("val", "test"):
         repeated = setup.identity.trained_on(setup.manifest.splits[split])
         if repeated:

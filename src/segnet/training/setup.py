@@ -12,11 +12,13 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from segnet.core.device import keep_freed_memory, move, pick_device
-from segnet.core.errors import SegnetError
+from segnet.core.errors import SegnetError, require_all
 from segnet.core.settings import absolute_paths, path_names
 from segnet.data.augment import Augmentation
+from segnet.data.balance import balance_faults, count_values
 from segnet.data.cache import CachedSplit, open_cached
 from segnet.data.dataset import Dataset, Sample
+from segnet.data.faults import lines, raise_errors
 from segnet.data.identify import manifest_of
 from segnet.data.options import DATASET_NAMES
 from segnet.data.sources import known_classes, load_dataset
@@ -48,6 +50,8 @@ class Setup:
     augment: Augmentation
     class_weights: Tensor | None
     console: Console
+    warnings: tuple[str, ...] = ()
+    """What is odd about the data, a line each."""
 
     @property
     def eval_model(self) -> nn.Module:
@@ -123,9 +127,11 @@ def build(
                 "new run with segnet train --config and its config.yaml"
             )
         manifest = replace(manifest, name=begun.name)
-    val = open_split(dataset.val, dataset, config, console, "validation images")
-    detail = config.crop_detail if config.crop_scale < 1 else 1.0
-    train = open_split(samples, dataset, config, console, "training images", detail=detail)
+    train, val = _open_both(dataset, config, console)
+    balance = balance_faults(
+        dataset.name, classes.names, count_values(train.masks), count_values(val.masks), len(val)
+    )
+    raise_errors(balance, dataset.name)
     weights = _class_weights(config, len(classes), train)
     model = move(model, device)
     require_batch(config, len(train), getattr(model, "minimum_size", 1))
@@ -149,11 +155,28 @@ def build(
         ),
         class_weights=None if weights is None else torch.tensor(weights, device=device),
         console=console,
+        warnings=(*dataset.warnings, *lines(balance)),
     )
 
 
 def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
     return replace(config, **absolute_paths(config, names=DATASET_NAMES))
+
+
+def _open_both(dataset: Dataset, config: TrainConfig, console: Console) -> tuple[CachedSplit, CachedSplit]:
+    """Open what is trained and what is validated on; what is wrong with either is one error."""
+    detail = config.crop_detail if config.crop_scale < 1 else 1.0
+    opened: dict[str, CachedSplit] = {}
+
+    def open_val() -> None:
+        opened["val"] = open_split(dataset.val, dataset, config, console, "validation images")
+
+    def open_train() -> None:
+        samples = dataset.splits["train"]
+        opened["train"] = open_split(samples, dataset, config, console, "training images", detail=detail)
+
+    require_all(open_val, open_train)
+    return opened["train"], opened["val"]
 
 
 def open_split(

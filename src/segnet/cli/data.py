@@ -1,0 +1,136 @@
+"""What looks after a user's own images: ``data check``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import cyclopts
+from cyclopts import Parameter
+from rich.console import Console
+
+from segnet.cli.app import BAD_INPUT, app, print_whole
+from segnet.core.files import expand_home
+from segnet.core.settings import Whole
+
+if TYPE_CHECKING:
+    from segnet.data.inspection import Inspection
+    from segnet.data.repair import Repaired
+
+data = cyclopts.App(name="data", help="Check and convert your own images and masks.")
+app.command(data)
+
+
+@data.command
+def check(
+    folder: str,
+    /,
+    *,
+    fix: Annotated[Path | None, Parameter(show_default=False)] = None,
+    shown: Whole = 5,
+    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> int:
+    """Find everything that is wrong with a folder of images and masks, in one go; it is never written to.
+
+    Errors are what training would refuse, and end with exit code 2; warnings are what it would mention.
+
+    Args:
+        folder: images/ and masks/, or train/, val/ and test/ with images/ and masks/ in each.
+        fix: write a repaired copy to this new folder; what can't be mended is left out.
+        shown: files that are listed of each fault.
+        json_: print JSON with every file in place of the report.
+    """
+    from segnet.data.inspection import inspect_folder
+    from segnet.data.repair import require_new_folder, write_repaired
+    from segnet.training.progress import counting
+
+    root = expand_home(folder)
+    target = None if fix is None else expand_home(fix)
+    if target is not None:
+        require_new_folder(target, root)
+    said = Console(stderr=True)
+    found = inspect_folder(root, partial(counting, said, "reading"))
+    repaired = None if target is None else write_repaired(found, target, partial(counting, said, "writing"))
+    if json_:
+        copy = {} if repaired is None else {"copy": {"folder": str(target)} | asdict(repaired)}
+        print(json.dumps(found.to_dict() | copy))
+    else:
+        _print(found, shown)
+    if repaired is not None:
+        if not json_:
+            _print_copy(repaired, target)
+        return 0
+    return BAD_INPUT if found.errors else 0
+
+
+def _print(found: Inspection, shown: int) -> None:
+    from segnet.data.faults import KINDS, by_kind
+
+    console = Console(highlight=False, soft_wrap=True)
+    counted = ", ".join(f"{count:,} in {split}" for split, count in found.images.items()) or "none"
+    console.print(f"{found.root}: pairs of image and mask: {counted}", markup=False)
+    if found.smallest and found.largest:
+        sizes = " to ".join(dict.fromkeys(f"{w}x{h}" for w, h in (found.smallest, found.largest)))
+        console.print(f"images of {sizes} px", markup=False)
+    level = ""
+    for kind, faults in by_kind(found.faults).items():
+        known = KINDS[kind]
+        if known.level != level:
+            level = known.level
+            meaning = "training refuses this" if level == "error" else "training goes on, and says so"
+            console.print(f"\n{level}s: {meaning}", style="bold red" if level == "error" else "bold yellow")
+        files = f"{len(faults):,} " if len(faults) > 1 else ""
+        console.print(f"  {files}{known.title}", markup=False, style="bold")
+        for fault in faults[:shown]:
+            said = f"{found.relative(fault.file)} {found.shortened(fault.detail)}"
+            console.print(f"    {said}", markup=False)
+        if len(faults) > shown > 0:
+            console.print(f"    .. and {len(faults) - shown:,} more; --json lists them all", markup=False)
+        for remedy in dict.fromkeys(fault.remedy for fault in faults[: max(1, shown)]):
+            console.print(f"    -> {found.shortened(remedy)}", markup=False)
+    if found.classes:
+        console.print()
+        _print_classes(found)
+    if found.suggestion:
+        console.print(f"suggested: {found.suggestion}", markup=False)
+    errors = len(found.errors)
+    totals = (_counted(errors, "error"), _counted(len(found.faults) - errors, "warning"))
+    console.print(", ".join(totals) if found.faults else "nothing is wrong with it", markup=False)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _print_classes(found: Inspection) -> None:
+    from rich.table import Table
+
+    table = Table("class")
+    for title in ("share of\npixels", *(f"images in\n{split}" for split in found.images), "thickness\nin px"):
+        table.add_column(title, justify="right")
+    for each in found.classes:
+        table.add_row(
+            each.name,
+            f"{each.share:.2%}",
+            *(f"{each.images.get(split, 0):,}" for split in found.images),
+            "–" if each.thickness_px is None else f"{each.thickness_px:.1f}",
+        )
+    print_whole(table)
+    if found.without_objects:
+        Console(highlight=False, soft_wrap=True).print(
+            f"{found.without_objects:,} masks hold nothing but {found.classes[0].name}", markup=False
+        )
+
+
+def _print_copy(repaired: Repaired, target: Path | None) -> None:
+    from segnet.data.faults import KINDS
+
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"\nwrote {_counted(repaired.pairs, 'pair')} to {target}", markup=False)
+    for kind, count in repaired.mended.items():
+        console.print(f"  mended {count:,}: {KINDS[kind].title} ({KINDS[kind].fix})", markup=False)
+    for kind, count in repaired.left_out.items():
+        console.print(f"  left out {count:,}: {KINDS[kind].title}", markup=False)

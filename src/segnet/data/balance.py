@@ -1,0 +1,62 @@
+"""What the classes' pixels show to be wrong: nothing to learn, a class that never occurs, none to score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from segnet.core.classes import IGNORE_INDEX
+from segnet.data.faults import Fault
+
+FEW = 5
+"""Fewer images than this to validate on are hardly any."""
+
+Counts = npt.NDArray[np.int64]
+
+
+def count_values(masks: npt.NDArray[np.uint8]) -> Counts:
+    """Return the pixels of each mask value ``(256,)``; reads one mask at a time, so any number will do."""
+    counts = np.zeros(256, np.int64)
+    for mask in masks:
+        counts += np.bincount(mask.ravel(), minlength=256)
+    return counts
+
+
+def balance_faults(data: str, classes: Sequence[str], train: Counts, val: Counts, images: int) -> list[Fault]:
+    """Return what is wrong with how often the classes occur.
+
+    Args:
+        data: the folder or dataset, for messages.
+        classes: names by class id.
+        train: the training masks' pixels of each value ``(256,)``, as ``count_values`` gives them.
+        val: the same of the validation masks.
+        images: how many there are to validate on.
+    """
+    ids = range(len(classes))
+    faults = []
+    trained = [classes[i] for i in ids if train[i]]
+    if not trained:
+        faults.append(Fault("nothing-to-learn", data, "has training masks of nothing but ignored pixels"))
+    elif len(trained) == 1 and len(classes) > 1:
+        if train[IGNORE_INDEX]:
+            said = f"has training masks of {trained[0]} and ignored pixels alone: {IGNORE_INDEX} means ignore"
+            faults.append(Fault("ignored-class", data, said))
+        else:
+            faults.append(Fault("nothing-to-learn", data, f"has training masks of nothing but {trained[0]}"))
+    else:
+        for i in ids:
+            if not train[i]:
+                where = "the validation masks alone" if val[i] else "no mask at all"
+                faults.append(Fault("never-occurs", data, f"has {classes[i]} in {where}"))
+    if images and not any(val[i] for i in ids):
+        faults.append(Fault("nothing-to-learn", data, "has validation masks of nothing but ignored pixels"))
+    elif images:
+        for i in ids:
+            if train[i] and not val[i]:
+                faults.append(Fault("not-validated", data, f"has {classes[i]} in no validation mask"))
+    if 0 < images < FEW:
+        few = "a single image" if images == 1 else f"{images} images"
+        faults.append(Fault("few-to-validate", data, f"has {few} to validate on"))
+    return faults

@@ -1,0 +1,211 @@
+"""What can be wrong with data: a table of kinds, each with its remedy; a fault is raised or collected.
+
+A reader raises a fault of one file; whoever reads many files collects them, so that one run tells all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from segnet.core.errors import SegnetError
+
+Level = Literal["error", "warning"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One way in which data can be wrong."""
+
+    level: Level
+    """Of an error training would learn nonsense, so it refuses; of a warning it says so and goes on."""
+
+    title: str
+    remedy: str
+    fix: str = "leaves them out"
+    """What ``segnet data check --fix`` does about it; empty where it can't help."""
+
+
+KINDS = {
+    # what the names say
+    "layout": Kind(
+        "error",
+        "the folders are not those of a dataset",
+        "name them {train,val,test}/{images,masks}, or images and masks alone",
+        "",
+    ),
+    "no-mask": Kind(
+        "error", "images without a mask", "add the mask under the image's name, or take the image out"
+    ),
+    "no-image": Kind(
+        "error", "masks without an image", "add the image under the mask's name, or take the mask out"
+    ),
+    "same-name": Kind("error", "files that differ by their suffix alone", "keep one of them", "keeps one"),
+    "no-file": Kind(
+        "error", "what is no file", "take it out: a pipe, a socket or a broken link holds no image"
+    ),
+    "unreadable-format": Kind(
+        "warning", "pictures in a format that isn't read", "save them as PNG, JPEG or TIFF, or take them out"
+    ),
+    # what a file is
+    "empty": Kind("error", "empty files", "fetch or save it again, or take it out"),
+    "not-an-image": Kind("error", "files that are no image", "convert it to PNG or JPEG, or take it out"),
+    "damaged": Kind("error", "damaged or truncated files", "fetch or save it again, or take it out"),
+    "too-large": Kind("error", "more pixels than can be opened safely", "make it smaller, or cut it up"),
+    "mistyped": Kind(
+        "warning",
+        "files whose suffix names another format",
+        "rename it; other programs will not open it",
+        "gives them the right suffix",
+    ),
+    "pages": Kind(
+        "error",
+        "files of several pages or frames",
+        "a mask belongs to one picture: save each page as a file of its own",
+    ),
+    "mode": Kind("error", "a colour mode that can't be read", "save it as an ordinary PNG or JPEG"),
+    "rotated": Kind(
+        "warning",
+        "images that their EXIF data turns, with masks that may not be turned",
+        "the image is turned before its mask is laid on it: see that they fit, and else turn the mask",
+        "writes the image upright and leaves the mask as it is",
+    ),
+    "sizes-differ": Kind(
+        "error",
+        "masks of another size than their image",
+        "resize one of them",
+        "turns the mask where only EXIF data makes the difference, and else leaves both out",
+    ),
+    "small": Kind(
+        "warning", "images of less than 16 pixels a side", "they are enlarged; take out what is no photo", ""
+    ),
+    "blank": Kind(
+        "warning", "images of a single colour", "nothing can be learnt from it; take it out with its mask"
+    ),
+    # what a mask holds
+    "mask-meaning": Kind(
+        "error", "nothing says what the masks' values mean", "write a dataset.yaml that does"
+    ),
+    "mask-mode": Kind("error", "masks that are no map of class ids", "save it as a grey or palette PNG"),
+    "lossy-mask": Kind(
+        "error",
+        "masks from a lossy format",
+        "save masks as PNG from the start; --fix moves each pixel to the nearest class",
+        "moves each pixel to the nearest class",
+    ),
+    "soft-edges": Kind(
+        "error",
+        "masks with soft edges",
+        "save it without anti-aliasing and resize by nearest; --fix moves each pixel to the nearest class",
+        "moves each pixel to the nearest class",
+    ),
+    "unknown-value": Kind(
+        "error", "masks with values that are no class", "correct it or add it to dataset.yaml"
+    ),
+    "all-ignored": Kind(
+        "warning", "masks of nothing but ignored pixels", "nothing is learnt from it; take it out"
+    ),
+    "nothing-to-learn": Kind(
+        "error", "a split whose masks hold nothing to learn", "see what the masks store, and dataset.yaml", ""
+    ),
+    "ignored-class": Kind(
+        "error",
+        "a class that is read as ignored",
+        "write to dataset.yaml what the masks store: 'values: {0: background, 255: object}'",
+        "",
+    ),
+    "never-occurs": Kind(
+        "warning",
+        "classes that no training mask holds",
+        "it will never be predicted; add images of it, or take it out of dataset.yaml",
+        "",
+    ),
+    "not-validated": Kind(
+        "warning", "classes that no validation mask holds", "it will have no score; move an image of it", ""
+    ),
+    # what the images are to each other
+    "same-in-splits": Kind(
+        "error",
+        "the same image in two splits",
+        "scores on images that were trained on say nothing: keep it in one of them",
+        "keeps the one that is not trained on",
+    ),
+    "duplicate": Kind(
+        "warning", "the same image twice", "take one of them out", "keeps the first of them"
+    ),
+    "two-masks": Kind(
+        "error",
+        "the same image with two different masks",
+        "keep the one that is right",
+        "keeps the first of them",
+    ),
+    "alike": Kind(
+        "warning",
+        "images that look alike on both sides of a split",
+        "frames of one scene make scores too good: keep a scene on one side, with --group-by where a part is "
+        "held out",
+        "",
+    ),
+    "few-to-validate": Kind(
+        "warning",
+        "hardly any image to validate on",
+        "its score is chance: add images, or give --fold 1/5, 2/5 .. in turn",
+        "",
+    ),
+}  # fmt: skip
+
+
+class Fault(SegnetError):  # noqa: N818 - collected as often as raised
+    """What is wrong with one file: ``kind`` is a key of ``KINDS``, ``detail`` goes on behind the file's name.
+
+    ``remedy`` is that of its kind, where nothing better fits.
+    """
+
+    def __init__(self, kind: str, file: Path | str, detail: str, remedy: str = "") -> None:
+        self.kind, self.file, self.detail = kind, file, detail
+        self.remedy = remedy or KINDS[kind].remedy
+        super().__init__(f"{file} {detail}; {self.remedy}")
+
+    @property
+    def is_error(self) -> bool:
+        """Whether training refuses such data."""
+        return KINDS[self.kind].level == "error"
+
+
+def by_kind(faults: Iterable[Fault]) -> dict[str, list[Fault]]:
+    """Return the faults of each kind that occurs, errors first, otherwise in the order of ``KINDS``."""
+    found: dict[str, list[Fault]] = {kind: [] for kind in KINDS}
+    for fault in faults:
+        found[fault.kind].append(fault)
+    order = sorted(found, key=lambda kind: KINDS[kind].level)
+    return {kind: found[kind] for kind in order if found[kind]}
+
+
+def lines(faults: Iterable[Fault]) -> list[str]:
+    """Return a line for each kind: its first fault, and how many more there are like it."""
+    return [
+        f"{alike[0]}" + (f" ({len(alike) - 1} more like it)" if len(alike) > 1 else "")
+        for alike in by_kind(faults).values()
+    ]
+
+
+def raise_errors(faults: Sequence[Fault], what: str, more: str = "") -> None:
+    """Raise all errors among the faults as one.
+
+    Args:
+        faults: errors and warnings.
+        what: what is wrong: the folder.
+        more: what shows all of them.
+
+    Raises:
+        SegnetError: there is an error among them. A single one is raised as it is.
+    """
+    errors = [fault for fault in faults if fault.is_error]
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        listed = "; ".join(f"({number}) {line}" for number, line in enumerate(lines(errors), 1))
+        counted = f"{len(errors)} things are wrong in {what}: {listed}"
+        raise SegnetError(counted + (f"; {more} lists them all" if more else ""))

@@ -1,0 +1,264 @@
+"""All that is wrong with a folder of images and masks, found in one go; nothing in it is written to."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segnet.core.classes import IGNORE_INDEX, ClassTable
+from segnet.core.errors import SegnetError
+from segnet.data.alike import alike
+from segnet.data.balance import balance_faults
+from segnet.data.digests import file_digest
+from segnet.data.faults import KINDS, Fault, by_kind
+from segnet.data.folder import HOLDOUT, same_images
+from segnet.data.headers import rotation_faults
+from segnet.data.mask_code import MaskCode, infer, read_description
+from segnet.data.pairing import DESCRIPTION, Pair, Pairs, find_pairs
+from segnet.data.survey import Surveyed, survey
+
+_SIZES = (128, 192, 256, 384, 512)  # that are suggested
+_THINNEST_PX = 1.5  # of a region, as area / half its outline, that a network's output still shows
+
+
+@dataclass(frozen=True)
+class ClassCount:
+    """How often a class occurs."""
+
+    name: str
+    pixels: int
+    share: float
+    """Of all pixels that aren't ignored."""
+    images: dict[str, int]
+    """By split, the images that show it."""
+    thickness_px: float | None
+    """Mean width of its regions, area / half the outline; None where it has no outline."""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What is in a folder and what is wrong with it."""
+
+    root: Path
+    images: dict[str, int]
+    """Pairs by split."""
+    classes: tuple[ClassCount, ...]
+    faults: tuple[Fault, ...]
+    smallest: tuple[int, int] | None
+    """Width and height of the smallest image, by area; None where none can be read."""
+    largest: tuple[int, int] | None
+    without_objects: int
+    """Masks of nothing but the first class."""
+    suggestion: str
+    """Which size to train at, and why; empty where nothing tells."""
+    seconds: float
+    surveyed: tuple[Surveyed, ...]
+    table: ClassTable | None
+    code: MaskCode | None
+
+    @property
+    def errors(self) -> list[Fault]:
+        """What training refuses."""
+        return [fault for fault in self.faults if fault.is_error]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON has it; files are relative to the folder."""
+        kinds = []
+        for kind, alike_ones in by_kind(self.faults).items():
+            files = [
+                {
+                    "file": self.relative(each.file),
+                    "fault": self.shortened(each.detail),
+                    "remedy": self.shortened(each.remedy),
+                }
+                for each in alike_ones
+            ]
+            known = KINDS[kind]
+            said = {"kind": kind, "level": known.level, "title": known.title, "count": len(files)}
+            kinds.append(said | {"files": files})
+        return {
+            "data": str(self.root),
+            "images": self.images,
+            "errors": len(self.errors),
+            "warnings": len(self.faults) - len(self.errors),
+            "faults": kinds,
+            "classes": [vars(each) for each in self.classes],
+            "masks_without_objects": self.without_objects,
+            "smallest_image": self.smallest,
+            "largest_image": self.largest,
+            "suggestion": self.suggestion or None,
+            "seconds": round(self.seconds, 1),
+        }
+
+    def shortened(self, text: str) -> str:
+        """Return a text with files as they are called below the folder."""
+        return text.replace(f"{self.root}{os.sep}", "")
+
+    def relative(self, file: Path | str) -> str:
+        """Return a file as it is called below the folder."""
+        path = Path(file)
+        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(file)
+
+
+Advance = Callable[[], object]
+
+
+def inspect_folder(
+    root: Path, progress: Callable[[int], AbstractContextManager[Advance]] | None = None
+) -> Inspection:
+    """Read everything in a folder once, and say all that is wrong with it.
+
+    Memory grows by some kilobytes a pair: no pixels are kept but thumbnails.
+
+    Args:
+        root: the folder, in a layout of ``folder.py``.
+        progress: called with the number of pairs; the context it returns gives a function that is called
+            after each one.
+
+    Raises:
+        SegnetError: there is no such folder.
+    """
+    started = time.perf_counter()
+    found = find_pairs(root)
+    faults = [*found.faults]
+    description = root / DESCRIPTION
+    described = None
+    if description.exists():
+        try:
+            described = read_description(description)
+        except SegnetError as error:
+            said = str(error).removeprefix(f"{description}").lstrip(": ")
+            faults.append(Fault("mask-meaning", description, f"can't be used: {said}", "correct it"))
+    by_colour = described is not None and bool(described[1].colours)
+    surveyed = []
+    with progress(len(found.pairs)) if progress else nullcontext(lambda: None) as advance:
+        for each in survey(found.pairs, by_colour=by_colour):
+            surveyed.append(each)
+            advance()
+    faults += [fault for each in surveyed for fault in each.faults]
+    faults += rotation_faults([each.look for each in surveyed])
+    readable = [each.pair for each in surveyed if each.thumbnail]
+    faults += same_images(readable)
+    faults += _alike(surveyed, found)
+
+    if described is None and not description.exists():
+        try:
+            described = infer(((s.pair.mask, s.stored) for s in surveyed if s.stored), description)
+        except Fault as fault:
+            faults.append(fault)
+    table, code = described or (None, None)
+    classes, without = _count(surveyed, table, code, found, root, faults) if table and code else ((), 0)
+    sizes = sorted((each.look.image.size for each in surveyed if each.look.image), key=np.prod)
+    return Inspection(
+        root=root,
+        images={split: sum(pair.split == split for pair in found.pairs) for split in found.splits},
+        classes=classes,
+        faults=tuple(faults),
+        smallest=sizes[0] if sizes else None,
+        largest=sizes[-1] if sizes else None,
+        without_objects=without,
+        suggestion=_suggest(classes, sizes),
+        seconds=time.perf_counter() - started,
+        surveyed=tuple(surveyed),
+        table=table,
+        code=code,
+    )
+
+
+def _count(
+    surveyed: Sequence[Surveyed],
+    table: ClassTable,
+    code: MaskCode,
+    found: Pairs,
+    root: Path,
+    faults: list[Fault],
+) -> tuple[tuple[ClassCount, ...], int]:
+    """Count the classes in all masks, and add what that shows to be wrong."""
+    pixels = {split: np.zeros(256, np.int64) for split in ("train", "val", "test")}
+    images: dict[int, Counter[str]] = defaultdict(Counter)
+    outlines: Counter[int] = Counter()
+    without = 0
+    for each in surveyed:
+        if each.stored is None:
+            continue
+        try:
+            counts = code.count_classes(each.stored, each.pair.mask)
+        except Fault as fault:
+            faults.append(fault)
+            continue
+        shown = {class_id for class_id in counts if class_id != IGNORE_INDEX}
+        if not shown:
+            faults.append(Fault("all-ignored", each.pair.mask, "holds nothing but ignored pixels"))
+        without += shown == {0}
+        ids = code.ids(in_colour=each.stored.in_colour)
+        for class_id, count in counts.items():
+            pixels[each.pair.split][class_id] += count
+            images[class_id][each.pair.split] += 1
+        for value, sides in each.edges.items():
+            outlines[ids[value]] += sides
+    if "val" in found.splits:
+        val, few = pixels["val"], sum(pair.split == "val" for pair in found.pairs)
+    else:  # which images are held out depends on the options; every class may be among them
+        val, few = pixels["train"], round(HOLDOUT * len(found.pairs)) or 1
+    if pixels["train"].any():
+        faults += balance_faults(str(root), table.names, pixels["train"], val, few)
+    totals = sum(pixels.values())
+    scored = int(totals[: len(table)].sum()) or 1  # type: ignore[index]
+    classes = tuple(
+        ClassCount(
+            name,
+            int(totals[i]),  # type: ignore[index]
+            float(totals[i] / scored),  # type: ignore[index]
+            dict(images[i]),
+            2 * int(totals[i]) / outlines[i] if outlines[i] else None,  # type: ignore[index]
+        )
+        for i, name in enumerate(table.names)
+    )
+    return classes, without
+
+
+def _alike(surveyed: Sequence[Surveyed], found: Pairs) -> list[Fault]:
+    """Return a fault for each image that looks like one on the other side of a split."""
+    held_out = "val" not in found.splits
+    faults: dict[Path, Fault] = {}
+    for one, other in alike([each.thumbnail for each in surveyed]):
+        a, b = sorted((surveyed[one].pair, surveyed[other].pair), key=lambda pair: pair.split != "train")
+        if a.split == b.split and not (held_out and a.split == "train"):
+            continue
+        where = "and either may be held out" if a.split == b.split else f"of the split {a.split}"
+        said = f"looks like {a.image}, {where}"
+        if not _same_bytes(a, b):
+            faults.setdefault(b.image, Fault("alike", b.image, said))
+    return list(faults.values())
+
+
+def _same_bytes(a: Pair, b: Pair) -> bool:
+    """Whether two images are copies, which is a fault of its own."""
+    return file_digest(a.image) == file_digest(b.image)
+
+
+def _suggest(classes: Sequence[ClassCount], sizes: Sequence[tuple[int, int]]) -> str:
+    """Return the smallest size at which the thinnest class isn't lost."""
+    thin = [each for each in classes[1:] or classes if each.thickness_px]
+    if not thin or not sizes:
+        return ""
+    thinnest = min(thin, key=lambda each: each.thickness_px or 0)
+    assert thinnest.thickness_px is not None
+    side = sorted(min(size) for size in sizes)[len(sizes) // 2]
+    needed = _THINNEST_PX / thinnest.thickness_px * side
+    enough = [size for size in _SIZES if size >= needed]
+    because = (
+        f"regions of {thinnest.name} are {thinnest.thickness_px:.1f} px thick on images of some {side} px, "
+        f"and {thinnest.thickness_px * 128 / side:.1f} px at --size 128"
+    )
+    if not enough:
+        return f"cut the images into tiles: {because}"
+    return f"--size {enough[0]}: {because}"

@@ -1,0 +1,207 @@
+"""A repaired copy of a folder: what can be mended is, what can't is left out, and all of it is said."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import yaml
+from PIL import ExifTags, Image, ImageOps
+
+from segnet.core.classes import ClassTable
+from segnet.core.colours import pack, unpack
+from segnet.core.errors import SegnetError
+from segnet.core.files import write_text
+from segnet.data.dataset import Mask
+from segnet.data.digests import file_digest
+from segnet.data.faults import KINDS
+from segnet.data.images import decode, open_rgb, read_index_mask
+from segnet.data.inspection import Advance, Inspection
+from segnet.data.mask_code import COLOUR_MODES, MaskCode
+from segnet.data.pairing import DESCRIPTION
+from segnet.data.survey import Surveyed
+
+_MENDED = ("mistyped", "rotated", "lossy-mask", "soft-edges", "sizes-differ")
+_UNPAIRED = ("no-mask", "no-image", "same-name", "no-file", "unreadable-format")
+_KEPT_FIRST = ("test", "val", "train")  # of an image that is in several splits
+
+
+def require_new_folder(target: Path, source: Path) -> None:
+    """Check that a copy can be written to a folder, apart from the one it is made from.
+
+    Raises:
+        SegnetError: there is something already, or one folder is inside the other.
+    """
+    here, there = target.resolve(), source.resolve()
+    if here.is_relative_to(there) or there.is_relative_to(here):
+        raise SegnetError(f"{target} and {source} lie in one another; name a folder beside it")
+    if target.is_file() or (target.is_dir() and any(target.iterdir())):
+        raise SegnetError(f"{target} is there already; name a new folder")
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """What a copy holds of the folder it was made from; kinds are keys of ``KINDS``."""
+
+    pairs: int
+    mended: dict[str, int]
+    """Faults of each kind that the copy no longer has."""
+    left_out: dict[str, int]
+    """Files or pairs that it lacks, by the kind of fault."""
+
+
+def write_repaired(
+    found: Inspection,
+    target: Path,
+    progress: Callable[[int], AbstractContextManager[Advance]] | None = None,
+) -> Repaired:
+    """Write a repaired copy, whole or not at all.
+
+    Masks become PNGs of class ids. Images are copied byte by byte, except those that EXIF data turns, which
+    are saved upright as PNG.
+
+    Args:
+        found: what ``inspect_folder`` has found.
+        target: the new folder.
+        progress: as in ``inspect_folder``.
+
+    Raises:
+        SegnetError: nothing says what the masks mean, nothing is left, or the folder can't be written to.
+    """
+    require_new_folder(target, found.root)
+    if found.code is None or found.table is None:
+        raise SegnetError(
+            f"--fix can't tell what the masks of {found.root} mean; write {found.root / DESCRIPTION} first"
+        )
+    left_out = _left_out(found)
+    kept = [each for each in found.surveyed if each.pair.image not in left_out]
+    if not kept:
+        raise SegnetError(f"nothing of {found.root} would be left; correct what segnet data check names")
+    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        with progress(len(kept)) if progress else nullcontext(lambda: None) as advance:
+            for each in kept:
+                _write_pair(each, found.table, found.code, partial)
+                advance()
+        _describe(found.table, found.code, partial / DESCRIPTION)
+        if target.is_dir():
+            target.rmdir()
+        partial.rename(target)
+    except OSError as error:
+        raise SegnetError(f"can't write {target}: {error.strerror or error}; choose another place") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    paired = {path for each in found.surveyed for path in (each.pair.image, each.pair.mask)}
+    alone = [fault.kind for fault in found.faults if fault.kind in _UNPAIRED and fault.file not in paired]
+    mended = {path for each in kept for path in (each.pair.image, each.pair.mask)}
+    return Repaired(
+        pairs=len(kept),
+        mended=Counter(
+            fault.kind for fault in found.faults if fault.file in mended and fault.kind in _MENDED
+        ),
+        left_out=Counter([*left_out.values(), *alone]),
+    )
+
+
+def _left_out(found: Inspection) -> dict[Path, str]:
+    """Return the images that are left out, each with the kind of fault that it is for."""
+    why: dict[Path, str] = {}
+    by_file = {path: each for each in found.surveyed for path in (each.pair.image, each.pair.mask)}
+    for fault in found.faults:
+        each = by_file.get(Path(fault.file))
+        copies = fault.kind in ("same-in-splits", "duplicate", "two-masks")  # below: one of them stays
+        helps = bool(KINDS[fault.kind].fix) and fault.kind not in _MENDED and not copies
+        if each is None:
+            continue
+        if helps or (fault.kind == "sizes-differ" and not _mask_lies(each)):
+            why.setdefault(each.pair.image, fault.kind)
+    first: set[bytes] = set()
+    rest = [each for each in found.surveyed if each.pair.image not in why]
+    for each in sorted(rest, key=lambda each: _KEPT_FIRST.index(each.pair.split)):
+        digest = file_digest(each.pair.image)
+        if digest in first:
+            why[each.pair.image] = "duplicate"
+        first.add(digest)
+    return why
+
+
+def _mask_lies(each: Surveyed) -> bool:
+    """Whether the mask was drawn on the image before EXIF data turned it, so that turning it helps."""
+    image, mask = each.look.image, each.look.mask
+    return image is not None and mask is not None and image.orientation != 1 and mask.stored == image.stored
+
+
+def _write_pair(each: Surveyed, table: ClassTable, code: MaskCode, root: Path) -> None:
+    pair, header = each.pair, each.look.image
+    folder = root / pair.split
+    assert header is not None
+    turned = header.orientation != 1
+    suffix = ".png" if turned else _suffix(pair.image, header.format)
+    image = folder / "images" / f"{pair.name}{suffix}"
+    image.parent.mkdir(parents=True, exist_ok=True)
+    if turned:
+        open_rgb(pair.image).save(image)
+    else:
+        shutil.copyfile(pair.image, image)
+    ids = Image.fromarray(nearest_classes(decode(pair.mask), code))
+    if turned and each.look.mask is not None and each.look.mask_was_turned is False:
+        ids.getexif()[ExifTags.Base.Orientation] = header.orientation
+        ids = ImageOps.exif_transpose(ids)
+    if not code.colours:
+        ids.putpalette(table.palette().tobytes())
+    mask = folder / "masks" / f"{pair.name}.png"
+    mask.parent.mkdir(parents=True, exist_ok=True)
+    ids.save(mask)
+
+
+def _suffix(file: Path, format: str) -> str:  # noqa: A002 - Pillow's own word
+    known = Image.registered_extensions()
+    if known.get(file.suffix.lower()) in (format, "JPEG" if format == "MPO" else format):
+        return file.suffix
+    return {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif"}.get(format, f".{format.lower()}")
+
+
+def nearest_classes(stored: Image.Image, code: MaskCode) -> Mask:
+    """Return the class ids ``(H, W)`` of a mask, each pixel by the value or colour that lies nearest."""
+    if code.colours and (stored.mode in COLOUR_MODES or stored.mode == "P"):
+        ids = code.ids(in_colour=True)
+        pixels = np.asarray(stored.convert("RGB")).reshape(-1, 3)
+        found, back = np.unique(pack(pixels), return_inverse=True)
+        nearest = _nearest(_channels(found.tolist()), _channels(ids), ids.values())
+        return nearest[back.reshape(stored.height, stored.width)]
+    ids = code.ids(in_colour=False)
+    values = read_index_mask(stored.convert("L") if stored.mode in COLOUR_MODES else stored)
+    every = np.arange(256, dtype=np.float32)[:, None]
+    by_value = _nearest(every, np.array([*ids], np.float32)[:, None], ids.values())
+    return by_value[values]
+
+
+def _channels(numbers: Iterable[int]) -> npt.NDArray[np.float32]:
+    return np.array([unpack(number) for number in numbers], np.float32)
+
+
+def _nearest(
+    values: npt.NDArray[np.float32], known: npt.NDArray[np.float32], ids: Iterable[int]
+) -> npt.NDArray[np.uint8]:
+    """Return the id of the known value that is nearest to each value ``(N, channels)``."""
+    distance = ((values[:, None] - known[None]) ** 2).sum(2)
+    found: npt.NDArray[np.uint8] = np.array([*ids], np.uint8)[distance.argmin(1)]
+    return found
+
+
+def _describe(table: ClassTable, code: MaskCode, file: Path) -> None:
+    """Write a dataset.yaml for masks of class ids."""
+    entries: dict[str, object] = {"classes": list(table.names)}
+    if code.colours:
+        entries = {
+            "classes": {name: list(colour) for name, colour in zip(table.names, table.colours, strict=True)},
+            "values": dict(enumerate(table.names)),
+        }
+    write_text(file, yaml.safe_dump(entries, sort_keys=False, allow_unicode=True, default_flow_style=None))
