@@ -7,7 +7,13 @@ import pytest
 from PIL import Image
 
 from segnet import SegnetError
-from segnet.inference.predict_files import find_images, output_names, predict_files, write_segmentation
+from segnet.inference.predict_files import (
+    Picture,
+    find_images,
+    pictures_of,
+    predict_files,
+    write_segmentation,
+)
 
 
 @pytest.fixture
@@ -93,7 +99,9 @@ def test_a_broken_link_is_found_so_that_it_is_reported(photos, brightest_channel
     (photos / "deep" / "link.png").symlink_to("nowhere.png")
     found = find_images(["photos/deep"])
     assert Path("photos/deep/link.png") in found
-    results = {path.name: result for path, _, result in predict_files(brightest_channel, found)}
+    results = {
+        picture.file.name: result for picture, result in predict_files(brightest_channel, pictures_of(found))
+    }
     assert "link to nothing" in str(results["link.png"])
 
 
@@ -109,7 +117,7 @@ def test_a_broken_link_is_found_so_that_it_is_reported(photos, brightest_channel
     ],
 )
 def test_every_image_has_output_names_of_its_own_on_any_file_system(images, names):
-    assert list(output_names([Path(image) for image in images])) == names
+    assert [each.name for each in pictures_of([Path(image) for image in images])] == names
 
 
 def test_a_bad_file_is_given_as_its_error_and_the_others_are_segmented(brightest_channel, tmp_path):
@@ -117,11 +125,11 @@ def test_a_bad_file_is_given_as_its_error_and_the_others_are_segmented(brightest
     for name in ("1.png", "3.jpg"):
         good.save(tmp_path / name)
     (tmp_path / "2.jpg").write_bytes((tmp_path / "3.jpg").read_bytes()[:300])
-    results = list(predict_files(brightest_channel, find_images([str(tmp_path)])))
-    assert [name for _, name, _ in results] == ["1", "2", "3"]
-    assert isinstance(results[1][2], SegnetError)
-    assert "2.jpg is damaged" in str(results[1][2])
-    assert [results[index][2].areas()["red"] for index in (0, 2)] == [1, 1]
+    results = list(predict_files(brightest_channel, pictures_of(find_images([str(tmp_path)]))))
+    assert [picture.name for picture, _ in results] == ["1", "2", "3"]
+    assert isinstance(results[1][1], SegnetError)
+    assert "2.jpg is damaged" in str(results[1][1])
+    assert [results[index][1].areas()["red"] for index in (0, 2)] == [1, 1]
 
 
 def test_the_mask_and_the_overlay_are_written_at_the_images_size(brightest_channel, tmp_path):
@@ -156,14 +164,14 @@ def test_every_image_is_sampled_from_the_seed_whatever_comes_before_it(bayesian,
     images = [tmp_path / "1.png", tmp_path / "2.png"]
     for image in images:
         Image.fromarray(pixels).save(image)
-    first, second = (result for _, _, result in predict_files(bayesian, images, samples=2, seed=3))
+    first, second = (result for _, result in predict_files(bayesian, pictures_of(images), samples=2, seed=3))
     assert np.array_equal(first.uncertainty, second.uncertainty)
     assert np.array_equal(first.uncertainty, bayesian.predict(pixels, samples=2, seed=3).uncertainty)
 
 
 def test_samples_that_a_model_cannot_give_end_it_before_any_image_is_read(brightest_channel):
     with pytest.raises(SegnetError, match="has no dropout"):
-        next(predict_files(brightest_channel, [Path("no/such/image.png")], samples=2))
+        next(predict_files(brightest_channel, [Picture(Path("no/such/image.png"), "image")], samples=2))
 
 
 def test_a_place_that_cannot_be_written_to_is_named(brightest_channel, tmp_path):
@@ -171,3 +179,34 @@ def test_a_place_that_cannot_be_written_to_is_named(brightest_channel, tmp_path)
     result = brightest_channel.predict(Image.new("RGB", (8, 8)))
     with pytest.raises(SegnetError, match=r"can't write .*file/a\.mask\.png: a file stands where"):
         write_segmentation(result, tmp_path / "file", "a")
+
+
+def test_images_of_a_folder_keep_the_folders_they_lie_in(photos):
+    (photos / "a.png").rename(photos / "deep/er/a.png")
+    found = find_images(["photos", "photos/b.JPG"])
+    names = [each.name for each in pictures_of(found, ["photos", "photos/b.JPG"])]
+    assert names == ["b", "deep/[x]", "deep/er/a", "deep/er/c"]
+
+
+def test_each_page_of_a_file_is_segmented_under_its_number(brightest_channel, tmp_path):
+    pages = [Image.new("RGB", (30, 20), colour) for colour in ((200, 0, 0), (0, 0, 200), (0, 200, 0))]
+    pages[0].save(tmp_path / "scan.tif", save_all=True, append_images=pages[1:])
+    found = list(predict_files(brightest_channel, pictures_of([tmp_path / "scan.tif"])))
+    assert [(each.name, each.page) for each, _ in found] == [(f"scan.page{n}", n) for n in (1, 2, 3)]
+    shares = [[result.areas()[name] for name in ("red", "blue", "background")] for _, result in found]
+    assert shares == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    assert brightest_channel.predict(tmp_path / "scan.tif", page=2).areas()["blue"] == 1
+    with pytest.raises(SegnetError, match=r"scan\.tif has no page 4, it has 3"):
+        brightest_channel.predict(tmp_path / "scan.tif", page=4)
+
+
+def test_what_is_not_asked_for_is_not_written_and_probabilities_are_those_of_the_result(
+    brightest_channel, tmp_path
+):
+    result = brightest_channel.predict(np.full((20, 33, 3), (0, 0, 99), np.uint8))
+    written = write_segmentation(result, tmp_path, "deep/a", overlay=False, probabilities=True)
+    files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")}
+    assert files == {"deep/a.mask.png", "deep/a.probabilities.npy"}
+    stored = np.load(written.probabilities)
+    assert (stored.dtype, stored.shape) == (np.float16, (3, 20, 33))
+    np.testing.assert_array_equal(stored, result.probabilities.astype(np.float16))

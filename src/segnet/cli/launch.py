@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import warnings
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import cyclopts
 from cyclopts import Parameter
 
-from segnet.cli import data, look, run, score, ship  # noqa: F401 - each adds its commands
+from segnet.cli import data, look, predict, run, score, ship  # noqa: F401 - each adds its commands
 from segnet.cli.app import BAD_INPUT, INTERRUPTED, OUR_FAULT, PIPE_CLOSED, app, say_error
 from segnet.core.errors import SegnetError
 from segnet.core.extras import missing_package
@@ -40,6 +41,8 @@ def main() -> NoReturn:
     # (benchmarks/cpu_settings.py). This must be set before torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     _print_anything()
+    # Pillow warns of half the pixels that it refuses: nothing a user of a large photo can do anything about
+    warnings.filterwarnings("ignore", r"Image size .* exceeds limit")
     try:
         code = app.meta(sys.argv[1:], exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()

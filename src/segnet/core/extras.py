@@ -8,6 +8,7 @@ from segnet.core.errors import SegnetError
 
 # By the name that is imported: what people call it, and what brings it.
 _TRAIN = "'segnet[train]'"
+_REGIONS = "'segnet[regions]'"
 _BROUGHT_BY = {
     "torch": ("PyTorch", _TRAIN),
     "filelock": ("filelock", _TRAIN),
@@ -18,6 +19,8 @@ _BROUGHT_BY = {
     "safetensors": ("safetensors", _TRAIN),
     "torchmetrics": ("torchmetrics", _TRAIN),
     "yaml": ("PyYAML", _TRAIN),
+    "scipy": ("SciPy", _REGIONS),
+    "shapely": ("Shapely", _REGIONS),
     "onnx": ("onnx", "'segnet[export]'"),
     "onnx_ir": ("onnx-ir", "'segnet[export]'"),
     "onnxscript": ("onnxscript", "'segnet[export]'"),

@@ -43,21 +43,22 @@ _RANGES: dict[str, tuple[tuple[float, float], ...]] = {
 }
 
 
-def open_rgb(source: Source) -> Image.Image:
+def open_rgb(source: Source, *, page: int = 1) -> Image.Image:
     """Open a picture in mode RGB, upright.
 
     EXIF rotation is applied. Transparent pixels are laid over white. 16-bit grey keeps its high byte.
     Grey of 32 bits has no agreed range, so it is taken as the narrowest of [0, 1] (floats only), [0, 255]
     and [0, 65535] that holds all its values, and otherwise stretched from its own minimum to its maximum;
-    what isn't finite becomes black. Of an animation the first frame counts.
+    what isn't finite becomes black.
 
     Args:
         source: a file, an open binary stream (left open), or a picture that is already decoded.
+        page: which page or frame of a file that has several, from 1.
 
     Raises:
-        SegnetError: no such file, not an image, damaged, or more pixels than Pillow's limit.
+        SegnetError: no such file or page, not an image, damaged, or more pixels than Pillow's limit.
     """
-    image = decode(source)
+    image = decode(source, page=page)
     try:
         upright = ImageOps.exif_transpose(image)
         if upright.mode in _HIGH_BYTE_MODES:
@@ -100,11 +101,11 @@ def read_index_mask(source: Path | Image.Image) -> Mask:
     return values.astype(np.uint8)
 
 
-def decode(source: Source) -> Image.Image:
-    """Load a picture in the mode it is stored in.
+def decode(source: Source, *, page: int = 1) -> Image.Image:
+    """Load a picture, or one of its pages, in the mode it is stored in.
 
     Raises:
-        SegnetError: no such file, not an image, damaged, or more pixels than Pillow's limit.
+        SegnetError: no such file or page, not an image, damaged, or more pixels than Pillow's limit.
     """
     name = source_name(source)
     if isinstance(source, Path):
@@ -114,10 +115,19 @@ def decode(source: Source) -> Image.Image:
             source.load()
             return source
         with Image.open(source) as image:
+            if page != 1:
+                _turn_to(image, page, name)
             image.load()
             return image
     except Exception as error:
         raise why_unread(error, name) from error
+
+
+def _turn_to(image: Image.Image, page: int, name: str) -> None:
+    pages = getattr(image, "n_frames", 1)
+    if not 1 <= page <= pages:
+        raise SegnetError(f"{name} has no page {page}, it has {pages}; count from 1")
+    image.seek(page - 1)
 
 
 def require_file(path: Path) -> None:

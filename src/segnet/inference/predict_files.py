@@ -11,18 +11,20 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from PIL import Image
 
 from segnet.core.ahead import in_order
 from segnet.core.errors import SegnetError
 from segnet.core.files import expand_home, replacing
+from segnet.data.headers import read_header
 from segnet.data.images import IMAGE_SUFFIXES
 from segnet.inference.segmentation import Segmentation
 from segnet.inference.segmenter import Prepared, Segmenter
 
 _MASK, _OVERLAY, _UNCERTAINTY = ".mask.png", ".overlay.png", ".uncertainty.png"
+_PROBABILITIES = ".probabilities.npy"
 
 
 # Images computed together: on a CPU a few are as fast as many and take less memory; GPUs want more.
@@ -35,17 +37,31 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class Picture:
+    """One picture to segment: a file, or one of its pages."""
+
+    file: Path
+    name: str
+    """What its outputs are called, with the folders they lie in."""
+    page: int | None = None
+    """Which page or frame of the file, from 1; None where it has one alone."""
+
+
+@dataclass(frozen=True)
 class Written:
-    """The files written for one image."""
+    """The files written for one image; None for those that were not asked for."""
 
     mask: Path
     """Class ids as a palette PNG."""
 
-    overlay: Path
+    overlay: Path | None
     """A picture for people."""
 
     uncertainty: Path | None
     """A picture of the uncertainty; None for a prediction without samples."""
+
+    probabilities: Path | None
+    """Softmax over the classes, ``(C, H, W)`` float16 as numpy writes it."""
 
 
 def find_images(sources: Sequence[str]) -> list[Path]:
@@ -84,95 +100,129 @@ def find_images(sources: Sequence[str]) -> list[Path]:
     return images
 
 
-def output_names(images: Sequence[Path]) -> Iterator[str]:
-    """Yield a name for each image: its stem, with a number from the second of the same stem on."""
+def pictures_of(images: Iterable[Path], sources: Sequence[str] = ()) -> Iterator[Picture]:
+    """Yield each page of each image, with the name of its outputs.
+
+    That is the file's stem, below the same folders as it lies in where a folder was given; with a number from
+    the second of one name on. Pages and frames have theirs behind it: ``scan.page2``.
+
+    Args:
+        images: what ``find_images`` gives.
+        sources: what it was given.
+    """
+    folders = [path for path in map(expand_home, sources) if path.is_dir()]
     used: set[str] = set()
     for image in images:
-        name, number = image.stem, 2
+        above = next((folder for folder in folders if image.is_relative_to(folder)), image.parent)
+        stem = image.relative_to(above).with_name(image.stem).as_posix()
+        name, number = stem, 2
         while name.casefold() in used:  # some file systems don't tell a.png from A.png
-            name, number = f"{image.stem}-{number}", number + 1
+            name, number = f"{stem}-{number}", number + 1
         used.add(name.casefold())
-        yield name
+        pages = _pages(image)
+        if pages == 1:
+            yield Picture(image, name)
+        else:
+            for page in range(1, pages + 1):
+                yield Picture(image, f"{name}.page{page}", page)
 
 
-def write_segmentation(result: Segmentation, folder: Path, name: str) -> Written:
-    """Write ``NAME.mask.png`` and ``NAME.overlay.png`` into the folder, each whole or not at all.
+def write_segmentation(
+    result: Segmentation, folder: Path, name: str, *, overlay: bool = True, probabilities: bool = False
+) -> Written:
+    """Write ``NAME.mask.png`` into the folder, and what else is asked for, each whole or not at all.
 
     A prediction by samples leaves ``NAME.uncertainty.png`` too.
+
+    Args:
+        result: what was found.
+        folder: where to write.
+        name: of the image, perhaps with folders.
+        overlay: write ``NAME.overlay.png``.
+        probabilities: write ``NAME.probabilities.npy``, 2 bytes a pixel and class.
 
     Raises:
         SegnetError: the folder can't be written to.
     """
-    uncertainty = folder / f"{name}{_UNCERTAINTY}" if result.samples else None
-    written = Written(folder / f"{name}{_MASK}", folder / f"{name}{_OVERLAY}", uncertainty)
+    written = Written(
+        mask=folder / f"{name}{_MASK}",
+        overlay=folder / f"{name}{_OVERLAY}" if overlay else None,
+        uncertainty=folder / f"{name}{_UNCERTAINTY}" if result.samples else None,
+        probabilities=folder / f"{name}{_PROBABILITIES}" if probabilities else None,
+    )
     _save(result.index_image(), written.mask)
-    _save(result.overlay(), written.overlay)
+    if written.overlay is not None:
+        # at the usual level a large photo is compressed for half a minute, to save a sixth
+        _save(result.overlay(), written.overlay, compress_level=1)
     if written.uncertainty is not None:
         _save(result.uncertainty_image(), written.uncertainty)
+    if written.probabilities is not None:
+        with replacing(written.probabilities) as temporary:
+            result.save_probabilities(temporary)
     return written
 
 
 def predict_files(
-    segmenter: Segmenter, images: Sequence[Path], *, samples: int = 0, seed: int = 0
-) -> Iterator[tuple[Path, str, Result]]:
-    """Yield each image with its output name and what was found, or the error of a file that is bad, in order.
+    segmenter: Segmenter, pictures: Iterable[Picture], *, samples: int = 0, seed: int = 0
+) -> Iterator[tuple[Picture, Result]]:
+    """Yield each picture with what was found in it, or the error of a bad file, in order.
 
-    Images are computed in batches, where what one gets depends on its neighbours by float rounding at most.
-    With samples, ``samples`` and ``seed`` are those of ``Segmenter.predict``, and each image is computed
-    alone, from the seed.
+    They are computed in batches, where what one gets depends on its neighbours by float rounding at most.
+    With samples, ``samples`` and ``seed`` are those of ``Segmenter.predict``, and each is computed alone.
 
     Raises:
         SegnetError: samples that the model can't give, before any image is read.
     """
     segmenter.require_sampling(samples, seed)
 
-    def read(image: Path) -> Prepared | SegnetError:
+    def read(picture: Picture) -> tuple[Picture, Prepared | SegnetError]:
         try:
-            return segmenter.prepare(image)
+            return picture, segmenter.prepare(picture.file, page=picture.page or 1)
         except SegnetError as error:
-            return error
+            return picture, error
 
-    prepared = in_order(read, images, most=_AHEAD, weigh=_pixels_of_file, budget=_AHEAD_PIXELS)
-    named = zip(images, output_names(images), prepared, strict=True)
+    prepared = in_order(
+        read, pictures, most=_AHEAD, weigh=lambda picture: _pixels_of_file(picture.file), budget=_AHEAD_PIXELS
+    )
     most = 1 if samples else _BATCH_ON_CPU if segmenter.device == "cpu" else _BATCH
-    for batch in _batches(named, most):
-        good = [each for _, _, each in batch if not isinstance(each, SegnetError)]
+    for batch in _batches(prepared, most):
+        good = [each for _, each in batch if not isinstance(each, SegnetError)]
         if samples:
             found = [segmenter.sample(each, samples, seed) for each in good]
         else:
             found = segmenter.predict_batch(good) if good else []
         results = iter(found)
-        for image, name, each in batch:
-            yield image, name, each if isinstance(each, SegnetError) else next(results)
+        for picture, each in batch:
+            yield picture, each if isinstance(each, SegnetError) else next(results)
 
 
 def finish_files(
-    results: Iterable[tuple[Path, str, Result]], finish: Callable[[Path, str, Segmentation], T]
+    results: Iterable[tuple[Picture, Result]], finish: Callable[[Picture, Segmentation], T]
 ) -> Generator[T | SegnetError, None, None]:
     """Yield what ``finish`` makes of each result, in order, or the error of a file that is bad.
 
     Args:
         results: what ``predict_files`` gives.
-        finish: what to do with the image, its output name and what was found, such as writing it; it is
-            called in threads, for several at a time.
+        finish: what to do with the picture and what was found, such as writing it; it is called in threads,
+            for several at a time.
     """
 
-    def finish_one(result: tuple[Path, str, Result]) -> T | SegnetError:
-        image, name, found = result
-        return found if isinstance(found, SegnetError) else finish(image, name, found)
+    def finish_one(result: tuple[Picture, Result]) -> T | SegnetError:
+        picture, found = result
+        return found if isinstance(found, SegnetError) else finish(picture, found)
 
     return in_order(finish_one, results, most=_AHEAD, weigh=_pixels_of_result, budget=_AHEAD_PIXELS)
 
 
 def _batches(
-    named: Iterable[tuple[Path, str, Prepared | SegnetError]], most: int
-) -> Iterator[list[tuple[Path, str, Prepared | SegnetError]]]:
+    prepared: Iterable[tuple[Picture, Prepared | SegnetError]], most: int
+) -> Iterator[list[tuple[Picture, Prepared | SegnetError]]]:
     """Cut into batches of up to ``most`` images and not too many pixels; a bad file counts as an image."""
-    batch: list[tuple[Path, str, Prepared | SegnetError]] = []
+    batch: list[tuple[Picture, Prepared | SegnetError]] = []
     pixels = 0
-    for each in named:
+    for each in prepared:
         batch.append(each)
-        pixels += 0 if isinstance(each[2], SegnetError) else _pixels(each[2].image)
+        pixels += 0 if isinstance(each[1], SegnetError) else _pixels(each[1].image)
         if len(batch) == most or pixels > _AHEAD_PIXELS:
             yield batch
             batch, pixels = [], 0
@@ -191,8 +241,15 @@ def _pixels_of_file(path: Path) -> int:
     return 0
 
 
-def _pixels_of_result(result: tuple[Path, str, Result]) -> int:
-    return 0 if isinstance(result[2], SegnetError) else _pixels(result[2].image)
+def _pixels_of_result(result: tuple[Picture, Result]) -> int:
+    return 0 if isinstance(result[1], SegnetError) else _pixels(result[1].image)
+
+
+def _pages(file: Path) -> int:
+    """Return how many pages a file has; 1 where it can't be read, which is said where it is."""
+    with suppress(Exception):
+        return read_header(file).frames
+    return 1
 
 
 def _images_below(folder: Path) -> list[Path]:
@@ -211,6 +268,6 @@ def _matches(pattern: Path) -> list[Path]:
     return sorted(path for path in map(Path, names) if not path.is_dir())
 
 
-def _save(image: Image.Image, target: Path) -> None:
+def _save(image: Image.Image, target: Path, **options: Any) -> None:
     with replacing(target) as temporary:
-        image.save(temporary)
+        image.save(temporary, **options)

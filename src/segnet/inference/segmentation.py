@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.format import open_memmap
 from PIL import Image
 
 from segnet.core.classes import ClassTable
 from segnet.core.errors import SegnetError
 from segnet.inference.overlay import overlay
+from segnet.inference.regions import Region, find_regions
 from segnet.inference.uncertainty import SoftmaxSamples, paint_uncertainty
 
 Maps = npt.NDArray[np.float32]
@@ -57,13 +60,17 @@ class Segmentation:
     def probabilities(self) -> Maps:
         """Softmax over the classes, ``(C, H, W)`` float32: 12 bytes a pixel for three classes."""
         result = np.empty((len(self.logits), self.image.height, self.image.width), np.float32)
-        for rows, strip in self._strips(self.samples.mean if self.samples else self.logits):
-            if not self.samples:
-                strip -= strip.max(axis=0)
-                np.exp(strip, out=strip)
-                strip /= strip.sum(axis=0)
+        for rows, strip in self._probability_strips():
             result[:, rows] = strip
         return result
+
+    def save_probabilities(self, file: Path) -> None:
+        """Write the softmax over the classes to a .npy file, ``(C, H, W)`` float16, a strip at a time."""
+        shape = (len(self.logits), self.image.height, self.image.width)
+        result = open_memmap(file, "w+", np.float16, shape)
+        for rows, strip in self._probability_strips():
+            result[:, rows] = strip
+        result.flush()
 
     @cached_property
     def uncertainty(self) -> Maps | None:
@@ -80,6 +87,19 @@ class Segmentation:
         """Return the share of the image's pixels that each class takes, 0 to 1."""
         counts = Image.fromarray(self.mask).histogram()
         return {name: counts[i] / self.mask.size for i, name in enumerate(self.classes.names)}
+
+    def regions(self, *, least_px: int = 1) -> Iterator[Region]:
+        """Yield the connected regions of each class but a background: area, box, centroid and pixels.
+
+        ``len(list(result.regions()))`` says how many nuclei there are, say.
+
+        Args:
+            least_px: smaller regions are left out.
+
+        Raises:
+            SegnetError: SciPy isn't installed, or ``least_px`` is below 1.
+        """
+        return find_regions(self.mask, self.classes, least_px=least_px)
 
     def overlay(self) -> Image.Image:
         """Return the image with the classes painted over it; a class named background stays bare."""
@@ -102,6 +122,14 @@ class Segmentation:
         if self.uncertainty is None:
             raise SegnetError("a prediction without samples has no uncertainty; predict with samples=20, say")
         return paint_uncertainty(self.uncertainty)
+
+    def _probability_strips(self) -> Iterator[tuple[slice, Maps]]:
+        for rows, strip in self._strips(self.samples.mean if self.samples else self.logits):
+            if not self.samples:
+                strip -= strip.max(axis=0)
+                np.exp(strip, out=strip)
+                strip /= strip.sum(axis=0)
+            yield rows, strip
 
     def _strips(self, maps: Maps) -> Iterator[tuple[slice, Maps]]:
         """Yield rows of the image, and maps ``(C, h, w)`` resampled to these rows, ``(C, rows, W)``.

@@ -67,7 +67,7 @@ class Segmenter:
         """
         return self._torch("is no torch module").model
 
-    def predict(self, image: ImageSource, *, samples: int = 0, seed: int = 0) -> Segmentation:
+    def predict(self, image: ImageSource, *, samples: int = 0, seed: int = 0, page: int = 1) -> Segmentation:
         """Segment one image, once without dropout or as the mean of ``samples`` passes with it.
 
         Samples need a model trained with dropout (Bayesian SegNet, arXiv 1511.02680); the result then has an
@@ -77,24 +77,25 @@ class Segmenter:
             image: a path, an open binary file, a PIL image of any mode, or uint8 ``(H, W, 3)`` RGB.
             samples: passes with dropout; 0 is one pass without.
             seed: decides what is dropped; the same seed gives the same bits.
+            page: which page or frame of a file that has several, from 1.
 
         Raises:
-            SegnetError: an image that can't be read or is empty, an array of another shape or dtype, or
-                samples or a seed as ``require_sampling`` refuses them.
+            SegnetError: an image that can't be read or is empty, an array of another shape or dtype, a page
+                that isn't there, or samples or a seed as ``require_sampling`` refuses them.
         """
         self.require_sampling(samples, seed)
-        prepared = self.prepare(image)
+        prepared = self.prepare(image, page=page)
         if samples:
             return self.sample(prepared, samples, seed)
         return self.predict_batch([prepared])[0]
 
-    def prepare(self, image: ImageSource) -> Prepared:
+    def prepare(self, image: ImageSource, *, page: int = 1) -> Prepared:
         """Read an image and resize it as the model was trained; may run in any thread.
 
         Raises:
             SegnetError: as ``predict``.
         """
-        picture = _as_rgb(image)
+        picture = _as_rgb(image, page)
         height, width = self.description.size
         small = picture.resize((width, height), RESIZE[self.description.resize])
         return Prepared(picture, np.array(small))
@@ -143,7 +144,7 @@ class Segmenter:
         return cast("TorchRuntime", self.runtime)
 
 
-def _as_rgb(image: ImageSource) -> Image.Image:
+def _as_rgb(image: ImageSource, page: int) -> Image.Image:
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise SegnetError(f"an array must be uint8 (H, W, 3) RGB, got {image.dtype} {image.shape}")
@@ -161,7 +162,7 @@ def _as_rgb(image: ImageSource) -> Image.Image:
             "an image is a path, an open file, a PIL image or a uint8 (H, W, 3) array, not "
             f"a {type(image).__name__}{hint}"
         )
-    picture = open_rgb(image)
+    picture = open_rgb(image, page=page)
     if 0 in picture.size:
         raise SegnetError(f"an image of {picture.width}x{picture.height} pixels has nothing to segment")
     return picture

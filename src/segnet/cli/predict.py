@@ -1,0 +1,210 @@
+"""What uses a model: ``predict``."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from segnet.cli.app import BAD_INPUT, SOME_FAILED, app, say_error
+from segnet.cli.score import RuntimeName
+from segnet.core.errors import SegnetError
+from segnet.core.files import expand_home
+from segnet.core.settings import Whole
+
+if TYPE_CHECKING:
+    from segnet.core.classes import ClassTable
+    from segnet.inference.annotations import Annotated as AnnotatedImage
+    from segnet.inference.annotations import AnnotationWriter
+    from segnet.inference.predict_files import Picture
+    from segnet.inference.segmentation import Segmentation
+
+
+@app.command
+def predict(
+    images: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = (),
+    /,
+    *,
+    stdin: Annotated[bool, Parameter(name="-", negative=(), show_default=False)] = False,
+    model: str = "pets-lite",
+    out: Annotated[str, Parameter(allow_leading_hyphen=True)] = "masks",
+    format_: Annotated[Literal["masks", "coco", "labelme", "geojson"], Parameter(name="--format")] = "masks",
+    overlay: bool = True,
+    probabilities: Annotated[bool, Parameter(negative=())] = False,
+    regions: Annotated[bool, Parameter(negative=())] = False,
+    least_region: Whole = 1,
+    tolerance: float = 1.0,
+    samples: Whole = 0,
+    seed: Whole = 0,
+    device: str = "auto",
+    runtime: RuntimeName = "auto",
+) -> int:
+    """Segment images of any size and kind; each mask has its image's own size.
+
+    Writes NAME.mask.png (class ids, with a palette) and NAME.overlay.png (to look at), and prints one JSON
+    line for each image with the share of each class. Images of a folder keep the folders they lie in; each
+    page or frame of a file has its number. Files named like outputs are never segmented. A file that can't be
+    read is reported and skipped; the exit code is then 1, or 2 where none could be read.
+
+    With --samples also NAME.uncertainty.png, black where the samples agree and brighter where they differ
+    (magma, over standard deviations of 0 to 0.5 in every picture), and the line has the mean variance.
+
+    Args:
+        images: files, folders (searched to the bottom) and patterns; one that names nothing ends the command.
+        stdin: read one image from standard input, in place of files.
+        model: a run folder, a .safetensors, .onnx or .xml file or a bundled name.
+        out: the folder to write to, or - to write the mask PNG of a single image to standard output.
+        format_: masks, or the regions' outlines for an annotation tool: coco (annotations.json for all
+            images), labelme (NAME.json) or geojson (NAME.geojson, in pixels).
+        overlay: write NAME.overlay.png beside each mask.
+        probabilities: write NAME.probabilities.npy beside each mask: softmax by class, float16.
+        regions: list the connected regions in each line, with class, area in pixels, box
+            (left, top, right, bottom) and centroid.
+        least_region: leave out regions of fewer pixels, also from outlines.
+        tolerance: pixels that a simplified outline may be from the exact one; 0 keeps every corner.
+        samples: predict by the mean of so many passes with dropout, 6 or more by its paper; for a model
+            trained with dropout. 0 is one pass without.
+        seed: decides what the samples drop.
+        device: auto, or a device by name.
+        runtime: what computes: torch, or for exported models onnxruntime or openvino; auto takes what fits.
+    """
+    from segnet.inference.opening import is_bundled, load
+    from segnet.inference.predict_files import Picture, find_images, finish_files, pictures_of, predict_files
+
+    if stdin and images:
+        raise SegnetError("- stands for one image from standard input; give it alone, or files alone")
+    if not stdin and not images:
+        raise SegnetError("no image given; name files, folders or patterns, or - for standard input")
+    files = [] if stdin else find_images(images)
+    if out == "-" and len([*islice(pictures_of(files), 2)]) > 1:
+        what = f"{len(files)} images" if len(files) > 1 else "several pages"
+        raise SegnetError(f"--out - writes one mask, but there are {what}; give --out a folder")
+    if samples and runtime == "auto" and is_bundled(model):
+        runtime = "torch"  # no exported model has dropout
+    segmenter = load(model, device=device, runtime=runtime)
+    if out == "-" and probabilities:
+        raise SegnetError("--out - writes a mask alone; give --out a folder for --probabilities")
+    if least_region < 1:
+        raise SegnetError(f"--least-region is a number of pixels from 1, got {least_region}")
+    wanted = _Wanted(out, overlay, probabilities, regions, least_region)
+    if format_ != "masks":
+        wanted.annotate_as(format_, segmenter.classes, tolerance)
+    results = (
+        [(Picture(Path("-"), "stdin"), segmenter.predict(_standard_input(), samples=samples, seed=seed))]
+        if stdin
+        else predict_files(segmenter, pictures_of(files, images), samples=samples, seed=seed)
+    )
+    failed = done = 0
+    with closing(finish_files(results, wanted.finish)) as lines, _counted(len(files)) as count_one:
+        for line in lines:
+            done += 1
+            count_one()
+            if isinstance(line, SegnetError):
+                failed += 1
+                say_error(line)
+            else:
+                said = wanted.keep(*line)
+                print(json.dumps(said), file=sys.stderr if out == "-" else sys.stdout, flush=True)
+    if wanted.writer is not None and failed < done:
+        wanted.writer.finish()
+    if failed and done > 1:
+        say_error(f"{failed} of {done} images could not be read")
+    return 0 if not failed else BAD_INPUT if failed == done else SOME_FAILED
+
+
+@dataclass
+class _Wanted:
+    """What is written of each image, and said of it."""
+
+    out: str
+    overlay: bool
+    probabilities: bool
+    regions: bool
+    least_region: int
+    writer: AnnotationWriter | None = None
+
+    def annotate_as(self, format_: Any, classes: ClassTable, tolerance: float) -> None:
+        """Write outlines in place of masks."""
+        from segnet.inference.annotations import AnnotationWriter
+
+        if self.out == "-" or self.probabilities:
+            given = "--out -" if self.out == "-" else "--probabilities"
+            raise SegnetError(f"{given} goes with masks alone; leave it or --format {format_} out")
+        self.writer = AnnotationWriter(format_, expand_home(self.out), classes, tolerance, self.least_region)
+
+    def finish(self, picture: Picture, result: Segmentation) -> tuple[dict[str, Any], AnnotatedImage | None]:
+        """Write what was found in an image, in any thread; return what is said of it."""
+        from segnet.inference.predict_files import write_segmentation
+
+        line: dict[str, Any] = {"image": str(picture.file)}
+        if picture.page is not None:
+            line["page"] = picture.page
+        annotated, regions = None, None
+        if self.writer is not None:
+            annotated = self.writer.describe(result, picture)
+            line["annotations"] = str(annotated.file)
+            regions = annotated.regions
+        elif self.out == "-":
+            result.index_image().save(sys.stdout.buffer, format="PNG")
+        else:
+            written = write_segmentation(
+                result,
+                expand_home(self.out),
+                picture.name,
+                overlay=self.overlay,
+                probabilities=self.probabilities,
+            )
+            files = asdict(written)
+            files["uncertainty_map"] = files.pop("uncertainty")
+            line |= {key: str(file) for key, file in files.items() if file is not None}
+        line["size"] = [result.image.height, result.image.width]
+        line["areas"] = {name: round(share, 6) for name, share in result.areas().items()}
+        if result.uncertainty is not None:
+            line["uncertainty"] = float(f"{result.uncertainty.mean(dtype='float64'):.6g}")
+        if self.regions:
+            if regions is None:
+                regions = list(result.regions(least_px=self.least_region))
+            line["regions"] = [region.to_dict() for region in regions]
+        return line, annotated
+
+    def keep(self, line: dict[str, Any], annotated: AnnotatedImage | None) -> dict[str, Any]:
+        """Take what ``finish`` gave, image by image in order; return what is printed."""
+        if self.writer is not None and annotated is not None:
+            self.writer.keep(annotated)
+        return line
+
+
+@contextmanager
+def _counted(images: int) -> Iterator[Callable[[], None]]:
+    """Show how many images are done where a person looks at standard error; the function counts one more."""
+    console = Console(stderr=True)
+    if images < 2 or not console.is_terminal:
+        yield lambda: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("images"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    # Lines that go to a file or a pipe must stay there; those that share the terminal pass above the bar.
+    shared = sys.stdout.isatty()
+    with Progress(*columns, console=console, transient=True, redirect_stdout=shared) as bar:
+        task = bar.add_task("images", total=images)
+        yield lambda: bar.advance(task)
+
+
+def _standard_input() -> io.BytesIO:
+    if sys.stdin is None:
+        raise SegnetError(
+            "standard input is closed; give the image as a file, or as `segnet predict - < photo.jpg`"
+        )
+    data = io.BytesIO(sys.stdin.buffer.read())
+    data.name = "the image from standard input"
+    return data

@@ -1,0 +1,74 @@
+"""Outlines of regions as polygons, with their holes. Needs Shapely."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from segnet.core.extras import require_package
+from segnet.inference.regions import Region
+
+Ring = list[tuple[float, float]]
+
+_CHANGE = 0.01  # of its area that a region's outline may lose or win
+_HALVINGS = 4
+
+
+@dataclass(frozen=True)
+class Polygon:
+    """An outline and the holes in it: x and y in pixels, the first point not repeated at the end.
+
+    Pixels are squares of side 1, the first one from 0 to 1: an outline that isn't simplified runs along their
+    sides and has exactly the region's area.
+    """
+
+    outline: Ring
+    holes: tuple[Ring, ...]
+
+
+def outline(region: Region, *, tolerance_px: float = 0.0) -> list[Polygon]:
+    """Return a region's polygons: one, or several where parts touch at corners alone.
+
+    Args:
+        region: what to outline.
+        tolerance_px: how far a simplified outline may be from the exact one (Douglas and Peucker); 0 keeps
+            every corner of every pixel. It is halved where that would change the area by more than 1 %, and a
+            region that is too small even for that stays exact.
+
+    Raises:
+        SegnetError: Shapely isn't installed.
+    """
+    require_package("outlining regions", "shapely")
+    import shapely
+
+    left, top = region.box[:2]
+    runs = _runs(region.shape)
+    boxes = shapely.box(runs[:, 1] + left, runs[:, 0] + top, runs[:, 2] + left, runs[:, 0] + top + 1)
+    # the sides that pixel rows share dissolve, and points along a straight side go
+    shape = exact = shapely.simplify(shapely.union_all(boxes), 0)
+    for halved in range(_HALVINGS):
+        simple = shapely.simplify(exact, tolerance_px / 2**halved)
+        if abs(simple.area - exact.area) <= _CHANGE * exact.area:
+            shape = simple
+            break
+    return [
+        Polygon(_points(each.exterior.coords), tuple(_points(ring.coords) for ring in each.interiors))
+        for each in shapely.get_parts(shape)
+    ]
+
+
+def _runs(shape: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Return the runs of true pixels ``(N, 3)``: row, first column, first column behind it."""
+    padded = np.zeros((shape.shape[0], shape.shape[1] + 2), np.int8)
+    padded[:, 1:-1] = shape
+    steps = np.diff(padded, axis=1)
+    rows, starts = np.nonzero(steps == 1)
+    ends = np.nonzero(steps == -1)[1]
+    return np.stack([rows, starts, ends], 1)
+
+
+def _points(coordinates: Sequence[Sequence[float]]) -> Ring:
+    return [(float(x), float(y)) for x, y in [*coordinates][:-1]]
