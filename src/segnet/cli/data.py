@@ -1,4 +1,4 @@
-"""What looks after a user's own images: ``data check``."""
+"""What looks after a user's own images: ``data check`` and ``data convert``."""
 
 from __future__ import annotations
 
@@ -134,3 +134,44 @@ def _print_copy(repaired: Repaired, target: Path | None) -> None:
         console.print(f"  mended {count:,}: {KINDS[kind].title} ({KINDS[kind].fix})", markup=False)
     for kind, count in repaired.left_out.items():
         console.print(f"  left out {count:,}: {KINDS[kind].title}", markup=False)
+
+
+@data.command
+def convert(
+    source: str,
+    folder: str,
+    /,
+    *,
+    images: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = (),
+) -> int:
+    """Make a folder of images and masks from labels as annotation tools and datasets have them.
+
+    What nothing is drawn on becomes background. Where shapes lie on each other, the later or higher one wins,
+    with COCO the smaller. Everything that is wrong is told at once, and then nothing is written.
+
+    Args:
+        source: a .json of COCO or Label Studio, a .xml of CVAT, or a folder of COCO, LabelMe, YOLO (polygons,
+            with data.yaml), Pascal VOC or Cityscapes.
+        folder: the new folder.
+        images: where the images are, if not where the labels are; may be given several times.
+    """
+    from segnet.data.convert import convert as write
+    from segnet.training.progress import counting
+
+    said = Console(stderr=True)
+    done = write(
+        expand_home(source),
+        expand_home(folder),
+        images=[expand_home(each) for each in images],
+        progress=partial(counting, said, "converting"),
+    )
+    console = Console(highlight=False, soft_wrap=True)
+    for warning in done.warnings:
+        console.print(f"warning: {warning}", markup=False)
+    counted = ", ".join(f"{count:,}{split and f' in {split}'}" for split, count in done.images.items())
+    console.print(f"wrote {counted} images with masks to {folder}, from {done.format}", markup=False)
+    total = sum(done.pixels.values()) or 1
+    shares = ", ".join(f"{name} {count / total:.1%}" for name, count in done.pixels.items())
+    console.print(f"classes: {shares}", markup=False)
+    console.print(f"next: segnet data check {folder}", markup=False)
+    return 0

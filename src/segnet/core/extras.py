@@ -21,6 +21,7 @@ _BROUGHT_BY = {
     "yaml": ("PyYAML", _TRAIN),
     "scipy": ("SciPy", _REGIONS),
     "shapely": ("Shapely", _REGIONS),
+    "pycocotools": ("pycocotools", "'segnet[convert]'"),
     "onnx": ("onnx", "'segnet[export]'"),
     "onnx_ir": ("onnx-ir", "'segnet[export]'"),
     "onnxscript": ("onnxscript", "'segnet[export]'"),

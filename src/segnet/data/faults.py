@@ -125,6 +125,11 @@ KINDS = {
     "not-validated": Kind(
         "warning", "classes that no validation mask holds", "it will have no score; move an image of it", ""
     ),
+    # what files of labels hold
+    "bad-label": Kind("error", "labels that can't be read", "correct it in the tool that wrote it", ""),
+    "flat-label": Kind(
+        "warning", "labels without an area", "points, lines and boxes are no masks; it is left out", ""
+    ),
     # what the images are to each other
     "same-in-splits": Kind(
         "error",

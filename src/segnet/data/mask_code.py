@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import re
+import reprlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -174,7 +175,7 @@ def _check(entries: Any) -> None:
         raise SegnetError("classes must list names, or map names to colours")
     for name in (*entries.get("classes", ()), *stored.values()):
         if not isinstance(name, str):
-            raise SegnetError(f"the class name {name!r} is no text to YAML; put it in quotes")
+            raise SegnetError(f"the class name {reprlib.repr(name)} is no text to YAML; put it in quotes")
 
 
 def _parse(entries: Any) -> tuple[ClassTable, MaskCode]:
@@ -207,7 +208,7 @@ def _parse(entries: Any) -> tuple[ClassTable, MaskCode]:
         values.setdefault(IGNORE_INDEX, IGNORE_INDEX)
     else:
         raise SegnetError(
-            f"ignore must be a value from 0 to 255 where classes have no colours, got {ignore!r}"
+            f"ignore must be a value from 0 to 255 where classes have no colours, got {reprlib.repr(ignore)}"
         )
     if len(colours) < len(table) + (not _is_byte(ignore)):
         raise SegnetError("two entries have the same colour")
@@ -223,7 +224,9 @@ def _colour(value: object, name: str) -> Colour:
         return (value[0], value[1], value[2])
     if isinstance(value, str) and re.fullmatch("#[0-9a-fA-F]{6}", value):
         return unpack(int(value[1:], 16))
-    raise SegnetError(f"{name} needs a colour, [red, green, blue] or '#rrggbb' in quotes, got {value!r}")
+    raise SegnetError(
+        f"{name} needs a colour, [red, green, blue] or '#rrggbb' in quotes, got {reprlib.repr(value)}"
+    )
 
 
 # Without a dataset.yaml
