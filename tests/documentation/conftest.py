@@ -1,5 +1,6 @@
 """The reader's folder: everything that the examples of the documentation name."""
 
+import json
 import shutil
 
 import numpy as np
@@ -61,6 +62,20 @@ def named_by_examples(tmp_path_factory):
         train_seeds(TrainConfig(**settings, model="segnet-lite", model_options=TINY, out=out), (0, 1))
     images = sorted((folder / "my/folder/images").iterdir())
     (folder / "weather.csv").write_text("image,weather\n" + "".join(f"{each.name},sun\n" for each in images))
+    labels = {
+        "images": [
+            {"id": i, "file_name": f"more/{name}.png", "width": 32, "height": 32}
+            for i, name in enumerate(("one", "two"))
+        ],
+        "annotations": [
+            {"id": i, "image_id": i, "category_id": 1, "segmentation": [[4, 4, 20, 4, 20, 20, 4, 20]]}
+            for i in range(2)
+        ],
+        "categories": [{"id": 1, "name": "leaf"}],
+    }
+    for name in ("labels.json", "labelled/annotations.json"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(json.dumps(labels))
     exported = export(folder / "runs/NAME", ExportOptions(images=str(folder / "photo.jpg")))
     shutil.copy(exported.path, folder / "model.onnx")
     (folder / "src/segnet/weights").mkdir(parents=True)

@@ -61,6 +61,17 @@ def read_description(path: Path) -> Description:
         return _described(file, path)
 
 
+def read_weights(path: Path) -> tuple[dict[str, Tensor], Description]:
+    """Read a model file without building the model.
+
+    Raises:
+        SegnetError: as ``read_description``.
+    """
+    with _opened(path) as file:
+        description = _described(file, path)
+        return {name: file.get_tensor(name) for name in file.keys()}, description  # noqa: SIM118 - not a dict
+
+
 def read_model(path: Path, model: nn.Module | None = None) -> tuple[nn.Module, Description]:
     """Open a model file: the model in evaluation mode with its weights in float32, and its description.
 
@@ -74,9 +85,7 @@ def read_model(path: Path, model: nn.Module | None = None) -> tuple[nn.Module, D
             hold NaN; the module given is then as it was.
     """
     given = None if model is None else name_of(model)
-    with _opened(path) as file:
-        description = _described(file, path)
-        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    weights, description = read_weights(path)
     if model is None and is_own(description.model):
         raise SegnetError(
             f"{path} holds a model of your own ({description.model}); open it with "

@@ -142,7 +142,7 @@ def _describe(setup: Setup, record: EpochRecord) -> Description:
         },
         data=setup.identity,
         versions={"torch": torch.__version__},
-        notice=setup.dataset.notice,
+        notice=setup.notice,
     )
 
 
@@ -154,6 +154,7 @@ def _facts(setup: Setup) -> dict[str, Any]:
             "parameters": count_parameters(setup.model),
             "macs": _macs(setup),
         },
+        "notice": setup.notice,
         "colours": dict(zip(classes.names, classes.colours, strict=True)),
         "class_weights": None if setup.class_weights is None else setup.class_weights.tolist(),
     }

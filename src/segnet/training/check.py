@@ -17,10 +17,12 @@ from segnet.data.batches import split_into_batches
 from segnet.data.sources import check_data, known_classes
 from segnet.models import create_model, require_image_size
 from segnet.models.describe import learned_names
+from segnet.models.names import is_own
 from segnet.runs.run_folder import require_free
 from segnet.training.config import TrainConfig
 from segnet.training.own_module import require_known, require_own
 from segnet.training.schedule import train_size, train_sizes
+from segnet.training.start import require_start
 from segnet.training.trackers import require_trackers
 
 
@@ -44,7 +46,11 @@ def check(config: TrainConfig, model: nn.Module | None = None, *, new: bool = Tr
             require_known(config)
             with torch.device("meta"):
                 sketch = create_model(config.model, **config.model_options)
-        require_all(lambda: require_encoder(config, sketch, new=new), lambda: require_size(config, sketch))
+        require_all(
+            lambda: require_encoder(config, sketch, new=new),
+            lambda: require_size(config, sketch),
+            lambda: require_start(config) if new and model is None and config.start_from else None,
+        )
 
     def check_weights() -> None:
         known = known_classes(config)
@@ -77,7 +83,18 @@ def require_size(config: TrainConfig, model: nn.Module) -> None:
 
 
 def require_encoder(config: TrainConfig, model: nn.Module, *, new: bool) -> None:
-    """Raise SegnetError where encoder weights are given to a model that takes none, or aren't there."""
+    """Raise SegnetError where a model can't start from what is given, or has no encoder to freeze."""
+    own = is_own(config.model)
+    if own and config.start_from is not None:
+        raise SegnetError("--start-from is for segnet's models; load the weights of your own before training")
+    if config.start_from is not None and config.encoder_weights is not None:
+        raise SegnetError("--start-from brings the encoder's weights; leave --encoder-weights out")
+    if config.freeze_encoder and not hasattr(model, "encoder"):
+        raise SegnetError(f"{config.model} has no part called encoder to freeze; leave --freeze-encoder out")
+    if config.freeze_encoder >= config.epochs:
+        raise SegnetError(
+            f"--freeze-encoder {config.freeze_encoder} leaves the encoder no epoch of {config.epochs}"
+        )
     if config.encoder_weights is not None and not hasattr(model, "load_encoder"):
         raise SegnetError(f"{config.model} takes no --encoder-weights; segnet-vgg16 does")
     if config.encoder_weights is not None and new and not config.encoder_weights.is_file():

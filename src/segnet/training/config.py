@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from cyclopts import Group, Parameter, Token
 
 from segnet.core.errors import SegnetError, did_you_mean, require_all
-from segnet.core.settings import PATH, Whole, is_whole, option, plain_values
+from segnet.core.settings import NAME_OR_PATH, PATH, Whole, is_whole, option, plain_values
 from segnet.data.options import DATA, IN_DATA, DataOptions
 from segnet.objectives.loss_sum import WITHOUT_WEIGHTS, parse_loss
 from segnet.training.recipes import FROM_RECIPE, RECIPES, recipe_settings, says_recipe
@@ -109,6 +109,15 @@ class TrainConfig(DataOptions):
     encoder_weights: Annotated[Path | None, Parameter(group=_MODEL)] = field(default=None, metadata=PATH)
     """Weights that segnet-vgg16's encoder starts from: torchvision's vgg16 or vgg16_bn, as .safetensors or as
     torch saved it."""
+
+    start_from: Annotated[str | None, Parameter(group=_MODEL, show_default=False)] = field(
+        default=None, metadata=NAME_OR_PATH
+    )
+    """A model of segnet to start from: pets-lite, a run folder or a .safetensors file of the same --model.
+    Where its classes are others, the last layer starts anew."""
+
+    freeze_encoder: Annotated[Whole, Parameter(group=_MODEL)] = 0
+    """Keep the encoder as it started for so many epochs, while the rest catches up."""
 
     size: Annotated[SizeOption, IN_DATA] = field(default=(128, 128), metadata={"spell": _spell_size})
     """Pixels that images are resized to, at least 16 each way: one number, or HEIGHTxWIDTH."""
@@ -312,4 +321,5 @@ _RANGES: dict[str, tuple[float, float]] = {
     "saturation": (0, 1),
     "hue": (0, 0.5),
     "early_stop": (0, _MANY),
+    "freeze_encoder": (0, _MANY),
 }

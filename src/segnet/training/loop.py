@@ -125,6 +125,8 @@ def _train_epoch(setup: Setup, network: nn.Module, epoch: int) -> dict[str, Any]
     seen, waited, lr = 0, 0.0, 0.0
     started = asked = time.perf_counter()
     network.train()
+    if config.freeze_encoder:
+        _freeze_encoder(setup.model, frozen=epoch < config.freeze_encoder)
     with epoch_progress(setup.console, f"epoch {epoch + 1}/{config.epochs}", len(batches)) as advance:
         for step, (images, masks) in enumerate(load_batches(setup.train, batches, device)):
             waited += time.perf_counter() - asked
@@ -161,6 +163,13 @@ def _train_epoch(setup: Setup, network: nn.Module, epoch: int) -> dict[str, Any]
         "data_wait_share": round(waited / seconds, 4),
         "peak_memory_mib": round(peak_memory_mib(device), 1),
     }
+
+
+def _freeze_encoder(model: nn.Module, *, frozen: bool) -> None:
+    """Keep the encoder's weights, and the statistics of its batch norm, as they are; or let them learn."""
+    encoder = model.get_submodule("encoder")
+    encoder.train(not frozen)
+    encoder.requires_grad_(not frozen)
 
 
 def _validate(setup: Setup) -> Scores:

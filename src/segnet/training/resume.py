@@ -15,7 +15,7 @@ from segnet.core.files import expand_home
 from segnet.core.settings import path_names
 from segnet.models.names import is_own, short_name
 from segnet.runs.identity import Manifest
-from segnet.runs.records import read_run
+from segnet.runs.records import read_mapping, read_run
 from segnet.runs.run_folder import RunFolder
 from segnet.training.check import check
 from segnet.training.checkpoint import read_checkpoint, save_checkpoint
@@ -73,6 +73,7 @@ def resume(
         check(config, model, new=False)
         setup = build(config, console, model, begun=_manifest_of(folder))
         checkpoint.restore(setup.parts())
+        setup.notice = read_mapping(folder.environment).get("notice", setup.notice)
         if not state.is_over(config):
             folder.scores.unlink(missing_ok=True)  # until it ends again, nothing says that it has
         if setup.settings != checkpoint.settings:

@@ -22,6 +22,7 @@ from segnet.data.faults import lines, raise_errors
 from segnet.data.identify import manifest_of
 from segnet.data.options import DATASET_NAMES
 from segnet.data.sources import known_classes, load_dataset
+from segnet.inference.description import Description
 from segnet.models import create_model
 from segnet.models.names import is_own
 from segnet.objectives.class_weights import count_classes, median_frequency_weights
@@ -32,6 +33,7 @@ from segnet.training.config import TrainConfig
 from segnet.training.optimizer import ModelEMA, build_optimizer
 from segnet.training.own_module import require_logits
 from segnet.training.progress import counting
+from segnet.training.start import start_from
 
 
 @dataclass
@@ -50,6 +52,8 @@ class Setup:
     augment: Augmentation
     class_weights: Tensor | None
     console: Console
+    notice: str = ""
+    """Licence and attribution of all that the weights have learnt from."""
     warnings: tuple[str, ...] = ()
     """What is odd about the data, a line each."""
 
@@ -115,6 +119,9 @@ def build(
         model = create_model(config.model, len(classes), **config.model_options)
     if config.encoder_weights is not None and begun is None:
         model.load_encoder(config.encoder_weights)  # type: ignore[operator]
+    started = None
+    if config.start_from is not None and begun is None:
+        started = start_from(config, model, classes.names)
     dataset = dataset or load_dataset(config)
     samples = dataset.splits["train"]
     if is_own(config.model):
@@ -155,12 +162,29 @@ def build(
         ),
         class_weights=None if weights is None else torch.tensor(weights, device=device),
         console=console,
-        warnings=(*dataset.warnings, *lines(balance)),
+        notice=_notice(dataset, started),
+        warnings=(*dataset.warnings, *lines(balance), *_seen_before(config, started, manifest)),
     )
 
 
 def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
     return replace(config, **absolute_paths(config, names=DATASET_NAMES))
+
+
+def _notice(dataset: Dataset, started: Description | None) -> str:
+    return "; ".join(dict.fromkeys(filter(None, (dataset.notice, started.notice if started else ""))))
+
+
+def _seen_before(config: TrainConfig, started: Description | None, manifest: Manifest) -> list[str]:
+    """Return a line where the model that training starts from was trained on what will be scored."""
+    if started is None or started.data is None:
+        return []
+    seen = {split: started.data.trained_on(manifest.splits[split]) for split in ("val", "test")}
+    return [
+        f"{config.start_from} was trained on {count} of the {split} images; scores on them flatter"
+        for split, count in seen.items()
+        if count
+    ]
 
 
 def _open_both(dataset: Dataset, config: TrainConfig, console: Console) -> tuple[CachedSplit, CachedSplit]:
