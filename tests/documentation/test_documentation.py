@@ -121,6 +121,10 @@ RUN = {
         f"--out runs/new --model segnet-lite {TINY}",
         "small images, and a folder of its own",
     ),
+    "segnet train --data my/folder *--freeze-encoder *": (
+        f"{TINY} --epochs 2 --freeze-encoder 1",
+        "as many epochs as it takes to let the encoder learn",
+    ),
     "segnet train --data my/folder *": (TINY, "an epoch of small images"),
     "segnet train --data oxford-pets * --seeds *": (
         its_options_exist,

@@ -11,6 +11,9 @@ import numpy.typing as npt
 from segnet.core.colours import Colour, distinct_colours
 from segnet.core.errors import SegnetError
 
+BACKGROUND = "background"
+"""A class of this name is what lies around the others: overlays leave it bare, and it has no regions."""
+
 IGNORE_INDEX = 255
 """Pixels with this id are neither trained on nor scored."""
 

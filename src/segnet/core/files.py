@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -37,6 +38,37 @@ def replacing(target: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """Give a folder beside ``target`` to fill; rename it to ``target`` if all went well, or remove it.
+
+    Raises:
+        SegnetError: there is something at ``target`` already, or it can't be written to.
+    """
+    require_new(target)
+    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        if target.is_dir():
+            target.rmdir()
+        partial.rename(target)
+    except OSError as error:
+        raise SegnetError(f"can't write {target}: {error.strerror or error}; choose another place") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def require_new(target: Path) -> None:
+    """Check that a folder is empty or not there yet.
+
+    Raises:
+        SegnetError: there is something.
+    """
+    if target.is_file() or (target.is_dir() and any(target.iterdir())):
+        raise SegnetError(f"{target} is there already; name a new folder")
 
 
 def drop_temporaries(folder: Path) -> None:

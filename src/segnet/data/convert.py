@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,16 +11,16 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image
 
 from segnet.core.ahead import in_order
 from segnet.core.classes import IGNORE_INDEX, ClassTable
 from segnet.core.errors import SegnetError
-from segnet.core.files import write_text
+from segnet.core.files import new_folder, write_text
 from segnet.data.dataset import Mask
 from segnet.data.faults import Fault, lines, raise_errors
 from segnet.data.headers import read_header
-from segnet.data.images import read_index_mask
+from segnet.data.images import read_index_mask, turned_by_exif
 from segnet.data.labels.coco import is_coco, read_coco
 from segnet.data.labels.cvat import read_cvat
 from segnet.data.labels.label_studio import is_label_studio, read_label_studio
@@ -78,35 +77,27 @@ def convert(
     raise_errors(faults, str(source))
     if not labels.images:
         raise SegnetError(f"{source} ({labels.format}) holds no image with labels")
-    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     table = ClassTable.named(labels.classes)
     counts = np.zeros(256, np.int64)
 
-    def write(each: Labelled) -> Mask | Fault:
-        try:
-            return _write_pair(each, labels, table, partial)
-        except Fault as fault:
-            return fault
+    counting = progress(len(labels.images)) if progress else nullcontext(lambda: None)
+    with new_folder(target) as partial, counting as advance:
 
-    try:
-        partial.mkdir(parents=True)
-        with progress(len(labels.images)) if progress else nullcontext(lambda: None) as advance:
-            for mask in in_order(write, labels.images, most=_AHEAD, weigh=_pixels, budget=_AHEAD_PIXELS):
-                if isinstance(mask, Fault):
-                    faults.append(mask)
-                else:
-                    counts += np.bincount(mask.ravel(), minlength=256)
-                advance()
+        def write(each: Labelled) -> Mask | Fault:
+            try:
+                return _write_pair(each, labels, table, partial)
+            except Fault as fault:
+                return fault
+
+        for mask in in_order(write, labels.images, most=_AHEAD, weigh=_pixels, budget=_AHEAD_PIXELS):
+            if isinstance(mask, Fault):
+                faults.append(mask)
+            else:
+                counts += np.bincount(mask.ravel(), minlength=256)
+            advance()
         raise_errors(faults, str(source))
         entries = {"classes": labels.classes}
         write_text(partial / DESCRIPTION, yaml.safe_dump(entries, sort_keys=False, allow_unicode=True))
-        if target.is_dir():
-            target.rmdir()
-        partial.rename(target)
-    except OSError as error:
-        raise SegnetError(f"can't write {target}: {error.strerror or error}; choose another place") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return Converted(
         labels.format,
         dict(Counter(each.split for each in labels.images)),
@@ -189,7 +180,7 @@ def _write_pair(each: Labelled, labels: Labels, table: ClassTable, root: Path) -
             if each.size != header.stored:
                 said = f"is labelled as {each.size[0]}×{each.size[1]}, but the image is "
                 raise Fault("sizes-differ", each.where, f"{said}{header.size[0]}×{header.size[1]}")
-            mask = _turned(mask, header.orientation)  # the tool didn't look at EXIF data
+            mask = turned_by_exif(mask, header.orientation)  # the tool didn't look at EXIF data
     folder = root / each.split
     picture = Image.fromarray(mask)
     picture.putpalette(table.palette().tobytes())
@@ -201,12 +192,6 @@ def _write_pair(each: Labelled, labels: Labels, table: ClassTable, root: Path) -
         else:
             picture.save(file)
     return mask
-
-
-def _turned(mask: Mask, orientation: int) -> Mask:
-    picture = Image.fromarray(mask)
-    picture.getexif()[ExifTags.Base.Orientation] = orientation
-    return np.asarray(ImageOps.exif_transpose(picture))
 
 
 def _pixels(each: Labelled) -> int:

@@ -13,7 +13,7 @@ from typing import BinaryIO, Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from segnet.core.errors import SegnetError
 from segnet.data.dataset import Mask
@@ -164,6 +164,13 @@ def why_unread(error: Exception, name: str) -> SegnetError:
         return Fault("not-an-image", name, "is not an image that can be read")
     # on damaged files, Pillow's decoders raise whatever their parsers stumble on
     return Fault("damaged", name, f"is damaged ({' '.join(str(error).split())})")
+
+
+def turned_by_exif(mask: Mask, orientation: int) -> Mask:
+    """Turn a mask ``(H, W)`` as EXIF's orientation turns its image, 1 to 8."""
+    picture = Image.fromarray(mask)
+    picture.getexif()[ExifTags.Base.Orientation] = orientation
+    return np.array(ImageOps.exif_transpose(picture))
 
 
 def require_same_size(image: Image.Image, mask: Mask, image_file: Path, mask_file: Path) -> None:

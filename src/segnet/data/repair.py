@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -13,16 +12,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import yaml
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image
 
 from segnet.core.classes import ClassTable
 from segnet.core.colours import pack, unpack
 from segnet.core.errors import SegnetError
-from segnet.core.files import write_text
+from segnet.core.files import new_folder, require_new, write_text
 from segnet.data.dataset import Mask
 from segnet.data.digests import file_digest
 from segnet.data.faults import KINDS
-from segnet.data.images import decode, open_rgb, read_index_mask
+from segnet.data.images import decode, open_rgb, read_index_mask, turned_by_exif
 from segnet.data.inspection import Advance, Inspection
 from segnet.data.mask_code import COLOUR_MODES, MaskCode
 from segnet.data.pairing import DESCRIPTION
@@ -42,8 +41,7 @@ def require_new_folder(target: Path, source: Path) -> None:
     here, there = target.resolve(), source.resolve()
     if here.is_relative_to(there) or there.is_relative_to(here):
         raise SegnetError(f"{target} and {source} lie in one another; name a folder beside it")
-    if target.is_file() or (target.is_dir() and any(target.iterdir())):
-        raise SegnetError(f"{target} is there already; name a new folder")
+    require_new(target)
 
 
 @dataclass(frozen=True)
@@ -84,20 +82,12 @@ def write_repaired(
     kept = [each for each in found.surveyed if each.pair.image not in left_out]
     if not kept:
         raise SegnetError(f"nothing of {found.root} would be left; correct what segnet data check names")
-    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-    try:
-        with progress(len(kept)) if progress else nullcontext(lambda: None) as advance:
-            for each in kept:
-                _write_pair(each, found.table, found.code, partial)
-                advance()
+    counting = progress(len(kept)) if progress else nullcontext(lambda: None)
+    with new_folder(target) as partial, counting as advance:
+        for each in kept:
+            _write_pair(each, found.table, found.code, partial)
+            advance()
         _describe(found.table, found.code, partial / DESCRIPTION)
-        if target.is_dir():
-            target.rmdir()
-        partial.rename(target)
-    except OSError as error:
-        raise SegnetError(f"can't write {target}: {error.strerror or error}; choose another place") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     paired = {path for each in found.surveyed for path in (each.pair.image, each.pair.mask)}
     alone = [fault.kind for fault in found.faults if fault.kind in _UNPAIRED and fault.file not in paired]
     mended = {path for each in kept for path in (each.pair.image, each.pair.mask)}
@@ -150,10 +140,10 @@ def _write_pair(each: Surveyed, table: ClassTable, code: MaskCode, root: Path) -
         open_rgb(pair.image).save(image)
     else:
         shutil.copyfile(pair.image, image)
-    ids = Image.fromarray(nearest_classes(decode(pair.mask), code))
-    if turned and each.look.mask is not None and each.look.mask_was_turned is False:
-        ids.getexif()[ExifTags.Base.Orientation] = header.orientation
-        ids = ImageOps.exif_transpose(ids)
+    classes = nearest_classes(decode(pair.mask), code)
+    if turned and each.look.mask_was_turned is False:
+        classes = turned_by_exif(classes, header.orientation)
+    ids = Image.fromarray(classes)
     if not code.colours:
         ids.putpalette(table.palette().tobytes())
     mask = folder / "masks" / f"{pair.name}.png"

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from segnet.core.classes import ClassTable
+from segnet.core.classes import BACKGROUND, ClassTable
 from segnet.core.errors import SegnetError
 
 Mask = npt.NDArray[np.uint8]
@@ -23,7 +23,7 @@ def overlay(
     classes: ClassTable,
     *,
     alpha: float = 0.5,
-    background: str | None = "background",
+    background: str | None = BACKGROUND,
 ) -> Image.Image:
     """Lay the mask's colours over a photo, each region outlined in its colour.
 

@@ -10,10 +10,10 @@ from xml.etree import ElementTree
 import numpy as np
 import numpy.typing as npt
 
+from segnet.core.classes import BACKGROUND
 from segnet.core.errors import SegnetError
 from segnet.data.faults import Fault
 from segnet.data.labels.shapes import (
-    BACKGROUND,
     Labelled,
     Labels,
     Shape,

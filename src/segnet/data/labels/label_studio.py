@@ -11,8 +11,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import numpy as np
 import numpy.typing as npt
 
+from segnet.core.classes import BACKGROUND
 from segnet.data.faults import Fault
-from segnet.data.labels.shapes import BACKGROUND, Labelled, Labels, Shape, find_image, polygon, read_json
+from segnet.data.labels.shapes import Labelled, Labels, Shape, find_image, polygon, read_json
 
 _UPLOAD_PREFIX = 9  # eight hexadecimal digits and a dash, which an upload puts before a file's name
 

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from segnet.core.classes import BACKGROUND
 from segnet.data.faults import Fault
 from segnet.data.images import decode
-from segnet.data.labels.shapes import BACKGROUND, Labelled, Labels, Shape, find_image, polygon, read_json
+from segnet.data.labels.shapes import Labelled, Labels, Shape, find_image, polygon, read_json
 
 _WITHOUT_AREA = ("point", "points", "line", "linestrip")
 _CORNERS_OF_A_CIRCLE = 128

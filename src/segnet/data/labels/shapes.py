@@ -17,9 +17,6 @@ from segnet.core.extras import require_package
 from segnet.data.dataset import Mask
 from segnet.data.faults import Fault
 
-BACKGROUND = "background"
-"""The class of what no shape covers, where the format has none for it."""
-
 _FARTHEST = 10  # image sides that a point may lie outside: what is farther is no point of this image
 
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import yaml
 
+from segnet.core.classes import BACKGROUND
 from segnet.core.errors import SegnetError
 from segnet.data.faults import Fault
 from segnet.data.headers import read_header
 from segnet.data.images import IMAGE_SUFFIXES
-from segnet.data.labels.shapes import BACKGROUND, Labelled, Labels, Shape, polygon, split_of
+from segnet.data.labels.shapes import Labelled, Labels, Shape, polygon, split_of
 
 _NUMBERS_OF_A_BOX = 4
 
