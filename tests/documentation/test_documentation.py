@@ -122,7 +122,7 @@ RUN = {
         "small images, and a folder of its own",
     ),
     "segnet train --data my/folder *--freeze-encoder *": (
-        f"{TINY} --epochs 2 --freeze-encoder 1",
+        "--epochs 2 --size 32 --batch-size 4 --freeze-encoder 1",
         "as many epochs as it takes to let the encoder learn",
     ),
     "segnet train --data my/folder *": (TINY, "an epoch of small images"),
