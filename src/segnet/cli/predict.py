@@ -18,6 +18,7 @@ from rich.console import Console
 from segnet.cli.app import BAD_INPUT, SOME_FAILED, app, say_error
 from segnet.cli.score import RuntimeName
 from segnet.core.errors import SegnetError
+from segnet.core.extras import require_package
 from segnet.core.files import expand_home
 from segnet.core.settings import Whole
 
@@ -95,6 +96,9 @@ def predict(
         raise SegnetError("--out - writes a mask alone; give --out a folder for --probabilities")
     if least_region < 1:
         raise SegnetError(f"--least-region is a number of pixels from 1, got {least_region}")
+    if regions or format_ != "masks":  # before an image is read
+        for package in ("scipy", "shapely"):
+            require_package("--regions" if format_ == "masks" else f"--format {format_}", package)
     wanted = _Wanted(out, overlay, probabilities, regions, least_region)
     if format_ != "masks":
         wanted.annotate_as(format_, segmenter.classes, tolerance)

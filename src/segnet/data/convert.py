@@ -16,6 +16,7 @@ from PIL import Image
 from segnet.core.ahead import in_order
 from segnet.core.classes import IGNORE_INDEX, ClassTable
 from segnet.core.errors import SegnetError
+from segnet.core.extras import require_package
 from segnet.core.files import new_folder, write_text
 from segnet.data.dataset import Mask
 from segnet.data.faults import Fault, lines, raise_errors
@@ -75,6 +76,8 @@ def convert(
         labels.images = [replace(each, split=each.split or "train") for each in labels.images]
     faults = [*labels.faults, *_same_names(labels)]
     raise_errors(faults, str(source))
+    if any(shape.polygons for each in labels.images for shape in each.shapes):
+        require_package(f"filling the polygons of {source}", "pycocotools")
     if not labels.images:
         raise SegnetError(f"{source} ({labels.format}) holds no image with labels")
     table = ClassTable.named(labels.classes)

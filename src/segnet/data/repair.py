@@ -90,14 +90,9 @@ def write_repaired(
         _describe(found.table, found.code, partial / DESCRIPTION)
     paired = {path for each in found.surveyed for path in (each.pair.image, each.pair.mask)}
     alone = [fault.kind for fault in found.faults if fault.kind in _UNPAIRED and fault.file not in paired]
-    mended = {path for each in kept for path in (each.pair.image, each.pair.mask)}
-    return Repaired(
-        pairs=len(kept),
-        mended=Counter(
-            fault.kind for fault in found.faults if fault.file in mended and fault.kind in _MENDED
-        ),
-        left_out=Counter([*left_out.values(), *alone]),
-    )
+    here = {path for each in kept for path in (each.pair.image, each.pair.mask)}
+    mended = [fault.kind for fault in found.faults if fault.kind in _MENDED and fault.file in here]
+    return Repaired(len(kept), dict(Counter(mended)), dict(Counter([*left_out.values(), *alone])))
 
 
 def _left_out(found: Inspection) -> dict[Path, str]:

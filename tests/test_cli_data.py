@@ -1,0 +1,187 @@
+"""The commands that look after a user's own images, as they are typed."""
+
+import json
+from importlib import util
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+def draw(folder, count=30, side=32):
+    for seed in range(count):
+        random = np.random.RandomState(seed)
+        square = np.zeros((side, side), np.uint8)
+        top, left = random.randint(0, side // 2, 2)
+        square[top : top + 12, left : left + 12] = 1
+        blocks = np.kron(random.randint(0, 150, (4, 4, 3)), np.ones((side // 4, side // 4, 1)))
+        pixels = (blocks + square[..., None] * 90).astype(np.uint8)
+        for part, array in (("images", pixels), ("masks", square)):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(array).save(folder / part / f"{seed}.png")
+    return folder
+
+
+@pytest.fixture
+def data(here):
+    return draw(here / "data")
+
+
+@pytest.fixture
+def without(monkeypatch):
+    """Let a package not be installed."""
+
+    def hide(package):
+        find = util.find_spec
+        hidden = lambda name: None if name == package else find(name)  # noqa: E731
+        monkeypatch.setattr("segnet.core.extras.find_spec", hidden)
+
+    return hide
+
+
+def test_a_good_folder_ends_with_zero_and_counts_its_classes(data, segnet):
+    ended = segnet("data", "check", "data")
+    assert ended.code == 0
+    assert "pairs of image and mask: 30 in train" in ended.out
+    assert "nothing is wrong with it" in ended.out
+    assert "suggested: --size 128: regions of class 1 are" in ended.out
+
+
+def test_faults_are_listed_with_their_remedy_and_end_with_two(data, segnet):
+    for name in ("1", "2", "3"):
+        (data / f"masks/{name}.png").unlink()
+    (data / "images/4.png").write_bytes(b"")
+    ended = segnet("data", "check", "data", "--shown", "2")
+    assert ended.code == 2
+    for line in (
+        "errors: training refuses this",
+        "3 images without a mask",
+        "images/1.png has no mask in masks",
+        ".. and 1 more; --json lists them all",
+        "-> add the mask under the image's name, or take the image out",
+        "images/4.png is empty",
+        "4 errors, 0 warnings",
+    ):
+        assert line in ended.out
+    assert "images/3.png" not in ended.out
+
+
+def test_json_has_every_file_and_nothing_else_is_printed(data, segnet):
+    for name in ("1", "2", "3"):
+        (data / f"masks/{name}.png").unlink()
+    ended = segnet("data", "check", "data", "--json")
+    found = json.loads(ended.out)
+    assert (ended.code, found["errors"], found["images"]) == (2, 3, {"train": 27})
+    (fault,) = found["faults"]
+    assert (fault["kind"], fault["level"], fault["count"]) == ("no-mask", "error", 3)
+    assert [each["file"] for each in fault["files"]] == [f"images/{name}.png" for name in (1, 2, 3)]
+    assert [each["name"] for each in found["classes"]] == ["class 0", "class 1"]
+    assert found["classes"][1]["images"] == {"train": 27}
+
+
+def test_a_repaired_copy_is_written_and_trains(data, here, segnet):
+    (data / "masks/1.png").unlink()
+    (data / "images/4.png").write_bytes((data / "images/4.png").read_bytes()[:-30])
+    ended = segnet("data", "check", "data", "--fix", "fixed")
+    assert ended.code == 0
+    assert "wrote 28 pairs to fixed" in ended.out
+    assert "left out 1: damaged or truncated files" in ended.out
+    assert "left out 1: images without a mask" in ended.out
+    assert segnet("data", "check", "fixed").code == 0
+    copy = json.loads(segnet("data", "check", "data", "--fix", "again", "--json").out)["copy"]
+    assert copy == {"folder": "again", "pairs": 28, "mended": {}, "left_out": {"damaged": 1, "no-mask": 1}}
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["check", "nowhere"], "nowhere is no folder"),
+        (["check", "data/images/1.png"], "is no folder"),
+        (["check", "data", "--fix", "data/fixed"], "lie in one another"),
+        (["convert", "nowhere", "new"], "nowhere does not exist"),
+        (["convert", "data", "new"], "holds no labels that are known"),
+    ],
+)
+def test_a_mistake_is_one_line(words, says, data, here, segnet):
+    segnet("data", *words).is_a_mistake_in_one_line(says)
+    assert [path.name for path in here.iterdir()] == ["data"]
+
+
+def test_labels_are_converted_checked_and_predicted_as_labels_again(data, here, segnet):
+    labels = {
+        "images": [{"id": n, "file_name": f"{n}.png", "width": 32, "height": 32} for n in range(30)],
+        "annotations": [
+            {"id": n, "image_id": n, "category_id": 1, "segmentation": [[2, 2, 20, 2, 20, 20]]}
+            for n in range(30)
+        ],
+        "categories": [{"id": 1, "name": "leaf"}],
+    }
+    (here / "labels.json").write_text(json.dumps(labels))
+    ended = segnet("data", "convert", "labels.json", "new", "--images", "data/images")
+    assert ended.code == 0
+    assert "wrote 30 images with masks to new, from COCO" in ended.out
+    assert segnet("data", "check", "new").code == 0
+    ended = segnet("predict", "data/images", "--format", "labelme", "--out", "drawn", "--regions")
+    assert ended.code == 0
+    lines = [json.loads(line) for line in ended.out.splitlines()]
+    assert lines[0]["annotations"] == "drawn/0.json"
+    shapes = json.loads((here / "drawn/0.json").read_text())["shapes"]
+    assert {shape["label"] for shape in shapes} == {region["class"] for region in lines[0]["regions"]}
+    assert not list((here / "drawn").glob("*.png"))
+
+
+@pytest.mark.parametrize(
+    ("package", "words", "says"),
+    [
+        (
+            "scipy",
+            ["predict", "data/images/1.png", "--regions"],
+            "--regions needs SciPy: pip install 'segnet[regions]'",
+        ),
+        ("shapely", ["predict", "data/images/1.png", "--format", "coco"], "--format coco needs Shapely"),
+        (
+            "pycocotools",
+            ["data", "convert", "labels.json", "new"],
+            "needs pycocotools: pip install 'segnet[convert]'",
+        ),
+    ],
+)
+def test_a_missing_package_is_said_before_anything_is_written(
+    package, words, says, data, here, segnet, without
+):
+    labels = {
+        "images": [{"id": 1, "file_name": "data/images/1.png", "width": 32, "height": 32}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "segmentation": [[2, 2, 20, 2, 20, 20]]}],
+        "categories": [{"id": 1, "name": "leaf"}],
+    }
+    (here / "labels.json").write_text(json.dumps(labels))
+    without(package)
+    segnet(*words).is_a_mistake_in_one_line(says)
+    assert {path.name for path in here.iterdir()} == {"data", "labels.json"}
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--format", "coco", "--out", "-"], "--out - goes with masks alone"),
+        (["--format", "coco", "--probabilities"], "--probabilities goes with masks alone"),
+        (["--probabilities", "--out", "-"], "--out - writes a mask alone"),
+        (["--least-region", "0"], "--least-region is a number of pixels from 1"),
+        (["--format", "coco", "--tolerance", "-1"], "--tolerance must be from 0"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(options, says, data, here, segnet):
+    segnet("predict", "data/images/1.png", *options).is_a_mistake_in_one_line(says)
+    assert [path.name for path in here.iterdir()] == ["data"]
+
+
+def test_several_pages_do_not_go_to_standard_output(data, here, segnet):
+    pages = [Image.new("RGB", (30, 20)) for _ in range(2)]
+    pages[0].save(here / "scan.tif", save_all=True, append_images=pages[1:])
+    segnet("predict", "scan.tif", "--out", "-").is_a_mistake_in_one_line("there are several pages")
+    ended = segnet("predict", "scan.tif", "--no-overlay", "--probabilities")
+    lines = [json.loads(line) for line in ended.out.splitlines()]
+    assert [line["page"] for line in lines] == [1, 2]
+    assert {path.name for path in (here / "masks").iterdir()} == {
+        f"scan.page{page}.{what}" for page in (1, 2) for what in ("mask.png", "probabilities.npy")
+    }
