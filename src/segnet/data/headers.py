@@ -97,7 +97,7 @@ _UNTURNED = "the mask was drawn without the image's EXIF rotation, turn it"
 
 
 def look_at_all(pairs: Sequence[Pair]) -> list[Fault]:
-    """Return what the headers of many pairs show to be wrong; some ten thousand pairs a second."""
+    """Return what the headers of many pairs show to be wrong."""
     with ThreadPoolExecutor() as pool:
         looks = list(pool.map(look_at, pairs))
     return [fault for look in looks for fault in look.faults] + rotation_faults(looks)

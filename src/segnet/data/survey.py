@@ -13,7 +13,6 @@ from PIL import Image
 
 from segnet.core.ahead import in_order
 from segnet.core.colours import pack
-from segnet.core.errors import SegnetError
 from segnet.data.faults import Fault
 from segnet.data.headers import Look, look_at
 from segnet.data.images import decode, open_rgb
@@ -111,6 +110,6 @@ def _edges(mask: Image.Image, stored: Stored) -> dict[int, int]:
 
 
 def _pixels(pair: Pair) -> int:
-    with suppress(SegnetError, OSError, Exception), Image.open(pair.image) as image:
+    with suppress(Exception), Image.open(pair.image) as image:  # what is wrong is said where it is read
         return image.width * image.height
     return 0
