@@ -49,7 +49,8 @@ class CachedSplit:
         return len(self.names)
 
 
-Advance = Callable[[], object]
+Progress = Callable[[int], AbstractContextManager[Callable[[], object]]]
+"""Called with a number of things; its context gives a function to call after each of them."""
 
 
 def open_cached(
@@ -59,7 +60,7 @@ def open_cached(
     size: tuple[int, int],
     resize: Resize,
     folder: Path | None = None,
-    progress: Callable[[int], AbstractContextManager[Advance]] | None = None,
+    progress: Progress | None = None,
 ) -> CachedSplit:
     """Open the cache of these samples, building it first where there is none.
 
@@ -127,7 +128,7 @@ def _build(
     size: tuple[int, int],
     resize: Resize,
     target: Path,
-    progress: Callable[[int], AbstractContextManager[Advance]] | None,
+    progress: Progress | None,
     pool: ThreadPoolExecutor,
 ) -> None:
     try:

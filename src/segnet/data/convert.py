@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from segnet.core.classes import IGNORE_INDEX, ClassTable
 from segnet.core.errors import SegnetError
 from segnet.core.extras import require_package
 from segnet.core.files import new_folder, write_text
+from segnet.data.cache import Progress
 from segnet.data.dataset import Mask
 from segnet.data.faults import Fault, lines, raise_errors
 from segnet.data.headers import read_header
@@ -54,7 +55,7 @@ def convert(
     target: Path,
     *,
     images: Sequence[Path] = (),
-    progress: Callable[[int], AbstractContextManager[Callable[[], object]]] | None = None,
+    progress: Progress | None = None,
 ) -> Converted:
     """Write images and masks in the layout that training takes.
 

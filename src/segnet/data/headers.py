@@ -12,7 +12,7 @@ from PIL import ExifTags, Image
 
 from segnet.core.errors import SegnetError
 from segnet.data.faults import Fault
-from segnet.data.images import require_file, why_unread
+from segnet.data.images import require_file, size_fault, why_unread
 from segnet.data.pairing import Pair
 
 _SMALLEST_PX = 16
@@ -85,15 +85,10 @@ def look_at(pair: Pair) -> Look:
         faults += _faults_of_image(pair.image, image)
     if mask is not None:
         faults += _faults_of_mask(pair.mask, mask)
-    if image is not None and mask is not None and image.size != mask.stored:
-        width, height = mask.stored
-        turned = "" if mask.stored != image.size[::-1] else _UNTURNED
-        detail = f"is {width}×{height} but its image {pair.image} is {image.size[0]}×{image.size[1]}"
-        faults.append(Fault("sizes-differ", pair.mask, detail, turned))
+    if image is not None and mask is not None:
+        differ = size_fault(image.size, mask.stored, pair.image, pair.mask)
+        faults += [differ] if differ else []
     return Look(pair, image, mask, tuple(faults))
-
-
-_UNTURNED = "the mask was drawn without the image's EXIF rotation, turn it"
 
 
 def look_at_all(pairs: Sequence[Pair]) -> list[Fault]:
@@ -129,9 +124,7 @@ def _read(file: Path, faults: list[Fault]) -> Header | None:
 
 
 def _faults_of_image(file: Path, header: Header) -> list[Fault]:
-    faults = _faults_of_suffix(file, header)
-    if header.frames > 1:
-        faults.append(Fault("pages", file, f"holds {header.frames} pages or frames"))
+    faults = _faults_of_both(file, header)
     if 0 < min(header.size) < _SMALLEST_PX:
         faults.append(Fault("small", file, f"is {header.size[0]}×{header.size[1]} pixels"))
     return faults
@@ -141,18 +134,18 @@ def _faults_of_mask(file: Path, header: Header) -> list[Fault]:
     if _SAME_FORMAT.get(header.format, header.format) in ("JPEG", "WEBP"):
         said = f"is a {header.format} file whatever its suffix says, and that changes the values"
         return [Fault("lossy-mask", file, said)]
-    faults = _faults_of_suffix(file, header)
+    return _faults_of_both(file, header)
+
+
+def _faults_of_both(file: Path, header: Header) -> list[Fault]:
+    faults = []
+    format = _SAME_FORMAT.get(header.format, header.format)  # noqa: A001 - Pillow's own word
+    named = _formats().get(file.suffix.lower(), format)
+    if _SAME_FORMAT.get(named, named) != format:
+        faults.append(Fault("mistyped", file, f"is a {header.format} file by its content"))
     if header.frames > 1:
         faults.append(Fault("pages", file, f"holds {header.frames} pages or frames"))
     return faults
-
-
-def _faults_of_suffix(file: Path, header: Header) -> list[Fault]:
-    format = _SAME_FORMAT.get(header.format, header.format)  # noqa: A001 - Pillow's own word
-    named = _formats().get(file.suffix.lower(), format)
-    if _SAME_FORMAT.get(named, named) == format:
-        return []
-    return [Fault("mistyped", file, f"is a {header.format} file by its content")]
 
 
 @cache

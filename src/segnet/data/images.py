@@ -177,17 +177,24 @@ def require_same_size(image: Image.Image, mask: Mask, image_file: Path, mask_fil
     """Check that a mask lies on its image pixel by pixel.
 
     Raises:
-        SegnetError: the sizes differ; says so where only width and height are swapped.
+        Fault: the sizes differ; says so where only width and height are swapped.
     """
-    height, width = mask.shape
-    if (width, height) == image.size:
-        return
-    swapped = (height, width) == image.size
-    raise Fault(
+    fault = size_fault(image.size, mask.shape[::-1], image_file, mask_file)
+    if fault is not None:
+        raise fault
+
+
+def size_fault(
+    image: tuple[int, int], mask: tuple[int, ...], image_file: Path, mask_file: Path
+) -> Fault | None:
+    """Return what is wrong where a mask is of another size (width, height) than its upright image."""
+    if mask == image:
+        return None
+    return Fault(
         "sizes-differ",
         mask_file,
-        f"is {width}×{height} but its image {image_file} is {image.width}×{image.height}",
-        "the mask was drawn without the image's EXIF rotation, turn it" if swapped else "",
+        f"is {mask[0]}×{mask[1]} but its image {image_file} is {image[0]}×{image[1]}",
+        "the mask was drawn without the image's EXIF rotation, turn it" if mask == image[::-1] else "",
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from segnet.core.classes import IGNORE_INDEX, ClassTable
 from segnet.core.errors import SegnetError
 from segnet.data.alike import alike
 from segnet.data.balance import balance_faults
+from segnet.data.cache import Progress
 from segnet.data.digests import file_digest
 from segnet.data.faults import KINDS, Fault, by_kind
 from segnet.data.folder import HOLDOUT, same_images
@@ -108,12 +109,7 @@ class Inspection:
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(file)
 
 
-Advance = Callable[[], object]
-
-
-def inspect_folder(
-    root: Path, progress: Callable[[int], AbstractContextManager[Advance]] | None = None
-) -> Inspection:
+def inspect_folder(root: Path, progress: Progress | None = None) -> Inspection:
     """Read everything in a folder once, and say all that is wrong with it.
 
     Memory grows by some kilobytes a pair: no pixels are kept but thumbnails.
@@ -210,15 +206,15 @@ def _count(
         val, few = pixels["train"], round(HOLDOUT * len(found.pairs)) or 1
     if pixels["train"].any():
         faults += balance_faults(str(root), table.names, pixels["train"], val, few)
-    totals = sum(pixels.values())
-    scored = int(totals[: len(table)].sum()) or 1  # type: ignore[index]
+    totals = np.sum([*pixels.values()], axis=0)
+    scored = int(totals[: len(table)].sum()) or 1
     classes = tuple(
         ClassCount(
             name,
-            int(totals[i]),  # type: ignore[index]
-            float(totals[i] / scored),  # type: ignore[index]
+            int(totals[i]),
+            float(totals[i] / scored),
             dict(images[i]),
-            2 * int(totals[i]) / outlines[i] if outlines[i] else None,  # type: ignore[index]
+            2 * int(totals[i]) / outlines[i] if outlines[i] else None,
         )
         for i, name in enumerate(table.names)
     )

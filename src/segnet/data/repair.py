@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +18,12 @@ from segnet.core.classes import ClassTable
 from segnet.core.colours import pack, unpack
 from segnet.core.errors import SegnetError
 from segnet.core.files import new_folder, require_new, write_text
+from segnet.data.cache import Progress
 from segnet.data.dataset import Mask
 from segnet.data.digests import file_digest
 from segnet.data.faults import KINDS
 from segnet.data.images import decode, open_rgb, read_index_mask, turned_by_exif
-from segnet.data.inspection import Advance, Inspection
+from segnet.data.inspection import Inspection
 from segnet.data.mask_code import COLOUR_MODES, MaskCode
 from segnet.data.pairing import DESCRIPTION
 from segnet.data.survey import Surveyed
@@ -58,7 +59,7 @@ class Repaired:
 def write_repaired(
     found: Inspection,
     target: Path,
-    progress: Callable[[int], AbstractContextManager[Advance]] | None = None,
+    progress: Progress | None = None,
 ) -> Repaired:
     """Write a repaired copy, whole or not at all.
 

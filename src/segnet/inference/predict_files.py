@@ -7,6 +7,7 @@ held at a time, whatever the size of the photos.
 from __future__ import annotations
 
 import glob
+import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -45,6 +46,8 @@ class Picture:
     """What its outputs are called, with the folders they lie in."""
     page: int | None = None
     """Which page or frame of the file, from 1; None where it has one alone."""
+    pixels: int = 0
+    """How many it will hold when it is read; 0 where that will fail anyway."""
 
 
 @dataclass(frozen=True)
@@ -119,12 +122,15 @@ def pictures_of(images: Iterable[Path], sources: Sequence[str] = ()) -> Iterator
         while name.casefold() in used:  # some file systems don't tell a.png from A.png
             name, number = f"{stem}-{number}", number + 1
         used.add(name.casefold())
-        pages = _pages(image)
+        pages, pixels = 1, 0
+        with suppress(SegnetError):  # which is said where it is read
+            header = read_header(image)
+            pages, pixels = header.frames, math.prod(header.stored)
         if pages == 1:
-            yield Picture(image, name)
+            yield Picture(image, name, None, pixels)
         else:
             for page in range(1, pages + 1):
-                yield Picture(image, f"{name}.page{page}", page)
+                yield Picture(image, f"{name}.page{page}", page, pixels)
 
 
 def write_segmentation(
@@ -182,7 +188,7 @@ def predict_files(
             return picture, error
 
     prepared = in_order(
-        read, pictures, most=_AHEAD, weigh=lambda picture: _pixels_of_file(picture.file), budget=_AHEAD_PIXELS
+        read, pictures, most=_AHEAD, weigh=lambda picture: picture.pixels, budget=_AHEAD_PIXELS
     )
     most = 1 if samples else _BATCH_ON_CPU if segmenter.device == "cpu" else _BATCH
     for batch in _batches(prepared, most):
@@ -234,22 +240,8 @@ def _pixels(image: Image.Image) -> int:
     return image.width * image.height
 
 
-def _pixels_of_file(path: Path) -> int:
-    """Return what a file will hold when it is read; 0 where that will fail anyway."""
-    with suppress(Exception), Image.open(path) as image:  # only its head is read
-        return _pixels(image)
-    return 0
-
-
 def _pixels_of_result(result: tuple[Picture, Result]) -> int:
     return 0 if isinstance(result[1], SegnetError) else _pixels(result[1].image)
-
-
-def _pages(file: Path) -> int:
-    """Return how many pages a file has; 1 where it can't be read, which is said where it is."""
-    with suppress(Exception):
-        return read_header(file).frames
-    return 1
 
 
 def _images_below(folder: Path) -> list[Path]:
