@@ -154,6 +154,7 @@ def ours(side: Side) -> tuple[Batches, Loss, torch.optim.Optimizer]:
     from segnet.data.augment import Augmentation
     from segnet.data.batches import load_batches, shuffled_order, split_into_batches
     from segnet.data.cache import open_cached
+    from segnet.data.fit import Fit
     from segnet.data.sources import load_dataset
     from segnet.models import create_model
     from segnet.models.describe import count_parameters
@@ -166,7 +167,7 @@ def ours(side: Side) -> tuple[Batches, Loss, torch.optim.Optimizer]:
     device, dataset, precision = torch.device(side.device), load_dataset(config), side.variant.split()[1]
     started = time.perf_counter()
     split = open_cached(
-        dataset.train, dataset.classes, size=SIZE, resize=config.resize, folder=side.cache / precision
+        dataset.train, dataset.classes, Fit(SIZE, config.resize), folder=side.cache / precision
     )
     cached_s = time.perf_counter() - started
     model = create_model("segnet", len(dataset.classes)).train()
@@ -182,7 +183,7 @@ def ours(side: Side) -> tuple[Batches, Loss, torch.optim.Optimizer]:
         while len(order) < steps * side.batch_size:
             order += shuffled_order(len(split), next(seeds))
         order = order[: steps * side.batch_size]
-        return load_batches(split, split_into_batches(order, side.batch_size), device)
+        return load_batches(split.take, split_into_batches(order, side.batch_size), device)
 
     def loss(images: Tensor, masks: Tensor) -> Tensor:
         images, masks = augment(images, masks, SIZE, next(seeds))

@@ -20,6 +20,7 @@ from segnet.core.dropout import sampling_dropout
 from segnet.core.randomness import seeded
 from segnet.data.batches import load_batches, split_into_batches
 from segnet.data.cache import open_cached
+from segnet.data.fit import Fit
 from segnet.inference.evaluate import choose_samples
 from segnet.objectives.metrics import ScoreCounter
 from segnet.training.config_file import read_config
@@ -41,12 +42,12 @@ def main() -> None:
     device = torch.device(segmenter.device)
     dataset = load_dataset(config)
     samples = choose_samples(segmenter, dataset).samples
-    split = open_cached(samples, dataset.classes, size=config.size, resize=config.resize)
+    split = open_cached(samples, dataset.classes, Fit(config.size, config.resize))
     batches = split_into_batches(range(len(split)), BATCH)
     counters = [ScoreCounter(dataset.classes, device) for _ in range(options.samples + 1)]
     model = segmenter.model
     with torch.inference_mode():
-        for number, (images, masks) in enumerate(load_batches(split, batches, device)):
+        for number, (images, masks) in enumerate(load_batches(split.take, batches, device)):
             image = images.float().div_(255)
             counters[0].add(model(image), masks)
             mean = torch.zeros(())

@@ -33,7 +33,7 @@ def test_a_last_batch_of_one_joins_the_one_before(count, sizes):
 @pytest.mark.parametrize("ahead", [0, 1, 2, 100])
 def test_batches_come_in_order_as_uint8_in_channels_last_memory(ahead):
     batches = split_into_batches([3, 1, 4, 0, 2], 2)
-    loaded = list(load_batches(numbered_split(5), batches, CPU, ahead=ahead))
+    loaded = list(load_batches(numbered_split(5).take, batches, CPU, ahead=ahead))
     assert [images[:, 0, 0, 0].tolist() for images, _ in loaded] == [list(batch) for batch in batches]
     for images, masks in loaded:
         assert (images.dtype, masks.dtype) == (torch.uint8, torch.uint8)
@@ -44,10 +44,10 @@ def test_batches_come_in_order_as_uint8_in_channels_last_memory(ahead):
 
 def test_an_error_while_reading_reaches_the_one_who_waits():
     with pytest.raises(IndexError):
-        list(load_batches(numbered_split(2), [[0], [7]], CPU))
+        list(load_batches(numbered_split(2).take, [[0], [7]], CPU))
 
 
 def test_leaving_early_ends_the_reader():
-    reader = load_batches(numbered_split(200), split_into_batches(range(200), 2), CPU)
+    reader = load_batches(numbered_split(200).take, split_into_batches(range(200), 2), CPU)
     next(reader)
     reader.close()

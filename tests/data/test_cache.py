@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 
 from segnet import ClassTable, SegnetError
-from segnet.data.cache import RESIZE, open_cached
+from segnet.data.cache import open_cached
+from segnet.data.fit import Fit
+from segnet.data.images import RESIZE
 
 CLASSES = ClassTable.named(("a", "b", "c"))
 
@@ -40,7 +42,7 @@ SAMPLES = [DrawnSample(seed) for seed in range(5)]
 
 
 def build(samples, folder, size=(16, 24), resize="area", **options):
-    return open_cached(samples, CLASSES, size=size, resize=resize, folder=folder, **options)
+    return open_cached(samples, CLASSES, Fit(size, resize), folder=folder, **options)
 
 
 @pytest.mark.parametrize("resize", RESIZE)

@@ -116,7 +116,7 @@ def test_a_file_that_is_no_model_of_ours_is_named_with_what_to_give(tmp_path, co
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"format": 2}, "written by a newer segnet; upgrade"),
+        ({"format": 3}, "written by a newer segnet; upgrade"),
         ({"format": None}, "damaged"),
         ({"format": "new"}, "upgrade"),
         ({"model": None}, "damaged"),

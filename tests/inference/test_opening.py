@@ -211,7 +211,7 @@ BAD_TEXTS = [
     (None, {}, "says nothing of its classes and its image size: no model exported by segnet"),
     ("{", {}, "the description inside .* is damaged"),
     (changed(size=None), {}, "the description inside .* is damaged"),
-    (changed(format=2), {}, "written by a newer segnet; upgrade"),
+    (changed(format=3), {}, "written by a newer segnet; upgrade"),
     (SMALL.to_json(), {"image": "input"}, "takes input and gives logits, where .* takes image and gives"),
     (SMALL.to_json(), {"logits": "output"}, "takes image and gives output, where .*; export the model anew"),
     (

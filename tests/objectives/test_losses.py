@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from segnet import SegnetError
-from segnet.objectives.class_weights import count_classes, median_frequency_weights
+from segnet.objectives.class_weights import median_frequency_weights
 from segnet.objectives.loss_sum import NAMES, parse_loss
 from segnet.objectives.losses import (
     LOSSES,
@@ -243,8 +243,3 @@ def test_median_frequency_weights_are_the_papers():
     frequency = [30 / 40, 15 / 50, 15 / 20]
     median = sorted(frequency)[1]
     assert median_frequency_weights(counts) == pytest.approx([*(median / f for f in frequency), 1.0])
-
-
-def test_pixels_are_counted_by_class_without_the_ignored_ones():
-    masks = np.array([[[0, 1], [1, 255]], [[2, 2], [2, 255]]], np.uint8)
-    assert [count.tolist() for count in count_classes(masks, 3)] == [[1, 2, 0], [0, 0, 3]]

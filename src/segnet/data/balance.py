@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from segnet.core.classes import IGNORE_INDEX
 from segnet.data.faults import Fault
+from segnet.data.pixels import Split
 
 FEW = 5
 """Fewer images than this to validate on are hardly any."""
@@ -16,12 +17,9 @@ FEW = 5
 Counts = npt.NDArray[np.int64]
 
 
-def count_values(masks: npt.NDArray[np.uint8]) -> Counts:
-    """Return the pixels of each mask value ``(256,)``; reads one mask at a time, so any number will do."""
-    counts = np.zeros(256, np.int64)
-    for mask in masks:
-        counts += np.bincount(mask.ravel(), minlength=256)
-    return counts
+def count_values(split: Split) -> Counts:
+    """Return the pixels of each mask value in all masks, ``(256,)``."""
+    return sum(split.value_counts(), np.zeros(256, np.int64))
 
 
 def balance_faults(data: str, classes: Sequence[str], train: Counts, val: Counts, images: int) -> list[Fault]:

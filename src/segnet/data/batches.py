@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from segnet.data.cache import CachedSplit
+from segnet.data.fit import Pixels
 
 Batch = tuple[Tensor, Tensor]
+Item = TypeVar("Item")
 
 
 def shuffled_order(count: int, seed: int) -> list[int]:
@@ -26,7 +28,7 @@ def evenly_spread(count: int, most: int) -> list[int]:
     return rows
 
 
-def split_into_batches(order: Sequence[int], batch_size: int) -> list[Sequence[int]]:
+def split_into_batches(order: Sequence[Item], batch_size: int) -> list[Sequence[Item]]:
     """Cut an order into batches; a last batch of one joins the one before, as batch norm needs two."""
     starts = list(range(0, len(order), batch_size))
     if len(starts) > 1 and len(order) - starts[-1] == 1:
@@ -35,18 +37,26 @@ def split_into_batches(order: Sequence[int], batch_size: int) -> list[Sequence[i
 
 
 def load_batches(
-    split: CachedSplit, batches: Sequence[Sequence[int]], device: torch.device, *, ahead: int = 2
+    take: Callable[[Sequence[Item]], tuple[Pixels, Pixels]],
+    batches: Sequence[Sequence[Item]],
+    device: torch.device,
+    *,
+    ahead: int = 2,
 ) -> Iterator[Batch]:
     """Yield images ``(N, 3, H, W)`` and masks ``(N, H, W)``, both uint8 on the device.
 
     Images are in channels-last memory order, which is how the cache holds them: nothing is transposed.
-    ``ahead`` batches are read while the device works.
+
+    Args:
+        take: reads what a batch names, such as ``CachedSplit.take``.
+        batches: what it is asked for.
+        device: where the batches go.
+        ahead: batches that are read while the device works.
     """
 
-    def read(indices: Sequence[int]) -> Batch:
-        rows = np.asarray(indices)
-        images = torch.from_numpy(split.images[rows]).permute(0, 3, 1, 2)
-        masks = torch.from_numpy(split.masks[rows])
+    def read(items: Sequence[Item]) -> Batch:
+        images, masks = map(torch.from_numpy, take(items))
+        images = images.permute(0, 3, 1, 2)
         if device.type == "cuda":
             images, masks = images.pin_memory(), masks.pin_memory()
         return images.to(device, non_blocking=True), masks.to(device, non_blocking=True)

@@ -18,8 +18,7 @@ from segnet.core.classes import IGNORE_INDEX, ClassTable
 from segnet.core.errors import SegnetError
 from segnet.core.extras import require_package
 from segnet.core.files import new_folder, write_text
-from segnet.data.cache import Progress
-from segnet.data.dataset import Mask
+from segnet.data.dataset import Mask, Progress
 from segnet.data.faults import Fault, lines, raise_errors
 from segnet.data.headers import read_header
 from segnet.data.images import read_index_mask, turned_by_exif

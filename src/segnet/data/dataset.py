@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +15,9 @@ from segnet.core.classes import ClassTable
 from segnet.data.options import DataOptions
 
 Mask = npt.NDArray[np.uint8]
+
+Progress = Callable[[int], AbstractContextManager[Callable[[], object]]]
+"""Called with a number of things; its context gives a function to call after each of them."""
 
 
 class Sample(Protocol):

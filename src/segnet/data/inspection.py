@@ -17,7 +17,7 @@ from segnet.core.classes import IGNORE_INDEX, ClassTable
 from segnet.core.errors import SegnetError
 from segnet.data.alike import alike
 from segnet.data.balance import balance_faults
-from segnet.data.cache import Progress
+from segnet.data.dataset import Progress
 from segnet.data.digests import file_digest
 from segnet.data.faults import KINDS, Fault, by_kind
 from segnet.data.folder import HOLDOUT, same_images

@@ -18,8 +18,7 @@ from segnet.core.classes import ClassTable
 from segnet.core.colours import pack, unpack
 from segnet.core.errors import SegnetError
 from segnet.core.files import new_folder, require_new, write_text
-from segnet.data.cache import Progress
-from segnet.data.dataset import Mask
+from segnet.data.dataset import Mask, Progress
 from segnet.data.digests import file_digest
 from segnet.data.faults import KINDS
 from segnet.data.images import decode, open_rgb, read_index_mask, turned_by_exif

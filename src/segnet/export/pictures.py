@@ -12,9 +12,11 @@ import numpy.typing as npt
 
 from segnet.core.errors import SegnetError
 from segnet.data.batches import evenly_spread
-from segnet.data.cache import open_cached
 from segnet.data.dataset import Dataset, Sample
+from segnet.data.full_size import FullSizeSplit
 from segnet.data.identify import records_of
+from segnet.data.patches import example_patches
+from segnet.data.pixels import open_pixels
 from segnet.data.synthetic import SyntheticSample
 from segnet.inference.evaluate import choose_samples, require_classes
 from segnet.inference.own_data import open_data
@@ -108,7 +110,8 @@ def _cached(
     samples: Sequence[Sample], dataset: Dataset, segmenter: Segmenter, most: int, what: str
 ) -> Pictures:
     some = [samples[row] for row in evenly_spread(len(samples), most)]
-    size, resize = segmenter.description.size, segmenter.description.resize
-    cached = open_cached(some, dataset.classes, size=size, resize=resize)
+    cached = open_pixels(some, dataset.classes, segmenter.description.fit)
+    if isinstance(cached, FullSizeSplit):
+        cached, what = example_patches(cached, most), f"patches of {what}"
     part = "" if len(some) == len(samples) else f"{len(some)} of "
     return Pictures(np.array(cached.images), np.array(cached.masks), part + what)

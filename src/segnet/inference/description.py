@@ -13,13 +13,16 @@ from typing import Any
 
 from segnet.core.classes import ClassTable
 from segnet.core.errors import SegnetError
+from segnet.data.fit import Fit
 from segnet.data.images import RESIZE, Resize
 from segnet.runs.identity import DataIdentity
 
 KEY = "segnet"
 """The one metadata key under which every kind of model file keeps the text."""
 
-_FORMAT = 1
+# What format 2 added, and what it is in files of format 1: a model that needs none of it is still written as
+# one, and an older version refuses what it would predict otherwise.
+_SINCE_2: dict[str, Any] = {"patch_scale": None, "keep_aspect": False}
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,9 @@ class Description:
     ``model`` is a key of ``segnet.MODELS``, or the qualified name of a class of the user's own
     (``models/names.py``), which only the user can build.
     ``size`` is ``(H, W)`` in pixels and ``resize`` the method that training images were brought to it with;
-    prediction does the same. ``data`` tells the images it was trained and validated on; files of older
-    versions don't say. ``notice`` holds licence and attribution of the data.
+    prediction does the same, as ``fit`` has it, with ``patch_scale`` and ``keep_aspect``. ``data`` tells the
+    images it was trained and validated on; files of older versions don't say. ``notice`` holds licence and
+    attribution of the data.
     """
 
     model: str
@@ -43,13 +47,23 @@ class Description:
     data: DataIdentity | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     notice: str = ""
+    patch_scale: float | None = None
+    keep_aspect: bool = False
 
     def to_json(self) -> str:
         """Return the text that goes into a model file; the same description gives the same text."""
         plain = asdict(replace(self, data=None))
         if self.data is not None:
             plain["data"] = self.data.to_plain()
-        return json.dumps({"format": _FORMAT, **plain}, sort_keys=True)
+        for name in (unused := [name for name, default in _SINCE_2.items() if plain[name] == default]):
+            del plain[name]
+        version = 1 if len(unused) == len(_SINCE_2) else 2
+        return json.dumps({"format": version, **plain}, sort_keys=True)
+
+    @property
+    def fit(self) -> Fit:
+        """What happens to every image before the model."""
+        return Fit(self.size, self.resize, self.patch_scale, self.keep_aspect)
 
     @classmethod
     def from_json(cls, text: str, file: Path, remedy: str) -> Description:
@@ -65,7 +79,7 @@ class Description:
         """
         try:
             values = dict(json.loads(text))
-            if values["format"] == _FORMAT:
+            if values["format"] in (1, 2):
                 return _from_plain(values)
         except (SegnetError, ValueError, KeyError, TypeError) as error:
             raise SegnetError(f"the description inside {file} is damaged ({error!r}); {remedy}") from error
@@ -88,6 +102,11 @@ def _from_plain(values: Mapping[str, Any]) -> Description:
         raise ValueError(f"model {description.model!r}")
     if not all(0 <= channel <= 255 for colour in colours for channel in colour):
         raise ValueError(f"colours {colours}")
+    scale = description.patch_scale
+    if not (scale is None or (isinstance(scale, int | float) and 0 < scale <= 1)):
+        raise ValueError(f"patch_scale {scale!r}")
+    if not isinstance(description.keep_aspect, bool):
+        raise ValueError(f"keep_aspect {description.keep_aspect!r}")
     if description.resize not in RESIZE or min(description.size) < 1:
         raise ValueError(f"size {description.size}, resize {description.resize!r}")
     return description

@@ -6,17 +6,20 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from segnet.core.classes import ClassTable
 from segnet.core.errors import SegnetError, did_you_mean
 from segnet.data.batches import load_batches, split_into_batches
-from segnet.data.cache import CachedSplit, open_cached
 from segnet.data.dataset import Dataset, Sample
+from segnet.data.full_size import FullSizeSplit
 from segnet.data.identify import records_of
-from segnet.inference.runtimes import Runtime
+from segnet.data.pixels import Split, open_pixels
+from segnet.inference.runtimes import Images, Logits, Runtime
 from segnet.inference.segmenter import Segmenter
+from segnet.inference.tiles import Tiles
 from segnet.objectives.image_metrics import ImageCounter
 from segnet.objectives.metrics import ScoreCounter
 from segnet.runs.identity import SPLITS, ImageRecord
@@ -37,21 +40,39 @@ def predictor(model: nn.Module) -> Predictor:
 
 
 def predict_split(
-    predict: Predictor, split: CachedSplit, device: torch.device, only: Sequence[int] | None = None
+    predict: Predictor, split: Split, device: torch.device, only: Sequence[int] | None = None
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield logits ``(N, C, H, W)`` and masks ``(N, H, W)`` batch by batch, in the split's order.
 
-    Nothing is augmented. Predicts in inference mode. ``only`` names the images by number; None is all.
+    Nothing is augmented. Predicts in inference mode. Images at their own size come one by one, put together
+    from tiles. ``only`` names the images by number; None is all.
     """
-    batches = split_into_batches(range(len(split)) if only is None else only, _BATCH)
-    for images, masks in load_batches(split, batches, device):
+    numbers = range(len(split)) if only is None else only
+    if isinstance(split, FullSizeSplit):
+        yield from _predict_tiles(predict, split, device, numbers)
+        return
+    for images, masks in load_batches(split.take, split_into_batches(numbers, _BATCH), device):
         with torch.inference_mode():
             yield predict(images), masks
 
 
+def _predict_tiles(
+    predict: Predictor, split: FullSizeSplit, device: torch.device, numbers: Sequence[int]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    def logits(tiles: Images) -> Logits:
+        with torch.inference_mode():
+            found = predict(torch.from_numpy(tiles).permute(0, 3, 1, 2).to(device))
+        return found.float().cpu().numpy()
+
+    for number in numbers:
+        whole = Tiles(split.images[number], split.patch, logits).whole()
+        mask = torch.from_numpy(np.array(split.masks[number]))
+        yield torch.from_numpy(whole)[None].to(device), mask[None].to(device)
+
+
 def evaluate_split(
     predict: Predictor,
-    split: CachedSplit,
+    split: Split,
     classes: ClassTable,
     device: torch.device,
     scored_on: ScoredOn | None = None,
@@ -79,7 +100,7 @@ class Evaluation:
 
 def evaluate_images(
     predict: Predictor,
-    split: CachedSplit,
+    split: Split,
     classes: ClassTable,
     device: torch.device,
     scored_on: ScoredOn,
@@ -191,7 +212,7 @@ def evaluate(
     split: str | None = None,
     allow_trained_on: bool = False,
 ) -> Scores:
-    """Score a segmenter on a split of a dataset, at the size and with the resizing it was trained with.
+    """Score a segmenter on a split of a dataset, with images brought to their size as in its training.
 
     ``Scores.scored_on`` says which images that was.
 
@@ -225,10 +246,9 @@ def require_classes(segmenter: Segmenter, dataset: Dataset) -> None:
 
 def open_chosen(
     segmenter: Segmenter, dataset: Dataset, chosen: Chosen
-) -> tuple[Predictor, CachedSplit, torch.device]:
-    """Return what predicts, the images that ``choose_samples`` chose at the model's size, and its device."""
-    description = segmenter.description
-    cached = open_cached(chosen.samples, dataset.classes, size=description.size, resize=description.resize)
+) -> tuple[Predictor, Split, torch.device]:
+    """Return what predicts, the images that ``choose_samples`` chose, for this model, and its device."""
+    cached = open_pixels(chosen.samples, dataset.classes, segmenter.description.fit)
     if segmenter.runtime.name == "torch":
         return predictor(segmenter.model), cached, torch.device(segmenter.device)
     return _exported_predictor(segmenter.runtime), cached, torch.device("cpu")

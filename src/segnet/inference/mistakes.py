@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -11,7 +12,9 @@ from PIL import Image
 
 from segnet.core.classes import IGNORE_INDEX, ClassTable
 from segnet.core.colours import Colour
-from segnet.data.cache import CachedSplit
+from segnet.data.fit import window
+from segnet.data.full_size import FullSizeSplit
+from segnet.data.pixels import Split
 from segnet.inference.evaluate import Predictor, predict_split
 
 WORST = 24
@@ -27,7 +30,7 @@ _GAP_PX = 4
 
 def draw_mistakes(
     predict: Predictor,
-    split: CachedSplit,
+    split: Split,
     classes: ClassTable,
     device: torch.device,
     chosen: Sequence[int],
@@ -36,6 +39,7 @@ def draw_mistakes(
 
     The image; its truth; what was predicted; and the image in grey with its wrong pixels from yellow, where
     the model was unsure, to red, where it was sure. Ignored pixels are white in truth and never wrong.
+    Of an image at its own size only the patch is shown that holds most wrong pixels.
     """
     if not chosen:  # as where no image has the score that ranks them
         return
@@ -46,6 +50,11 @@ def draw_mistakes(
             confidence.cpu().numpy(), predicted.byte().cpu().numpy(), masks.cpu().numpy(), strict=True
         ):
             image = split.images[next(numbers)]
+            if isinstance(split, FullSizeSplit):
+                top, left = _worst_corner(_wrong(found, truth), split.patch)
+                image, truth, found, sure = (
+                    window(each, top, left, split.patch) for each in (image, truth, found, sure)
+                )
             tiles = (
                 image,
                 classes.paint(truth),
@@ -64,8 +73,28 @@ def _differences(
     grey = image.mean(2, keepdims=True) * 0.55 + 90  # pale and without contrast, so that the colours are seen
     share = sure[..., None]
     painted = np.array(UNSURE) * (1 - share) + np.array(SURE) * share
-    wrong = (found != truth) & (truth != IGNORE_INDEX)
-    return np.where(wrong[..., None], painted, grey).round().astype(np.uint8)
+    return np.where(_wrong(found, truth)[..., None], painted, grey).round().astype(np.uint8)
+
+
+def _wrong(found: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    wrong: npt.NDArray[np.bool_] = (found != truth) & (truth != IGNORE_INDEX)
+    return wrong
+
+
+def _worst_corner(wrong: npt.NDArray[np.bool_], size: tuple[int, int]) -> tuple[int, int]:
+    """Return the first row and column of the patch with most wrong pixels, of those a quarter patch apart."""
+    starts = [
+        sorted({*range(0, max(1, length - side + 1), max(1, side // 4)), max(0, length - side)})
+        for length, side in zip(wrong.shape, size, strict=True)
+    ]
+    sums = np.pad(wrong, ((1, 0), (1, 0))).cumsum(0, dtype=np.int64).cumsum(1)
+
+    def count(corner: tuple[int, int]) -> int:
+        top, left = corner
+        bottom, right = min(top + size[0], wrong.shape[0]), min(left + size[1], wrong.shape[1])
+        return int(sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left])
+
+    return max(itertools.product(*starts), key=count)
 
 
 def _row(tiles: Sequence[npt.NDArray[np.uint8]]) -> Image.Image:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +21,21 @@ from segnet.inference.regions import Region, find_regions
 from segnet.inference.uncertainty import SoftmaxSamples, paint_uncertainty
 
 Maps = npt.NDArray[np.float32]
+
+
+class Banded(Protocol):
+    """Maps that are computed when they are asked for, a band of rows at a time."""
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """``(h, w)``."""
+
+    def bands(self) -> Iterator[Maps]:
+        """Yield all rows from top to bottom, ``(C, rows, w)`` at a time."""
+
+
+MOST_KEPT = 1 << 26
+"""More logits than this, 256 MiB of them, are not kept but computed anew where they are needed again."""
 
 _STRIP_VALUES = 1 << 22  # 16 MiB of a resampled map at a time
 
@@ -37,9 +54,10 @@ class Segmentation:
 
     classes: ClassTable
 
-    logits: Maps
+    logits: Maps | Banded
     """``(C, h, w)`` float32, at the size the model works at; mask and probabilities resample them. Those of a
-    sampled prediction are the log of its mean softmax."""
+    sampled prediction are the log of its mean softmax. Of an image too large to keep them (256 MiB),
+    a model that takes patches gives what computes them anew, band by band."""
 
     samples: SoftmaxSamples | None = None
     """What the passes with dropout said; mask and probabilities then resample their mean softmax."""
@@ -59,14 +77,14 @@ class Segmentation:
     @cached_property
     def probabilities(self) -> Maps:
         """Softmax over the classes, ``(C, H, W)`` float32: 12 bytes a pixel for three classes."""
-        result = np.empty((len(self.logits), self.image.height, self.image.width), np.float32)
+        result = np.empty((len(self.classes), self.image.height, self.image.width), np.float32)
         for rows, strip in self._probability_strips():
             result[:, rows] = strip
         return result
 
     def save_probabilities(self, file: Path) -> None:
         """Write the softmax over the classes to a .npy file, ``(C, H, W)`` float16, a strip at a time."""
-        shape = (len(self.logits), self.image.height, self.image.width)
+        shape = (len(self.classes), self.image.height, self.image.width)
         result = open_memmap(file, "w+", np.float16, shape)
         for rows, strip in self._probability_strips():
             result[:, rows] = strip
@@ -131,17 +149,35 @@ class Segmentation:
                 strip /= strip.sum(axis=0)
             yield rows, strip
 
-    def _strips(self, maps: Maps) -> Iterator[tuple[slice, Maps]]:
+    def _strips(self, maps: Maps | Banded) -> Iterator[tuple[slice, Maps]]:
         """Yield rows of the image, and maps ``(C, h, w)`` resampled to these rows, ``(C, rows, W)``.
 
         A photo of 100 megapixels needs no gigabytes for it.
         """
-        count, height, width = maps.shape
-        pictures = [Image.fromarray(np.ascontiguousarray(each)) for each in maps]  # of mode F
-        size = max(1, _STRIP_VALUES // (count * self.image.width))
-        for first in range(0, self.image.height, size):
-            last = min(first + size, self.image.height)
-            box = (0, first * height / self.image.height, width, last * height / self.image.height)
-            wide = (self.image.width, last - first)
-            resized = [picture.resize(wide, Image.Resampling.BILINEAR, box) for picture in pictures]
+        if isinstance(maps, np.ndarray):
+            bands, height, width = iter([maps]), *maps.shape[1:]
+        else:
+            bands, height, width = maps.bands(), *maps.extent
+        wide, high = self.image.size
+        reach = math.ceil(max(1.0, height / high)) + 1  # rows around its own that a resampled row looks at
+        size = max(1, _STRIP_VALUES // (len(self.classes) * wide))
+        rows, begin = next(bands), 0
+        for first in range(0, high, size):
+            last = min(first + size, high)
+            top, bottom = first * height / high, last * height / high
+            end = min(height, math.ceil(bottom) + reach)
+            if (known := begin + rows.shape[1]) < end:
+                pieces = [rows]
+                while known < end:
+                    pieces.append(next(bands))
+                    known += pieces[-1].shape[1]
+                rows = np.concatenate(pieces, axis=1)
+            unused = max(0, math.floor(top) - reach - begin)
+            rows, begin = rows[:, unused:], begin + unused
+            if (height, width) == (high, wide):
+                yield slice(first, last), rows[:, first - begin : last - begin].copy()
+                continue
+            pictures = [Image.fromarray(np.ascontiguousarray(each[: end - begin])) for each in rows]
+            box, shape = (0, top - begin, width, bottom - begin), (wide, last - first)
+            resized = [picture.resize(shape, Image.Resampling.BILINEAR, box) for picture in pictures]
             yield slice(first, last), np.stack([np.asarray(each) for each in resized])

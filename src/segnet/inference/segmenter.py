@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
@@ -13,11 +15,12 @@ from PIL import Image
 from segnet.core.classes import ClassTable
 from segnet.core.errors import SegnetError
 from segnet.core.files import expand_home
-from segnet.data.images import RESIZE, open_rgb
+from segnet.data.images import open_rgb
 from segnet.inference.description import Description
 from segnet.inference.runtimes import Runtime
-from segnet.inference.segmentation import Segmentation
-from segnet.inference.uncertainty import require_sample_numbers
+from segnet.inference.segmentation import MOST_KEPT, Maps, Segmentation
+from segnet.inference.tiles import Tiles, sample_patches
+from segnet.inference.uncertainty import SoftmaxSamples, require_sample_numbers
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,7 +37,7 @@ class Prepared(NamedTuple):
     """RGB, upright, of its own size."""
 
     pixels: npt.NDArray[np.uint8]
-    """``(h, w, 3)``, resized to the model's size."""
+    """``(h, w, 3)``, at the model's size; for one that takes patches, the whole image at its scale."""
 
 
 class Segmenter:
@@ -96,9 +99,7 @@ class Segmenter:
             SegnetError: as ``predict``.
         """
         picture = _as_rgb(image, page)
-        height, width = self.description.size
-        small = picture.resize((width, height), RESIZE[self.description.resize])
-        return Prepared(picture, np.array(small))
+        return Prepared(picture, self.description.fit.image(picture))
 
     def predict_batch(self, batch: Sequence[Prepared]) -> list[Segmentation]:
         """Segment images together, each whatever its own size.
@@ -106,10 +107,25 @@ class Segmenter:
         What one gets depends on the others by float rounding at most: libraries sum in another order in
         batches of another size.
         """
+        if self.description.patch_scale is not None:
+            return [self._by_patches(each) for each in batch]
         logits = self.runtime.logits(np.stack([each.pixels for each in batch]))
         return [
-            Segmentation(each.image, self.classes, found) for each, found in zip(batch, logits, strict=True)
+            Segmentation(each.image, self.classes, self._unpadded(found, each.image))
+            for each, found in zip(batch, logits, strict=True)
         ]
+
+    def _unpadded(self, maps: Maps, image: Image.Image) -> Maps:
+        """Leave out what lies beyond the image where its proportions were kept."""
+        height, width = self.description.fit.inner_size((image.height, image.width))
+        return maps[..., :height, :width]
+
+    def _by_patches(self, prepared: Prepared) -> Segmentation:
+        tiles = Tiles(prepared.pixels, self.description.size, self.runtime.logits)
+        keeps = math.prod(tiles.extent) * len(self.classes) <= MOST_KEPT
+        found = Segmentation(prepared.image, self.classes, tiles.whole() if keeps else tiles)
+        assert found.mask.size  # computed here, in one thread, and not where results are written
+        return found
 
     def require_sampling(self, samples: int, seed: int) -> None:
         """Check, before any image is read, that the model can be sampled like this; 0 samples always can.
@@ -130,7 +146,16 @@ class Segmenter:
         from segnet.inference.sampling import sample_softmax  # imports torch, which an exported model spares
 
         runtime = self._torch("has no dropout")
-        found = sample_softmax(runtime.model, runtime.scaled(prepared.pixels[None]), samples, seed)
+
+        def sampled(pixels: npt.NDArray[np.uint8]) -> SoftmaxSamples:
+            return sample_softmax(runtime.model, runtime.scaled(np.array(pixels[None])), samples, seed)
+
+        if self.description.patch_scale is None:
+            found = sampled(prepared.pixels)
+            mean, variance = (self._unpadded(each, prepared.image) for each in (found.mean, found.variance))
+            found = replace(found, mean=mean, variance=variance)
+        else:
+            found = sample_patches(sampled, prepared.pixels, self.description.size, samples)
         smallest = np.finfo(np.float32).tiny  # the log of 0 would not be finite
         logits = np.log(np.maximum(found.mean, smallest))
         return Segmentation(prepared.image, self.classes, logits, found)

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
-
-
-def count_classes(masks: npt.NDArray[np.uint8], classes: int) -> Iterator[npt.NDArray[np.int64]]:
-    """Yield the pixels of each class ``(classes,)`` for one mask of ``(N, H, W)`` after the other.
-
-    Reads one mask at a time, so a memory-mapped array of any length will do.
-    """
-    for mask in masks:
-        yield np.bincount(mask.ravel(), minlength=256)[:classes]
 
 
 def median_frequency_weights(counts: Iterable[npt.NDArray[np.int64]]) -> tuple[float, ...]:

@@ -22,8 +22,9 @@ from segnet.runs.records import EpochRecord, Outcome
 from segnet.runs.run_folder import RunFolder
 from segnet.training.checkpoint import State
 from segnet.training.environment import describe_environment
+from segnet.training.epoch import epoch_length
 from segnet.training.preview import draw_preview
-from segnet.training.setup import Setup, open_split
+from segnet.training.setup import Setup, fit_of, open_split
 
 
 def begin(setup: Setup, folder: RunFolder) -> None:
@@ -41,6 +42,10 @@ def say_start(setup: Setup, folder: RunFolder) -> None:
         f"{len(setup.train):,} training and {len(setup.val):,} validation images, {setup.device}, "
         f"in {folder.path}"
     ]
+    if config.patch is not None:
+        number, (height, width) = epoch_length(config, setup.train), config.size
+        scale = "" if config.patch_scale == 1 else f" of images at {config.patch_scale:g} of their size"
+        lines.append(f"{number:,} patches of {height}x{width} px{scale} in an epoch")
     if setup.class_weights is not None:
         weights = zip(dataset.classes.names, setup.class_weights.tolist(), strict=True)
         lines.append(f"class weights: {', '.join(f'{name} {weight:.3g}' for name, weight in weights)}")
@@ -131,8 +136,7 @@ def _describe(setup: Setup, record: EpochRecord) -> Description:
         model=config.model,
         options=config.model_options,
         classes=setup.dataset.classes,
-        size=config.size,
-        resize=config.resize,
+        **vars(fit_of(config)),
         scores={"epoch": record.epoch, "val": record.val.to_dict()},
         training={
             "recipe": config.recipe,

@@ -14,28 +14,28 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import update_bn
 
 from segnet.core.randomness import seeded
-from segnet.data.batches import evenly_spread, load_batches, split_into_batches
-from segnet.data.cache import CachedSplit
+from segnet.data.batches import load_batches, split_into_batches
+from segnet.data.pixels import Split
+from segnet.training.epoch import some_of
 
 MOST_IMAGES = 512  # a mean over their millions of pixels moves no more with others
 _BATCH = 32
 
 
-def recompute_statistics(
-    model: nn.Module, train: CachedSplit, size: tuple[int, int], device: torch.device
-) -> None:
+def recompute_statistics(model: nn.Module, train: Split, size: tuple[int, int], device: torch.device) -> None:
     """Replace the running statistics of every batch norm by the mean over batches of training images.
 
     Args:
         model: in either mode; it stays in it. Dropout drops, as in training, by a seed of its own.
-        train: up to 512 of its images are taken, evenly spread, without augmentation.
+        train: up to 512 of its images or patches are taken, evenly spread, without augmentation.
         size: ``(H, W)`` that they are brought to where the split keeps them larger.
         device: where the model is.
     """
-    batches = split_into_batches(evenly_spread(len(train), MOST_IMAGES), _BATCH)
+    take, chosen = some_of(train, MOST_IMAGES)
+    batches = split_into_batches(chosen, _BATCH)
 
     def images() -> Iterator[Tensor]:
-        for batch, _ in load_batches(train, batches, device):
+        for batch, _ in load_batches(take, batches, device):
             scaled = batch.float().div_(255)
             yield scaled if batch.shape[-2:] == size else F.interpolate(scaled, size, mode="area")
 

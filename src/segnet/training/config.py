@@ -71,6 +71,10 @@ SizeOption = Annotated[
         converter=_parse_size, n_tokens=1, negative=(), show_default=lambda size: "128", metavar="SIZE"
     ),
 ]
+_Patch = Annotated[
+    tuple[int, int] | None,
+    Parameter(converter=_parse_size, n_tokens=1, negative=(), show_default=False, metavar="SIZE"),
+]
 ModelOptions = Annotated[
     Mapping[str, Any],
     Parameter(converter=_parse_options, n_tokens=1, accepts_keys=False, show_default=False),
@@ -121,6 +125,20 @@ class TrainConfig(DataOptions):
 
     size: Annotated[SizeOption, IN_DATA] = field(default=(128, 128), metadata={"spell": _spell_size})
     """Pixels that images are resized to, at least 16 each way: one number, or HEIGHTxWIDTH."""
+
+    keep_aspect: Annotated[bool, IN_DATA] = False
+    """Keep the proportions of images: fit them into --size, and fill up with mirrored, ignored pixels."""
+
+    patch: Annotated[_Patch, IN_DATA] = field(default=None, metadata={"spell": _spell_size})
+    """Train on patches of so many pixels, cut from images at their own size, in place of whole images at
+    --size; half of them around a class other than the most frequent. Validates and predicts by overlapping
+    patches."""
+
+    patch_scale: Annotated[float, IN_DATA] = 1.0
+    """Share of their own height and width that images keep where patches are cut."""
+
+    patches: Annotated[Whole, IN_DATA] = 0
+    """Patches in an epoch, 0 = as many as cover the training images once."""
 
     resize: Annotated[Literal["nearest", "area", "bilinear"], says_recipe("resize", _RECIPE)] = FROM_RECIPE
     """How images are resized; masks always by nearest."""
@@ -230,14 +248,17 @@ class TrainConfig(DataOptions):
                 object.__setattr__(self, name, value)
         if self.data == "synthetic" and self.holdout == RECIPES[self.recipe]["holdout"]:
             object.__setattr__(self, "holdout", 0.0)  # the drawn images have a validation split of their own
-        if isinstance(self.size, int):
-            object.__setattr__(self, "size", (self.size, self.size))
-        for name in ("size", "class_weights"):  # lists, as YAML has them
+        for name in ("size", "patch"):
+            if isinstance(value := getattr(self, name), int):
+                object.__setattr__(self, name, (value, value))
+        for name in ("size", "patch", "class_weights"):  # lists, as YAML has them
             if isinstance(value := getattr(self, name), list):
                 object.__setattr__(self, name, tuple(value))
+        if self.patch is not None and self.size == TrainConfig.size:
+            object.__setattr__(self, "size", self.patch)
         require_all(
             super().__post_init__, self._require_choices, self._require_ranges, self._require_loss,
-            self._require_weights, self._require_size,
+            self._require_weights, self._require_size, self._require_patch,
         )  # fmt: skip
 
     def _require_choices(self) -> None:
@@ -291,11 +312,28 @@ class TrainConfig(DataOptions):
             )
 
     def _require_size(self) -> None:
-        size = self.size
+        name, size = ("size", self.size) if self.patch is None else ("patch", self.patch)
         if not isinstance(size, tuple) or len(size) != 2 or not all(isinstance(side, int) for side in size):
-            raise SegnetError(f"size must be (height, width) in whole pixels, got {size!r}")
+            raise SegnetError(f"--{name} must be (height, width) in whole pixels, got {size!r}")
         if min(size) < 16:
-            raise SegnetError(f"--size must be at least 16 each way, got {size[0]}x{size[1]}")
+            raise SegnetError(f"--{name} must be at least 16 each way, got {size[0]}x{size[1]}")
+
+    def _require_patch(self) -> None:
+        if self.patch is None:
+            given = [
+                name
+                for name, default in (("patch_scale", 1), ("patches", 0))
+                if getattr(self, name) != default
+            ]
+            if given:
+                raise SegnetError(f"{option(given[0])} is for patches; give --patch SIZE too")
+        elif self.size not in (self.patch, [*self.patch]):
+            raise SegnetError(
+                f"--size {_spell_size([*self.size])} is for whole images and --patch "
+                f"{_spell_size([*self.patch])} for parts of them; leave one out"
+            )
+        elif self.keep_aspect:
+            raise SegnetError("patches keep the images' proportions anyway; leave --keep-aspect out")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as YAML holds them."""
@@ -304,6 +342,8 @@ class TrainConfig(DataOptions):
 
 _MANY = 1_000_000
 _RANGES: dict[str, tuple[float, float]] = {
+    "patch_scale": (0.01, 1),
+    "patches": (0, 100 * _MANY),
     "epochs": (1, _MANY),
     "batch_size": (1, _MANY),
     "lr": (0, 1000),

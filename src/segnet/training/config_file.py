@@ -48,6 +48,8 @@ def read_options(path: Path, typed: Mapping[str, str]) -> dict[str, Any]:
     values = {name: value for name, value in _read_yaml(path).items() if value is not None}
     if values.get("data") == "synthetic":
         values.pop("holdout", None)  # 0 whatever its recipe says: drawn images have a split of their own
+    if values.get("size") == values.get("patch"):
+        values.pop("size", None)  # it only repeats what the patches say
     if "recipe" in typed or "model" in typed:
         own_recipe = str(values.get("recipe", TrainConfig.recipe))
         own = recipe_settings(own_recipe, str(values.get("model", ""))) if own_recipe in RECIPES else {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import shutil
 import time
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from rich.console import Console
 from torch import nn
 
 from segnet.core.device import autocast, peak_memory_mib
-from segnet.data.batches import load_batches, shuffled_order, split_into_batches
+from segnet.data.batches import load_batches
 from segnet.inference.evaluate import evaluate_split, is_articles, predictor
 from segnet.models.names import name_of, short_name
 from segnet.objectives.losses import make_loss
@@ -27,6 +26,7 @@ from segnet.training.batch_norm import recompute_statistics
 from segnet.training.check import check, require_finite
 from segnet.training.checkpoint import State, save_checkpoint
 from segnet.training.config import TrainConfig
+from segnet.training.epoch import epoch_batches, seed_of
 from segnet.training.interrupt import interrupts_wait
 from segnet.training.preview import choose_preview
 from segnet.training.progress import epoch_progress, say_epoch, step_status
@@ -119,8 +119,7 @@ def _train_epoch(setup: Setup, network: nn.Module, epoch: int) -> dict[str, Any]
     """Train for one epoch; every random choice is a function of (seed, epoch, step)."""
     config, device = setup.config, setup.device
     size = train_size(config, epoch)
-    order = shuffled_order(len(setup.train), _seed(config.seed, epoch, "order"))
-    batches = split_into_batches(order, config.batch_size)
+    take, batches = epoch_batches(config, setup.train, epoch)
     loss_of, total = make_loss(config.loss), torch.zeros((), device=device)
     seen, waited, lr = 0, 0.0, 0.0
     started = asked = time.perf_counter()
@@ -128,13 +127,13 @@ def _train_epoch(setup: Setup, network: nn.Module, epoch: int) -> dict[str, Any]
     if config.freeze_encoder:
         _freeze_encoder(setup.model, frozen=epoch < config.freeze_encoder)
     with epoch_progress(setup.console, f"epoch {epoch + 1}/{config.epochs}", len(batches)) as advance:
-        for step, (images, masks) in enumerate(load_batches(setup.train, batches, device)):
+        for step, (images, masks) in enumerate(load_batches(take, batches, device)):
             waited += time.perf_counter() - asked
             lr = learning_rate(config, epoch, step / len(batches))
             for group in setup.optimizer.param_groups:
                 group["lr"] = lr
 
-            images, masks = setup.augment(images, masks, size, _seed(config.seed, epoch, step))
+            images, masks = setup.augment(images, masks, size, seed_of(config.seed, epoch, step))
             with autocast(device, config.precision):
                 logits = network(images)
             loss = loss_of(logits, masks, setup.class_weights)
@@ -179,7 +178,3 @@ def _validate(setup: Setup) -> Scores:
     predict, scored_on = predictor(setup.eval_model), setup.scored_on("val")
     article = is_articles(setup.dataset.name, config.recipe)
     return evaluate_split(predict, setup.val, setup.dataset.classes, setup.device, scored_on, article=article)
-
-
-def _seed(seed: int, epoch: int, what: int | str) -> int:
-    return random.Random(f"{seed}/{epoch}/{what}").getrandbits(31)

@@ -10,14 +10,19 @@ from torch import nn
 from segnet.core.classes import ClassTable
 from segnet.data.batches import evenly_spread
 from segnet.data.cache import CachedSplit
+from segnet.data.full_size import FullSizeSplit
+from segnet.data.patches import example_patches
+from segnet.data.pixels import Split
 from segnet.inference.evaluate import predict_split, predictor
 from segnet.report.panel import preview_panel
 
 PREVIEW_IMAGES = 21  # as many as the article's figures show
 
 
-def choose_preview(val: CachedSplit) -> CachedSplit:
-    """Return up to 21 validation images, evenly spread."""
+def choose_preview(val: Split) -> CachedSplit:
+    """Return up to 21 validation images, evenly spread, or a patch of each."""
+    if isinstance(val, FullSizeSplit):
+        return example_patches(val, PREVIEW_IMAGES)
     rows = evenly_spread(len(val), PREVIEW_IMAGES)
     return CachedSplit(val.images[rows], val.masks[rows], tuple(val.names[row] for row in rows))
 

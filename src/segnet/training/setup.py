@@ -16,20 +16,22 @@ from segnet.core.errors import SegnetError, require_all
 from segnet.core.settings import absolute_paths, path_names
 from segnet.data.augment import Augmentation
 from segnet.data.balance import balance_faults, count_values
-from segnet.data.cache import CachedSplit, open_cached
 from segnet.data.dataset import Dataset, Sample
 from segnet.data.faults import lines, raise_errors
+from segnet.data.fit import Fit
 from segnet.data.identify import manifest_of
 from segnet.data.options import DATASET_NAMES
+from segnet.data.pixels import Split, open_pixels
 from segnet.data.sources import known_classes, load_dataset
 from segnet.inference.description import Description
 from segnet.models import create_model
 from segnet.models.names import is_own
-from segnet.objectives.class_weights import count_classes, median_frequency_weights
+from segnet.objectives.class_weights import median_frequency_weights
 from segnet.runs.identity import DataIdentity, Manifest
 from segnet.runs.scores import ScoredOn
 from segnet.training.check import require_batch, require_weights
 from segnet.training.config import TrainConfig
+from segnet.training.epoch import epoch_length
 from segnet.training.optimizer import ModelEMA, build_optimizer
 from segnet.training.own_module import require_logits
 from segnet.training.progress import counting
@@ -43,8 +45,8 @@ class Setup:
     config: TrainConfig
     dataset: Dataset
     manifest: Manifest
-    train: CachedSplit
-    val: CachedSplit
+    train: Split
+    val: Split
     device: torch.device
     model: nn.Module
     ema: ModelEMA | None
@@ -135,13 +137,11 @@ def build(
             )
         manifest = replace(manifest, name=begun.name)
     train, val = _open_both(dataset, config, console)
-    balance = balance_faults(
-        dataset.name, classes.names, count_values(train.masks), count_values(val.masks), len(val)
-    )
+    balance = balance_faults(dataset.name, classes.names, count_values(train), count_values(val), len(val))
     raise_errors(balance, dataset.name)
     weights = _class_weights(config, len(classes), train)
     model = move(model, device)
-    require_batch(config, len(train), getattr(model, "minimum_size", 1))
+    require_batch(config, epoch_length(config, train), getattr(model, "minimum_size", 1))
     return Setup(
         config=config,
         dataset=dataset,
@@ -187,10 +187,16 @@ def _seen_before(config: TrainConfig, started: Description | None, manifest: Man
     ]
 
 
-def _open_both(dataset: Dataset, config: TrainConfig, console: Console) -> tuple[CachedSplit, CachedSplit]:
+def fit_of(config: TrainConfig) -> Fit:
+    """Return how a run brings images to what its network takes."""
+    patch_scale = None if config.patch is None else float(config.patch_scale)
+    return Fit(config.size, config.resize, patch_scale, config.keep_aspect)
+
+
+def _open_both(dataset: Dataset, config: TrainConfig, console: Console) -> tuple[Split, Split]:
     """Open what is trained and what is validated on; what is wrong with either is one error."""
-    detail = config.crop_detail if config.crop_scale < 1 else 1.0
-    opened: dict[str, CachedSplit] = {}
+    detail = config.crop_detail if config.crop_scale < 1 and config.patch is None else 1.0
+    opened: dict[str, Split] = {}
 
     def open_val() -> None:
         opened["val"] = open_split(dataset.val, dataset, config, console, "validation images")
@@ -211,7 +217,7 @@ def open_split(
     what: str,
     *,
     detail: float = 1.0,
-) -> CachedSplit:
+) -> Split:
     """Open samples at the run's size times ``detail``, reading those that aren't cached yet.
 
     Raises:
@@ -219,17 +225,17 @@ def open_split(
     """
     if not samples:
         raise SegnetError(f"{dataset.name} has no {what}; at least two different images are needed")
-    return open_cached(
+    size = round(config.size[0] * detail), round(config.size[1] * detail)
+    return open_pixels(
         samples,
         dataset.classes,
-        size=(round(config.size[0] * detail), round(config.size[1] * detail)),
-        resize=config.resize,
+        replace(fit_of(config), size=size),
         progress=partial(counting, console, f"reading {what}"),
     )
 
 
-def _class_weights(config: TrainConfig, classes: int, train: CachedSplit) -> tuple[float, ...] | None:
+def _class_weights(config: TrainConfig, classes: int, train: Split) -> tuple[float, ...] | None:
     """Return the weight of each class in the loss; those by frequency are counted on the training masks."""
     if isinstance(config.class_weights, str):
-        return median_frequency_weights(count_classes(train.masks, classes))
+        return median_frequency_weights(counts[:classes] for counts in train.value_counts())
     return config.class_weights

@@ -1,0 +1,109 @@
+"""A cache's folder on disk: named by what is in it, built beside its place, and there only when whole.
+
+A kill half-way leaves nothing that would be read, and of two processes that build the same cache the second
+to finish drops its copy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from segnet.core.classes import ClassTable
+from segnet.core.errors import SegnetError
+from segnet.data.dataset import Mask, Sample
+from segnet.data.faults import Fault
+
+_STALE_AFTER_S = 24 * 3600
+
+
+def cache_key(samples: Sequence[Sample], meaning: bytes, pool: ThreadPoolExecutor) -> str:
+    """Return a name for what is made of these samples: of their names and contents, and of ``meaning``."""
+    digest = hashlib.sha256(meaning)
+    for identity in pool.map(_identity, samples):
+        digest.update(hashlib.sha256(identity).digest())
+    return digest.hexdigest()[:32]
+
+
+@contextmanager
+def building(target: Path, pool: ThreadPoolExecutor) -> Iterator[Path]:
+    """Give a folder to fill, which becomes ``target`` in the end; on an error it is gone and the pool stops.
+
+    Raises:
+        SegnetError: the folder above can't be written to, or the disk is full.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _drop_stale(target.parent)
+        partial = Path(tempfile.mkdtemp(prefix=f"{target.name}.", suffix=".partial", dir=target.parent))
+        partial.chmod(0o755)  # mkdtemp's own is for its user alone, but a cache may be shared
+    except OSError as error:
+        raise SegnetError(
+            f"the cache can't be written to {target.parent} ({error.strerror}); "
+            "set SEGNET_CACHE to a folder that can"
+        ) from error
+    try:
+        yield partial
+        try:
+            partial.rename(target)
+        except OSError:
+            if not target.exists():  # not a race that another process won
+                raise
+    except BaseException:
+        pool.shutdown(wait=True, cancel_futures=True)
+        raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def require_space(folder: Path, needed: int) -> None:
+    """Raise SegnetError where so many bytes won't fit: a full disk under a memory map kills the process."""
+    free = shutil.disk_usage(folder).free
+    if free < needed * 1.05:
+        raise SegnetError(
+            f"the cache needs {needed / 2**20:.0f} MiB in {folder.parent}, where {free / 2**20:.0f} MiB are "
+            "free; make room, or set SEGNET_CACHE to another folder"
+        )
+
+
+def read_checked(sample: Sample, classes: ClassTable) -> tuple[Image.Image, Mask]:
+    """Read a sample, and check that its mask holds classes and 255 alone.
+
+    Raises:
+        SegnetError: as ``Sample.read``, or a value that is no class.
+    """
+    image, mask = sample.read()
+    values = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
+    wrong = values[(values >= len(classes)) & (values != classes.ignore_index)]
+    if wrong.size:
+        raise Fault(
+            "unknown-value",
+            f"the mask of {sample.name}",
+            f"holds the value {wrong[0]}, but there are {len(classes)} classes",
+            f"give ids from 0 to {len(classes) - 1}, {classes.ignore_index} = ignore",
+        )
+    return image, mask
+
+
+def _identity(sample: Sample) -> bytes:
+    return os.fsencode(sample.name) + b"\0" + sample.fingerprint()
+
+
+def _drop_stale(folder: Path) -> None:
+    """Remove what killed builds left; a running one is younger than a day."""
+    for partial in folder.glob("*.partial"):
+        try:
+            if time.time() - partial.stat().st_mtime > _STALE_AFTER_S:
+                shutil.rmtree(partial, ignore_errors=True)
+        except FileNotFoundError:
+            pass

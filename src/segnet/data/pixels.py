@@ -1,0 +1,21 @@
+"""The pixels of samples, read once: all at one size, or each at its own where patches are cut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from segnet.core.classes import ClassTable
+from segnet.data.cache import CachedSplit, open_cached
+from segnet.data.dataset import Progress, Sample
+from segnet.data.fit import Fit
+from segnet.data.full_size import FullSizeSplit, open_full_size
+
+Split = CachedSplit | FullSizeSplit
+
+
+def open_pixels(
+    samples: Sequence[Sample], classes: ClassTable, fit: Fit, *, progress: Progress | None = None
+) -> Split:
+    """Open samples as a network of this fit takes them; arguments and errors are those of ``open_cached``."""
+    opener = open_cached if fit.patch_scale is None else open_full_size
+    return opener(samples, classes, fit, progress=progress)
