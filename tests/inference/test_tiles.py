@@ -133,7 +133,7 @@ class Brightness(nn.Module):
         return torch.cat([0.5 - image[:, :1], image[:, :1] - 0.5], 1)
 
 
-@pytest.mark.parametrize("size", [(90, 160), (160, 90), (64, 64), (10, 500)])
+@pytest.mark.parametrize("size", [(90, 160), (160, 90), (64, 64), (40, 200)])
 @pytest.mark.parametrize("fit", [{"keep_aspect": True}, {"patch_scale": 1.0}, {"patch_scale": 0.4}, {}])
 def test_the_mask_lies_on_its_image_however_that_was_brought_to_the_model(size, fit):
     bright = np.zeros(size, bool)
@@ -141,4 +141,4 @@ def test_the_mask_lies_on_its_image_however_that_was_brought_to_the_model(size, 
     description = Description("own.Brightness", ClassTable.named(("dark", "bright")), (64, 64), "area", **fit)
     image = Image.fromarray(np.where(bright, 255, 0).astype(np.uint8)).convert("RGB")
     found = Segmenter(TorchRuntime(Brightness()), description).predict(image).mask == 1
-    assert (found & bright).sum() / (found | bright).sum() > (0.75 if min(size) > 10 else 0.3)
+    assert (found & bright).sum() / (found | bright).sum() > 0.7

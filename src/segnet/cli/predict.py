@@ -46,6 +46,7 @@ def predict(
     tolerance: float = 1.0,
     samples: Whole = 0,
     seed: Whole = 0,
+    max_megapixels: Whole = 178,
     device: str = "auto",
     runtime: RuntimeName = "auto",
 ) -> int:
@@ -75,9 +76,11 @@ def predict(
         samples: predict by the mean of so many passes with dropout, 6 or more by its paper; for a model
             trained with dropout. 0 is one pass without.
         seed: decides what the samples drop.
+        max_megapixels: refuse images of more million pixels, which may be small files made to fill memory.
         device: auto, or a device by name.
         runtime: what computes: torch, or for exported models onnxruntime or openvino; auto takes what fits.
     """
+    from segnet.data.images import allow_pixels
     from segnet.inference.opening import is_bundled, load
     from segnet.inference.predict_files import Picture, find_images, finish_files, pictures_of, predict_files
 
@@ -94,6 +97,7 @@ def predict(
     segmenter = load(model, device=device, runtime=runtime)
     if out == "-" and probabilities:
         raise SegnetError("--out - writes a mask alone; give --out a folder for --probabilities")
+    allow_pixels(max_megapixels)
     if least_region < 1:
         raise SegnetError(f"--least-region is a number of pixels from 1, got {least_region}")
     if regions or format_ != "masks":  # before an image is read

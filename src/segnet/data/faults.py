@@ -53,7 +53,11 @@ KINDS = {
     "empty": Kind("error", "empty files", "fetch or save it again, or take it out"),
     "not-an-image": Kind("error", "files that are no image", "convert it to PNG or JPEG, or take it out"),
     "damaged": Kind("error", "damaged or truncated files", "fetch or save it again, or take it out"),
-    "too-large": Kind("error", "more pixels than can be opened safely", "make it smaller, or cut it up"),
+    "too-large": Kind(
+        "error",
+        "more pixels than can be opened safely",
+        "make it smaller, or cut it up; segnet predict opens it with --max-megapixels",
+    ),
     "mistyped": Kind(
         "warning",
         "files whose suffix names another format",

@@ -42,14 +42,21 @@ _RANGES: dict[str, tuple[tuple[float, float], ...]] = {
     "F": ((1, 255), (255, 1), (65535, 1 / 256)),
 }
 
+NEEDS_ALL_VALUES = frozenset(_RANGES)
+"""Modes in which ``as_rgb`` looks at all pixels before it turns one."""
+
 
 def open_rgb(source: Source, *, page: int = 1) -> Image.Image:
-    """Open a picture in mode RGB, upright.
+    """Open a picture in mode RGB, upright: ``open_upright``, then ``as_rgb``.
 
-    EXIF rotation is applied. Transparent pixels are laid over white. 16-bit grey keeps its high byte.
-    Grey of 32 bits has no agreed range, so it is taken as the narrowest of [0, 1] (floats only), [0, 255]
-    and [0, 65535] that holds all its values, and otherwise stretched from its own minimum to its maximum;
-    what isn't finite becomes black.
+    Raises:
+        SegnetError: as ``open_upright``, or a colour mode that can't be turned into RGB.
+    """
+    return as_rgb(open_upright(source, page=page), source_name(source))
+
+
+def open_upright(source: Source, *, page: int = 1) -> Image.Image:
+    """Open a picture in the mode it is stored in, turned as its EXIF data says.
 
     Args:
         source: a file, an open binary stream (left open), or a picture that is already decoded.
@@ -59,20 +66,34 @@ def open_rgb(source: Source, *, page: int = 1) -> Image.Image:
         SegnetError: no such file or page, not an image, damaged, or more pixels than Pillow's limit.
     """
     image = decode(source, page=page)
+    if image is source:
+        return ImageOps.exif_transpose(image)
+    ImageOps.exif_transpose(image, in_place=True)  # otherwise it copies, also what is upright already
+    return image
+
+
+def as_rgb(image: Image.Image, name: str = "the image") -> Image.Image:
+    """Return a picture in mode RGB; ``name`` is what an error calls it.
+
+    Transparent pixels are laid over white. 16-bit grey keeps its high byte. Grey of 32 bits has no agreed
+    range, so it is taken as the narrowest of [0, 1] (floats only), [0, 255] and [0, 65535] that holds all its
+    values, and otherwise stretched from its own minimum to its maximum; what isn't finite becomes black.
+
+    Raises:
+        SegnetError: a colour mode that can't be turned into RGB.
+    """
+    if image.mode in _HIGH_BYTE_MODES:
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode in _RANGES:
+        return Image.fromarray(_eight_bits(np.asarray(image), image.mode)).convert("RGB")
     try:
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode in _HIGH_BYTE_MODES:
-            return Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8)).convert("RGB")
-        if upright.mode in _RANGES:
-            return Image.fromarray(_eight_bits(np.asarray(upright), upright.mode)).convert("RGB")
-        if upright.has_transparency_data:
-            layer = upright.convert("RGBA")
+        if image.has_transparency_data:
+            layer = image.convert("RGBA")
             return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
-        return upright.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")
     except ValueError as error:
-        raise Fault(
-            "mode", source_name(source), f"has the colour mode {image.mode}, which can't be turned into RGB"
-        ) from error
+        said = f"has the colour mode {image.mode}, which can't be turned into RGB"
+        raise Fault("mode", name, said) from error
 
 
 def read_index_mask(source: Path | Image.Image) -> Mask:
@@ -121,6 +142,18 @@ def decode(source: Source, *, page: int = 1) -> Image.Image:
             return image
     except Exception as error:
         raise why_unread(error, name) from error
+
+
+def allow_pixels(megapixels: int) -> None:
+    """Let this process open images of up to so many million pixels; Pillow's own limit is 178.
+
+    Raises:
+        SegnetError: not even one.
+    """
+    if megapixels < 1:
+        raise SegnetError(f"--max-megapixels must be 1 or more, got {megapixels}")
+    # Pillow warns from its limit on and refuses twice as much; whoever names a limit needs no warning.
+    Image.MAX_IMAGE_PIXELS = megapixels * 1_000_000 // 2 + 1
 
 
 def _turn_to(image: Image.Image, page: int, name: str) -> None:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from segnet.core.errors import SegnetError
 from segnet.data.batches import evenly_spread
 from segnet.data.dataset import Dataset, Sample
+from segnet.data.fit import window
 from segnet.data.full_size import FullSizeSplit
 from segnet.data.identify import records_of
 from segnet.data.patches import example_patches
@@ -21,7 +22,7 @@ from segnet.data.synthetic import SyntheticSample
 from segnet.inference.evaluate import choose_samples, require_classes
 from segnet.inference.own_data import open_data
 from segnet.inference.predict_files import find_images
-from segnet.inference.segmenter import Segmenter
+from segnet.inference.segmenter import ImageSource, Segmenter
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -65,7 +66,7 @@ def compared_pictures(
         if data:
             raise
         samples = [SyntheticSample(0, index) for index in range(_DRAWN)]
-        pixels = np.stack([segmenter.prepare(sample.read()[0]).pixels for sample in samples])
+        pixels = np.stack([_as_seen(segmenter, sample.read()[0]) for sample in samples])
         what = f"{_DRAWN} pictures drawn by segnet, since the model's own data isn't here"
         return Pictures(pixels, None, what)
     require_classes(segmenter, dataset)
@@ -102,8 +103,15 @@ def calibration_pictures(
 def _photos(named: str, segmenter: Segmenter, most: int) -> Pictures:
     files = find_images([named])
     some = [files[row] for row in evenly_spread(len(files), most)]
-    pixels = np.stack([segmenter.prepare(file).pixels for file in some])
+    pixels = np.stack([_as_seen(segmenter, file) for file in some])
     return Pictures(pixels, None, f"{len(some)} images of {named}")
+
+
+def _as_seen(segmenter: Segmenter, image: ImageSource) -> Pixels:
+    """Return an image as the network gets it, ``(h, w, 3)``; of one that takes patches the middle."""
+    pixels, size = segmenter.prepare(image).pixels, segmenter.description.size
+    top, left = (max(0, (whole - part) // 2) for whole, part in zip(pixels.shape, size, strict=False))
+    return window(pixels[top : top + size[0]], 0, left, size)
 
 
 def _cached(

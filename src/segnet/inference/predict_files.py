@@ -21,6 +21,7 @@ from segnet.core.errors import SegnetError
 from segnet.core.files import expand_home, replacing
 from segnet.data.headers import read_header
 from segnet.data.images import IMAGE_SUFFIXES
+from segnet.inference.large import LargePicture
 from segnet.inference.segmentation import Segmentation
 from segnet.inference.segmenter import Prepared, Segmenter
 
@@ -236,7 +237,7 @@ def _batches(
         yield batch
 
 
-def _pixels(image: Image.Image) -> int:
+def _pixels(image: Image.Image | LargePicture) -> int:
     return image.width * image.height
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 
 from segnet.core.classes import ClassTable
 from segnet.core.errors import SegnetError
+from segnet.inference.large import LargePicture
 from segnet.inference.overlay import overlay
 from segnet.inference.regions import Region, find_regions
 from segnet.inference.uncertainty import SoftmaxSamples, paint_uncertainty
@@ -49,8 +50,8 @@ class Segmentation:
     its pixels averages over all that it covers.
     """
 
-    image: Image.Image
-    """The image, RGB, turned upright."""
+    image: Image.Image | LargePicture
+    """The image, RGB, turned upright; one that is too large to keep is decoded when it is asked for."""
 
     classes: ClassTable
 
@@ -121,7 +122,8 @@ class Segmentation:
 
     def overlay(self) -> Image.Image:
         """Return the image with the classes painted over it; a class named background stays bare."""
-        return overlay(self.image, self.mask, self.classes)
+        image = self.image if isinstance(self.image, Image.Image) else self.image.decode()
+        return overlay(image, self.mask, self.classes)
 
     def index_image(self) -> Image.Image:
         """Return the mask as a palette image: its values are class ids, its look the class colours."""

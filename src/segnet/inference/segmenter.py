@@ -15,9 +15,10 @@ from PIL import Image
 from segnet.core.classes import ClassTable
 from segnet.core.errors import SegnetError
 from segnet.core.files import expand_home
-from segnet.data.images import open_rgb
+from segnet.data.images import as_rgb, open_rgb, open_upright, source_name
 from segnet.inference.description import Description
-from segnet.inference.runtimes import Runtime
+from segnet.inference.large import LARGE_PX, LargePicture, SpooledRows, spool
+from segnet.inference.runtimes import Images, Runtime
 from segnet.inference.segmentation import MOST_KEPT, Maps, Segmentation
 from segnet.inference.tiles import Tiles, sample_patches
 from segnet.inference.uncertainty import SoftmaxSamples, require_sample_numbers
@@ -33,10 +34,10 @@ ImageSource = str | Path | BinaryIO | Image.Image | npt.NDArray[np.uint8]
 class Prepared(NamedTuple):
     """An image as the model takes it."""
 
-    image: Image.Image
+    image: Image.Image | LargePicture
     """RGB, upright, of its own size."""
 
-    pixels: npt.NDArray[np.uint8]
+    pixels: npt.NDArray[np.uint8] | SpooledRows
     """``(h, w, 3)``, at the model's size; for one that takes patches, the whole image at its scale."""
 
 
@@ -98,8 +99,23 @@ class Segmenter:
         Raises:
             SegnetError: as ``predict``.
         """
-        picture = _as_rgb(image, page)
-        return Prepared(picture, self.description.fit.image(picture))
+        fit = self.description.fit
+        _require_source(image)
+        if isinstance(image, np.ndarray):
+            if fit.patch_scale == 1 and math.prod(image.shape[:2]) > LARGE_PX:
+                pixels = image
+                large = LargePicture(pixels.shape[1::-1], lambda: Image.fromarray(pixels))
+                return Prepared(large, pixels)
+            image = Image.fromarray(image)
+        source = expand_home(image) if isinstance(image, str | Path) else image
+        upright = open_upright(source, page=page)
+        if 0 in upright.size:
+            raise SegnetError(f"an image of {upright.width}x{upright.height} pixels has nothing to segment")
+        if fit.patch_scale is not None and upright is not image and math.prod(upright.size) > LARGE_PX:
+            large = LargePicture(upright.size, lambda: open_rgb(source, page=page))
+            return Prepared(large, spool(upright, fit))
+        picture = as_rgb(upright, source_name(source))
+        return Prepared(picture, fit.image(picture))
 
     def predict_batch(self, batch: Sequence[Prepared]) -> list[Segmentation]:
         """Segment images together, each whatever its own size.
@@ -109,13 +125,13 @@ class Segmenter:
         """
         if self.description.patch_scale is not None:
             return [self._by_patches(each) for each in batch]
-        logits = self.runtime.logits(np.stack([each.pixels for each in batch]))
+        logits = self.runtime.logits(np.stack([cast("Images", each.pixels) for each in batch]))
         return [
             Segmentation(each.image, self.classes, self._unpadded(found, each.image))
             for each, found in zip(batch, logits, strict=True)
         ]
 
-    def _unpadded(self, maps: Maps, image: Image.Image) -> Maps:
+    def _unpadded(self, maps: Maps, image: Image.Image | LargePicture) -> Maps:
         """Leave out what lies beyond the image where its proportions were kept."""
         height, width = self.description.fit.inner_size((image.height, image.width))
         return maps[..., :height, :width]
@@ -145,17 +161,23 @@ class Segmenter:
         """Segment one image as the mean of passes with dropout; ``require_sampling`` has checked them."""
         from segnet.inference.sampling import sample_softmax  # imports torch, which an exported model spares
 
-        runtime = self._torch("has no dropout")
+        runtime, pixels = self._torch("has no dropout"), prepared.pixels
+        if isinstance(prepared.image, LargePicture):
+            raise SegnetError(
+                f"samples of {prepared.image.width}x{prepared.image.height} pixels take too much memory; "
+                "segment parts of the image, or leave --samples out"
+            )
+        assert isinstance(pixels, np.ndarray)
 
         def sampled(pixels: npt.NDArray[np.uint8]) -> SoftmaxSamples:
             return sample_softmax(runtime.model, runtime.scaled(np.array(pixels[None])), samples, seed)
 
         if self.description.patch_scale is None:
-            found = sampled(prepared.pixels)
+            found = sampled(pixels)
             mean, variance = (self._unpadded(each, prepared.image) for each in (found.mean, found.variance))
             found = replace(found, mean=mean, variance=variance)
         else:
-            found = sample_patches(sampled, prepared.pixels, self.description.size, samples)
+            found = sample_patches(sampled, pixels, self.description.size, samples)
         smallest = np.finfo(np.float32).tiny  # the log of 0 would not be finite
         logits = np.log(np.maximum(found.mean, smallest))
         return Segmentation(prepared.image, self.classes, logits, found)
@@ -169,15 +191,14 @@ class Segmenter:
         return cast("TorchRuntime", self.runtime)
 
 
-def _as_rgb(image: ImageSource, page: int) -> Image.Image:
+def _require_source(image: ImageSource) -> None:
+    """Raise SegnetError for what is no image source, or an array of another shape or dtype."""
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise SegnetError(f"an array must be uint8 (H, W, 3) RGB, got {image.dtype} {image.shape}")
-        image = Image.fromarray(image)
-    if isinstance(image, str | Path):
+    elif isinstance(image, str | Path):
         if not str(image):
             raise SegnetError("the image's path is empty; name a file")
-        image = expand_home(image)
     elif not isinstance(image, Image.Image) and not hasattr(image, "read"):
         hint = {
             "Tensor": "; give tensor.permute(1, 2, 0).numpy() of a uint8 (3, H, W)",
@@ -187,7 +208,3 @@ def _as_rgb(image: ImageSource, page: int) -> Image.Image:
             "an image is a path, an open file, a PIL image or a uint8 (H, W, 3) array, not "
             f"a {type(image).__name__}{hint}"
         )
-    picture = open_rgb(image, page=page)
-    if 0 in picture.size:
-        raise SegnetError(f"an image of {picture.width}x{picture.height} pixels has nothing to segment")
-    return picture

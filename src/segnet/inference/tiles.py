@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,7 @@ from segnet.inference.uncertainty import SoftmaxSamples
 Images = npt.NDArray[np.uint8]
 Maps = npt.NDArray[np.float32]
 
-STEP = 0.5
+STEP = 5 / 8
 """Tiles begin at this share of a tile after each other."""
 
 GRID_PX = 32
@@ -34,11 +35,22 @@ _DEVIATIONS = 3
 _BATCH_PIXELS = 1 << 19
 
 
+class Rows(Protocol):
+    """Pixels ``(H, W, 3)`` of which rows are asked for: an array, or what reads them from a file."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(H, W, 3)``."""
+
+    def __getitem__(self, rows: slice, /) -> Images:
+        """Return rows ``(n, W, 3)``."""
+
+
 @dataclass(frozen=True)
 class Tiles:
     """What a model says of one image, computed tile by tile whenever it is asked for."""
 
-    pixels: Images
+    pixels: Rows
     """``(H, W, 3)``"""
 
     size: tuple[int, int]
@@ -80,9 +92,10 @@ class Tiles:
     def _row(self, top: int, lefts: list[int]) -> Iterator[tuple[int, Maps]]:
         """Yield the first column of each tile of a row, and what the model says of it, ``(C, h, w)``."""
         most = max(1, _BATCH_PIXELS // math.prod(self.size))
+        band = self.pixels[top : top + self.size[0]]
         for begin in range(0, len(lefts), most):
             columns = lefts[begin : begin + most]
-            tiles = np.stack([window(self.pixels, top, left, self.size) for left in columns])
+            tiles = np.stack([window(band, 0, left, self.size) for left in columns])
             yield from zip(columns, self.predict(tiles), strict=True)
 
 
@@ -104,7 +117,7 @@ def _starts(length: int, tile: int) -> list[int]:
     if length <= tile:
         return [0]
     grid = math.gcd(tile, GRID_PX)
-    while grid > tile * STEP:  # a small tile, which must overlap all the same
+    while grid > tile / 2:  # a small tile, which must overlap all the same
         grid //= 2
     last = -(-(length - tile) // grid) * grid
     step = int(tile * STEP) // grid * grid

@@ -1,0 +1,87 @@
+"""Pictures too large to hold twice give what they would give in memory."""
+
+import numpy as np
+import pytest
+from PIL import ExifTags, Image
+from torch import nn
+
+from segnet import ClassTable
+from segnet.data.fit import Fit
+from segnet.inference.description import Description
+from segnet.inference.large import LargePicture, spool
+from segnet.inference.runtimes.with_torch import TorchRuntime
+from segnet.inference.segmenter import Segmenter
+
+RANDOM = np.random.RandomState(0)
+
+
+class Channels(nn.Module):
+    """Says which of red, green and blue is the largest."""
+
+    def forward(self, image):
+        return image * 4
+
+
+def segmenter(scale):
+    classes = ClassTable.named(("red", "green", "blue"))
+    description = Description("own.Channels", classes, (64, 64), "area", patch_scale=scale)
+    return Segmenter(TorchRuntime(Channels()), description)
+
+
+@pytest.fixture
+def small_memory(monkeypatch):
+    monkeypatch.setattr("segnet.inference.segmenter.LARGE_PX", 1000)
+    monkeypatch.setattr("segnet.inference.segmenter.MOST_KEPT", 1000)
+    monkeypatch.setattr("segnet.inference.large._STRIP_PIXELS", 3000)
+
+
+def pictures(folder):
+    pixels = RANDOM.randint(0, 256, (210, 333, 3)).astype(np.uint8)
+    rgb = Image.fromarray(pixels)
+    turned = Image.Exif()
+    turned[ExifTags.Base.Orientation] = 6
+    yield "rgb.png", {}, rgb
+    yield "grey.png", {}, rgb.convert("L")
+    yield "palette.png", {}, rgb.convert("P")
+    yield "transparent.png", {}, rgb.convert("RGBA")
+    yield "deep.tif", {}, Image.fromarray(pixels[..., 0].astype(np.float32) * 7 - 3)
+    yield "turned.jpg", {"exif": turned, "quality": 95}, rgb
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.6])
+def test_a_file_gives_the_same_mask_and_overlay(tmp_path, monkeypatch, request, scale):
+    one = segmenter(scale)
+    for name, options, picture in pictures(tmp_path):
+        picture.save(tmp_path / name, **options)
+    files = sorted(tmp_path.iterdir())
+    expected = [one.predict(file) for file in files]
+    request.getfixturevalue("small_memory")
+    for file, before in zip(files, expected, strict=True):
+        found = one.predict(file)
+        assert isinstance(found.image, LargePicture), file
+        assert found.image.size == before.image.size
+        assert (found.mask == before.mask).mean() > 0.999, file
+        assert np.array_equal(found.overlay(), before.overlay()) or scale != 1
+
+
+def test_an_array_is_cut_as_it_is(small_memory):
+    pixels = RANDOM.randint(0, 256, (210, 333, 3)).astype(np.uint8)
+    prepared = segmenter(1.0).prepare(pixels)
+    assert prepared.pixels is pixels
+    found = segmenter(1.0).predict(pixels)
+    assert np.array_equal(found.mask, pixels.argmax(2))
+    assert found.overlay().size == (333, 210)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5, 0.37])
+@pytest.mark.parametrize("resize", ["nearest", "area", "bilinear"])
+def test_strips_are_the_rows_of_the_resized_picture(monkeypatch, scale, resize):
+    monkeypatch.setattr("segnet.inference.large._STRIP_PIXELS", 3000)
+    picture = Image.fromarray(RANDOM.randint(0, 256, (211, 333, 3)).astype(np.uint8))
+    fit = Fit((64, 64), resize, patch_scale=scale)
+    whole = fit.image(picture)
+    rows = spool(picture, fit)
+    assert rows.shape == whole.shape
+    differ = np.abs(rows[0 : whole.shape[0]].astype(int) - whole) > (scale != 1)
+    assert differ.mean() < (0.03 if resize == "area" else 1e-6), "a mean may take in a pixel more at a tie"
+    assert np.array_equal(rows[5:9], rows[0:20][5:9])
