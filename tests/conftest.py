@@ -11,6 +11,7 @@ import pytest
 
 # As the segnet command does; tests share their cores with each other. Must come before torch is imported.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+os.environ["HF_HUB_OFFLINE"] = "1"  # read when the package is imported; no test waits for a network
 
 OXFORD_PETS = Path(__file__).parents[2] / "shared" / "oxford-pets"
 

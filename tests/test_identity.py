@@ -145,7 +145,9 @@ def test_what_cannot_be_held_out_or_is_for_other_data_is_one_line(data, options,
 
 
 def test_the_drawn_images_take_nothing_but_a_seed():
-    with pytest.raises(SegnetError, match="--holdout is for oxford-pets and folder; with --data synthetic"):
+    with pytest.raises(
+        SegnetError, match="--holdout is for oxford-pets, folder and hf; with --data synthetic"
+    ):
         load_dataset(DataOptions(data="synthetic", holdout=0.2))
     assert TrainConfig(data="synthetic", recipe="modern").holdout == 0
 

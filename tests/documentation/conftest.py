@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import datasets
 import numpy as np
 import pytest
 from PIL import Image
@@ -51,6 +52,13 @@ def named_by_examples(tmp_path_factory):
     for place, count, first in (("my/folder", 24, 100), ("new/photos", 4, 200)):
         for seed in range(first, first + count):
             draw(folder / place / f"images/{seed}.png", seed, folder / place / f"masks/{seed}.png")
+    photos = [
+        {part: str(folder / f"new/photos/{part}s/{seed}.png") for part in ("image", "mask")}
+        for seed in range(200, 204)
+    ]
+    pictures = datasets.Features({"image": datasets.Image(), "mask": datasets.Image()})
+    datasets.Dataset.from_list(photos, features=pictures).save_to_disk(folder / "my/saved")
+    (folder / "leaves.yaml").write_text("classes: [ground, leaf]")
     settings = {"data": str(folder / "my/folder"), "size": 32, "batch_size": 4, "epochs": 1}
     for name, dropout in (("NAME", 0.5), ("B", 0.0)):
         options = {"channels": 8, "dropout": dropout}

@@ -37,6 +37,9 @@ def evaluate(
     archive: Annotated[tuple[Path, ...], Parameter(negative=(), show_default=False)] = (),
     extra_list: Annotated[str | None, Parameter(show_default=False)] = None,
     border: Annotated[BorderPolicy | None, Parameter(show_default=False)] = None,
+    image_column: Annotated[str | None, Parameter(show_default=False)] = None,
+    mask_column: Annotated[str | None, Parameter(show_default=False)] = None,
+    dataset_yaml: Annotated[Path | None, Parameter(show_default=False)] = None,
     split: Annotated[
         Literal["train", "val", "test", "all", "unseen"] | None, Parameter(show_default=False)
     ] = None,
@@ -54,19 +57,22 @@ def evaluate(
     """Score a model: one confusion matrix over all the images, and first how many of which those are.
 
     A model is scored on the part of its own data that was held out from it, told by the images' content: it
-    doesn't matter where they are now. Of a folder that it never saw all images are scored, of oxford-pets the
-    test split. Images that it was trained on are refused.
+    doesn't matter where they are now. Of a folder or a Hugging Face dataset that it never saw all images are
+    scored, of oxford-pets the test split. Images that it was trained on are refused.
 
     With --out: scores.json, images.csv with each image's own scores, the confusion matrix, and report.html,
     one page that opens offline, with the worst images.
 
     Args:
         model: a run folder, a .safetensors, .onnx or .xml file or a bundled name.
-        data: oxford-pets, synthetic or a folder; by default the run's own data.
+        data: oxford-pets, synthetic, a folder or hf: with a Hugging Face dataset; by default the run's own.
         data_root: oxford-pets: a folder in the official layout; without it the archives are downloaded.
         archive: oxford-pets: images.tar.gz and annotations.tar.gz that are already here; give it twice.
         extra_list: oxford-pets: one more list of training images, to look at what it was trained on.
         border: oxford-pets: class, pet or ignore; by default as the model was trained.
+        image_column: hf: the column of images, where its name and type don't tell.
+        mask_column: hf: the column of masks, where its name and type don't tell.
+        dataset_yaml: hf: a file that says what the masks' values mean.
         split: train, val or test; all of the data; or unseen: all of it that the model was not trained on.
         allow_trained_on: score images that the model was trained on too, and say so beside every number.
         out: the folder to write to.
@@ -112,6 +118,9 @@ def evaluate(
         "archive": archive or None,
         "extra_list": extra_list,
         "border": border,
+        "image_column": image_column,
+        "mask_column": mask_column,
+        "dataset_yaml": dataset_yaml,
     }
     dataset = open_data(model, segmenter, {name: value for name, value in given.items() if value is not None})
     require_classes(segmenter, dataset)

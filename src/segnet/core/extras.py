@@ -21,6 +21,7 @@ _BROUGHT_BY = {
     "yaml": ("PyYAML", _TRAIN),
     "scipy": ("SciPy", _REGIONS),
     "shapely": ("Shapely", _REGIONS),
+    "datasets": ("datasets", "'segnet[hf]'"),
     "pycocotools": ("pycocotools", "'segnet[convert]'"),
     "onnx": ("onnx", "'segnet[export]'"),
     "onnx_ir": ("onnx-ir", "'segnet[export]'"),
@@ -39,8 +40,12 @@ class MissingPackageError(SegnetError, ImportError):
 
 
 def is_installed(package: str) -> bool:
-    """Say whether a package could be imported, without importing it."""
-    return find_spec(package) is not None
+    """Say whether a package could be imported, without importing it.
+
+    A folder of its name that happens to be on the path, without an ``__init__.py``, is none.
+    """
+    found = find_spec(package)
+    return found is not None and found.origin is not None
 
 
 def missing_package(what: str, package: str | None, otherwise: str = "") -> MissingPackageError | None:

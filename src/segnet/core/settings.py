@@ -4,7 +4,7 @@ A settings dataclass says by type and metadata what each of its fields is; every
 Imports nothing heavy, so ``segnet --help`` is quick.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
@@ -18,7 +18,11 @@ PATH = {"path": "always"}
 """Metadata of a field that holds a path, or a tuple of paths."""
 
 NAME_OR_PATH = {"path": "where it is there"}
-"""Metadata of a text that is a path where there is a file of that name, and else another name."""
+"""Metadata of a text that is a path where there is a file of that name, and else another name.
+
+``"around"`` in it is a function that cuts a text into what stands before the path, the path, and what stands
+behind it.
+"""
 
 
 def _parse_whole(type_: object, tokens: Sequence[Token]) -> int:
@@ -55,7 +59,8 @@ def expand_paths(settings: Any) -> None:
         elif entry.metadata == PATH:
             expanded = _as_path(entry, value)
         else:
-            expanded = str(_as_path(entry, value)) if str(value).startswith("~") else str(value)
+            before, path, behind = _cut(entry, str(value))
+            expanded = f"{before}{_as_path(entry, path) if path.startswith('~') else path}{behind}"
         object.__setattr__(settings, entry.name, expanded)
 
 
@@ -73,8 +78,10 @@ def absolute_paths(settings: Any, names: Sequence[str] = ()) -> dict[str, Any]:
             changed[entry.name] = tuple(path.resolve() for path in value)
         elif isinstance(value, Path):
             changed[entry.name] = value.resolve()
-        elif value is not None and value not in names and Path(value).exists():
-            changed[entry.name] = str(Path(value).resolve())
+        elif value is not None and value not in names:
+            before, path, behind = _cut(entry, value)
+            if path and Path(path).exists():
+                changed[entry.name] = f"{before}{Path(path).resolve()}{behind}"
     return changed
 
 
@@ -98,6 +105,12 @@ def _plain(value: Any) -> Any:
 
 def _paths(settings: Any) -> Iterator[Field[Any]]:
     return (entry for entry in fields(settings) if "path" in entry.metadata)
+
+
+def _cut(entry: Field[Any], value: str) -> tuple[str, str, str]:
+    """Return what of a text stands before its path, the path, and what stands behind it."""
+    cut: Callable[[str], tuple[str, str, str]] | None = entry.metadata.get("around")
+    return cut(value) if cut else ("", value, "")
 
 
 def _as_path(entry: Field[Any], value: object) -> Path:

@@ -17,16 +17,19 @@ from pathlib import Path
 
 from segnet.core.errors import SegnetError
 from segnet.core.files import cache_folder
+from segnet.data.blobs import Blob, File
 
 _SETTLED_S = 2.0
 
 
-def file_digest(path: Path) -> bytes:
+def file_digest(path: File) -> bytes:
     """Return the sha256 of a file's bytes, from the index where it is known.
 
     Raises:
         SegnetError: a file that can't be read.
     """
+    if isinstance(path, Blob):
+        return path.digest()
     try:
         seen = path.stat()
         index = _index(cache_folder())

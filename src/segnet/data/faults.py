@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from segnet.core.errors import SegnetError
+from segnet.data.blobs import Blob, File
 
 Level = Literal["error", "warning"]
 
@@ -172,8 +173,9 @@ class Fault(SegnetError):  # noqa: N818 - collected as often as raised
     ``remedy`` is that of its kind, where nothing better fits.
     """
 
-    def __init__(self, kind: str, file: Path | str, detail: str, remedy: str = "") -> None:
-        self.kind, self.file, self.detail = kind, file, detail
+    def __init__(self, kind: str, file: File | str, detail: str, remedy: str = "") -> None:
+        self.kind, self.detail = kind, detail
+        self.file: Path | str = str(file) if isinstance(file, Blob) else file
         self.remedy = remedy or KINDS[kind].remedy
         super().__init__(f"{file} {detail}; {self.remedy}")
 

@@ -19,8 +19,10 @@ from pathlib import Path
 
 from PIL import Image
 
+from segnet.core.classes import ClassTable
 from segnet.core.errors import SegnetError
 from segnet.core.settings import option
+from segnet.data.blobs import File
 from segnet.data.dataset import Dataset, Mask, Sample
 from segnet.data.digests import file_digest
 from segnet.data.faults import Fault, lines, raise_errors
@@ -29,11 +31,11 @@ from segnet.data.holdout import hold_out
 from segnet.data.images import fingerprint, open_rgb, require_same_size
 from segnet.data.mask_code import MaskCode, count_masks, infer, read_description
 from segnet.data.options import DataOptions
-from segnet.data.pairing import DESCRIPTION, Pair, find_pairs
+from segnet.data.pairing import DESCRIPTION, Paired, find_pairs
 from segnet.runs.identity import SPLITS, image_id
 
 _FORMAT = 1  # raise when `FolderSample.read` gives other pixels for the same files
-HOLDOUT = 0.2  # of a folder without val/, where nothing else is said
+HOLDOUT = 0.2  # of data without a validation split, where nothing else is said
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,8 @@ class FolderSample:
 
     name: str
     """Its path below ``images/``, without suffix."""
-    image: Path
-    mask: Path
+    image: File
+    mask: File
     code: MaskCode
 
     def image_ids(self) -> tuple[bytes, ...]:
@@ -86,20 +88,52 @@ def load_folder(root: Path, options: DataOptions | None = None) -> Dataset:
     raise_errors(faults, str(root), more=f"segnet data check {root}")
     description = root / DESCRIPTION
     if description.exists():
-        classes, code = read_description(description)
+        described = read_description(description)
     else:
         masks = [pair.mask for pair in found.pairs]
-        classes, code = infer(zip(masks, count_masks(masks), strict=True), description)
+        described = infer(zip(masks, count_masks(masks), strict=True), root, description)
+    return dataset_of(
+        found.pairs,
+        described,
+        options,
+        name=root.resolve().name,
+        where=str(root),
+        has_val="val" in found.splits,
+        warnings=lines(faults),
+    )
+
+
+def dataset_of(
+    pairs: Sequence[Paired],
+    described: tuple[ClassTable, MaskCode],
+    options: DataOptions,
+    *,
+    name: str,
+    where: str,
+    has_val: bool,
+    warnings: Sequence[str],
+) -> Dataset:
+    """Return pairs as a dataset; without a validation split a part of those to train on is held out.
+
+    Args:
+        pairs: of every split.
+        described: the classes, and what the masks' values mean.
+        options: what is held out.
+        name: what reports call the data.
+        where: what messages call it.
+        has_val: whether it has a validation split of its own.
+        warnings: what is odd about it.
+
+    Raises:
+        SegnetError: a part that can't be held out, or one that is asked for where there is a split already.
+    """
+    classes, code = described
     samples: dict[str, list[Sample]] = {
-        split: [
-            FolderSample(pair.name, pair.image, pair.mask, code)
-            for pair in found.pairs
-            if pair.split == split
-        ]
+        split: [FolderSample(pair.name, pair.image, pair.mask, code) for pair in pairs if pair.split == split]
         for split in SPLITS
     }
     val_is = Dataset.val_is
-    if "val" not in found.splits and samples["train"]:
+    if not has_val and samples["train"]:
         samples["train"], samples["val"], val_is = hold_out(
             samples["train"], options, options.holdout or HOLDOUT
         )
@@ -107,25 +141,25 @@ def load_folder(root: Path, options: DataOptions | None = None) -> Dataset:
         given = [name for name in ("val_list", "fold", "group_by") if getattr(options, name) is not None]
         if given:
             raise SegnetError(
-                f"{root} has a validation split of its own and holds none out; leave {option(given[0])} away"
+                f"{where} has a validation split of its own and holds none out; leave {option(given[0])} away"
             )
     return Dataset(
-        root.resolve().name,
+        name,
         classes,
         samples["train"],
         samples["val"],
         samples["test"],
         val_is=val_is,
         options=options,
-        warnings=tuple(lines(faults)),
+        warnings=tuple(warnings),
     )
 
 
-def same_images(pairs: Sequence[Pair]) -> list[Fault]:
+def same_images(pairs: Sequence[Paired]) -> list[Fault]:
     """Return a fault for each image whose bytes another one has too: in another split, or beside it."""
     with ThreadPoolExecutor() as pool:
         digests = list(pool.map(lambda pair: file_digest(pair.image), pairs))
-    first: dict[bytes, Pair] = {}
+    first: dict[bytes, Paired] = {}
     faults = []
     for pair, digest in zip(pairs, digests, strict=True):
         other = first.setdefault(digest, pair)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 from PIL import ExifTags, Image
 
 from segnet.core.errors import SegnetError
+from segnet.data.blobs import Blob, File
 from segnet.data.faults import Fault
 from segnet.data.images import require_file, size_fault, why_unread
-from segnet.data.pairing import Pair
+from segnet.data.pairing import Paired
 
 _SMALLEST_PX = 16
 _TURNED_SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
@@ -39,15 +40,16 @@ class Header:
         return self.stored[::-1] if self.orientation in _TURNED_SIDEWAYS else self.stored
 
 
-def read_header(file: Path) -> Header:
+def read_header(file: File) -> Header:
     """Read what a file says of itself.
 
     Raises:
         SegnetError: not an image, or one whose first bytes are damaged.
     """
-    require_file(file)
+    if not isinstance(file, Blob):
+        require_file(file)
     try:
-        with Image.open(file) as image:
+        with Image.open(io.BytesIO(file.read()) if isinstance(file, Blob) else file) as image:
             frames = 1 if image.format in _SAME_FORMAT else getattr(image, "n_frames", 1)
             # of a PNG, getexif would decode every pixel to look behind them too
             said = image.format != "PNG" or "exif" in image.info
@@ -62,7 +64,7 @@ def read_header(file: Path) -> Header:
 class Look:
     """What the headers of a pair show."""
 
-    pair: Pair
+    pair: Paired
     image: Header | None
     mask: Header | None
     faults: tuple[Fault, ...]
@@ -77,7 +79,7 @@ class Look:
         return self.mask.stored == self.image.size
 
 
-def look_at(pair: Pair) -> Look:
+def look_at(pair: Paired) -> Look:
     """Read the headers of an image and its mask."""
     faults: list[Fault] = []
     image, mask = _read(pair.image, faults), _read(pair.mask, faults)
@@ -91,7 +93,7 @@ def look_at(pair: Pair) -> Look:
     return Look(pair, image, mask, tuple(faults))
 
 
-def look_at_all(pairs: Sequence[Pair]) -> list[Fault]:
+def look_at_all(pairs: Sequence[Paired]) -> list[Fault]:
     """Return what the headers of many pairs show to be wrong."""
     with ThreadPoolExecutor() as pool:
         looks = list(pool.map(look_at, pairs))
@@ -113,7 +115,7 @@ def rotation_faults(looks: Iterable[Look]) -> list[Fault]:
     ]
 
 
-def _read(file: Path, faults: list[Fault]) -> Header | None:
+def _read(file: File, faults: list[Fault]) -> Header | None:
     try:
         return read_header(file)
     except Fault as fault:
@@ -123,21 +125,21 @@ def _read(file: Path, faults: list[Fault]) -> Header | None:
     return None
 
 
-def _faults_of_image(file: Path, header: Header) -> list[Fault]:
+def _faults_of_image(file: File, header: Header) -> list[Fault]:
     faults = _faults_of_both(file, header)
     if 0 < min(header.size) < _SMALLEST_PX:
         faults.append(Fault("small", file, f"is {header.size[0]}×{header.size[1]} pixels"))
     return faults
 
 
-def _faults_of_mask(file: Path, header: Header) -> list[Fault]:
+def _faults_of_mask(file: File, header: Header) -> list[Fault]:
     if _SAME_FORMAT.get(header.format, header.format) in ("JPEG", "WEBP"):
         said = f"is a {header.format} file whatever its suffix says, and that changes the values"
         return [Fault("lossy-mask", file, said)]
     return _faults_of_both(file, header)
 
 
-def _faults_of_both(file: Path, header: Header) -> list[Fault]:
+def _faults_of_both(file: File, header: Header) -> list[Fault]:
     faults = []
     format = _SAME_FORMAT.get(header.format, header.format)  # noqa: A001 - Pillow's own word
     named = _formats().get(file.suffix.lower(), format)

@@ -7,6 +7,7 @@ never half-read (Pillow's ``LOAD_TRUNCATED_IMAGES`` stays off).
 from __future__ import annotations
 
 import hashlib
+import io
 import stat
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from segnet.core.errors import SegnetError
+from segnet.data.blobs import Blob, File
 from segnet.data.dataset import Mask
 from segnet.data.digests import file_digest
 from segnet.data.faults import Fault
@@ -32,7 +34,7 @@ RESIZE = {
     "bilinear": Image.Resampling.BILINEAR,
 }
 
-Source = Path | BinaryIO | Image.Image
+Source = File | BinaryIO | Image.Image
 
 _HIGH_BYTE_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
 
@@ -96,7 +98,7 @@ def as_rgb(image: Image.Image, name: str = "the image") -> Image.Image:
         raise Fault("mode", name, said) from error
 
 
-def read_index_mask(source: Path | Image.Image) -> Mask:
+def read_index_mask(source: File | Image.Image) -> Mask:
     """Read a mask ``(H, W)`` of class ids, uint8, exactly as stored.
 
     Grey and 1-bit files give their values, palette files their indices, 16-bit grey its values where they fit
@@ -135,10 +137,12 @@ def decode(source: Source, *, page: int = 1) -> Image.Image:
         if isinstance(source, Image.Image):
             source.load()
             return source
-        with Image.open(source) as image:
+        with Image.open(io.BytesIO(source.read()) if isinstance(source, Blob) else source) as image:
             if page != 1:
                 _turn_to(image, page, name)
             image.load()
+            if isinstance(source, Blob):
+                image.filename = name  # a path's is there already: messages about the picture name it
             return image
     except Exception as error:
         raise why_unread(error, name) from error
@@ -206,7 +210,7 @@ def turned_by_exif(mask: Mask, orientation: int) -> Mask:
     return np.array(ImageOps.exif_transpose(picture))
 
 
-def require_same_size(image: Image.Image, mask: Mask, image_file: Path, mask_file: Path) -> None:
+def require_same_size(image: Image.Image, mask: Mask, image_file: File, mask_file: File) -> None:
     """Check that a mask lies on its image pixel by pixel.
 
     Raises:
@@ -218,7 +222,7 @@ def require_same_size(image: Image.Image, mask: Mask, image_file: Path, mask_fil
 
 
 def size_fault(
-    image: tuple[int, int], mask: tuple[int, ...], image_file: Path, mask_file: Path
+    image: tuple[int, int], mask: tuple[int, ...], image_file: File, mask_file: File
 ) -> Fault | None:
     """Return what is wrong where a mask is of another size (width, height) than its upright image."""
     if mask == image:
@@ -231,7 +235,7 @@ def size_fault(
     )
 
 
-def fingerprint(files: tuple[Path, ...], meaning: str) -> bytes:
+def fingerprint(files: tuple[File, ...], meaning: str) -> bytes:
     """Digest the files' contents and ``meaning``, a text that says how their values are read.
 
     Raises:
@@ -243,7 +247,7 @@ def fingerprint(files: tuple[Path, ...], meaning: str) -> bytes:
 
 def source_name(source: Source) -> str:
     """Return what an error message calls a picture: its file where it has one."""
-    if isinstance(source, Path):
+    if isinstance(source, File):
         return str(source)
     name = getattr(source, "filename" if isinstance(source, Image.Image) else "name", None)
     return str(name) if name else "the image"

@@ -147,7 +147,7 @@ def inspect_folder(root: Path, progress: Progress | None = None) -> Inspection:
 
     if described is None and not description.exists():
         try:
-            described = infer(((s.pair.mask, s.stored) for s in surveyed if s.stored), description)
+            described = infer(((s.pair.mask, s.stored) for s in surveyed if s.stored), root, description)
         except Fault as fault:
             faults.append(fault)
     table, code = described or (None, None)

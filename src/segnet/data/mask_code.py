@@ -29,6 +29,7 @@ from PIL import Image
 from segnet.core.classes import IGNORE_INDEX, ClassTable
 from segnet.core.colours import Colour, distinct_colours, pack, unpack
 from segnet.core.errors import SegnetError, did_you_mean
+from segnet.data.blobs import File
 from segnet.data.dataset import Mask
 from segnet.data.faults import Fault, raise_errors
 from segnet.data.images import decode, read_index_mask
@@ -90,7 +91,7 @@ class MaskCode:
     values: tuple[tuple[int, int], ...]
     colours: tuple[tuple[Colour, int], ...] = ()
 
-    def read(self, file: Path) -> Mask:
+    def read(self, file: File) -> Mask:
         """Read a mask ``(H, W)`` of class ids.
 
         Raises:
@@ -117,7 +118,7 @@ class MaskCode:
             return dict(self.values)
         return {int(pack(np.array(colour, np.uint8))): class_id for colour, class_id in self.colours}
 
-    def count_classes(self, stored: Stored, file: Path) -> dict[int, int]:
+    def count_classes(self, stored: Stored, file: File) -> dict[int, int]:
         """Return the pixels of each class id, 255 = ignore, in a mask of which the pixels are counted.
 
         Raises:
@@ -126,7 +127,7 @@ class MaskCode:
         ids = self.ids(in_colour=stored.in_colour)
         if stored.in_colour and not ids:
             said = "is a colour image, dataset.yaml gives no colours"
-            raise Fault("mask-meaning", file, said, name_colours(stored))
+            raise Fault("mask-meaning", file, said, _name_colours(stored))
         unknown = {value: count for value, count in stored.counts.items() if value not in ids}
         if unknown:
             value = max(unknown, key=lambda each: unknown[each])
@@ -232,7 +233,7 @@ def _colour(value: object, name: str) -> Colour:
 # Without a dataset.yaml
 
 
-def count_masks(masks: Sequence[Path]) -> list[Stored]:
+def count_masks(masks: Sequence[File]) -> list[Stored]:
     """Decode masks in a few threads and count what each stores.
 
     Raises:
@@ -240,7 +241,7 @@ def count_masks(masks: Sequence[Path]) -> list[Stored]:
     """
     faults: list[Fault] = []
 
-    def count(file: Path) -> Stored | None:
+    def count(file: File) -> Stored | None:
         try:
             return Stored.of(decode(file))
         except Fault as fault:
@@ -253,38 +254,41 @@ def count_masks(masks: Sequence[Path]) -> list[Stored]:
     return [each for each in stored if each is not None]
 
 
-def infer(masks: Iterable[tuple[Path, Stored]], description: Path) -> tuple[ClassTable, MaskCode]:
+def infer(
+    masks: Iterable[tuple[File, Stored]], where: Path | str, description: Path | str
+) -> tuple[ClassTable, MaskCode]:
     """Count the classes by what all masks store; palette masks bring their colours along.
 
     Args:
-        masks: every mask of the folder.
-        description: the dataset.yaml that isn't there, for messages.
+        masks: every mask.
+        where: the folder or dataset they are from, for messages.
+        description: the dataset.yaml that isn't there, as messages call it.
 
     Raises:
         Fault: masks whose meaning isn't clear, or that hold nothing to learn.
     """
     counts: Counter[int] = Counter()
-    palette: dict[int, tuple[Colour, Path]] = {}
-    largest: tuple[int, Path] = (0, description)
+    palette: dict[int, tuple[Colour, File]] = {}
+    largest: tuple[int, File | str] = (0, where)
     for file, stored in masks:
         if stored.in_colour:
             said = "is a colour image and there is no dataset.yaml"
-            raise Fault("mask-meaning", file, said, name_colours(stored))
+            raise Fault("mask-meaning", file, said, _name_colours(stored, f"write to {description}"))
         counts.update(stored.counts)
-        largest = max(largest, (len(stored.counts), file))
+        largest = max(largest, (len(stored.counts), file), key=lambda each: each[0])
         for value, colour in stored.palette.items():
-            first, where = palette.setdefault(value, (colour, file))
+            first, other = palette.setdefault(value, (colour, file))
             if colour != first:
                 raise Fault(
                     "mask-meaning",
                     file,
-                    f"has another palette than {where}: {value} is {colour}, there it is {first}",
+                    f"has another palette than {other}: {value} is {colour}, there it is {first}",
                     f"write to {description} which colour is which class, 'classes: {{NAME: [R, G, B], ..}}'",
                 )
-    folder, values = description.parent, sorted(counts)
+    values = sorted(counts)
     ids = [value for value in values if value != IGNORE_INDEX]
     if len(values) == 1:
-        raise Fault("nothing-to-learn", folder, f"has masks that hold nothing but {values[0]}")
+        raise Fault("nothing-to-learn", where, f"has masks that hold nothing but {values[0]}")
     frequent = sorted(value for value in values if counts[value] * 200 >= counts.total())
     # a mask of many classes holds some of them, one that was smoothed all that lie between a few
     smoothed = largest[0] > 2 * _SMOOTHED and len(frequent) <= largest[0] // 4
@@ -303,7 +307,7 @@ def infer(masks: Iterable[tuple[Path, Stored]], description: Path) -> tuple[Clas
             )
         raise Fault(
             "mask-meaning",
-            folder,
+            where,
             f"has masks that hold {_spell(values)}, which are no ids from 0 up (255 means ignore)",
             f"write to {description} what they mean: 'values: {{{meaning}}}'",
         )
@@ -334,10 +338,10 @@ def _counted(values: npt.NDArray[np.integer[Any]]) -> tuple[list[int], list[int]
     return found.tolist(), counts.tolist()
 
 
-def name_colours(stored: Stored) -> str:
+def _name_colours(stored: Stored, place: str = "say there") -> str:
     """Say how dataset.yaml would name the colours of this mask."""
     table = _spell(f"class {index}: {list(unpack(number))}" for index, number in enumerate(stored.counts))
-    return f"say there which colour is which class: 'classes: {{{table}}}'"
+    return f"{place} which colour is which class: 'classes: {{{table}}}'"
 
 
 def _spell(things: Iterable[object]) -> str:

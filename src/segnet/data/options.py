@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 from cyclopts import Group, Parameter
 
 from segnet.core.errors import SegnetError, did_you_mean
+from segnet.core.files import expand_home
 from segnet.core.settings import NAME_OR_PATH, PATH, Whole, expand_paths, option, plain_values
 
 BorderPolicy = Literal["class", "pet", "ignore"]
@@ -24,8 +25,29 @@ TAKES = {
     "oxford-pets": ("data_root", "archive", "extra_list", "border", *_HELD_OUT_BY),
     "synthetic": ("seed",),
     "folder": _HELD_OUT_BY,
+    "hf": (*_HELD_OUT_BY, "image_column", "mask_column", "dataset_yaml"),
 }
 DATASET_NAMES = ("oxford-pets", "synthetic")  # in place of a path
+HF = "hf:"  # what a Hugging Face dataset's name or folder begins with
+
+
+def source_of(data: str) -> str:
+    """Return the key of ``TAKES`` for what ``--data`` names: a dataset's name, "hf" or "folder"."""
+    if data.startswith(HF):
+        return "hf"
+    return data if data in DATASET_NAMES else "folder"
+
+
+def cut_data(data: str) -> tuple[str, str, str]:
+    """Return ``("hf:", "my/pets", ":small")`` for hf:my/pets:small, and ``("", "my/pets", "")`` for a folder.
+
+    A colon in the name of a folder that is there belongs to that name.
+    """
+    if not data.startswith(HF):
+        return "", data, ""
+    named = data.removeprefix(HF)
+    name, colon, config = named.rpartition(":")
+    return (HF, name, f":{config}") if colon and not expand_home(named).exists() else (HF, named, "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +60,9 @@ class DataOptions:
         SegnetError: a value outside its range, or options that contradict each other.
     """
 
-    data: Annotated[str, IN_DATA] = field(default="oxford-pets", metadata=NAME_OR_PATH)
-    """oxford-pets, synthetic (drawn by the package, no download), or a folder of images and masks."""
+    data: Annotated[str, IN_DATA] = field(default="oxford-pets", metadata=NAME_OR_PATH | {"around": cut_data})
+    """oxford-pets, synthetic (drawn by the package, no download), a folder of images and masks, or
+    hf:OWNER/NAME, hf:OWNER/NAME:CONFIG or hf:FOLDER, a Hugging Face dataset from the hub or from here."""
 
     data_root: Annotated[Path | None, IN_DATA] = field(default=None, metadata=PATH)
     """oxford-pets: a folder already in the official layout; without it the archives are downloaded."""
@@ -70,15 +93,27 @@ class DataOptions:
     fold: Annotated[str | None, IN_DATA] = None
     """Which part of how many to validate on, such as 2/5, in place of --holdout: cross-validation."""
 
+    image_column: Annotated[str | None, IN_DATA] = None
+    """hf: the column of images, where its name and type don't tell."""
+
+    mask_column: Annotated[str | None, IN_DATA] = None
+    """hf: the column of masks, where its name and type don't tell."""
+
+    dataset_yaml: Annotated[Path | None, IN_DATA] = field(default=None, metadata=PATH)
+    """hf: a file that says what the masks' values mean, as dataset.yaml does in a folder; not needed where
+    they are 0, 1, 2 .."""
+
     seed: Annotated[Whole, IN_DATA] = 0
     """Decides which images are held out, and what synthetic draws."""
 
     def __post_init__(self) -> None:
         expand_paths(self)
-        for name in ("data", "extra_list"):
+        for name in ("data", "extra_list", "image_column", "mask_column"):
             value = getattr(self, name)
             if (value is not None or name == "data") and (not isinstance(value, str) or not value.strip()):
-                raise SegnetError(f"{option(name)} is empty; name a dataset or a file there, or leave it out")
+                raise SegnetError(f"{option(name)} is empty; name one there, or leave it out")
+        if not cut_data(self.data)[1].strip():
+            raise SegnetError(f"--data {self.data} names no dataset; give {HF}OWNER/NAME or {HF}FOLDER")
         if self.border not in get_args(BorderPolicy):
             known = did_you_mean(str(self.border), get_args(BorderPolicy))
             raise SegnetError(f"--border can't be {self.border!r}{known}")
@@ -102,8 +137,22 @@ class DataOptions:
 
     @property
     def source(self) -> str:
-        """A key of ``TAKES``: the dataset's name, or "folder"."""
-        return self.data if self.data in DATASET_NAMES else "folder"
+        """A key of ``TAKES``: the dataset's name, "hf" or "folder"."""
+        return source_of(self.data)
+
+    @property
+    def place(self) -> Path | None:
+        """The folder or file that ``data`` names; None for a dataset by name, also one of the hub."""
+        if self.source in DATASET_NAMES:
+            return None
+        path = expand_home(cut_data(self.data)[1])
+        return path if self.source == "folder" or path.exists() else None
+
+    @property
+    def data_name(self) -> str:
+        """What reports call the data: its name, or that of its folder."""
+        _, name, config = cut_data(self.data)
+        return (name if self.place is None else self.place.resolve().name) + config
 
     def fold_of(self) -> tuple[int, int]:
         """Return ``(2, 5)`` for the fold "2/5".
@@ -124,7 +173,8 @@ class DataOptions:
             if entry.name == "data" or entry.name in TAKES[self.source]:
                 continue
             if getattr(self, entry.name) != entry.default:
-                takers = " and ".join(name for name, names in TAKES.items() if entry.name in names)
+                *others, last = (name for name, names in TAKES.items() if entry.name in names)
+                takers = f"{', '.join(others)} and {last}" if others else last
                 lines.append(f"{option(entry.name)} is for {takers}; with --data {self.data} leave it out")
         return lines
 

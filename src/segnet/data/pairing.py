@@ -11,8 +11,10 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from segnet.core.errors import SegnetError, did_you_mean
+from segnet.data.blobs import File
 from segnet.data.faults import Fault
 from segnet.data.images import IMAGE_SUFFIXES
 from segnet.runs.identity import SPLITS
@@ -31,6 +33,26 @@ _PICTURES = (  # that Pillow doesn't read, or not with what we ask for, and arra
     ".heic", ".heif", ".avif", ".jp2", ".jxl", ".svg", ".pdf", ".dcm", ".nii", ".npy", ".npz", ".raw", ".cr2",
     ".nef", ".dng", ".exr", ".psd", ".tga", ".pgm", ".pbm",
 )  # fmt: skip
+
+
+class Paired(Protocol):
+    """An image and its mask, wherever they lie."""
+
+    @property
+    def split(self) -> str:
+        """One of ``SPLITS``."""
+
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+
+    @property
+    def image(self) -> File:
+        """The image's file."""
+
+    @property
+    def mask(self) -> File:
+        """The mask's file."""
 
 
 @dataclass(frozen=True)

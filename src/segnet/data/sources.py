@@ -8,9 +8,9 @@ from pathlib import Path
 
 from segnet.core.classes import ClassTable
 from segnet.core.errors import SegnetError, did_you_mean
-from segnet.core.files import expand_home
 from segnet.data.dataset import Dataset
 from segnet.data.folder import load_folder
+from segnet.data.hf import load_hf, require_hf
 from segnet.data.holdout import hold_out
 from segnet.data.options import DATASET_NAMES, DataOptions
 from segnet.data.pets import PET_CLASSES, is_downloaded, load_pets, pets_classes
@@ -53,6 +53,7 @@ DATASETS: dict[str, Callable[[DataOptions], Dataset]] = {
     "oxford-pets": _pets,
     "synthetic": _synthetic,
     "folder": _folder,
+    "hf": load_hf,
 }
 
 
@@ -70,21 +71,26 @@ def check_data(options: DataOptions) -> None:
         SegnetError: a dataset or folder that isn't there, or options that this data doesn't take.
     """
     wrong = options.unused()
-    if options.source == "folder":
-        try:
+    try:
+        if options.source == "folder":
             _existing_folder(options)
-        except SegnetError as error:
-            wrong.insert(0, str(error))
+        elif options.source == "hf":
+            require_hf(options)
+    except SegnetError as error:
+        wrong.insert(0, str(error))
     for name, files in (("data-root", [options.data_root]), ("archive", options.archive)):
         wrong += [f"--{name} {file} does not exist" for file in files if file and not file.exists()]
-    if options.val_list is not None and not options.val_list.is_file():
-        wrong.append(f"--val-list {options.val_list} is no file")
+    for name, file in (("val-list", options.val_list), ("dataset-yaml", options.dataset_yaml)):
+        if file is not None and not file.is_file():
+            wrong.append(f"--{name} {file} is no file")
     if wrong:
         raise SegnetError("; ".join(wrong))
 
 
 def needs_download(options: DataOptions) -> bool:
-    """Say whether opening this data would first fetch it from the network."""
+    """Say whether opening this data would first fetch it from the network, or at least ask there for it."""
+    if options.source == "hf":
+        return options.place is None
     return (
         options.source == "oxford-pets"
         and options.data_root is None
@@ -94,7 +100,7 @@ def needs_download(options: DataOptions) -> bool:
 
 
 def load_dataset(options: DataOptions) -> Dataset:
-    """Open a dataset by name, or a folder by path.
+    """Open a dataset by name, a folder by path, or a Hugging Face dataset by either.
 
     Args:
         options: what the user typed. With oxford-pets a ``holdout`` of 0 means the official test split, as in
@@ -110,7 +116,8 @@ def load_dataset(options: DataOptions) -> Dataset:
 
 
 def _existing_folder(options: DataOptions) -> Path:
-    folder = expand_home(options.data)
+    folder = options.place
+    assert folder is not None  # of a folder it is the path, whether there or not
     if not folder.exists():
         known = did_you_mean(options.data, DATASET_NAMES)
         raise SegnetError(f"{options.data!r} is neither a dataset nor a folder here{known}")

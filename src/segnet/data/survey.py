@@ -32,6 +32,7 @@ _MOST_VALUES = 300  # of a mask that are kept: what has more was smoothed
 class Surveyed:
     """What is kept of a pair."""
 
+    pair: Pair
     look: Look
     faults: tuple[Fault, ...]
     """All of this pair alone, those of ``look`` among them."""
@@ -41,11 +42,6 @@ class Surveyed:
     """What the mask stores; None where it can't be read."""
     edges: dict[int, int]
     """Of each stored value, how many sides of its pixels are at another value."""
-
-    @property
-    def pair(self) -> Pair:
-        """The files."""
-        return self.look.pair
 
 
 def survey(pairs: Sequence[Pair], *, by_colour: bool) -> Iterator[Surveyed]:
@@ -81,7 +77,7 @@ def _survey(pair: Pair, by_colour: bool) -> Surveyed:
         elif stored is not None:
             frequent = sorted(stored.counts.items(), key=lambda item: -item[1])[:_MOST_VALUES]
             stored = Stored(stored.in_colour, dict(frequent), {})
-    return Surveyed(look, tuple(faults), thumbnail, stored, edges)
+    return Surveyed(pair, look, tuple(faults), thumbnail, stored, edges)
 
 
 def _tried(read: Callable[[], T], faults: list[Fault]) -> T | None:

@@ -155,7 +155,8 @@ def choose_samples(
 
     Of data that the model was trained with, ``train``, ``val`` and ``test`` are the model's own splits, and
     the default is the one it is reported on. Of other data they are the dataset's, and the default is all
-    images of a folder, or a named dataset's test split, or its validation split where there is none.
+    images of a folder or a Hugging Face dataset, or a named dataset's test split, or its validation split
+    where there is none.
 
     Args:
         segmenter: what ``segnet.load`` opened.
@@ -178,7 +179,7 @@ def choose_samples(
     name = split
     if name is None:
         default = "test" if dataset.test else "val"
-        name = own.held_out if own else "all" if _is_folder(dataset) else default
+        name = own.held_out if own else "all" if _is_users(dataset) else default
     if name == "all":
         chosen = list(range(len(samples)))
     elif name == "unseen":
@@ -240,7 +241,8 @@ def require_classes(segmenter: Segmenter, dataset: Dataset) -> None:
         raise SegnetError(
             f"the model knows {', '.join(segmenter.classes.names)}, but {dataset.name} has "
             f"{', '.join(dataset.classes.names)}; take data with the model's classes in this order "
-            "(for oxford-pets, --border decides; for a folder, the names in its dataset.yaml)"
+            "(for oxford-pets, --border decides; for a folder, the names in its dataset.yaml; for hf:, those "
+            "in --dataset-yaml)"
         )
 
 
@@ -269,7 +271,7 @@ def _may_be_trained_on(segmenter: Segmenter, dataset: Dataset, split: str) -> bo
     options = dataset.options
     if not segmenter.description.training:  # put together by a program, not trained by a run
         return False
-    if options is None or options.source == "folder":
+    if options is None or options.source in ("folder", "hf"):
         return True
     if options.source == "synthetic":
         return split != "val"
@@ -277,8 +279,9 @@ def _may_be_trained_on(segmenter: Segmenter, dataset: Dataset, split: str) -> bo
     return split not in (("test",) if held_out else ("val", "test"))
 
 
-def _is_folder(dataset: Dataset) -> bool:
-    return dataset.options is not None and dataset.options.source == "folder"
+def _is_users(dataset: Dataset) -> bool:
+    """Say whether the user has brought the data, a folder or from Hugging Face."""
+    return dataset.options is not None and dataset.options.source in ("folder", "hf")
 
 
 def _require_samples(dataset: Dataset, split: str) -> None:

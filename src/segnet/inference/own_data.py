@@ -8,6 +8,7 @@ from typing import Any
 
 from segnet.core.errors import SegnetError
 from segnet.core.files import expand_home
+from segnet.core.settings import absolute_paths
 from segnet.data.dataset import Dataset
 from segnet.data.options import DATASET_NAMES, DataOptions
 from segnet.data.sources import load_dataset, needs_download
@@ -15,6 +16,7 @@ from segnet.inference.segmenter import Segmenter
 from segnet.runs.run_folder import RunFolder
 
 _PLACES = ("data", "data_root", "archive")
+_MEANING = ("border", "seed", "image_column", "mask_column", "dataset_yaml")  # wherever the data is
 
 
 def open_data(
@@ -39,9 +41,11 @@ def open_data(
     if data is None:
         raise SegnetError(f"{model} doesn't say where its data is; name it with --data")
     options: dict[str, Any] = {"data": data}
+    # a run keeps the place of its data as an absolute path
+    data = absolute_paths(DataOptions(data=data), DATASET_NAMES).get("data", data)
     if data == own.get("data"):
         elsewhere = any(place in given for place in _PLACES)
-        kept = ("border", "seed") if elsewhere else ("border", "seed", *_PLACES, "extra_list")
+        kept = _MEANING if elsewhere else (*_MEANING, *_PLACES, "extra_list")
         options |= {name: own[name] for name in kept if name in own}
         border = options.get("border", DataOptions.border)
         if data == "oxford-pets" and given.get("border", border) != border:

@@ -7,6 +7,7 @@ import errno
 import io
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -209,10 +210,13 @@ def require_free(out: Path | None) -> None:
 def new_run_folder(out: Path | None, stem: str) -> RunFolder:
     """Create the folder of a new run: ``out``, or the next free number of ``stem`` below ``runs``.
 
+    What separates the parts of a dataset's name, as in owner/name:config, becomes a hyphen.
+
     Raises:
         SegnetError: ``out`` holds something already, or can't be written to.
     """
     require_free(out)
+    stem = re.sub(r"[/\\:]", "-", stem)
     try:
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)

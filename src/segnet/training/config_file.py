@@ -9,7 +9,7 @@ from typing import Any
 
 from segnet.core.errors import SegnetError, did_you_mean
 from segnet.core.files import expand_home
-from segnet.data.options import TAKES
+from segnet.data.options import TAKES, source_of
 from segnet.training.config import TrainConfig
 from segnet.training.recipes import RECIPES, recipe_settings
 
@@ -56,7 +56,8 @@ def read_options(path: Path, typed: Mapping[str, str]) -> dict[str, Any]:
         values = {name: value for name, value in values.items() if name not in own or value != own[name]}
     dropped = set(typed)
     if "data" in typed:
-        dropped |= set(TAKES["oxford-pets"]) - set(TAKES.get(typed["data"], TAKES["folder"]))
+        others = {name for names in TAKES.values() for name in names}
+        dropped |= others - set(TAKES[source_of(typed["data"])])
     if dropped & _HOLD_OUT:
         dropped |= _HOLD_OUT
     for name in dropped:

@@ -83,7 +83,7 @@ class Setup:
     def identity(self) -> DataIdentity:
         """What the model file says of the data; no path, which would tell strangers of this machine."""
         return DataIdentity.of(
-            self.manifest, path_names(self.config) - ({"data"} if self.config.source != "folder" else set())
+            self.manifest, path_names(self.config) - ({"data"} if self.config.place is None else set())
         )
 
 

@@ -40,8 +40,7 @@ def train_seeds(config: TrainConfig, seeds: Sequence[int], *, console: Console |
         SegnetError: as ``train``.
     """
     check(config, None)
-    named = config.data if config.source != "folder" else Path(config.data).resolve().name
-    stem = f"{named}-{short_name(config.model)}-{config.recipe}-seeds"
+    stem = f"{config.data_name}-{short_name(config.model)}-{config.recipe}-seeds"
     folder = SeedFolder(new_run_folder(config.out, stem).path)
     write_text(folder.group, json.dumps({"seeds": list(seeds)}) + "\n")
     # it goes on from any working directory
