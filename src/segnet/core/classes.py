@@ -10,9 +10,7 @@ import numpy.typing as npt
 
 from segnet.core.colours import Colour, distinct_colours
 from segnet.core.errors import SegnetError
-
-BACKGROUND = "background"
-"""A class of this name is what lies around the others: overlays leave it bare, and it has no regions."""
+from segnet.core.foreground import foreground_of
 
 IGNORE_INDEX = 255
 """Pixels with this id are neither trained on nor scored."""
@@ -45,6 +43,12 @@ class ClassTable:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def foreground(self) -> int | None:
+        """The class that is looked for, where there are two of them; see ``foreground_of``."""
+        name = foreground_of(self.names)
+        return None if name is None else self.names.index(name)
 
     def palette(self) -> npt.NDArray[np.uint8]:
         """Return a ``(256, 3)`` uint8 colour for every mask value; ids without a class are white."""

@@ -102,7 +102,8 @@ def _score_best(setup: Setup, folder: RunFolder) -> dict[str, Evaluation]:
     dataset, config = setup.dataset, setup.config
     # the user's own module keeps the last epoch's weights
     own = copy.deepcopy(setup.eval_model) if is_own(config.model) else None
-    predict = predictor(read_model(folder.model, own)[0].to(setup.device))
+    model, description = read_model(folder.model, own)
+    predict = predictor(model.to(setup.device))
     splits = {"val": setup.val}
     if dataset.test:
         splits["test"] = open_split(dataset.test, dataset, config, setup.console, "test images")
@@ -117,6 +118,7 @@ def _score_best(setup: Setup, folder: RunFolder) -> dict[str, Evaluation]:
             scored_on,
             records,
             article=is_articles(dataset.name, config.recipe),
+            threshold=description.threshold,
         )
     images = [image for evaluation in found.values() for image in evaluation.images]
     write_image_scores(folder.images, images, dataset.classes.names)
@@ -147,6 +149,7 @@ def _describe(setup: Setup, record: EpochRecord) -> Description:
         data=setup.identity,
         versions={"torch": torch.__version__},
         notice=setup.notice,
+        threshold=record.val.threshold,
     )
 
 
