@@ -1,8 +1,8 @@
 """What patches find that whole images at a small size can't: posts of 8 px on drawn images of 1,024 px.
 
 Trains segnet-lite on 20 drawn roads, squeezed to 128x128 and by patches of 128x128 at the images' own size,
-and scores the masks that ``segnet predict`` gives for 8 other images, at the images' own size. One run each for
-a seed; CSV to ``results/patches.csv``.
+and scores the masks that ``segnet predict`` gives for 8 other images, at the images' own size. One run each
+for a seed; CSV to ``results/patches.csv``.
 """
 
 from __future__ import annotations

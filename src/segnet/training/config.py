@@ -111,8 +111,8 @@ class TrainConfig(DataOptions):
     options."""
 
     encoder_weights: Annotated[Path | None, Parameter(group=_MODEL)] = field(default=None, metadata=PATH)
-    """Weights that segnet-vgg16's encoder starts from: torchvision's vgg16 or vgg16_bn, as .safetensors or as
-    torch saved it."""
+    """Weights that the encoder starts from, as .safetensors or as torch saved it: torchvision's vgg16 or
+    vgg16_bn for segnet, segnet-vgg16 and fcn, vgg13 or vgg13_bn for unet."""
 
     start_from: Annotated[str | None, Parameter(group=_MODEL, show_default=False)] = field(
         default=None, metadata=NAME_OR_PATH
