@@ -171,6 +171,10 @@ class TrainConfig(DataOptions):
     flip: Annotated[float, says_recipe("flip", _RECIPE)] = FROM_RECIPE
     """Chance of a horizontal flip of image and mask."""
 
+    dihedral: Annotated[bool, Parameter(group=_RECIPE)] = False
+    """Flip both ways and turn by quarters too, image and mask together (half turns where height and width
+    differ): for images without an up and a down, as from a microscope or from above."""
+
     crop_scale: Annotated[float, says_recipe("crop_scale", _RECIPE)] = FROM_RECIPE
     """Smallest share of the area a random crop keeps, 1 = no crop."""
 

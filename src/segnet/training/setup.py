@@ -154,6 +154,7 @@ def build(
         optimizer=build_optimizer(model, config),
         augment=Augmentation(
             flip=config.flip,
+            dihedral=config.dihedral,
             crop_scale=config.crop_scale,
             brightness=config.brightness,
             contrast=config.contrast,
