@@ -15,8 +15,8 @@ class Augmentation:
 
     Args:
         flip: chance of a horizontal flip.
-        dihedral: flip both ways and turn by quarters, each of the eight ways as likely; where height and width
-            differ, each of the four that keep the shape.
+        dihedral: flip both ways and turn by quarters, each of the eight ways as likely; where height and
+            width differ, each of the four that keep the shape.
         crop_scale: smallest share of the area that a crop keeps; 1 switches cropping off.
         brightness, contrast, saturation: largest relative changes, as in torchvision's ColorJitter.
         hue: largest turn of hue, as a share of the circle.

@@ -21,6 +21,7 @@ from segnet.runs.image_scores import rank_worst, write_image_scores
 from segnet.runs.records import EpochRecord, Outcome
 from segnet.runs.run_folder import RunFolder
 from segnet.training.checkpoint import State
+from segnet.training.derived import derived_lines
 from segnet.training.environment import describe_environment
 from segnet.training.preview import draw_preview
 from segnet.training.setup import Setup, open_split
@@ -41,6 +42,7 @@ def say_start(setup: Setup, folder: RunFolder) -> None:
         f"{len(setup.train):,} training and {len(setup.val):,} validation images, {setup.device}, "
         f"in {folder.path}"
     ]
+    lines += derived_lines(config)
     if setup.class_weights is not None:
         weights = zip(dataset.classes.names, setup.class_weights.tolist(), strict=True)
         lines.append(f"class weights: {', '.join(f'{name} {weight:.3g}' for name, weight in weights)}")

@@ -30,6 +30,7 @@ from segnet.runs.identity import DataIdentity, Manifest
 from segnet.runs.scores import ScoredOn
 from segnet.training.check import require_batch, require_weights
 from segnet.training.config import TrainConfig
+from segnet.training.derived import derive
 from segnet.training.optimizer import ModelEMA, build_optimizer
 from segnet.training.own_module import require_logits
 from segnet.training.progress import counting
@@ -135,10 +136,10 @@ def build(
             )
         manifest = replace(manifest, name=begun.name)
     train, val = _open_both(dataset, config, console)
-    balance = balance_faults(
-        dataset.name, classes.names, count_values(train.masks), count_values(val.masks), len(val)
-    )
+    pixels = count_values(train.masks)
+    balance = balance_faults(dataset.name, classes.names, pixels, count_values(val.masks), len(val))
     raise_errors(balance, dataset.name)
+    config = derive(config, len(train), classes.names, pixels)
     weights = _class_weights(config, len(classes), train)
     model = move(model, device)
     require_batch(config, len(train), getattr(model, "minimum_size", 1))
