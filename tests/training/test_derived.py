@@ -123,10 +123,11 @@ def test_the_configuration_of_a_run_makes_it_again_and_derives_nothing(printed_r
     assert RunFolder(again.folder).model.read_bytes() == RunFolder(run.folder).model.read_bytes()
 
 
-def test_a_run_goes_on_with_what_it_has_derived(printed_run, tmp_path):
-    folder = tmp_path / "run"
-    shutil.copytree(printed_run[0].folder, folder)
-    assert segnet.resume(folder, epochs=2).config.batch_size == 4
+def test_a_run_goes_on_with_what_it_has_derived_but_for_an_end_that_is_given(printed_run, tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    shutil.copytree(printed_run[0].folder, folder.path)
+    config = segnet.resume(folder.path, epochs=2).config
+    assert (config.batch_size, config.derived.keys()) == (4, {"batch_size"})
 
 
 @pytest.mark.parametrize("typed", [{"recipe": "article"}, {"model": "unet"}, {"data": "other"}])
