@@ -3,7 +3,7 @@
 It trains on 54 images of drawn cells, of which about a tenth is held out to pick the epoch, and scores on 60
 others, drawn with another seed and never seen in training. ``as it was`` is what the recipe sets for plenty
 of images. Seconds are the processor's, which other programs lengthen less than the clock's; each run has one
-thread. Twenty minutes on two idle cores::
+thread. All of it is 34 minutes of one core::
 
     python benchmarks/small_data.py --jobs 2 --csv small_data.csv
 """
