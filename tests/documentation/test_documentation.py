@@ -153,6 +153,7 @@ RUN = {
         "takes minutes, on an idle machine; the other runtimes are in tests/bench",
     ),
     "python benchmarks/bayesian_samples.py *": ("--samples 2", "two samples in place of 16"),
+    "python benchmarks/drawn_cells.py *": ("", "nothing to shorten"),
     "python benchmarks/*": (its_script_takes_the_options, "takes minutes, on an idle machine"),
     "make *": (make_has_the_target, "installs everything anew, then takes minutes"),
     "python3 -m venv *": (its_files_exist, "installs"),

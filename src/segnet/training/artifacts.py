@@ -21,6 +21,7 @@ from segnet.runs.image_scores import rank_worst, write_image_scores
 from segnet.runs.records import EpochRecord, Outcome
 from segnet.runs.run_folder import RunFolder
 from segnet.training.checkpoint import State
+from segnet.training.derived import derived_lines
 from segnet.training.environment import describe_environment
 from segnet.training.epoch import epoch_length
 from segnet.training.preview import draw_preview
@@ -46,6 +47,7 @@ def say_start(setup: Setup, folder: RunFolder) -> None:
         number, (height, width) = epoch_length(config, setup.train), config.size
         scale = "" if config.patch_scale == 1 else f" of images at {config.patch_scale:g} of their size"
         lines.append(f"{number:,} patches of {height}x{width} px{scale} in an epoch")
+    lines += derived_lines(config)
     if setup.class_weights is not None:
         weights = zip(dataset.classes.names, setup.class_weights.tolist(), strict=True)
         lines.append(f"class weights: {', '.join(f'{name} {weight:.3g}' for name, weight in weights)}")
