@@ -125,7 +125,21 @@ RUN = {
         "--epochs 2 --size 32 --batch-size 4 --freeze-encoder 1",
         "as many epochs as it takes to let the encoder learn",
     ),
+    "segnet train --data my/folder *--patch *": (
+        "--epochs 1 --batch-size 4 --patch 16 --patches 8",
+        "few patches",
+    ),
     "segnet train --data my/folder *": (TINY, "an epoch of small images"),
+    "segnet train --data road *": (
+        "--epochs 1 --batch-size 4 --patch 32 --patches 8 --out runs/new",
+        "few patches",
+    ),
+    "segnet train --data cells *": (f"{TINY} --out runs/new", "an epoch of small images"),
+    "segnet train --data my/parts *": (f"{TINY} --out runs/new", "an epoch of small images"),
+    "segnet data convert parts/labels.json *": (
+        its_options_exist,
+        "my/parts is there for the commands that follow, converted by the fixture",
+    ),
     "segnet train --data hf:owner/*": (settings_are_right, "the hub is out of reach"),
     "segnet train --data hf:my/*": (TINY, "an epoch of small images"),
     "segnet train --data oxford-pets * --seeds *": (
