@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from drawn_road import CLASSES, write_roads
 
 import segnet
+from segnet.bench.machine import describe_machine
 
 WAYS: dict[str, dict[str, Any]] = {
     "whole images at 128x128": {"size": (128, 128), "epochs": 60, "batch_size": 8},
@@ -46,7 +48,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--csv", type=Path, default=Path(__file__).parent / "results/patches.csv")
     args = parser.parse_args()
-    rows = []
+    machine, rows = describe_machine(torch.get_num_threads()), []
     with tempfile.TemporaryDirectory() as folder:
         data = write_roads(Path(folder, "road"), 20, seed=0)
         others = segnet.load_dataset(
@@ -62,9 +64,11 @@ def main() -> None:
                 run = segnet.train(config)
                 seconds = time.perf_counter() - started
                 iou = intersection_over_union(segnet.load(run.folder), others)
-                rows.append({"way": name, "seed": seed, "train_s": round(seconds)} | iou)
+                scores = {each: round(value, 4) for each, value in iou.items()}
+                rows.append({"way": name, "seed": seed, "train_s": round(seconds)} | scores)
                 print(rows[-1], flush=True)
     with args.csv.open("w", newline="") as file:
+        file.write(machine + "\n")
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)

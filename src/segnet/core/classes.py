@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from segnet.core.colours import Colour, distinct_colours
+from segnet.core.colours import NIGHT_BLUE, Colour, distinct_colours
 from segnet.core.errors import SegnetError
-from segnet.core.foreground import foreground_of
+from segnet.core.foreground import BACKGROUND, foreground_of
 
 IGNORE_INDEX = 255
 """Pixels with this id are neither trained on nor scored."""
@@ -38,8 +38,9 @@ class ClassTable:
 
     @classmethod
     def named(cls, names: Sequence[str]) -> ClassTable:
-        """Build a table from names alone, with colours of our own choice."""
-        return cls(tuple(names), distinct_colours(len(names)))
+        """Build a table from names alone, with colours of our own choice; a background is dark."""
+        others = iter(distinct_colours(len(names)))
+        return cls(tuple(names), tuple(NIGHT_BLUE if name == BACKGROUND else next(others) for name in names))
 
     def __len__(self) -> int:
         return len(self.names)
