@@ -126,15 +126,25 @@ def faults_of(looks: Sequence[Look]) -> list[Fault]:
 
 
 def depth_faults(looks: Iterable[Look]) -> list[Fault]:
-    """Return a fault for each image to train on of more than 8 bits where others have 8."""
-    shown = [look for look in looks if look.image is not None and look.pair.split == "train"]
-    deep = [look for look in shown if look.is_deep]
-    if len(deep) == len(shown):
-        return []
+    """Return a fault for each image that has more or fewer bits than those it stands beside.
+
+    Ranges are measured where all images to train on have more than 8 bits. So images of 8 bits among them
+    keep it from being done, and elsewhere they would be scaled by what isn't theirs.
+    """
+    shown = [look for look in looks if look.image is not None]
+    train = [look for look in shown if look.pair.split == "train"]
+    deep = [look for look in train if look.is_deep]
+    if len(deep) == len(train):
+        return [
+            Fault(
+                "too-few-bits", look.pair.image, "has 8 bits a channel, but all images to train on have more"
+            )
+            for look in shown
+            if deep and not look.is_deep
+        ]
     return [
-        Fault("depths", look.pair.image, f"has {look.image.layout.bits} bits a channel, where others have 8")
+        Fault("depths", look.pair.image, "has more than 8 bits a channel, but others to train on have 8")
         for look in deep
-        if look.image is not None
     ]
 
 

@@ -20,7 +20,7 @@ from segnet.data.blobs import Blob, File
 from segnet.data.dataset import Mask
 from segnet.data.digests import file_digest
 from segnet.data.faults import Fault
-from segnet.data.intensity import Pixels, eight_bits
+from segnet.data.intensity import Pixels, eight_bits, require_numbers
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm")
 
@@ -74,11 +74,12 @@ def as_rgb(image: Image.Image, name: str = "the image") -> Image.Image:
     Transparent pixels are laid over white. Grey of 16 and 32 bits is brought to 8 by ``eight_bits``.
 
     Raises:
-        SegnetError: a colour mode that can't be turned into RGB.
+        SegnetError: a colour mode that can't be turned into RGB, or floats without a number among them.
     """
     if image.mode in _HIGH_BYTE_MODES:
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
     if image.mode in NEEDS_ALL_VALUES:
+        require_numbers(np.asarray(image), name)
         return Image.fromarray(eight_bits(np.asarray(image))).convert("RGB")
     try:
         if image.has_transparency_data:

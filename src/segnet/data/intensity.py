@@ -87,10 +87,9 @@ class Intensity:
         Raises:
             Fault: an image without a finite value, or of 8 bits where the ranges are of deeper ones.
         """
+        require_numbers(values, name)
         if self.ranges is None:
             return eight_bits(values)
-        if values.dtype.kind == "f" and not np.isfinite(values).any():
-            raise Fault("no-values", name, "holds no number but NaN and infinity")
         lowest = min(high for _, high in self.ranges)
         if values.dtype == np.uint8 and lowest > 255:
             raise Fault(
@@ -126,6 +125,12 @@ def eight_bits(values: Values) -> Pixels:
         if low >= 0 and high <= top and (top > 1 or values.dtype.kind == "f"):
             return (numbers * factor).astype(np.uint8)
     return np.where(finite, (numbers - low) / max(high - low, 1e-30) * 255, 0).astype(np.uint8)
+
+
+def require_numbers(values: Values, name: str) -> None:
+    """Raise Fault where values are of floats of which none is finite, as a failed computation leaves them."""
+    if values.dtype.kind == "f" and not np.isfinite(values).any():
+        raise Fault("no-values", name, "holds no number but NaN and infinity")
 
 
 def visible(pixels: Pixels) -> Pixels:

@@ -16,7 +16,7 @@ from segnet.core.colours import pack
 from segnet.data.faults import Fault
 from segnet.data.headers import Look, look_at
 from segnet.data.images import decode, open_rgb
-from segnet.data.intensity import Intensity, visible
+from segnet.data.intensity import Intensity, require_numbers, visible
 from segnet.data.mask_code import Stored
 from segnet.data.pairing import Pair
 from segnet.data.values import read_values
@@ -89,9 +89,8 @@ def _picture(look: Look, channels: int) -> Image.Image:
         return open_rgb(look.pair.image)
     values = read_values(look.pair.image, channels)
     if values.dtype != np.uint8:
+        require_numbers(values, str(look.pair.image))
         finite = values[np.isfinite(values)]
-        if not finite.size:
-            raise Fault("no-values", look.pair.image, "holds no number but NaN and infinity")
         low, high = float(finite.min()), float(finite.max())
         spread = (low, high if high > low else low + 1)
         values = Intensity(channels, (spread,) * channels).pixels(values, str(look.pair.image))

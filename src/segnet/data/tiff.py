@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from segnet.core.errors import SegnetError
-from segnet.core.extras import require_package
+from segnet.core.extras import is_installed
 from segnet.data.blobs import Blob
 from segnet.data.faults import Fault
 from segnet.data.intensity import Values
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _ORIENTATION = 274
-_ALPHA = (1, 2)
+_LOG, _SILENT = logging.getLogger("tifffile"), logging.NullHandler()
 
 
 def is_tiff(source: Any) -> bool:
@@ -70,6 +71,8 @@ def read_tiff(source: Any, name: str, layout: Layout, page: int = 1) -> Values:
         SegnetError: tifffile isn't installed, no such page, or a damaged file.
     """
     with _opened(source, name) as tiff:
+        if not 1 <= page <= len(tiff.pages):
+            raise SegnetError(f"{name} has no page {page}, it has {len(tiff.pages)}; count from 1")
         first = _page(tiff, page)
         if layout.planes > 1:
             planes = [_one(_page(tiff, number + 1), name) for number in range(layout.planes)]
@@ -102,9 +105,6 @@ def _one(page: Any, name: str) -> Values:
 
 
 def _page(tiff: tifffile.TiffFile, number: int) -> Any:
-    pages = len(tiff.pages)
-    if not 1 <= number <= pages:
-        raise SegnetError(f"{tiff.filename} has no page {number}, it has {pages}; count from 1")
     return tiff.pages[number - 1]
 
 
@@ -116,9 +116,11 @@ def _orientation(page: Any) -> int:
 @contextmanager
 def _opened(source: Any, name: str) -> Iterator[tifffile.TiffFile]:
     """Open a TIFF; whatever goes wrong inside names it."""
-    require_package(name, "tifffile")
+    if not is_installed("tifffile"):
+        raise Fault("mode", name, "needs tifffile to be read", "pip install 'segnet[tiff]'")
     import tifffile
 
+    _LOG.addHandler(_SILENT)  # the error tells; a program's own logging still sees what it says
     file: Any = io.BytesIO(source.read()) if isinstance(source, Blob) else source
     if not isinstance(file, Path):
         file.seek(0)
