@@ -1,5 +1,6 @@
 """Files of any channels and bits give the values that were written, or one line says what doesn't fit."""
 
+import importlib.util
 import io
 import struct
 import zlib
@@ -12,7 +13,8 @@ from PIL import Image, ImageOps
 from segnet.core.errors import SegnetError
 from segnet.data.headers import read_header
 from segnet.data.intensity import RGB, Intensity
-from segnet.data.tiff import turned
+from segnet.data.layout import Layout
+from segnet.data.tiff import read_tiff, turned
 from segnet.data.values import look, open_as, read_values
 
 RANDOM = np.random.RandomState(0)
@@ -198,6 +200,18 @@ def test_a_truncated_tiff_is_damaged_and_not_half_read(name, tmp_path):
     (tmp_path / "a.tif").write_bytes(content[: len(content) // 2])
     with pytest.raises(SegnetError, match=r"a.tif is (damaged|not an image)"):
         open_as(tmp_path / "a.tif", Intensity(channels, ((0.0, 4096.0),) * channels))
+
+
+def test_what_takes_another_package_to_unpack_says_which(tmp_path):
+    Image.fromarray(noise(20, 30, 3, dtype=np.uint8, top=256)).save(
+        tmp_path / "a.tif", compression="tiff_lzw"
+    )
+    if importlib.util.find_spec("imagecodecs"):
+        pytest.skip("imagecodecs is installed")
+    with pytest.raises(
+        SegnetError, match=r"a.tif can't be decoded \(.*; pip install imagecodecs, or save it unc"
+    ):
+        read_tiff(tmp_path / "a.tif", "a.tif", Layout(3, 8, True))
 
 
 def test_more_pixels_than_are_safe_are_refused_before_they_are_read(tmp_path, monkeypatch):

@@ -126,6 +126,7 @@ RUN = {
         "as many epochs as it takes to let the encoder learn",
     ),
     "segnet train --data my/folder *": (TINY, "an epoch of small images"),
+    "segnet train --data my/field *": (f"--out runs/new {TINY}", "an epoch of small images"),
     "segnet train --data hf:owner/*": (settings_are_right, "the hub is out of reach"),
     "segnet train --data hf:my/*": (TINY, "an epoch of small images"),
     "segnet train --data oxford-pets * --seeds *": (

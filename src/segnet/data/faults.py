@@ -68,7 +68,8 @@ KINDS = {
     "pages": Kind(
         "error",
         "files of several pages or frames",
-        "a mask belongs to one picture: save each page as a file of its own",
+        "a mask belongs to one picture: save each page as a file of its own, or pages that are channels as "
+        "samples of one",
     ),
     "mode": Kind("error", "a colour mode that can't be read", "save it as an ordinary PNG or JPEG"),
     "channels": Kind(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import numpy as np
 import numpy.typing as npt
 
 from segnet.core.errors import SegnetError
-from segnet.data.dataset import HasValues, Sample
+from segnet.data.dataset import HasValues, Progress, Sample
 from segnet.data.faults import Fault, raise_errors
 from segnet.data.intensity import Intensity, Values
 
@@ -23,7 +24,9 @@ _AHEAD = 16
 Counts = npt.NDArray[np.int64]
 
 
-def measured(samples: Sequence[Sample], channels: int) -> tuple[Intensity, list[str]]:
+def measured(
+    samples: Sequence[Sample], channels: int, progress: Progress | None = None
+) -> tuple[Intensity, list[str]]:
     """Return how a network is given the images to train on, and what is odd about their values, a line each.
 
     Ranges are measured where all of them hold more than 8 bits a channel, on up to 256 evenly spread ones:
@@ -33,6 +36,8 @@ def measured(samples: Sequence[Sample], channels: int) -> tuple[Intensity, list[
     Args:
         samples: the images to train on.
         channels: of each.
+        progress: called with the number of images that are read; the context it returns gives a function that
+            is called after each one.
 
     Raises:
         SegnetError: an image that can't be read, or not one finite value.
@@ -51,9 +56,11 @@ def measured(samples: Sequence[Sample], channels: int) -> tuple[Intensity, list[
             return fault
 
     faults = []
-    with ThreadPoolExecutor() as pool:
+    counting = progress(len(some)) if progress else nullcontext(lambda: None)
+    with ThreadPoolExecutor() as pool, counting as advance:
         for first in range(0, len(some), _AHEAD):  # a few at a time: they may be large
             for found in pool.map(read, some[first : first + _AHEAD]):
+                advance()
                 if isinstance(found, Fault):
                     faults.append(found)
                 else:

@@ -37,7 +37,13 @@ def is_tiff(source: Any) -> bool:
                 return file.read(4) in _MAGIC
         except OSError:
             return False
-    source.seek(0)
+    try:
+        source.seek(0)
+    except (
+        AttributeError,
+        OSError,
+    ):  # a stream that can't go back, as of a network: what opens it reads it all
+        return False
     begin = source.read(4)
     source.seek(0)
     return begin in _MAGIC

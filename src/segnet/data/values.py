@@ -47,6 +47,7 @@ def open_as(source: Source, intensity: Intensity, *, page: int = 1) -> Image.Ima
         SegnetError: as ``open_rgb``, another number of channels, a TIFF that needs a package which isn't
             there, or as ``Intensity.pixels``.
     """
+    source = _rewindable(source)
     if intensity.is_plain and not needs_values(source):
         return open_rgb(source, page=page)
     return intensity.pixels(read_values(source, intensity.channels, page=page), source_name(source))
@@ -160,9 +161,16 @@ def _read_deep_png(source: Any, name: str) -> Values:
     return turned((halves[0] << 8) | halves[1], orientation if orientation in range(2, 9) else 1)
 
 
+def _rewindable(source: Source) -> Source:
+    """Return what can be read again and again at no cost, since a file is looked at before it is read."""
+    if isinstance(source, Path | Image.Image) or (hasattr(source, "seekable") and source.seekable()):
+        return source
+    copy = io.BytesIO(source.read())
+    copy.name = source_name(source)
+    return copy
+
+
 def _opened(source: Any) -> Image.Image:
     if isinstance(source, Blob):
         return Image.open(io.BytesIO(source.read()))
-    if not isinstance(source, Path):
-        source.seek(0)
-    return Image.open(source)
+    return Image.open(source)  # of a stream from its begin on

@@ -138,7 +138,7 @@ def build(
                 "new run with segnet train --config and its config.yaml"
             )
         manifest = replace(manifest, name=begun.name)
-    dataset = _measured(dataset, channels)
+    dataset = _measured(dataset, channels, console)
     train, val = _open_both(dataset, config, console)
     balance = balance_faults(dataset.name, classes.names, count_values(train), count_values(val), len(val))
     raise_errors(balance, dataset.name)
@@ -170,9 +170,13 @@ def build(
     )
 
 
-def _measured(dataset: Dataset, channels: int) -> Dataset:
+def _measured(dataset: Dataset, channels: int, console: Console) -> Dataset:
     """Return a dataset that says what is black and white in its images to train on."""
-    intensity, odd = measured(dataset.splits["train"], channels)
+    intensity, odd = measured(
+        dataset.splits["train"],
+        channels,
+        partial(counting, console, "measuring the values of training images"),
+    )
     return replace(dataset, intensity=intensity, warnings=(*dataset.warnings, *odd))
 
 
