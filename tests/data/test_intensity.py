@@ -63,6 +63,17 @@ def test_without_ranges_8_bits_are_the_very_same():
     assert Intensity(4).pixels(values, "it") is values
 
 
+def test_a_cache_of_photos_is_called_as_ever_and_others_by_their_channels_and_ranges():
+    keys = [
+        Intensity(1).key,
+        Intensity(2).key,
+        Intensity(1, ((0.0, 1.0),)).key,
+        Intensity(3, ((0.0, 1.0),) * 3).key,
+    ]
+    assert RGB.key == ""
+    assert len({RGB.key, *keys}) == 5
+
+
 @pytest.mark.parametrize(
     ("channels", "ranges"),
     [(0, None), (65, None), (2, ((0.0, 1.0),)), (1, ((1.0, 1.0),)), (1, ((0.0, np.nan),)), ("1", None)],
