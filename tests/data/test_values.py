@@ -3,6 +3,8 @@
 import importlib.util
 import io
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -68,6 +70,15 @@ def test_a_tiff_gives_the_values_that_were_written(name, tmp_path):
             found = read_values(source, channels)
             assert found.shape == (*values.shape[:2], channels)
             assert np.array_equal(found.reshape(values.shape), values)
+
+
+def test_twenty_channels_are_read_without_a_word(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", noise(20, 30, 20), **CONTIG)
+    program = "import sys, pathlib, segnet.data.values as it; print(it.look(pathlib.Path(sys.argv[1])))"
+    command = [sys.executable, "-c", program, tmp_path / "a.tif"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert "channels=20" in done.stdout
+    assert done.stderr == ""
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _ORIENTATION = 274
-_LOG, _SILENT = logging.getLogger("tifffile"), logging.NullHandler()
+
+# What they log of a damaged file or of many channels isn't for a terminal: the error tells. A program that has
+# set up logging still sees it.
+for _name in ("tifffile", "PIL.TiffImagePlugin"):
+    logging.getLogger(_name).addHandler(logging.NullHandler())
 
 
 def is_tiff(source: Any) -> bool:
@@ -126,7 +130,6 @@ def _opened(source: Any, name: str) -> Iterator[tifffile.TiffFile]:
         raise Fault("mode", name, "needs tifffile to be read", "pip install 'segnet[tiff]'")
     import tifffile
 
-    _LOG.addHandler(_SILENT)  # the error tells; a program's own logging still sees what it says
     file: Any = io.BytesIO(source.read()) if isinstance(source, Blob) else source
     if not isinstance(file, Path):
         file.seek(0)
