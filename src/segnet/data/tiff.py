@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _ORIENTATION = 274
 
-# What they log of a damaged file or of many channels isn't for a terminal: the error tells. A program that has
-# set up logging still sees it.
+# What they log of a damaged file or of many channels isn't for a terminal: the error tells. A program that
+# has set up logging still sees it.
 for _name in ("tifffile", "PIL.TiffImagePlugin"):
     logging.getLogger(_name).addHandler(logging.NullHandler())
 
