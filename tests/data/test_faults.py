@@ -333,6 +333,13 @@ BROKEN = {
         "pages",
         "train/masks/t0.tif holds 3 pages",
     ),
+    "a mask of five channels": (
+        lambda d: tifffile.imwrite(
+            swap_for(d, M0, "train/masks/t0.tif"), np.ones((SIDE, SIDE, 5), np.uint8), photometric="rgb"
+        ),
+        "mask-mode",
+        "train/masks/t0.tif is no map of class ids but holds 5 channels of 8 bits",
+    ),
     "an image of 8 px": (
         lambda d: [resave(d / file, lambda image: image.resize((8, 8), 0)) for file in (T0, M0)],
         "small",

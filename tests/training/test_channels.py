@@ -146,6 +146,26 @@ def test_five_channels_train_and_show_three_of_them(deep, tmp_path, patch):
     assert export(run.folder, ExportOptions()).failure == ""
 
 
+def test_transparency_is_a_fourth_channel_of_8_bits_where_asked_for(tmp_path):
+    for number in range(10):
+        values, mask = scene(number, 4)
+        for part, array in (("images", (values >> 4).astype(np.uint8)), ("masks", mask)):
+            (tmp_path / "data" / part).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(array).save(tmp_path / f"data/{part}/{number}.png")
+    run = train(config_of(tmp_path / "data", 4, out=tmp_path / "run", keep_aspect=True))
+    segmenter, file = load(run.folder), tmp_path / "data/images/0.png"
+    assert segmenter.description.intensity == Intensity(4)
+    found = segmenter.predict(file)
+    assert np.array_equal(segmenter.predict(np.asarray(Image.open(file))).logits, found.logits)
+    with pytest.raises(SegnetError, match=r"an array must be uint8 \(H, W, 4\), got uint8 \(9, 9, 3\)"):
+        segmenter.predict(np.zeros((9, 9, 3), np.uint8))
+    photo = Image.new("RGB", (32, 32))
+    with pytest.raises(
+        SegnetError, match=r"the image has 3 channels where 4 are taken; segnet train --channels 3"
+    ):
+        segmenter.predict(photo)
+
+
 def test_a_file_of_other_channels_than_the_models_is_one_line(run_of_one, deep):
     with pytest.raises(SegnetError, match=r"00.tif has 5 channels where 1 is taken"):
         load(run_of_one.folder).predict(deep[5] / "images/00.tif")

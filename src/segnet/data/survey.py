@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,8 +14,9 @@ from PIL import Image
 
 from segnet.core.ahead import in_order
 from segnet.core.colours import pack
+from segnet.core.errors import SegnetError
 from segnet.data.faults import Fault
-from segnet.data.headers import Look, look_at
+from segnet.data.headers import Look, look_at, read_header
 from segnet.data.images import decode, open_rgb
 from segnet.data.intensity import Intensity, require_numbers, visible
 from segnet.data.mask_code import Stored
@@ -123,6 +125,6 @@ def _edges(mask: Image.Image, stored: Stored) -> dict[int, int]:
 
 
 def _pixels(pair: Pair) -> int:
-    with suppress(Exception), Image.open(pair.image) as image:  # what is wrong is said where it is read
-        return image.width * image.height
+    with suppress(SegnetError):  # what is wrong is said where it is read
+        return math.prod(read_header(pair.image).stored)
     return 0
