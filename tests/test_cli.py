@@ -316,7 +316,7 @@ TRAINING_MISTAKES = {
     "--epochs many": 'Invalid value for --epochs: unable to convert "many" into int. See: segnet train',
     "--batch-size -4": "--batch-size must be from 1",
     "--lr nan": "--lr must be from 0",
-    "--model segnet-lite --encoder-weights x": "segnet-lite takes no --encoder-weights; segnet-vgg16 does",
+    "--model segnet-lite --encoder-weights x": "segnet-lite takes no --encoder-weights; segnet,",
     "--model vit --size 100": "can't cut images of 100x100 into patches of 16x16;",
     "--model fcn --size 16": "fcn needs images of at least 32 px each way; raise --size",
     "--class-weights 1,2": "--class-weights needs 3 numbers, one each for pet, background, border; got 2",

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segnet.data.inspection import ClassCount, _suggest
+
 
 def draw(folder, count=30, side=32):
     for seed in range(count):
@@ -185,3 +187,14 @@ def test_several_pages_do_not_go_to_standard_output(data, here, segnet):
     assert {path.name for path in (here / "masks").iterdir()} == {
         f"scan.page{page}.{what}" for page in (1, 2) for what in ("mask.png", "probabilities.npy")
     }
+
+
+@pytest.mark.parametrize(
+    ("side", "thickness", "suggested"),
+    [(200, 8.0, "--size 128"), (1024, 9.0, "--size 192"), (1024, 4.0, "--patch 256"),
+     (4000, 7.0, "--patch 256 --patch-scale 0.5"), (4000, 13.0, "--patch 256 --patch-scale 0.25")],
+)  # fmt: skip
+def test_large_images_with_small_things_are_told_to_be_cut_into_patches(side, thickness, suggested):
+    classes = [ClassCount(name, 100, 0.5, {}, each) for name, each in (("ground", 90.0), ("post", thickness))]
+    found = _suggest(classes, [(side, side)])
+    assert found.startswith(f"{suggested}: regions of post are {thickness:.1f} px thick"), found

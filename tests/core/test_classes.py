@@ -32,3 +32,9 @@ def test_a_table_from_names_has_a_colour_for_each():
 def test_a_table_that_makes_no_sense_is_refused(names, colours, says):
     with pytest.raises(SegnetError, match=says):
         ClassTable(tuple(names), colours)
+
+
+def test_a_background_is_dark_and_the_others_have_the_first_colours():
+    table = ClassTable.named(("leaf", "background", "stem"))
+    assert [sum(colour) < 200 for colour in table.colours] == [False, True, False]
+    assert (table.colours[0], table.colours[2]) == distinct_colours(2)

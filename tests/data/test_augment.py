@@ -1,5 +1,6 @@
 """Augmentation: image and mask move together, colour follows its formula, the seed decides."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -29,6 +30,33 @@ def test_a_flip_moves_image_and_mask_together_in_about_half_of_the_cases():
     ]
     assert 16 < sum(flipped) < 48
     assert torch.equal((out[:, 0] * 255).round().to(torch.uint8), out_masks * 100)
+
+
+def dihedral_batch(height, width, count=400):
+    """Images and masks in which every pixel is another: each symmetry shows."""
+    mask = np.arange(height * width, dtype=np.uint8).reshape(height, width)
+    masks = torch.from_numpy(mask).expand(count, height, width)
+    return mask, masks.unsqueeze(1).repeat(1, 3, 1, 1), masks
+
+
+@pytest.mark.parametrize(("shape", "turns"), [((8, 8), (0, 1, 2, 3)), ((6, 10), (0, 2))])
+def test_dihedral_takes_each_flip_and_turn_of_numpys_as_often_and_moves_the_mask_along(shape, turns):
+    mask, images, masks = dihedral_batch(*shape)
+    out, moved = Augmentation(dihedral=True)(images, masks, shape, seed=0)
+    assert torch.equal((out * 255).round().to(torch.uint8), moved.unsqueeze(1).expand(-1, 3, -1, -1))
+    ways = [np.rot90(each, turn) for each in (mask, mask[:, ::-1]) for turn in turns]
+    counts = [sum(np.array_equal(one, way) for one in moved.numpy()) for way in ways]
+    assert sum(counts) == len(masks), "nothing else occurs"
+    assert min(counts) > 0.7 * len(masks) / len(ways)
+
+
+def test_dihedral_is_decided_by_the_seed_and_off_unless_asked_for():
+    _, images, masks = dihedral_batch(8, 8)
+    augment = Augmentation(dihedral=True, flip=0.5, crop_scale=0.4)
+    first, again, other = (augment(images, masks, (8, 8), seed) for seed in (1, 1, 2))
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not torch.equal(first[1], other[1])
+    assert torch.equal(Augmentation()(images, masks, (8, 8), seed=0)[1], masks)
 
 
 @pytest.mark.parametrize("size", [(32, 32), (16, 16), (24, 48)])

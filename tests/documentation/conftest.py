@@ -1,7 +1,10 @@
 """The reader's folder: everything that the examples of the documentation name."""
 
 import json
+import runpy
 import shutil
+import sys
+from pathlib import Path
 
 import datasets
 import numpy as np
@@ -11,6 +14,7 @@ from PIL import Image
 from torch import nn
 
 from segnet import TrainConfig, train
+from segnet.data.convert import convert
 from segnet.export.exporter import ExportOptions, export
 from segnet.training.several import train_seeds
 
@@ -48,6 +52,24 @@ def draw_deep(root, seed):
     (root / f"images/{seed}.png").unlink()
     values = np.stack([grey * 16 >> channel for channel in range(5)], axis=-1)
     tifffile.imwrite(root / f"images/{seed}.tif", values, photometric="minisblack", planarconfig="contig")
+
+
+def draw_examples(folder):
+    """Fewer and smaller cells, roads and parts than the scripts of the page draw."""
+    benchmarks = Path(__file__).parents[2] / "benchmarks"
+    sys.path.insert(0, str(benchmarks))  # they import each other, as when they are run
+    try:
+        scripts = {
+            name: runpy.run_path(str(benchmarks / f"drawn_{name}.py")) for name in ("cells", "road", "parts")
+        }
+    finally:
+        sys.path.remove(str(benchmarks))
+    scripts["cells"]["write_cells"](folder / "cells", 12, seed=0, side=64)
+    scripts["road"]["write_roads"](folder / "road", 8, seed=0, side=256)
+    scripts["parts"]["write_parts"](folder / "parts", 8, seed=0, more=2)
+    convert(folder / "parts/labels.json", folder / "my/parts")
+    for name in ("cells", "road", "parts"):
+        shutil.copytree(folder / "runs/NAME", folder / "runs" / name)
 
 
 @pytest.fixture(scope="session")
@@ -98,6 +120,7 @@ def named_by_examples(tmp_path_factory):
     for name in ("labels.json", "labelled/annotations.json"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(json.dumps(labels))
+    draw_examples(folder)
     exported = export(folder / "runs/NAME", ExportOptions(images=str(folder / "photo.jpg")))
     shutil.copy(exported.path, folder / "model.onnx")
     (folder / "src/segnet/weights").mkdir(parents=True)

@@ -125,8 +125,22 @@ RUN = {
         "--epochs 2 --size 32 --batch-size 4 --freeze-encoder 1",
         "as many epochs as it takes to let the encoder learn",
     ),
+    "segnet train --data my/folder *--patch *": (
+        "--epochs 1 --batch-size 4 --patch 16 --patches 8",
+        "few patches",
+    ),
     "segnet train --data my/folder *": (TINY, "an epoch of small images"),
     "segnet train --data my/field *": (f"--out runs/new {TINY}", "an epoch of small images"),
+    "segnet train --data road *": (
+        "--epochs 1 --batch-size 4 --patch 32 --patches 8 --out runs/new",
+        "few patches",
+    ),
+    "segnet train --data cells *": (f"{TINY} --out runs/new", "an epoch of small images"),
+    "segnet train --data my/parts *": (f"{TINY} --out runs/new", "an epoch of small images"),
+    "segnet data convert parts/labels.json *": (
+        its_options_exist,
+        "my/parts is there for the commands that follow, converted by the fixture",
+    ),
     "segnet train --data hf:owner/*": (settings_are_right, "the hub is out of reach"),
     "segnet train --data hf:my/*": (TINY, "an epoch of small images"),
     "segnet train --data oxford-pets * --seeds *": (
@@ -154,6 +168,7 @@ RUN = {
         "takes minutes, on an idle machine; the other runtimes are in tests/bench",
     ),
     "python benchmarks/bayesian_samples.py *": ("--samples 2", "two samples in place of 16"),
+    "python benchmarks/drawn_cells.py *": ("", "nothing to shorten"),
     "python benchmarks/*": (its_script_takes_the_options, "takes minutes, on an idle machine"),
     "make *": (make_has_the_target, "installs everything anew, then takes minutes"),
     "python3 -m venv *": (its_files_exist, "installs"),

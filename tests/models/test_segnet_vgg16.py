@@ -10,18 +10,19 @@ from torch import nn
 
 from segnet import SegnetError, create_model
 from segnet.models.describe import count_macs, count_parameters
-from segnet.models.segnet_vgg16 import IMAGENET_MEAN, IMAGENET_STD
+from segnet.models.vgg_weights import IMAGENET_MEAN, IMAGENET_STD
 
-PLAN = [64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M"]
+VGG13 = [64, 64, "M", 128, 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"]
+VGG16 = [64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M"]
 
 
-class VGG16(nn.Module):
-    """VGG16's convolutional part as torchvision lays it out, with its names."""
+class VGG(nn.Module):
+    """VGG's convolutional part as torchvision lays it out, with its names."""
 
-    def __init__(self, batch_norm, divide=1):
+    def __init__(self, batch_norm, divide=1, plan=VGG16):
         super().__init__()
         layers, before = [], 3
-        for entry in PLAN:
+        for entry in plan:
             if entry == "M":
                 layers.append(nn.MaxPool2d(2))
                 continue
@@ -33,9 +34,9 @@ class VGG16(nn.Module):
         self.features = nn.Sequential(*layers)
 
 
-def trained(batch_norm, divide=1):
+def trained(batch_norm, divide=1, plan=VGG16):
     torch.manual_seed(0)
-    model = VGG16(batch_norm, divide)
+    model = VGG(batch_norm, divide, plan)
     for layer in model.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.normal_(layer.bias, std=0.3)
@@ -106,6 +107,34 @@ def test_an_encoder_with_vgg16s_weights_gives_vgg16s_maps(tmp_path, batch_norm, 
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("batch_norm", [False, True], ids=["plain", "batch norm"])
+@pytest.mark.parametrize(
+    ("name", "options", "plan", "divide", "stages"),
+    [
+        ("segnet", {}, VGG16, 1, 4),
+        ("fcn", {"width": 8, "head": 8}, VGG16, 8, 5),
+        ("unet", {"width": 8}, VGG13, 8, 4),
+    ],
+)
+def test_every_encoder_that_begins_as_a_vgg_takes_its_weights(
+    tmp_path, name, options, plan, divide, stages, batch_norm
+):
+    vgg = trained(batch_norm, divide, plan)
+    save_file(vgg.state_dict(), tmp_path / "vgg.safetensors")
+    model = create_model(name, **options)
+    model.load_encoder(tmp_path / "vgg.safetensors")
+    image = torch.rand(1, 3, 32, 32)
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    pools = [place for place, layer in enumerate(vgg.features) if isinstance(layer, nn.MaxPool2d)]
+    with torch.no_grad():
+        theirs = vgg.features[: pools[stages - 1] + 1]((image - mean) / std)
+        ours = model.eval().normalise(image)
+        for stage in model.encoder:
+            found = stage(ours)
+            ours = found[0] if isinstance(found, tuple) else torch.max_pool2d(found, 2)
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
 class Dangerous:
     def __reduce__(self):
         return (print, ("code from the file ran",))
@@ -120,19 +149,19 @@ def write(path, content):
     return path
 
 
-VGG = trained(False, divide=8).state_dict()
-VGG_BN = trained(True, divide=8).state_dict()
+PLAIN = trained(False, divide=8).state_dict()
+NORMED = trained(True, divide=8).state_dict()
 ONE = {"features.0.weight": torch.zeros(64, 3, 3, 3), "features.0.bias": torch.zeros(64)}
 FOREIGN = {
     "too few": (ONE, "it has 1 convolutions in features, not 13"),
     "another model": ({"layer1.0.weight": torch.zeros(2, 2)}, "it has 0 convolutions in features, not 13"),
     "no bias": ({"features.0.weight": torch.zeros(64, 3, 3, 3)}, "features.0 has no bias"),
     "another width": (trained(False, divide=16).state_dict(), r"1 is \(4, 3, 3, 3\), not \(8, 3, 3, 3\)"),
-    "a norm too few": (without(VGG_BN, "features.1."), "it has 12 batch norms for 13 convolutions"),
-    "no variance": (without(VGG_BN, "features.4.running_var"), "features.4 has no running_var"),
-    "a short bias": (VGG_BN | {"features.4.bias": torch.zeros(2)}, r"shape \(2,\), not \(8,\)"),
-    "NaN": (VGG | {"features.2.bias": torch.full((8,), math.nan)}, "features.2.bias holds NaN"),
-    "whole numbers": (VGG | {"features.2.bias": torch.zeros(8).int()}, "torch.int32, no floats"),
+    "a norm too few": (without(NORMED, "features.1."), "it has 12 batch norms for 13 convolutions"),
+    "no variance": (without(NORMED, "features.4.running_var"), "features.4 has no running_var"),
+    "a short bias": (NORMED | {"features.4.bias": torch.zeros(2)}, r"shape \(2,\), not \(8,\)"),
+    "NaN": (PLAIN | {"features.2.bias": torch.full((8,), math.nan)}, "features.2.bias holds NaN"),
+    "whole numbers": (PLAIN | {"features.2.bias": torch.zeros(8).int()}, "torch.int32, no floats"),
     "code": (Dangerous(), "it is damaged, or holds more than tensors"),
     "a whole module": (nn.Conv2d(1, 1, 1), "it is damaged, or holds more than tensors"),
     "a list": ([1, 2], "something else than names and tensors"),

@@ -246,7 +246,10 @@ def test_eval_scores_the_part_that_was_held_out_and_not_what_was_trained_on(
         ({"model_options": {"kernel": 4}}, "odd kernels"),
         ({"device": "hpu"}, "'hpu' can't be used here"),
         ({"device": "meta"}, "'meta' can't be used here"),
-        ({"encoder_weights": "vgg16.pth"}, "segnet-lite takes no --encoder-weights; segnet-vgg16 does"),
+        (
+            {"encoder_weights": "vgg16.pth"},
+            "segnet-lite takes no --encoder-weights; segnet, segnet-vgg16, fcn and unet do",
+        ),
         (
             {"model": "vit", "model_options": {}, "size": (40, 32)},
             "vit can't cut images of 40x32 into patches of 16x16; make --size a multiple of 16",

@@ -181,3 +181,11 @@ def test_with_its_proportions_kept_an_image_is_scored_without_what_was_mirrored(
     found = segmenter.predict(np.zeros((*shape, 3), np.uint8))
     assert found.logits.shape == (2, *(round(side / 5) for side in shape))
     assert found.mask.shape == shape
+
+
+def test_the_threshold_of_the_validation_images_is_kept_in_the_model_and_scored(run):
+    description = load(run.folder).description
+    assert description.threshold == run.val.threshold
+    assert run.val.foreground_iou_at_threshold >= run.val.foreground_iou == run.val.per_class["speck"].iou
+    assert "speck IoU" in run.val.line()
+    assert next(run.val.classes())[0] == "speck"

@@ -46,6 +46,7 @@ def predict(
     tolerance: float = 1.0,
     samples: Whole = 0,
     seed: Whole = 0,
+    threshold: Annotated[str | None, Parameter(show_default=False)] = None,
     max_megapixels: Whole = 178,
     device: str = "auto",
     runtime: RuntimeName = "auto",
@@ -76,6 +77,8 @@ def predict(
         samples: predict by the mean of so many passes with dropout, 6 or more by its paper; for a model
             trained with dropout. 0 is one pass without.
         seed: decides what the samples drop.
+        threshold: of two classes, call foreground what has at least this probability, from 0 to 1; or chosen,
+            the one that was best on validation images. Without it the more probable class wins.
         max_megapixels: refuse images of more million pixels, which may be small files made to fill memory.
         device: auto, or a device by name.
         runtime: what computes: torch, or for exported models onnxruntime or openvino; auto takes what fits.
@@ -95,6 +98,8 @@ def predict(
     if samples and runtime == "auto" and is_bundled(model):
         runtime = "torch"  # no exported model has dropout
     segmenter = load(model, device=device, runtime=runtime)
+    if threshold is not None:
+        segmenter = segmenter.at_threshold(_threshold(threshold))
     if out == "-" and probabilities:
         raise SegnetError("--out - writes a mask alone; give --out a folder for --probabilities")
     allow_pixels(max_megapixels)
@@ -127,6 +132,15 @@ def predict(
     if failed and done > 1:
         say_error(f"{failed} of {done} images could not be read")
     return 0 if not failed else BAD_INPUT if failed == done else SOME_FAILED
+
+
+def _threshold(text: str) -> float | Literal["chosen"]:
+    if text == "chosen":
+        return "chosen"
+    try:
+        return float(text)
+    except ValueError:
+        raise SegnetError(f"--threshold is a probability between 0 and 1, or chosen, not {text}") from None
 
 
 @dataclass

@@ -14,6 +14,7 @@ from rich.console import Console
 from segnet.cli.app import app, print_whole
 from segnet.core.errors import SegnetError
 from segnet.core.files import expand_home
+from segnet.core.foreground import foreground_of
 from segnet.core.settings import Whole
 from segnet.data.options import BorderPolicy
 from segnet.runs.image_scores import Worst
@@ -134,7 +135,14 @@ def evaluate(
         predict = with_flip(predict)
     article = is_articles(dataset.name, segmenter.description.training.get("recipe"))
     found = evaluate_images(
-        predict, cached, dataset.classes, on, chosen.scored_on, chosen.records, article=article
+        predict,
+        cached,
+        dataset.classes,
+        on,
+        chosen.scored_on,
+        chosen.records,
+        article=article,
+        threshold=segmenter.description.threshold,
     )
     groups = [] if group_names is None else score_groups(found.images, group_names)
     shown = worst if worst is not None else WORST if out is not None else 0
@@ -210,10 +218,16 @@ def print_scores(scores: Scores) -> None:
     for column in columns:
         title = column.replace("_f1", " F1")
         table.add_column(f"{title}\nTRAINED ON" if trained_on else title, justify="right")
-    for name, entry in scores.per_class.items():
+    for name, entry in scores.classes():
         table.add_row(name, *(shown(getattr(entry, column)) for column in columns))
     print_whole(table)
     console = Console(highlight=False, soft_wrap=True)
+    if scores.threshold is not None:
+        console.print(
+            f"{foreground_of(scores.per_class)} IoU {shown(scores.foreground_iou)}, "
+            f"{shown(scores.foreground_iou_at_threshold)} from a probability of {scores.threshold:g} on, "
+            f"which was chosen on validation images{warning}"
+        )
     console.print(
         f"pixel accuracy {shown(scores.pixel_accuracy)} · mean IoU {shown(scores.mean_iou)} · "
         f"mean Dice {shown(scores.mean_dice)} · cross-entropy {shown(scores.loss)}{warning}"

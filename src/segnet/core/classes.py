@@ -8,11 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from segnet.core.colours import Colour, distinct_colours
+from segnet.core.colours import NIGHT_BLUE, Colour, distinct_colours
 from segnet.core.errors import SegnetError
-
-BACKGROUND = "background"
-"""A class of this name is what lies around the others: overlays leave it bare, and it has no regions."""
+from segnet.core.foreground import BACKGROUND, foreground_of
 
 IGNORE_INDEX = 255
 """Pixels with this id are neither trained on nor scored."""
@@ -40,11 +38,18 @@ class ClassTable:
 
     @classmethod
     def named(cls, names: Sequence[str]) -> ClassTable:
-        """Build a table from names alone, with colours of our own choice."""
-        return cls(tuple(names), distinct_colours(len(names)))
+        """Build a table from names alone, with colours of our own choice; a background is dark."""
+        others = iter(distinct_colours(len(names)))
+        return cls(tuple(names), tuple(NIGHT_BLUE if name == BACKGROUND else next(others) for name in names))
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def foreground(self) -> int | None:
+        """The class that is looked for, where there are two of them; see ``foreground_of``."""
+        name = foreground_of(self.names)
+        return None if name is None else self.names.index(name)
 
     def palette(self) -> npt.NDArray[np.uint8]:
         """Return a ``(256, 3)`` uint8 colour for every mask value; ids without a class are white."""

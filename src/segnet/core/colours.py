@@ -21,6 +21,9 @@ VERMILION: Colour = (213, 94, 0)
 REDDISH_PURPLE: Colour = (204, 121, 167)
 
 
+NIGHT_BLUE: Colour = (37, 52, 79)
+"""What lies around: dark and dull, so that the classes that are looked for stand out."""
+
 WHITE: Colour = (255, 255, 255)
 """What ignored pixels are painted in."""
 

@@ -11,10 +11,12 @@ Size = tuple[int, int]
 
 
 class Augmentation:
-    """Random crop, flip and colour for a batch; the geometry moves the mask along.
+    """Random crop, flips, turns and colour for a batch; the geometry moves the mask along.
 
     Args:
         flip: chance of a horizontal flip.
+        dihedral: flip both ways and turn by quarters, each of the eight ways as likely; where height and
+            width differ, each of the four that keep the shape.
         crop_scale: smallest share of the area that a crop keeps; 1 switches cropping off.
         brightness, contrast, saturation: largest relative changes, as in torchvision's ColorJitter.
         hue: largest turn of hue, as a share of the circle.
@@ -24,6 +26,7 @@ class Augmentation:
         self,
         *,
         flip: float = 0.0,
+        dihedral: bool = False,
         crop_scale: float = 1.0,
         brightness: float = 0.0,
         contrast: float = 0.0,
@@ -31,6 +34,7 @@ class Augmentation:
         hue: float = 0.0,
     ) -> None:
         self._flip = flip
+        self._dihedral = dihedral
         self._crop_scale = crop_scale
         self._colour = (brightness, contrast, saturation, hue)
         self._pipelines: dict[Size, K.AugmentationSequential | None] = {}
@@ -49,6 +53,8 @@ class Augmentation:
             float32 images in [0, 1] in channels-last order, and uint8 masks.
         """
         torch.manual_seed(seed)
+        if self._dihedral:
+            images, masks = _flipped_and_turned(images, masks)
         image = images.float().div_(255)
         image, masks = self._smoothed(image, masks, size)
         pipeline = self._pipeline(size, resize=image.shape[-2:] != size)
@@ -95,3 +101,22 @@ class Augmentation:
                 K.AugmentationSequential(*steps, data_keys=["input", "mask"]) if steps else None
             )
         return self._pipelines[size]
+
+
+def _flipped_and_turned(images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """Move each image and its mask by one of the symmetries that keep the batch's shape.
+
+    Those of a rectangle are made of two flips, those of a square of these and of swapping rows and columns:
+    a flip and a swap are a quarter turn. So as many coins as there are of them choose evenly.
+    """
+    square = images.shape[-2] == images.shape[-1]
+    # drawn on the CPU: the same on every device
+    across, down, swap = torch.randint(2, (3, len(images))).bool().to(images.device)
+
+    def moved(batch: Tensor) -> Tensor:
+        shape = (-1, *(1,) * (batch.ndim - 1))
+        batch = torch.where(across.view(shape), batch.flip(-1), batch)
+        batch = torch.where(down.view(shape), batch.flip(-2), batch)
+        return torch.where(swap.view(shape), batch.transpose(-1, -2), batch) if square else batch
+
+    return moved(images), moved(masks)

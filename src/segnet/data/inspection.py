@@ -26,7 +26,8 @@ from segnet.data.mask_code import MaskCode, infer, read_description
 from segnet.data.pairing import DESCRIPTION, Pair, Pairs, find_pairs
 from segnet.data.survey import Surveyed, survey
 
-_SIZES = (128, 192, 256, 384, 512)  # that are suggested
+_SIZES = (128, 192, 256)  # that are suggested; beyond them it takes patches
+_SCALES = (0.25, 0.5, 1)
 _THINNEST_PX = 1.5  # of a region, as area / half its outline, that a network's output still shows
 
 
@@ -256,7 +257,7 @@ def _same_bytes(a: Pair, b: Pair) -> bool:
 
 
 def _suggest(classes: Sequence[ClassCount], sizes: Sequence[tuple[int, int]]) -> str:
-    """Return the smallest size at which the thinnest class isn't lost."""
+    """Return the smallest size at which the thinnest class isn't lost, or patches at the smallest scale."""
     thin = [each for each in classes[1:] or classes if each.thickness_px]
     if not thin or not sizes:
         return ""
@@ -270,5 +271,6 @@ def _suggest(classes: Sequence[ClassCount], sizes: Sequence[tuple[int, int]]) ->
         f"and {thinnest.thickness_px * 128 / side:.1f} px at --size 128"
     )
     if not enough:
-        return f"cut the images into tiles: {because}"
+        scale = next((each for each in _SCALES if each * thinnest.thickness_px >= 2 * _THINNEST_PX), 1)
+        return f"--patch 256{f' --patch-scale {scale:g}' if scale < 1 else ''}: {because}"
     return f"--size {enough[0]}: {because}"

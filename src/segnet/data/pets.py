@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from segnet.core.classes import IGNORE_INDEX, ClassTable
+from segnet.core.colours import NIGHT_BLUE
 from segnet.core.errors import SegnetError, did_you_mean
 from segnet.core.files import cache_folder
 from segnet.data.dataset import Dataset, Mask
@@ -28,7 +29,7 @@ from segnet.runs.identity import image_id
 
 # Told apart by hue and by lightness alone, so also by colour-blind readers and in grey print; over a
 # photograph the background darkens, the pet glows and the border stands out.
-PET, BACKGROUND, BORDER = (240, 140, 0), (37, 52, 79), (150, 232, 255)
+PET, BACKGROUND, BORDER = (240, 140, 0), NIGHT_BLUE, (150, 232, 255)
 
 PET_CLASSES = ClassTable(("pet", "background", "border"), (PET, BACKGROUND, BORDER))
 """Where the border is a class of its own."""

@@ -19,10 +19,11 @@ import numpy as np
 from PIL import Image
 
 from segnet import __version__
-from segnet.core.classes import BACKGROUND, ClassTable
+from segnet.core.classes import ClassTable
 from segnet.core.colours import hex_code
 from segnet.core.errors import SegnetError
 from segnet.core.files import write_text
+from segnet.core.foreground import BACKGROUND
 from segnet.inference.polygons import Polygon, outline
 from segnet.inference.predict_files import Picture
 from segnet.inference.regions import Region

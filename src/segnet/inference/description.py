@@ -21,9 +21,16 @@ from segnet.runs.identity import DataIdentity
 KEY = "segnet"
 """The one metadata key under which every kind of model file keeps the text."""
 
-# What format 2 added, and what it is in files of format 1: a model that needs none of it is still written as
-# one, and an older version refuses what it would predict otherwise.
-_SINCE_2: dict[str, Any] = {"patch_scale": None, "keep_aspect": False, "intensity": asdict(RGB)}
+# What came later, and what it is where a file says nothing of it.
+_LATER: dict[str, Any] = {
+    "patch_scale": None,
+    "keep_aspect": False,
+    "intensity": asdict(RGB),
+    "threshold": None,
+}
+
+# Of these, what an older version would predict otherwise without: it refuses format 2.
+_NEEDED = ("patch_scale", "keep_aspect", "intensity")
 
 
 @dataclass(frozen=True)
@@ -52,15 +59,17 @@ class Description:
     patch_scale: float | None = None
     keep_aspect: bool = False
     intensity: Intensity = RGB
+    threshold: float | None = None
+    """Of two classes, the foreground's probability from which validation images gave the best IoU."""
 
     def to_json(self) -> str:
         """Return the text that goes into a model file; the same description gives the same text."""
         plain = asdict(replace(self, data=None))
         if self.data is not None:
             plain["data"] = self.data.to_plain()
-        for name in (unused := [name for name, default in _SINCE_2.items() if plain[name] == default]):
+        for name in [name for name, default in _LATER.items() if plain[name] == default]:
             del plain[name]
-        version = 1 if len(unused) == len(_SINCE_2) else 2
+        version = 2 if plain.keys() & _NEEDED else 1
         return json.dumps({"format": version, **plain}, sort_keys=True)
 
     @property
@@ -109,6 +118,9 @@ def _from_plain(values: Mapping[str, Any]) -> Description:
     scale = description.patch_scale
     if not (scale is None or (isinstance(scale, int | float) and 0 < scale <= 1)):
         raise ValueError(f"patch_scale {scale!r}")
+    threshold = description.threshold
+    if not (threshold is None or (isinstance(threshold, int | float) and 0 < threshold < 1)):
+        raise ValueError(f"threshold {threshold!r}")
     if not isinstance(description.keep_aspect, bool):
         raise ValueError(f"keep_aspect {description.keep_aspect!r}")
     if description.resize not in RESIZE or min(description.size) < 1:

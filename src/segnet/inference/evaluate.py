@@ -81,9 +81,10 @@ def evaluate_split(
 ) -> Scores:
     """Score what predicts on a split at the split's size, in float32 whatever it was trained in.
 
-    ``article`` adds the article's two IoUs, which only compare with the article's.
+    Of two classes, the foreground's best threshold is chosen on the split. ``article`` adds the article's
+    two IoUs, which only compare with the article's.
     """
-    counter = ScoreCounter(classes, device, article=article)
+    counter = ScoreCounter(classes, device, article=article, threshold="chosen here")
     for logits, masks in predict_split(predict, split, device):
         counter.add(logits, masks)
     return counter.scores(scored_on)
@@ -107,6 +108,7 @@ def evaluate_images(
     records: Sequence[ImageRecord],
     *,
     article: bool = False,
+    threshold: float | None = None,
 ) -> Evaluation:
     """Score as ``evaluate_split`` does, and outlines, calibration and each image too.
 
@@ -118,8 +120,9 @@ def evaluate_images(
         scored_on: what the images are.
         records: how each is known again, in the split's order.
         article: add the article's two IoUs.
+        threshold: of two classes, the one that the model file keeps: it was chosen on other images.
     """
-    counter = ScoreCounter(classes, device, article=article)
+    counter = ScoreCounter(classes, device, article=article, threshold=threshold)
     images = ImageCounter(len(classes), scored_on.split, records, device)
     for logits, masks in predict_split(predict, split, device):
         counter.add(logits, masks)
@@ -231,7 +234,14 @@ def evaluate(
     predict, images, device = open_chosen(segmenter, dataset, chosen)
     article = is_articles(dataset.name, segmenter.description.training.get("recipe"))
     return evaluate_images(
-        predict, images, dataset.classes, device, chosen.scored_on, chosen.records, article=article
+        predict,
+        images,
+        dataset.classes,
+        device,
+        chosen.scored_on,
+        chosen.records,
+        article=article,
+        threshold=segmenter.description.threshold,
     ).scores
 
 

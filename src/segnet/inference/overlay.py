@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from segnet.core.classes import BACKGROUND, ClassTable
+from segnet.core.classes import ClassTable
 from segnet.core.errors import SegnetError
+from segnet.core.foreground import BACKGROUND
 
 Mask = npt.NDArray[np.uint8]
 

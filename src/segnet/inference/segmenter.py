@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -46,9 +46,10 @@ class Prepared(NamedTuple):
 class Segmenter:
     """A model with all it needs to predict; ``segnet.load`` opens one."""
 
-    def __init__(self, runtime: Runtime, description: Description) -> None:
+    def __init__(self, runtime: Runtime, description: Description, *, threshold: float | None = None) -> None:
         self.runtime = runtime
         self.description = description
+        self.threshold = threshold
 
     def __repr__(self) -> str:
         classes = ", ".join(self.classes.names)
@@ -72,6 +73,28 @@ class Segmenter:
             SegnetError: an exported model, which has none.
         """
         return self._torch("is no torch module").model
+
+    def at_threshold(self, threshold: float | Literal["chosen"]) -> Segmenter:
+        """Return this segmenter with another line between its two classes.
+
+        Args:
+            threshold: the foreground's probability from which a pixel is foreground, or the one that was
+                chosen on validation images and is kept in the model file.
+
+        Raises:
+            SegnetError: more classes than two, a number outside 0 to 1, or a file that keeps none.
+        """
+        if len(self.classes) != 2:
+            raise SegnetError(
+                f"a threshold lies between two classes, and the model has {len(self.classes)}: "
+                f"{', '.join(self.classes.names)}; leave it out"
+            )
+        value = self.description.threshold if threshold == "chosen" else threshold
+        if value is None:
+            raise SegnetError("the model file keeps no threshold; give a number, such as 0.4")
+        if not 0 < value < 1:
+            raise SegnetError(f"a threshold is a probability between 0 and 1, not {value:g}")
+        return Segmenter(self.runtime, self.description, threshold=value)
 
     def predict(self, image: ImageSource, *, samples: int = 0, seed: int = 0, page: int = 1) -> Segmentation:
         """Segment one image, once without dropout or as the mean of ``samples`` passes with it.
@@ -148,7 +171,9 @@ class Segmenter:
             return [self._by_patches(each) for each in batch]
         logits = self.runtime.logits(np.stack([cast("Images", each.pixels) for each in batch]))
         return [
-            Segmentation(each.image, self.classes, self._unpadded(found, each.image))
+            Segmentation(
+                each.image, self.classes, self._unpadded(found, each.image), threshold=self.threshold
+            )
             for each, found in zip(batch, logits, strict=True)
         ]
 
@@ -160,7 +185,8 @@ class Segmenter:
     def _by_patches(self, prepared: Prepared) -> Segmentation:
         tiles = Tiles(prepared.pixels, self.description.size, self.runtime.logits)
         keeps = math.prod(tiles.extent) * len(self.classes) <= MOST_KEPT
-        found = Segmentation(prepared.image, self.classes, tiles.whole() if keeps else tiles)
+        logits = tiles.whole() if keeps else tiles
+        found = Segmentation(prepared.image, self.classes, logits, threshold=self.threshold)
         assert found.mask.size  # computed here, in one thread, and not where results are written
         return found
 
@@ -201,7 +227,7 @@ class Segmenter:
             found = sample_patches(sampled, pixels, self.description.size, samples)
         smallest = np.finfo(np.float32).tiny  # the log of 0 would not be finite
         logits = np.log(np.maximum(found.mean, smallest))
-        return Segmentation(prepared.image, self.classes, logits, found)
+        return Segmentation(prepared.image, self.classes, logits, found, self.threshold)
 
     def _torch(self, otherwise: str) -> TorchRuntime:
         if self.runtime.name != "torch":

@@ -12,6 +12,8 @@ starts from VGG16's weights; and the input has a batch norm too, as the article'
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 
@@ -19,6 +21,7 @@ from segnet.core.blocks import ConvBNReLU, conv_chain
 from segnet.core.errors import SegnetError
 from segnet.core.pooling import max_pool_2x2
 from segnet.models.vgg16 import vgg16_channels
+from segnet.models.vgg_weights import load_vgg, stage_units
 
 
 class FCN(nn.Module):
@@ -86,6 +89,10 @@ class FCN(nn.Module):
         scores = self.twice_to_third(scores) + self.score_third(third)
         logits: Tensor = self.eight_times(scores)
         return crop(logits, height, width)
+
+    def load_encoder(self, path: Path) -> None:
+        """Start the encoder from torchvision's ``vgg16`` or ``vgg16_bn``; see ``vgg_weights.py``."""
+        load_vgg(path, self.normalise, stage_units(self.encoder), "vgg16")
 
 
 # By index: with F.pad and slices torch.export serves either sizes that need padding or those that don't.

@@ -13,12 +13,14 @@ any other layer, so they are never negative and a pixel where all are zero gets 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from torch import Tensor, nn
 
 from segnet.core.blocks import ConvBNReLU, DecoderStage, EncoderStage, Unit, conv_chain, encode_decode
 from segnet.core.errors import SegnetError
 from segnet.models.vgg16 import CHANNELS, mirrored
+from segnet.models.vgg_weights import load_vgg, stage_units
 
 
 class MirroredSegNet(nn.Module):
@@ -61,6 +63,10 @@ class SegNet(MirroredSegNet):
     def __init__(self, num_classes: int = 3, in_channels: int = 3, *, stages: int = 4) -> None:
         require_stages(stages)
         super().__init__(num_classes, in_channels, [ConvBNReLU] * stages)
+
+    def load_encoder(self, path: Path) -> None:
+        """Start the encoder from torchvision's ``vgg16`` or ``vgg16_bn``; see ``vgg_weights.py``."""
+        load_vgg(path, self.normalise, stage_units(self.encoder), "vgg16")
 
 
 def require_stages(stages: int) -> None:

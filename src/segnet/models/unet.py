@@ -15,6 +15,7 @@ dropout. The article gives its experiment no further detail than ordinary convol
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,7 @@ from torch.nn import functional as F
 from segnet.core.blocks import conv_chain
 from segnet.core.errors import SegnetError
 from segnet.core.pooling import max_pool_2x2
+from segnet.models.vgg_weights import load_vgg, stage_units
 
 # Channels at each depth, as multiples of the first.
 WIDTHS = (1, 2, 4, 8, 16)
@@ -75,6 +77,10 @@ class UNet(nn.Module):
             x = stage(torch.cat((skip, pad_to(up(x), skip)), 1))
         logits: Tensor = self.classifier(x)
         return logits
+
+    def load_encoder(self, path: Path) -> None:
+        """Start all depths but the deepest from torchvision's ``vgg13`` or ``vgg13_bn``."""
+        load_vgg(path, self.normalise, stage_units(self.encoder), "vgg13")
 
 
 def pad_to(x: Tensor, like: Tensor) -> Tensor:

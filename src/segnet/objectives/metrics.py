@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from segnet.core.classes import IGNORE_INDEX, ClassTable
+from segnet.objectives.threshold import ThresholdCounter
 from segnet.runs.scores import ClassScores, ScoredOn, Scores
 
 Matrix = npt.NDArray[np.int64]
@@ -26,9 +27,28 @@ Matrix = npt.NDArray[np.int64]
 class ScoreCounter:
     """Adds up batches of one split on the device where the logits are."""
 
-    def __init__(self, classes: ClassTable, device: torch.device, *, article: bool = False) -> None:
-        """Count in ``classes`` on ``device``; with the article's two IoUs where they are asked for."""
+    def __init__(
+        self,
+        classes: ClassTable,
+        device: torch.device,
+        *,
+        article: bool = False,
+        threshold: float | Literal["chosen here"] | None = None,
+    ) -> None:
+        """Count in ``classes`` on ``device``.
+
+        Args:
+            classes: their names.
+            device: where the logits are.
+            article: add the article's two IoUs.
+            threshold: of two classes, score the foreground at this probability too, or at the best one.
+        """
         self.classes = classes
+        foreground = None if threshold is None else classes.foreground
+        self._threshold, self._lines = (
+            threshold,
+            None if foreground is None else ThresholdCounter(foreground, device),
+        )
         self._article = article
         self._matrix = MulticlassConfusionMatrix(
             len(classes), ignore_index=IGNORE_INDEX, validate_args=False
@@ -42,6 +62,8 @@ class ScoreCounter:
         logits = logits.float()
         target = mask.long()
         self._matrix.update(logits.argmax(1), target)
+        if self._lines is not None:
+            self._lines.add(logits, target)
         loss = F.cross_entropy(logits, target, ignore_index=IGNORE_INDEX, reduction="sum")
         self._loss += loss.cpu().double()
         if self._article:
@@ -57,6 +79,12 @@ class ScoreCounter:
         scores = scores_from_confusion(
             matrix, self.classes, loss=float(self._loss) / pixels if pixels else None, scored_on=scored_on
         )
+        if self._lines is not None:
+            at = self._lines.best() if self._threshold == "chosen here" else self._threshold
+            iou = None if at is None else self._lines.iou(float(at))
+            scores = replace(
+                scores, threshold=None if at is None else float(at), foreground_iou_at_threshold=iou
+            )
         if not self._article:
             return scores
         return replace(
@@ -98,6 +126,7 @@ def scores_from_confusion(
         scored_on=scored_on,
         mean_class_accuracy=_mean(recall),
         mean_iou_without_border=_without_border(iou, classes),
+        foreground_iou=None if classes.foreground is None else iou[classes.foreground],
     )
 
 

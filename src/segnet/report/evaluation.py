@@ -16,9 +16,9 @@ from segnet.core.errors import SegnetError
 from segnet.core.files import write_text
 from segnet.report.sections import (
     CLASS_METRICS,
-    METRICS,
     calibration_chart,
     class_section,
+    headline,
     metric_table,
     worst_section,
     write_page,
@@ -96,7 +96,7 @@ def _view(page: EvaluationPage) -> dict[str, Any]:
         "warning": scored_on.warning if scored_on else "",
         "how": page.how and f", {page.how}",
         "split": split,
-        "headline": [(METRICS[key][0], score_text(getattr(scores, key))) for key in _HEADLINE],
+        "headline": headline(scores, _HEADLINE),
         "metrics": metric_table([scores]),
         "class_metrics": CLASS_METRICS,
         "class_tables": [class_section("All images", scores, colours)],

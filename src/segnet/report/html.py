@@ -17,10 +17,10 @@ from segnet.core.duration import readable_time
 from segnet.report.plots import learning_curves
 from segnet.report.sections import (
     CLASS_METRICS,
-    METRICS,
     calibration_chart,
     class_section,
     encode,
+    headline,
     metric_table,
     share_text,
     worst_section,
@@ -76,7 +76,7 @@ def _view(folder: RunFolder, record: RunRecord) -> dict[str, Any]:
             (
                 name,
                 str(scores.scored_on or ""),
-                [(METRICS[key][0], score_text(getattr(scores, key))) for key in _HEADLINE],
+                headline(scores, _HEADLINE),
             )
             for name, scores in splits.items()
         ],

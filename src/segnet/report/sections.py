@@ -16,6 +16,18 @@ from segnet.runs.image_scores import ImageScores, Worst
 from segnet.runs.scores import Scores, score_text
 
 METRICS: dict[str, tuple[str, str]] = {
+    "foreground_iou": (
+        "foreground IoU",
+        "of two classes, TP / (TP + FP + FN) of the one that is looked for; the more probable class wins",
+    ),
+    "foreground_iou_at_threshold": (
+        "foreground IoU at the threshold",
+        "the same where a pixel is foreground from a probability on that was chosen on validation images",
+    ),
+    "threshold": (
+        "threshold",
+        "that probability, which the model file keeps: segnet predict --threshold chosen",
+    ),
     "mean_iou": (
         "mean IoU",
         "the mean over classes of TP / (TP + FP + FN), from one confusion matrix of all the split's pixels; "
@@ -97,6 +109,12 @@ def encode(content: bytes, media_type: str) -> str:
     return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
 
 
+def headline(scores: Scores, keys: Sequence[str]) -> list[tuple[str, str]]:
+    """Return name and value of the scores that people look at first: of two classes, the foreground's."""
+    first = ("foreground_iou",) if scores.foreground_iou is not None else ()
+    return [(METRICS[key][0], score_text(getattr(scores, key))) for key in (*first, *keys)]
+
+
 def metric_table(splits: Sequence[Scores]) -> list[tuple[str, str, list[str]]]:
     """Rows of name, definition and a value for each split: ours first, then any that has no definition."""
     if not splits:
@@ -156,7 +174,7 @@ def class_table(scores: Scores, colours: Mapping[str, Colour]) -> list[dict[str,
             "iou_percent": f"{100 * (entry.iou or 0):.1f}",
             "scores": [score_text(getattr(entry, key)) for key in CLASS_METRICS],
         }
-        for name, entry in scores.per_class.items()
+        for name, entry in scores.classes()
     ]
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
+
+from segnet.core.foreground import foreground_of
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,16 @@ class Scores:
     calibration_error: float | None = None
     """Expected calibration error: mean over pixels of how far their bin's confidence and accuracy differ."""
 
+    foreground_iou: float | None = None
+    """Of two classes, the IoU of the one that is looked for (``core/classes.py``), by argmax; it and what
+    follows are None for more classes."""
+
+    threshold: float | None = None
+    """The foreground's probability from which a pixel is taken for it, as chosen on validation images."""
+
+    foreground_iou_at_threshold: float | None = None
+    """The foreground's IoU then."""
+
     calibration: tuple[CalibrationBin, ...] = ()
     others: Mapping[str, float | None] = field(default_factory=dict)
     """Scores that a newer version has written, by name."""
@@ -110,7 +122,7 @@ class Scores:
         plain["confusion"] = [list(row) for row in self.confusion]
         plain["per_class"] = {name: dict(vars(scores)) for name, scores in self.per_class.items()}
         plain["calibration"] = [dict(vars(each)) for each in self.calibration]
-        for name in ("article_iou", "article_custom_iou"):
+        for name in _WHERE_THEY_APPLY:
             if plain[name] is None:
                 del plain[name]
         if not self.calibration:
@@ -152,11 +164,19 @@ class Scores:
     def line(self) -> str:
         """Return the scores in one line for people: of the classes the worst and the best by name."""
         line = f"pixel accuracy {score_text(self.pixel_accuracy)} · mean IoU {score_text(self.mean_iou)}"
+        foreground = foreground_of(self.per_class)
+        if foreground is not None:
+            return f"{_cut(foreground)} IoU {score_text(self.per_class[foreground].iou)} · {line}"
         ranked = sorted((entry.iou, name) for name, entry in self.per_class.items() if entry.iou is not None)
         if len(ranked) < 2:
             return line
         (low, worst), (high, best) = ranked[0], ranked[-1]
         return f"{line} ({_cut(worst)} {low:.3f} to {_cut(best)} {high:.3f})"
+
+    def classes(self) -> Iterator[tuple[str, ClassScores]]:
+        """Yield the classes' names and scores; of two, the one that is looked for comes first."""
+        foreground = foreground_of(self.per_class)
+        yield from sorted(self.per_class.items(), key=lambda item: item[0] != foreground)
 
     @property
     def majority(self) -> tuple[str, float]:
@@ -169,6 +189,10 @@ class Scores:
 _NUMBERS = (
     "pixel_accuracy", "mean_iou", "mean_dice", "article_iou", "article_custom_iou", "loss",
     "mean_class_accuracy", "mean_iou_without_border", "boundary_f1", "band_accuracy", "calibration_error",
+    "foreground_iou", "threshold", "foreground_iou_at_threshold",
+)  # fmt: skip
+_WHERE_THEY_APPLY = (
+    "article_iou", "article_custom_iou", "foreground_iou", "threshold", "foreground_iou_at_threshold",
 )  # fmt: skip
 _SCORED_ON = ("data", "split", "images", "trained_on")
 _CLASS_NUMBERS = ("iou", "dice", "precision", "recall", "share", "boundary_f1")

@@ -22,6 +22,7 @@ from segnet.runs.image_scores import rank_worst, write_image_scores
 from segnet.runs.records import EpochRecord, Outcome
 from segnet.runs.run_folder import RunFolder
 from segnet.training.checkpoint import State
+from segnet.training.derived import derived_lines
 from segnet.training.environment import describe_environment
 from segnet.training.epoch import epoch_length
 from segnet.training.preview import draw_preview
@@ -47,6 +48,7 @@ def say_start(setup: Setup, folder: RunFolder) -> None:
         number, (height, width) = epoch_length(config, setup.train), config.size
         scale = "" if config.patch_scale == 1 else f" of images at {config.patch_scale:g} of their size"
         lines.append(f"{number:,} patches of {height}x{width} px{scale} in an epoch")
+    lines += derived_lines(config)
     if setup.class_weights is not None:
         weights = zip(dataset.classes.names, setup.class_weights.tolist(), strict=True)
         lines.append(f"class weights: {', '.join(f'{name} {weight:.3g}' for name, weight in weights)}")
@@ -115,7 +117,8 @@ def _score_best(setup: Setup, folder: RunFolder) -> dict[str, Evaluation]:
     dataset, config = setup.dataset, setup.config
     # the user's own module keeps the last epoch's weights
     own = copy.deepcopy(setup.eval_model) if is_own(config.model) else None
-    predict = predictor(read_model(folder.model, own)[0].to(setup.device))
+    model, description = read_model(folder.model, own)
+    predict = predictor(model.to(setup.device))
     splits = {"val": setup.val}
     if dataset.test:
         splits["test"] = open_split(dataset.test, dataset, config, setup.console, "test images")
@@ -130,6 +133,7 @@ def _score_best(setup: Setup, folder: RunFolder) -> dict[str, Evaluation]:
             scored_on,
             records,
             article=is_articles(dataset.name, config.recipe),
+            threshold=description.threshold,
         )
     images = [image for evaluation in found.values() for image in evaluation.images]
     write_image_scores(folder.images, images, dataset.classes.names)
@@ -160,6 +164,7 @@ def _describe(setup: Setup, record: EpochRecord) -> Description:
         data=setup.identity,
         versions={"torch": torch.__version__},
         notice=setup.notice,
+        threshold=record.val.threshold,
     )
 
 

@@ -96,7 +96,7 @@ def require_encoder(config: TrainConfig, model: nn.Module, *, new: bool) -> None
             f"--freeze-encoder {config.freeze_encoder} leaves the encoder no epoch of {config.epochs}"
         )
     if config.encoder_weights is not None and not hasattr(model, "load_encoder"):
-        raise SegnetError(f"{config.model} takes no --encoder-weights; segnet-vgg16 does")
+        raise SegnetError(f"{config.model} takes no --encoder-weights; segnet, segnet-vgg16, fcn and unet do")
     if config.encoder_weights is not None and config.channels not in (None, 3):
         raise SegnetError(
             f"--encoder-weights are of RGB images; leave them or --channels {config.channels} out"

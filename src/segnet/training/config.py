@@ -16,7 +16,7 @@ from segnet.core.errors import SegnetError, did_you_mean, require_all
 from segnet.core.settings import NAME_OR_PATH, PATH, Whole, is_whole, option, plain_values
 from segnet.data.options import DATA, IN_DATA, DataOptions
 from segnet.objectives.loss_sum import WITHOUT_WEIGHTS, parse_loss
-from segnet.training.recipes import FROM_RECIPE, RECIPES, recipe_settings, says_recipe
+from segnet.training.recipes import FITS_TO_DATA, FROM_RECIPE, RECIPES, recipe_settings, says_recipe
 
 MEDIAN_FREQUENCY = "median-frequency"
 
@@ -89,6 +89,7 @@ _Weights = Annotated[
 class TrainConfig(DataOptions):
     """Everything that decides a run. A setting left out is taken from the recipe when this is built.
 
+    What modern fits to the data is decided when that is opened; ``Run.config`` has it.
     ``dataclasses.replace`` with another recipe or model therefore keeps the old one's settings; build anew.
 
     Raises:
@@ -111,8 +112,8 @@ class TrainConfig(DataOptions):
     options."""
 
     encoder_weights: Annotated[Path | None, Parameter(group=_MODEL)] = field(default=None, metadata=PATH)
-    """Weights that segnet-vgg16's encoder starts from: torchvision's vgg16 or vgg16_bn, as .safetensors or as
-    torch saved it."""
+    """Weights that the encoder starts from, as .safetensors or as torch saved it: torchvision's vgg16 or
+    vgg16_bn for segnet, segnet-vgg16 and fcn, vgg13 or vgg13_bn for unet."""
 
     start_from: Annotated[str | None, Parameter(group=_MODEL, show_default=False)] = field(
         default=None, metadata=NAME_OR_PATH
@@ -144,14 +145,15 @@ class TrainConfig(DataOptions):
     """How images are resized; masks always by nearest."""
 
     epochs: Annotated[Whole, says_recipe("epochs", _RECIPE)] = FROM_RECIPE
-    """Passes over the training images."""
+    """Passes over the training images. modern takes more where they are few."""
 
     batch_size: Annotated[Whole, says_recipe("batch_size", _RECIPE)] = FROM_RECIPE
-    """Images in a training batch."""
+    """Images in a training batch. modern takes fewer where an epoch would have few steps."""
 
-    loss: Annotated[str, Parameter(group=_LOSS)] = "cross-entropy"
+    loss: Annotated[str, says_recipe("loss", _LOSS)] = FROM_RECIPE
     """What training makes small: cross-entropy (article), label-smoothing, boundary (cross-entropy, more near
-    edges), focal, iou (the series' -log IoU), dice, tversky, or a sum such as cross-entropy+0.5*dice."""
+    edges), focal, iou (the series' -log IoU), dice, tversky, or a sum such as cross-entropy+0.5*dice. modern
+    adds dice where a class is rare."""
 
     class_weights: Annotated[_Weights, Parameter(group=_LOSS)] = field(
         default=None, metadata={"spell": _spell_weights}
@@ -188,6 +190,10 @@ class TrainConfig(DataOptions):
 
     flip: Annotated[float, says_recipe("flip", _RECIPE)] = FROM_RECIPE
     """Chance of a horizontal flip of image and mask."""
+
+    dihedral: Annotated[bool, Parameter(group=_RECIPE)] = False
+    """Flip both ways and turn by quarters too, image and mask together (half turns where height and width
+    differ): for images without an up and a down, as from a microscope or from above."""
 
     crop_scale: Annotated[float, says_recipe("crop_scale", _RECIPE)] = FROM_RECIPE
     """Smallest share of the area a random crop keeps, 1 = no crop."""
@@ -240,12 +246,25 @@ class TrainConfig(DataOptions):
     track: Annotated[str | None, Parameter(group=RUN, show_default=False)] = None
     """Show the numbers in tensorboard, mlflow, trackio or wandb too, or in several, between commas."""
 
+    undecided: Annotated[tuple[str, ...], Parameter(parse=False)] = ()
+    """Settings that nobody gave and that the recipe may still fit to the data, once that is known: what they
+    hold until then is for plenty of data. Found by itself; ``dataclasses.replace`` keeps it."""
+
+    derived: Annotated[Mapping[str, str], Parameter(parse=False)] = field(default_factory=dict)
+    """The settings that the recipe has fitted to the data, and why. Found by itself."""
+
     def __post_init__(self) -> None:
         if not isinstance(self.recipe, str) or self.recipe not in RECIPES:
             raise SegnetError(f"there is no recipe {self.recipe!r}{did_you_mean(str(self.recipe), RECIPES)}")
+        undecided = []
         for name, value in recipe_settings(self.recipe, self.model).items():
-            if getattr(self, name) is None:
+            left_out = getattr(self, name) is None
+            if left_out:
                 object.__setattr__(self, name, value)
+            kept = name in self.undecided and getattr(self, name) == value  # by dataclasses.replace
+            if (left_out or kept) and name in FITS_TO_DATA.get(self.recipe, ()):
+                undecided.append(name)
+        object.__setattr__(self, "undecided", tuple(undecided))
         if self.data == "synthetic" and self.holdout == RECIPES[self.recipe]["holdout"]:
             object.__setattr__(self, "holdout", 0.0)  # the drawn images have a validation split of their own
         for name in ("size", "patch"):
@@ -336,8 +355,10 @@ class TrainConfig(DataOptions):
             raise SegnetError("patches keep the images' proportions anyway; leave --keep-aspect out")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as YAML holds them."""
-        return plain_values(self)
+        """Return plain values, as YAML holds them; of its own notes those that say something."""
+        plain = plain_values(self)
+        silent = [name for name in ("undecided", "derived") if not plain[name]]
+        return {name: value for name, value in plain.items() if name not in silent}
 
 
 _MANY = 1_000_000

@@ -36,7 +36,8 @@ def read_options(path: Path, typed: Mapping[str, str]) -> dict[str, Any]:
 
     Another recipe or model on the command line brings settings of its own. What the file only repeats of its
     own recipe then gives way to them; what differs from that was chosen by hand, and stays. Other data leaves
-    behind what is only for the file's, and one way to hold images out the others.
+    behind what is only for the file's, and one way to hold images out the others. What the recipe has fitted
+    to the file's data is fitted anew to other data, and for another recipe or model.
 
     Args:
         path: the YAML file.
@@ -54,7 +55,9 @@ def read_options(path: Path, typed: Mapping[str, str]) -> dict[str, Any]:
         own_recipe = str(values.get("recipe", TrainConfig.recipe))
         own = recipe_settings(own_recipe, str(values.get("model", ""))) if own_recipe in RECIPES else {}
         values = {name: value for name, value in values.items() if name not in own or value != own[name]}
-    dropped = set(typed)
+    dropped = {*typed, "undecided", "derived", *values.get("undecided", ())}
+    if {"recipe", "model", "data"} & typed.keys():
+        dropped |= values.get("derived", {}).keys()
     if "data" in typed:
         others = {name for names in TAKES.values() for name in names}
         dropped |= others - set(TAKES[source_of(typed["data"])])
@@ -81,4 +84,11 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     for name in values:
         if name not in known:
             raise SegnetError(f"{path}: there is no setting {name!r}{did_you_mean(str(name), known)}")
+    for name, kind in (("undecided", list), ("derived", dict)):
+        if not isinstance(value := values.get(name, kind()), kind) or not all(
+            isinstance(each, str) for each in value
+        ):
+            raise SegnetError(
+                f"{path}: {name} is what segnet itself notes there, not {value!r}; leave it out"
+            )
     return values

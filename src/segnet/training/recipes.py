@@ -10,6 +10,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "article": {
         "epochs": 20,
         "batch_size": 64,
+        "loss": "cross-entropy",
         "resize": "nearest",
         "optimizer": "adam",
         "lr": 1e-3,
@@ -33,6 +34,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "modern": {
         "epochs": 60,
         "batch_size": 32,
+        "loss": "cross-entropy",
         "resize": "area",
         "optimizer": "adamw",
         "lr": 4e-3,
@@ -60,6 +62,9 @@ RECIPES_BY_MODEL: dict[tuple[str, str], dict[str, Any]] = {
     ("article", "segnet-dsc"): {"schedule": "constant"},
     ("article", "vit"): {"epochs": 50, "lr": 4e-4, "step_epochs": 12, "step_gamma": 0.8},
 }
+
+# What a recipe may fit to the data, where nobody has set it; ``derived.py`` says how.
+FITS_TO_DATA: dict[str, tuple[str, ...]] = {"modern": ("batch_size", "epochs", "loss")}
 
 # Stands for "as the recipe says" until the configuration has filled the field in.
 FROM_RECIPE: Any = None

@@ -118,7 +118,8 @@ def _config_of(
             f"new run with segnet train --config {folder.config}; for another end there is --epochs N"
         )
     if epochs is not None:
-        config = replace(config, epochs=epochs)
+        derived = {name: reason for name, reason in config.derived.items() if name != "epochs"}
+        config = replace(config, epochs=epochs, derived=derived)
     if data is not None:
         place = "data_root" if config.source == "oxford-pets" else "data"
         moved: dict[str, Any] = {"archive": (), place: data}

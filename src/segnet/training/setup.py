@@ -32,6 +32,7 @@ from segnet.runs.identity import DataIdentity, Manifest
 from segnet.runs.scores import ScoredOn
 from segnet.training.check import require_batch, require_weights
 from segnet.training.config import TrainConfig
+from segnet.training.derived import derive
 from segnet.training.epoch import epoch_length
 from segnet.training.optimizer import ModelEMA, build_optimizer
 from segnet.training.own_module import require_logits
@@ -140,8 +141,11 @@ def build(
         manifest = replace(manifest, name=begun.name)
     dataset = _measured(dataset, channels, console)
     train, val = _open_both(dataset, config, console)
-    balance = balance_faults(dataset.name, classes.names, count_values(train), count_values(val), len(val))
+    pixels = count_values(train)
+    balance = balance_faults(dataset.name, classes.names, pixels, count_values(val), len(val))
     raise_errors(balance, dataset.name)
+    things = "images" if config.patch is None else "patches"
+    config = derive(config, epoch_length(config, train), things, classes.names, pixels)
     weights = _class_weights(config, len(classes), train)
     model = move(model, device)
     require_batch(config, epoch_length(config, train), getattr(model, "minimum_size", 1))
@@ -157,6 +161,7 @@ def build(
         optimizer=build_optimizer(model, config),
         augment=Augmentation(
             flip=config.flip,
+            dihedral=config.dihedral,
             crop_scale=config.crop_scale,
             brightness=config.brightness,
             contrast=config.contrast,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segnet.core.classes import BACKGROUND
+from segnet.core.foreground import BACKGROUND
 from segnet.data.faults import Fault
 from segnet.data.labels.shapes import (
     Labelled,

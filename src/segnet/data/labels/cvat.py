@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 import numpy as np
 import numpy.typing as npt
 
-from segnet.core.classes import BACKGROUND
 from segnet.core.errors import SegnetError
+from segnet.core.foreground import BACKGROUND
 from segnet.data.faults import Fault
 from segnet.data.labels.shapes import (
     Labelled,

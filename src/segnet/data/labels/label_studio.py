@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import numpy as np
 import numpy.typing as npt
 
-from segnet.core.classes import BACKGROUND
+from segnet.core.foreground import BACKGROUND
 from segnet.data.faults import Fault
 from segnet.data.labels.shapes import Labelled, Labels, Shape, find_image, polygon, read_json
 

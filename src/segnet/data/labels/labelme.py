@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segnet.core.classes import BACKGROUND
+from segnet.core.foreground import BACKGROUND
 from segnet.data.faults import Fault
 from segnet.data.images import decode
 from segnet.data.labels.shapes import Labelled, Labels, Shape, find_image, polygon, read_json

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from segnet.core.classes import BACKGROUND
 from segnet.core.errors import SegnetError
+from segnet.core.foreground import BACKGROUND
 from segnet.data.faults import Fault
 from segnet.data.headers import read_header
 from segnet.data.images import IMAGE_SUFFIXES

@@ -1,0 +1,156 @@
+"""What the modern recipe fits to the data: where images are few or a class is rare, and nowhere else."""
+
+import io
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import yaml
+from rich.console import Console
+
+import segnet
+from segnet import SegnetError, TrainConfig
+from segnet.runs.run_folder import RunFolder
+from segnet.training.config_file import read_config, read_options
+from segnet.training.derived import derive, derived_lines
+from segnet.training.recipes import FITS_TO_DATA, RECIPES
+from segnet.training.several import train_seeds
+
+from .conftest import TINY
+
+COMMON = 0.25
+
+
+def pixels(*shares, ignored=0.0):
+    """Counts of each mask value in a million pixels; the last class has what is left."""
+    counts = np.zeros(256, np.int64)
+    counts[: len(shares) + 1] = [*(round(share * 1e6) for share in shares), round((1 - sum(shares)) * 1e6)]
+    counts[255] = ignored * 1e6
+    return counts
+
+
+def derived(images, share=COMMON, **typed):
+    config = TrainConfig(recipe="modern", **typed)
+    after = derive(config, images, "images", ("cell", "rest"), pixels(share))
+    names = (entry for entry in RECIPES["modern"])
+    return {name: getattr(after, name) for name in names if getattr(after, name) != getattr(config, name)}
+
+
+@pytest.mark.parametrize(
+    ("images", "share", "typed", "then"),
+    [
+        (588, COMMON, {}, {}),
+        (384, COMMON, {}, {}),
+        (383, COMMON, {}, {"batch_size": 16}),
+        (191, COMMON, {}, {"batch_size": 8}),
+        (49, COMMON, {}, {"batch_size": 4, "epochs": 75}),
+        (49, 0.05, {}, {"batch_size": 4, "epochs": 75, "loss": "cross-entropy+dice"}),
+        (20, COMMON, {}, {"batch_size": 4, "epochs": 180}),
+        (2, COMMON, {}, {"batch_size": 4, "epochs": 600}),
+        (588, 0.06, {}, {"loss": "cross-entropy+dice"}),
+        (588, 0.065, {}, {}),
+        (588, 0.95, {}, {"loss": "cross-entropy+dice"}),
+        (588, 0.0, {}, {}),
+        (588, COMMON, {"batch_size": 128}, {}),
+        (49, COMMON, {"batch_size": 8}, {"epochs": 150}),
+        (49, COMMON, {"batch_size": 32, "epochs": 60}, {}),
+        (49, COMMON, {"epochs": 20}, {"batch_size": 4}),
+        (49, 0.05, {"loss": "cross-entropy"}, {"batch_size": 4, "epochs": 75}),
+        (588, 0.05, {"class_weights": (1.0, 4.0)}, {}),
+    ],
+)
+def test_what_is_derived_from_how_many_images_there_are_and_how_rare_a_class_is(images, share, typed, then):
+    assert derived(images, share, **typed) == then
+
+
+def test_each_reason_is_a_line_with_the_setting_as_it_is_typed():
+    config = derive(TrainConfig(recipe="modern"), 49, "images", ("cell", "rest"), pixels(0.05))
+    assert derived_lines(config) == [
+        "--batch-size 4 (of 49 images; 32 would make 2 steps an epoch)",
+        "--epochs 75 (of 12 steps each; 60 would make 720 steps)",
+        "--loss cross-entropy+dice (cell covers 5 % of the training pixels)",
+    ]
+
+
+def test_a_share_is_one_of_the_pixels_that_have_a_class():
+    config = TrainConfig(recipe="modern")
+    assert not derive(config, 588, "images", ("cell", "rest"), pixels(0.07, ignored=1.0)).derived
+
+
+def test_the_article_is_never_fitted_to_anything():
+    assert "article" not in FITS_TO_DATA
+    config = TrainConfig()
+    assert derive(config, 5, "images", ("cell", "rest"), pixels(0.01)) == config
+
+
+def test_what_is_undecided_lives_on_in_copies_until_somebody_decides_it():
+    config = TrainConfig(recipe="modern", epochs=5)
+    assert config.undecided == ("batch_size", "loss")
+    assert replace(config, seed=3).undecided == ("batch_size", "loss")
+    assert replace(config, batch_size=8).undecided == ("loss",)
+    assert TrainConfig(recipe="modern", loss="cross-entropy", batch_size=32, epochs=60).undecided == ()
+
+
+@pytest.fixture(scope="module")
+def few(drawn_folder):
+    """Settings of a run on 12 images whose object is a quarter of the pixels; one epoch."""
+    settings = {"model": "segnet-lite", "model_options": TINY, "size": 32, "recipe": "modern", "epochs": 1}
+    return {"data": str(drawn_folder)} | settings
+
+
+@pytest.fixture(scope="module")
+def printed_run(few, tmp_path_factory):
+    """A run and what it printed."""
+    text = io.StringIO()
+    out = tmp_path_factory.mktemp("derived") / "run"
+    return segnet.train(TrainConfig(**few, out=out), console=Console(file=text)), text.getvalue()
+
+
+def test_a_run_says_what_was_derived_and_why(printed_run):
+    run, text = printed_run
+    assert run.config.batch_size == 4
+    assert "\n--batch-size 4 (of 12 images; 32 would make 1 step an epoch)\n" in text
+    assert "of 12 images; 32 would make" in (run.folder / "report.html").read_text()
+
+
+def test_the_configuration_of_a_run_makes_it_again_and_derives_nothing(printed_run, tmp_path):
+    run, _ = printed_run
+    kept = read_config(RunFolder(run.folder).config)
+    assert (kept.batch_size, kept.undecided) == (4, ())
+    assert derive(kept, 500, "images", ("a", "b"), pixels(0.01)) == kept
+    again = segnet.train(replace(kept, out=tmp_path / "again"))
+    assert RunFolder(again.folder).model.read_bytes() == RunFolder(run.folder).model.read_bytes()
+
+
+def test_a_run_goes_on_with_what_it_has_derived_but_for_an_end_that_is_given(printed_run, tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    shutil.copytree(printed_run[0].folder, folder.path)
+    config = segnet.resume(folder.path, epochs=2).config
+    assert (config.batch_size, config.derived.keys()) == (4, {"batch_size"})
+
+
+@pytest.mark.parametrize("typed", [{"recipe": "article"}, {"model": "unet"}, {"data": "other"}])
+def test_other_data_or_another_recipe_or_model_leaves_what_was_derived_behind(few, tmp_path, typed):
+    file = tmp_path / "config.yaml"
+    config = derive(TrainConfig(**few), 12, "images", ("a", "b"), pixels(0.05))
+    file.write_text(yaml.safe_dump(config.to_dict() | {"out": None}))
+    assert {"batch_size", "loss"} <= read_options(file, {}).keys()
+    assert not {"batch_size", "loss"} & read_options(file, typed).keys()
+
+
+def test_each_of_several_seeds_is_fitted_to_its_own_images(few, tmp_path):
+    group = train_seeds(TrainConfig(**few, out=tmp_path / "group"), (0, 1))
+    kept = [read_config(RunFolder(group / f"seed-{seed}").config) for seed in (0, 1)]
+    assert [config.batch_size for config in kept] == [4, 4]
+    whole = RunFolder(group).config
+    assert read_config(whole).undecided == ("batch_size", "loss")
+    assert not {"batch_size", "loss", "undecided"} & read_options(whole, {}).keys()
+
+
+@pytest.mark.parametrize("line", ["undecided: 3", "derived: [a]", "undecided: [[1]]", "derived:"])
+def test_notes_of_segnet_that_somebody_has_changed_are_named(tmp_path, line):
+    file = tmp_path / "config.yaml"
+    file.write_text(line)
+    with pytest.raises(SegnetError, match="is what segnet itself notes there"):
+        read_config(file)
