@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 from rich.console import Console
 
@@ -77,6 +78,10 @@ def resave(file, change, **options):
     with Image.open(file) as image:
         image.load()
     change(image).save(file, **options)
+
+
+def deeper(image):
+    return Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 16)
 
 
 def masks_of(root, split="train"):
@@ -328,10 +333,41 @@ BROKEN = {
         "pages",
         "train/masks/t0.tif holds 3 pages",
     ),
+    "a mask of five channels": (
+        lambda d: tifffile.imwrite(
+            swap_for(d, M0, "train/masks/t0.tif"), np.ones((SIDE, SIDE, 5), np.uint8), photometric="rgb"
+        ),
+        "mask-mode",
+        "train/masks/t0.tif is no map of class ids but holds 5 channels of 8 bits",
+    ),
     "an image of 8 px": (
         lambda d: [resave(d / file, lambda image: image.resize((8, 8), 0)) for file in (T0, M0)],
         "small",
         f"{T0} is 8×8 pixels",
+    ),
+    "five channels": (
+        lambda d: tifffile.imwrite(
+            swap_for(d, T0, "train/images/t0.tif"), np.ones((SIDE, SIDE, 5), np.uint8), photometric="rgb"
+        ),
+        "channels",
+        "train/images/t0.tif has 5 channels where RGB or grey is taken; segnet train --channels 5 takes such",
+    ),
+    "one image of 16 bits": (
+        lambda d: resave(d / T0, deeper),
+        "depths",
+        f"{T0} has more than 8 bits a channel, but others to train on have 8",
+    ),
+    "16 bits to train on, 8 to validate": (
+        lambda d: [resave(file, deeper) for file in sorted((d / "train/images").iterdir())],
+        "too-few-bits",
+        "val/images/v0.png has 8 bits a channel, but all images to train on have more",
+    ),
+    "an image of nothing but NaN": (
+        lambda d: tifffile.imwrite(
+            swap_for(d, T0, "train/images/t0.tif"), np.full((SIDE, SIDE), np.nan, np.float32)
+        ),
+        "no-values",
+        "train/images/t0.tif holds no number but NaN and infinity",
     ),
     "a blank image": (
         lambda d: resave(d / T0, lambda image: Image.new("RGB", image.size, "grey")),
@@ -606,7 +642,7 @@ def repaired(data, tmp_path):
 
 
 # What remains as it was in a repaired copy: nobody but the user can mend it.
-NOT_MENDED = {"alike", "never-occurs", "not-validated", "few-to-validate", "small"}
+NOT_MENDED = {"alike", "never-occurs", "not-validated", "few-to-validate", "small", "depths"}
 NO_COPY = {"layout", "mask-meaning", "nothing-to-learn", "ignored-class"}
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from segnet import DataOptions, SegnetError, load_dataset
@@ -197,6 +198,23 @@ def test_photos_of_every_mode_are_read_as_from_a_file(kind, tmp_path):
         assert np.array_equal(image, theirs[sample.name][0])
         assert np.array_equal(mask, theirs[sample.name][1])
     assert len(dataset.warnings) == len(folder.warnings) == (kind == "turned by EXIF")
+
+
+def test_channels_and_bits_are_read_as_from_a_file(tmp_path):
+    rows, values = [], np.random.RandomState(0).randint(0, 4096, (4, 24, 24, 5)).astype(np.uint16)
+    for number in range(4):
+        stream = io.BytesIO()
+        tifffile.imwrite(stream, values[number], photometric="minisblack", planarconfig="contig")
+        mask = encoded(drawn(number, (24, 24))[1])
+        rows.append({"image": cell(stream.getvalue(), f"{number}.tif"), "mask": cell(mask, f"{number}.png")})
+    place = saved(tmp_path / "hf", rows)
+    with pytest.raises(
+        SegnetError, match=r"row 0 \(image\) has 5 channels where RGB or grey is taken; segnet"
+    ):
+        load(place)
+    dataset = load(place, channels=5)
+    for sample in (*dataset.train, *dataset.val):
+        assert np.array_equal(sample.read_values(5), values[int(sample.name)])
 
 
 def test_nothing_is_written_beside_the_users_files_and_nothing_is_printed(tmp_path, capfd):

@@ -14,6 +14,7 @@ import zlib
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from segnet.core.classes import ClassTable
@@ -21,7 +22,9 @@ from segnet.core.errors import SegnetError
 from segnet.data.convert import read_labels
 from segnet.data.headers import read_header
 from segnet.data.images import open_rgb
+from segnet.data.intensity import Intensity
 from segnet.data.mask_code import read_description
+from segnet.data.values import open_as
 from segnet.inference.bundle import read_model, write_bundle
 from segnet.inference.description import Description
 from segnet.models import create_model
@@ -94,7 +97,29 @@ def look_and_open(file):
     open_rgb(file)
 
 
+def channels(file):
+    values = np.random.RandomState(0).randint(0, 4096, (20, 30, 5)).astype(np.uint16)
+    tifffile.imwrite(file, values, photometric="minisblack", planarconfig="contig", compression="zlib")
+    return file.read_bytes()
+
+
+def planes(file):
+    values = np.random.RandomState(0).randint(0, 4096, (2, 20, 30)).astype(np.uint16)
+    tifffile.imwrite(file, values, ome=True, metadata={"axes": "CYX"})
+    return file.read_bytes()
+
+
+def look_and_open_channels(count):
+    def read(file):
+        read_header(file)
+        open_as(file, Intensity(count, ((0.0, 4096.0),) * count))
+
+    return read
+
+
 KINDS = {
+    "channels.tif": (channels, look_and_open_channels(5)),
+    "planes.tif": (planes, look_and_open_channels(2)),
     "a.png": (lambda file: picture(file), look_and_open),
     "a.jpg": (lambda file: picture(file, quality=80), look_and_open),
     "a.tif": (lambda file: picture(file, compression="tiff_lzw"), look_and_open),

@@ -74,13 +74,17 @@ def test_a_cmyk_jpeg_keeps_its_colours(tmp_path: Path) -> None:
         (np.array([[0.0, np.nan, 1.0]], np.float32), [0, 0, 255]),
         (np.array([[-np.inf, -2.0, 2.0]], np.float32), [0, 0, 255]),
         (np.array([[-5.0, -5.0, -5.0]], np.float32), [0, 0, 0]),
-        (np.array([[np.nan, np.nan, np.nan]], np.float32), [0, 0, 0]),
     ],
 )
 def test_32_bit_grey_without_a_known_range_is_stretched_from_darkest_to_lightest(
     values: np.ndarray, expected: list[int]
 ) -> None:
     assert np.asarray(open_rgb(Image.fromarray(values)))[0, :, 0].tolist() == expected
+
+
+def test_floats_without_a_number_among_them_are_refused_and_not_black() -> None:
+    with pytest.raises(SegnetError, match="the image holds no number but NaN and infinity; fetch or save"):
+        open_rgb(Image.fromarray(np.full((3, 4), np.nan, np.float32)))
 
 
 # Where the top-left stored pixel of each EXIF orientation belongs in the upright picture (EXIF 2.3, tag 274).

@@ -9,6 +9,7 @@ from pathlib import Path
 import datasets
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 from torch import nn
 
@@ -42,6 +43,15 @@ def draw(file, seed, mask=None):
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(array).save(path)
+
+
+def draw_deep(root, seed):
+    """The same as a multispectral camera of 12 bits would see it."""
+    draw(root / f"images/{seed}.png", seed, root / f"masks/{seed}.png")
+    grey = np.asarray(Image.open(root / f"images/{seed}.png"))[..., 0].astype(np.uint16)
+    (root / f"images/{seed}.png").unlink()
+    values = np.stack([grey * 16 >> channel for channel in range(5)], axis=-1)
+    tifffile.imwrite(root / f"images/{seed}.tif", values, photometric="minisblack", planarconfig="contig")
 
 
 def draw_examples(folder):
@@ -81,11 +91,15 @@ def named_by_examples(tmp_path_factory):
     pictures = datasets.Features({"image": datasets.Image(), "mask": datasets.Image()})
     datasets.Dataset.from_list(photos, features=pictures).save_to_disk(folder / "my/saved")
     (folder / "leaves.yaml").write_text("classes: [ground, leaf]")
+    for seed in range(8):
+        draw_deep(folder / "my/field", seed)
     settings = {"data": str(folder / "my/folder"), "size": 32, "batch_size": 4, "epochs": 1}
     for name, dropout in (("NAME", 0.5), ("B", 0.0)):
         options = {"channels": 8, "dropout": dropout}
         out = folder / "runs" / name
         train(TrainConfig(**settings, model="segnet-basic", model_options=options, out=out))
+    field = {"data": str(folder / "my/field"), "channels": 5, "model": "segnet-lite", "model_options": TINY}
+    train(TrainConfig(**(settings | field), out=folder / "runs/field"))
     shutil.copytree(folder / "runs/NAME", folder / "runs/A")
     for name in ("first", "second"):
         out = folder / "runs" / name

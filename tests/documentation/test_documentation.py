@@ -130,6 +130,7 @@ RUN = {
         "few patches",
     ),
     "segnet train --data my/folder *": (TINY, "an epoch of small images"),
+    "segnet train --data my/field *": (f"--out runs/new {TINY}", "an epoch of small images"),
     "segnet train --data road *": (
         "--epochs 1 --batch-size 4 --patch 32 --patches 8 --out runs/new",
         "few patches",

@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 from torch.nn import functional as F
@@ -101,6 +102,15 @@ def test_a_16_bit_file_is_segmented_like_its_8_bit_copy(tiny_model, tmp_path):
     segmenter = segmenter_of(tiny_model)
     masks = [segmenter.predict(tmp_path / name).mask for name in ("8.png", "16.png")]
     assert np.array_equal(*masks)
+
+
+@pytest.mark.parametrize("factor", [257, np.float32(1 / 255)], ids=["RGB of 16 bits", "RGB of floats"])
+def test_a_model_of_photos_segments_a_deeper_tiff_by_its_colours(brightest_channel, tmp_path, factor):
+    values = np.asarray(flag()).astype(np.uint16 if factor == 257 else np.float32) * factor
+    tifffile.imwrite(tmp_path / "flag.tif", values, photometric="rgb")
+    assert stripes(brightest_channel.predict(tmp_path / "flag.tif").mask) == [0, 1, 2]
+    with (tmp_path / "flag.tif").open("rb") as stream:
+        assert stripes(brightest_channel.predict(stream).mask) == [0, 1, 2]
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,10 @@ def open_model(source: str, size: Size, pictures: Pixels) -> Model:
     if source not in MODELS or Path(source).exists():
         segmenter = load(source, runtime="torch", device="cpu")
         require_image_size(source, segmenter.model, size)
+        if segmenter.description.intensity.channels != 3:
+            raise SegnetError(
+                f"{source} takes {segmenter.description.intensity.channels} channels; RGB models are measured"
+            )
         path = expand_home(source)
         files = [path, path / "model.safetensors"]
         return Model(source, segmenter.model.eval(), next(filter(Path.is_file, files), None))

@@ -30,6 +30,7 @@ def check(
     /,
     *,
     fix: Annotated[Path | None, Parameter(show_default=False)] = None,
+    channels: Annotated[Whole | None, Parameter(show_default=False)] = None,
     shown: Whole = 5,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> int:
@@ -40,10 +41,12 @@ def check(
     Args:
         folder: images/ and masks/, or train/, val/ and test/ with images/ and masks/ in each.
         fix: write a repaired copy to this new folder; what can't be mended is left out.
+        channels: that the images are to have, as for segnet train; else RGB, or grey to be read as RGB.
         shown: files that are listed of each fault.
         json_: print JSON with every file in place of the report.
     """
     from segnet.data.inspection import inspect_folder
+    from segnet.data.options import DataOptions
     from segnet.data.repair import require_new_folder, write_repaired
     from segnet.training.progress import counting
 
@@ -52,7 +55,8 @@ def check(
     if target is not None:
         require_new_folder(target, root)
     said = Console(stderr=True)
-    found = inspect_folder(root, partial(counting, said, "reading"))
+    wanted = DataOptions(data=folder, channels=channels).channels or 3
+    found = inspect_folder(root, partial(counting, said, "reading"), channels=wanted)
     repaired = None if target is None else write_repaired(found, target, partial(counting, said, "writing"))
     if json_:
         copy = {} if repaired is None else {"copy": {"folder": str(target)} | asdict(repaired)}
@@ -74,7 +78,7 @@ def _print(found: Inspection, shown: int) -> None:
     console.print(f"{found.root}: pairs of image and mask: {counted}", markup=False)
     if found.smallest and found.largest:
         sizes = " to ".join(dict.fromkeys(f"{w}x{h}" for w, h in (found.smallest, found.largest)))
-        console.print(f"images of {sizes} px", markup=False)
+        console.print(f"images of {sizes} px{_stored(found)}", markup=False)
     level = ""
     for kind, faults in by_kind(found.faults).items():
         known = KINDS[kind]
@@ -99,6 +103,18 @@ def _print(found: Inspection, shown: int) -> None:
     errors = len(found.errors)
     totals = (_counted(errors, "error"), _counted(len(found.faults) - errors, "warning"))
     console.print(", ".join(totals) if found.faults else "nothing is wrong with it", markup=False)
+
+
+def _stored(found: Inspection) -> str:
+    """Return what the images store, where that isn't 8 bits of grey or colour alone."""
+    layouts = sorted(found.layouts.items())
+    if all(bits == 8 and channels in (1, 3) for (channels, bits), _ in layouts):
+        return ""
+    said = [
+        f"{_counted(channels, 'channel')} of {bits} bits" + (f" ({count:,})" if len(layouts) > 1 else "")
+        for (channels, bits), count in layouts
+    ]
+    return f", {', '.join(said)}"
 
 
 def _counted(number: int, what: str) -> str:

@@ -23,6 +23,7 @@ _BROUGHT_BY = {
     "shapely": ("Shapely", _REGIONS),
     "datasets": ("datasets", "'segnet[hf]'"),
     "pycocotools": ("pycocotools", "'segnet[convert]'"),
+    "tifffile": ("tifffile", "'segnet[tiff]'"),
     "onnx": ("onnx", "'segnet[export]'"),
     "onnx_ir": ("onnx-ir", "'segnet[export]'"),
     "onnxscript": ("onnxscript", "'segnet[export]'"),

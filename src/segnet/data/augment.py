@@ -43,7 +43,7 @@ class Augmentation:
         """Augment one batch.
 
         Args:
-            images: uint8 ``(N, 3, H, W)``.
+            images: uint8 ``(N, C, H, W)``; saturation and hue take three channels.
             masks: uint8 ``(N, H, W)``, 255 = ignore.
             size: ``(H, W)`` of the result.
             seed: decides every random choice. It also seeds torch's global generator, so whatever else is

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segnet.data.fit import Pixels
+from segnet.data.intensity import Pixels
 
 Batch = tuple[Tensor, Tensor]
 Item = TypeVar("Item")
@@ -43,7 +43,7 @@ def load_batches(
     *,
     ahead: int = 2,
 ) -> Iterator[Batch]:
-    """Yield images ``(N, 3, H, W)`` and masks ``(N, H, W)``, both uint8 on the device.
+    """Yield images ``(N, C, H, W)`` and masks ``(N, H, W)``, both uint8 on the device.
 
     Images are in channels-last memory order, which is how the cache holds them: nothing is transposed.
 

@@ -23,14 +23,15 @@ from segnet.core.files import cache_folder
 from segnet.data.cache_folder import building, cache_key, read_checked, require_space
 from segnet.data.dataset import Progress, Sample
 from segnet.data.faults import Fault, raise_errors
-from segnet.data.fit import Fit, Pixels
+from segnet.data.fit import Fit
+from segnet.data.intensity import Pixels
 
 Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class CachedSplit:
-    """One split at one size: images ``(N, H, W, 3)`` and masks ``(N, H, W)``, both uint8 and read-only."""
+    """One split at one size: images ``(N, H, W, C)`` and masks ``(N, H, W)``, both uint8 and read-only."""
 
     images: Pixels
     masks: Pixels
@@ -40,7 +41,7 @@ class CachedSplit:
         return len(self.names)
 
     def take(self, numbers: Sequence[int]) -> tuple[Pixels, Pixels]:
-        """Return some images ``(n, H, W, 3)`` and their masks ``(n, H, W)``, as a batch."""
+        """Return some images ``(n, H, W, C)`` and their masks ``(n, H, W)``, as a batch."""
         rows = np.asarray(numbers)
         return self.images[rows], self.masks[rows]
 
@@ -107,7 +108,7 @@ def _open(folder: Path, count: int) -> CachedSplit | None:
 
 def _meaning(fit: Fit) -> bytes:
     padded = " padded" if fit.keep_aspect else ""
-    return f"segnet cache 1 {fit.size[0]} {fit.size[1]} {fit.resize}{padded}".encode()
+    return f"segnet cache 1 {fit.size[0]} {fit.size[1]} {fit.resize}{padded}{fit.intensity.key}".encode()
 
 
 def _build(
@@ -118,15 +119,15 @@ def _build(
     progress: Progress | None,
     pool: ThreadPoolExecutor,
 ) -> None:
-    count, size = len(samples), fit.size
+    count, size, channels = len(samples), fit.size, fit.intensity.channels
     with building(target, pool) as partial:
-        require_space(partial, count * size[0] * size[1] * 4)
-        images = open_memmap(partial / "images.npy", "w+", np.uint8, (count, *size, 3))
+        require_space(partial, count * size[0] * size[1] * (channels + 1))
+        images = open_memmap(partial / "images.npy", "w+", np.uint8, (count, *size, channels))
         masks = open_memmap(partial / "masks.npy", "w+", np.uint8, (count, *size))
 
         def fill(index: int) -> Fault | None:
             try:
-                image, mask = read_checked(samples[index], classes)
+                image, mask = read_checked(samples[index], classes, fit.intensity)
                 images[index], masks[index] = fit.image(image), fit.mask(mask, beyond=IGNORE_INDEX)
             except Fault as fault:
                 return fault

@@ -21,8 +21,10 @@ from PIL import Image
 
 from segnet.core.classes import ClassTable
 from segnet.core.errors import SegnetError
-from segnet.data.dataset import Mask, Sample
+from segnet.data.dataset import HasValues, Mask, Sample
 from segnet.data.faults import Fault
+from segnet.data.intensity import Intensity, Pixels
+from segnet.data.values import open_as
 
 _STALE_AFTER_S = 24 * 3600
 
@@ -76,13 +78,15 @@ def require_space(folder: Path, needed: int) -> None:
         )
 
 
-def read_checked(sample: Sample, classes: ClassTable) -> tuple[Image.Image, Mask]:
-    """Read a sample, and check that its mask holds classes and 255 alone.
+def read_checked(
+    sample: Sample, classes: ClassTable, intensity: Intensity
+) -> tuple[Image.Image | Pixels, Mask]:
+    """Read a sample in these channels and ranges, and check that its mask holds classes and 255 alone.
 
     Raises:
         SegnetError: as ``Sample.read``, or a value that is no class.
     """
-    image, mask = sample.read()
+    image, mask = _read(sample, intensity)
     values = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
     wrong = values[(values >= len(classes)) & (values != classes.ignore_index)]
     if wrong.size:
@@ -93,6 +97,13 @@ def read_checked(sample: Sample, classes: ClassTable) -> tuple[Image.Image, Mask
             f"give ids from 0 to {len(classes) - 1}, {classes.ignore_index} = ignore",
         )
     return image, mask
+
+
+def _read(sample: Sample, intensity: Intensity) -> tuple[Image.Image | Pixels, Mask]:
+    if isinstance(sample, HasValues):
+        return sample.read_as(intensity)
+    image, mask = sample.read()  # of a source that has nothing but RGB
+    return open_as(image, intensity), mask
 
 
 def _identity(sample: Sample) -> bytes:

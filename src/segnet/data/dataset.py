@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from segnet.core.classes import ClassTable
+from segnet.data.intensity import RGB, Intensity, Pixels, Values
 from segnet.data.options import DataOptions
 
 Mask = npt.NDArray[np.uint8]
@@ -41,6 +42,21 @@ class Sample(Protocol):
         """
 
 
+@runtime_checkable
+class HasValues(Protocol):
+    """A sample whose image may have other channels than RGB, and more bits."""
+
+    @property
+    def is_deep(self) -> bool:
+        """Whether the image holds more than 8 bits a channel."""
+
+    def read_as(self, intensity: Intensity) -> tuple[Image.Image | Pixels, Mask]:
+        """Return the image in these channels and ranges, mode RGB or ``(H, W, C)``, and its mask."""
+
+    def read_values(self, channels: int) -> Values:
+        """Return the image's values ``(H, W, channels)`` as they are stored."""
+
+
 @dataclass(frozen=True)
 class Dataset:
     """The splits of one dataset.
@@ -63,6 +79,9 @@ class Dataset:
 
     options: DataOptions | None = None
     """What it was opened with; None where a program has made it."""
+
+    intensity: Intensity = RGB
+    """What a network that is trained on it is given of an image; a run measures the ranges."""
 
     warnings: tuple[str, ...] = ()
     """What is odd about the data, a line each, where training goes on all the same."""

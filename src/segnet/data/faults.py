@@ -68,9 +68,23 @@ KINDS = {
     "pages": Kind(
         "error",
         "files of several pages or frames",
-        "a mask belongs to one picture: save each page as a file of its own",
+        "a mask belongs to one picture: save each page as a file of its own, or pages that are channels as "
+        "samples of one",
     ),
     "mode": Kind("error", "a colour mode that can't be read", "save it as an ordinary PNG or JPEG"),
+    "channels": Kind(
+        "error",
+        "images of another number of channels than a network takes",
+        "segnet train --channels N takes images of N channels, all alike",
+    ),
+    "too-few-bits": Kind(
+        "error",
+        "images of 8 bits where ranges are of deeper ones",
+        "save it with as many bits as the others, or take it out",
+    ),
+    "no-values": Kind(
+        "error", "images without a number in them", "fetch or save it again, or take it out"
+    ),
     "rotated": Kind(
         "warning",
         "images that their EXIF data turns, with masks that may not be turned",
@@ -85,6 +99,12 @@ KINDS = {
     ),
     "small": Kind(
         "warning", "images of less than 16 pixels a side", "they are enlarged; take out what is no photo", ""
+    ),
+    "depths": Kind(
+        "warning",
+        "images of 8 bits and of more in one folder",
+        "all are read with 8 bits, the high byte of 16; save all of them with 16 to keep the rest",
+        "",
     ),
     "blank": Kind(
         "warning", "images of a single colour", "nothing can be learnt from it; take it out with its mask"

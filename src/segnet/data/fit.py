@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from segnet.data.images import RESIZE, Resize
-
-Pixels = npt.NDArray[np.uint8]
+from segnet.data.intensity import RGB, Intensity, Pixels
 
 
 @dataclass(frozen=True)
@@ -29,6 +27,9 @@ class Fit:
     keep_aspect: bool = False
     """Images keep their proportions: they are resized to fit into ``size``, and mirrored below or right."""
 
+    intensity: Intensity = RGB
+    """Which channels the network gets, and what is black and white in them."""
+
     def inner_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """Return the ``(h, w)`` that an image of ``(H, W)`` is resized to, before anything is mirrored."""
         if self.patch_scale is not None:
@@ -39,9 +40,16 @@ class Fit:
         height, width = _at_least_a_pixel(size, scale)
         return min(height, self.size[0]), min(width, self.size[1])
 
-    def image(self, image: Image.Image) -> Pixels:
-        """Return a picture in mode RGB as ``(h, w, 3)``: at ``size``, or whole where patches are cut."""
-        return self._padded(np.asarray(self._resized(image, RESIZE[self.resize])))
+    def image(self, image: Image.Image | Pixels) -> Pixels:
+        """Return a picture in mode RGB, or of 8 bits ``(H, W, C)``, as ``(h, w, C)``.
+
+        That is at ``size``, or whole where patches are cut.
+        """
+        method = RESIZE[self.resize]
+        if isinstance(image, Image.Image):
+            return self._padded(np.asarray(self._resized(image, method)))
+        channels = [self._resized(Image.fromarray(each), method) for each in np.moveaxis(image, -1, 0)]
+        return self._padded(np.stack([np.asarray(each) for each in channels], axis=-1))
 
     def mask(self, mask: Pixels, *, beyond: int) -> Pixels:
         """Return a mask ``(H, W)`` as ``image`` does its image; what lies beyond the edge is ``beyond``."""

@@ -26,12 +26,14 @@ from segnet.data.blobs import File
 from segnet.data.dataset import Dataset, Mask, Sample
 from segnet.data.digests import file_digest
 from segnet.data.faults import Fault, lines, raise_errors
-from segnet.data.headers import look_at_all
+from segnet.data.headers import Look, faults_of, look_at_all
 from segnet.data.holdout import hold_out
-from segnet.data.images import fingerprint, open_rgb, require_same_size
+from segnet.data.images import fingerprint, require_same_size
+from segnet.data.intensity import RGB, Intensity, Pixels, Values
 from segnet.data.mask_code import MaskCode, count_masks, infer, read_description
 from segnet.data.options import DataOptions
 from segnet.data.pairing import DESCRIPTION, Paired, find_pairs
+from segnet.data.values import open_as, read_values
 from segnet.runs.identity import SPLITS, image_id
 
 _FORMAT = 1  # raise when `FolderSample.read` gives other pixels for the same files
@@ -47,6 +49,8 @@ class FolderSample:
     image: File
     mask: File
     code: MaskCode
+    is_deep: bool = False
+    """Whether the image holds more than 8 bits a channel."""
 
     def image_ids(self) -> tuple[bytes, ...]:
         """Return the id of the image file's content."""
@@ -62,9 +66,26 @@ class FolderSample:
         Raises:
             SegnetError: a file that can't be read, sizes that differ, or a value that stands for no class.
         """
-        image, mask = open_rgb(self.image), self.code.read(self.mask)
+        image, mask = self.read_as(RGB)
+        return (image if isinstance(image, Image.Image) else Image.fromarray(image)), mask
+
+    def read_as(self, intensity: Intensity) -> tuple[Image.Image | Pixels, Mask]:
+        """Return the image in these channels and ranges, as ``open_as`` does, and its mask.
+
+        Raises:
+            SegnetError: as ``read``, or another number of channels.
+        """
+        image, mask = open_as(self.image, intensity), self.code.read(self.mask)
         require_same_size(image, mask, self.image, self.mask)
         return image, mask
+
+    def read_values(self, channels: int) -> Values:
+        """Return the image's values ``(H, W, channels)`` as they are stored.
+
+        Raises:
+            SegnetError: a file that can't be read, or another number of channels.
+        """
+        return read_values(self.image, channels)
 
 
 def load_folder(root: Path, options: DataOptions | None = None) -> Dataset:
@@ -84,7 +105,8 @@ def load_folder(root: Path, options: DataOptions | None = None) -> Dataset:
     """
     options = DataOptions(data=str(root)) if options is None else options
     found = find_pairs(root)
-    faults = [*found.faults, *look_at_all(found.pairs), *same_images(found.pairs)]
+    looks = look_at_all(found.pairs, options.channels or 3)
+    faults = [*found.faults, *faults_of(looks), *same_images(found.pairs)]
     raise_errors(faults, str(root), more=f"segnet data check {root}")
     description = root / DESCRIPTION
     if description.exists():
@@ -93,7 +115,7 @@ def load_folder(root: Path, options: DataOptions | None = None) -> Dataset:
         masks = [pair.mask for pair in found.pairs]
         described = infer(zip(masks, count_masks(masks), strict=True), root, description)
     return dataset_of(
-        found.pairs,
+        looks,
         described,
         options,
         name=root.resolve().name,
@@ -104,7 +126,7 @@ def load_folder(root: Path, options: DataOptions | None = None) -> Dataset:
 
 
 def dataset_of(
-    pairs: Sequence[Paired],
+    looks: Sequence[Look],
     described: tuple[ClassTable, MaskCode],
     options: DataOptions,
     *,
@@ -116,7 +138,7 @@ def dataset_of(
     """Return pairs as a dataset; without a validation split a part of those to train on is held out.
 
     Args:
-        pairs: of every split.
+        looks: the pairs of every split.
         described: the classes, and what the masks' values mean.
         options: what is held out.
         name: what reports call the data.
@@ -129,7 +151,11 @@ def dataset_of(
     """
     classes, code = described
     samples: dict[str, list[Sample]] = {
-        split: [FolderSample(pair.name, pair.image, pair.mask, code) for pair in pairs if pair.split == split]
+        split: [
+            FolderSample(look.pair.name, look.pair.image, look.pair.mask, code, look.is_deep)
+            for look in looks
+            if look.pair.split == split
+        ]
         for split in SPLITS
     }
     val_is = Dataset.val_is

@@ -27,7 +27,8 @@ from segnet.data.cache import Counts
 from segnet.data.cache_folder import building, cache_key, read_checked
 from segnet.data.dataset import Progress, Sample
 from segnet.data.faults import Fault, raise_errors
-from segnet.data.fit import Fit, Pixels, window
+from segnet.data.fit import Fit, window
+from segnet.data.intensity import Pixels
 
 PLACES = 1024
 """So many places of a class are kept of each image, evenly spread over its pixels of that class."""
@@ -45,7 +46,7 @@ class Patch(NamedTuple):
 
 @dataclass(frozen=True)
 class FullSizeSplit:
-    """One split, each image at its own size: images ``(H, W, 3)`` and masks ``(H, W)``, uint8, read-only."""
+    """One split, each image at its own size: images ``(H, W, C)`` and masks ``(H, W)``, uint8, read-only."""
 
     images: Sequence[Pixels]
     masks: Sequence[Pixels]
@@ -76,11 +77,11 @@ class FullSizeSplit:
         return np.concatenate([[0], np.minimum(self.counts, PLACES)[:, :IGNORE_INDEX].cumsum()])
 
     def cut(self, patches: Sequence[Patch], size: tuple[int, int]) -> tuple[Pixels, Pixels]:
-        """Cut patches of ``(h, w)``: images ``(n, h, w, 3)`` and masks ``(n, h, w)``.
+        """Cut patches of ``(h, w)``: images ``(n, h, w, C)`` and masks ``(n, h, w)``.
 
         Beyond an image's edge its pixels are mirrored, and ignored.
         """
-        images = np.empty((len(patches), *size, 3), np.uint8)
+        images = np.empty((len(patches), *size, self.images[0].shape[-1]), np.uint8)
         masks = np.empty((len(patches), *size), np.uint8)
         for row, (image, top, left) in enumerate(patches):
             images[row] = window(self.images[image], top, left, size)
@@ -112,13 +113,13 @@ def open_full_size(
         raise SegnetError("the split is empty: there is no image in it")
     with ThreadPoolExecutor() as pool:
         scale = fit.patch_scale
-        meaning = f"segnet full size 1 {scale} {fit.resize if scale != 1 else ''}"
+        meaning = f"segnet full size 1 {scale} {fit.resize if scale != 1 else ''}{fit.intensity.key}"
         key = cache_key(samples, meaning.encode(), pool)
         target = (folder or cache_folder() / "pixels") / key
-        split = _open(target, len(samples), fit.size)
+        split = _open(target, len(samples), fit)
         if split is None:
             _build(samples, classes, fit, target, progress, pool)
-            split = _open(target, len(samples), fit.size)
+            split = _open(target, len(samples), fit)
     if split is None:
         raise SegnetError(
             f"the cache {target} can't be read; remove it, or set SEGNET_CACHE to another folder"
@@ -126,7 +127,7 @@ def open_full_size(
     return split
 
 
-def _open(folder: Path, count: int, patch: tuple[int, int]) -> FullSizeSplit | None:
+def _open(folder: Path, count: int, fit: Fit) -> FullSizeSplit | None:
     """Return what the folder holds, or None where there is none or a disk has damaged it."""
     if not folder.exists():
         return None
@@ -136,17 +137,18 @@ def _open(folder: Path, count: int, patch: tuple[int, int]) -> FullSizeSplit | N
         counts = np.load(folder / "counts.npy")
         places = np.load(folder / "places.npy", mmap_mode="r").view(np.ndarray)
         ends = np.cumsum([0, *(height * width for height, width in sizes)])
-        images = np.memmap(folder / "images.raw", np.uint8, "r", shape=(ends[-1], 3)).view(np.ndarray)
+        channels = fit.intensity.channels
+        images = np.memmap(folder / "images.raw", np.uint8, "r", shape=(ends[-1], channels)).view(np.ndarray)
         masks = np.memmap(folder / "masks.raw", np.uint8, "r", shape=(ends[-1],)).view(np.ndarray)
         if len(sizes) == len(index["names"]) == len(counts) == count:
             spans = [(slice(a, b), size) for a, b, size in zip(ends, ends[1:], sizes, strict=False)]
             return FullSizeSplit(
-                tuple(images[span].reshape(*size, 3) for span, size in spans),
+                tuple(images[span].reshape(*size, channels) for span, size in spans),
                 tuple(masks[span].reshape(size) for span, size in spans),
                 tuple(index["names"]),
                 counts,
                 places,
-                patch,
+                fit.size,
             )
     except (OSError, ValueError, EOFError, KeyError, TypeError):
         pass
@@ -209,7 +211,7 @@ def _build(
 
 
 def _read(sample: Sample, classes: ClassTable, fit: Fit) -> _Read:
-    image, mask = read_checked(sample, classes)
+    image, mask = read_checked(sample, classes, fit.intensity)
     pixels, mask = fit.image(image), fit.mask(mask, beyond=IGNORE_INDEX)
     flat = mask.ravel()
     counts = np.bincount(flat, minlength=256)

@@ -6,15 +6,17 @@ import io
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from segnet.core.errors import SegnetError
 from segnet.data.blobs import Blob, File
 from segnet.data.faults import Fault
 from segnet.data.images import require_file, size_fault, why_unread
+from segnet.data.layout import Layout, channels_fault, layout_of
 from segnet.data.pairing import Paired
+from segnet.data.tiff import is_tiff, look_into
 
 _SMALLEST_PX = 16
 _TURNED_SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
@@ -32,7 +34,9 @@ class Header:
     orientation: int
     """That of EXIF: 1 is upright."""
     frames: int
-    """Pages or frames; the previews behind a phone's JPEG don't count."""
+    """Pages or frames; the previews behind a phone's JPEG don't count, nor do pages that are channels."""
+    layout: Layout
+    """Channels and bits."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -55,8 +59,19 @@ def read_header(file: File) -> Header:
             said = image.format != "PNG" or "exif" in image.info
             orientation = image.getexif().get(ExifTags.Base.Orientation, 1) if said else 1
             known = orientation in range(2, 9)
-            return Header(image.format or "", image.mode, image.size, orientation if known else 1, frames)
+            layout = layout_of(image)
+            return Header(
+                image.format or "",
+                image.mode,
+                image.size,
+                orientation if known else 1,
+                1 if layout.planes > 1 else frames,
+                layout,
+            )
     except Exception as error:
+        if isinstance(error, UnidentifiedImageError) and is_tiff(file):
+            layout, size, orientation, frames = look_into(file, str(file))
+            return Header("TIFF", "", size, orientation, frames, layout)
         raise why_unread(error, str(file)) from error
 
 
@@ -70,6 +85,11 @@ class Look:
     faults: tuple[Fault, ...]
 
     @property
+    def is_deep(self) -> bool:
+        """Whether the image holds more than 8 bits a channel."""
+        return self.image is not None and self.image.layout.bits > 8
+
+    @property
     def mask_was_turned(self) -> bool | None:
         """Whether the mask was turned with its image; None where the sizes don't tell."""
         if self.image is None or self.mask is None or self.image.orientation == 1:
@@ -79,12 +99,12 @@ class Look:
         return self.mask.stored == self.image.size
 
 
-def look_at(pair: Paired) -> Look:
-    """Read the headers of an image and its mask."""
+def look_at(pair: Paired, channels: int = 3) -> Look:
+    """Read the headers of an image, which is to have so many channels, and of its mask."""
     faults: list[Fault] = []
     image, mask = _read(pair.image, faults), _read(pair.mask, faults)
     if image is not None:
-        faults += _faults_of_image(pair.image, image)
+        faults += _faults_of_image(pair.image, image, channels)
     if mask is not None:
         faults += _faults_of_mask(pair.mask, mask)
     if image is not None and mask is not None:
@@ -93,11 +113,39 @@ def look_at(pair: Paired) -> Look:
     return Look(pair, image, mask, tuple(faults))
 
 
-def look_at_all(pairs: Sequence[Paired]) -> list[Fault]:
-    """Return what the headers of many pairs show to be wrong."""
+def look_at_all(pairs: Sequence[Paired], channels: int = 3) -> list[Look]:
+    """Read the headers of many pairs, whose images are to have so many channels."""
     with ThreadPoolExecutor() as pool:
-        looks = list(pool.map(look_at, pairs))
-    return [fault for look in looks for fault in look.faults] + rotation_faults(looks)
+        return list(pool.map(partial(look_at, channels=channels), pairs))
+
+
+def faults_of(looks: Sequence[Look]) -> list[Fault]:
+    """Return what the headers of many pairs show to be wrong."""
+    alone = [fault for look in looks for fault in look.faults]
+    return alone + rotation_faults(looks) + depth_faults(looks)
+
+
+def depth_faults(looks: Iterable[Look]) -> list[Fault]:
+    """Return a fault for each image that has more or fewer bits than those it stands beside.
+
+    Ranges are measured where all images to train on have more than 8 bits. So images of 8 bits among them
+    keep it from being done, and elsewhere they would be scaled by what isn't theirs.
+    """
+    shown = [look for look in looks if look.image is not None]
+    train = [look for look in shown if look.pair.split == "train"]
+    deep = [look for look in train if look.is_deep]
+    if len(deep) == len(train):
+        return [
+            Fault(
+                "too-few-bits", look.pair.image, "has 8 bits a channel, but all images to train on have more"
+            )
+            for look in shown
+            if deep and not look.is_deep
+        ]
+    return [
+        Fault("depths", look.pair.image, "has more than 8 bits a channel, but others to train on have 8")
+        for look in deep
+    ]
 
 
 def rotation_faults(looks: Iterable[Look]) -> list[Fault]:
@@ -125,8 +173,10 @@ def _read(file: File, faults: list[Fault]) -> Header | None:
     return None
 
 
-def _faults_of_image(file: File, header: Header) -> list[Fault]:
+def _faults_of_image(file: File, header: Header, channels: int) -> list[Fault]:
     faults = _faults_of_both(file, header)
+    differs = channels_fault(header.layout, channels, file)
+    faults += [differs] if differs else []
     if 0 < min(header.size) < _SMALLEST_PX:
         faults.append(Fault("small", file, f"is {header.size[0]}×{header.size[1]} pixels"))
     return faults
@@ -136,6 +186,10 @@ def _faults_of_mask(file: File, header: Header) -> list[Fault]:
     if _SAME_FORMAT.get(header.format, header.format) in ("JPEG", "WEBP"):
         said = f"is a {header.format} file whatever its suffix says, and that changes the values"
         return [Fault("lossy-mask", file, said)]
+    if header.layout.loses == "channels":
+        count, bits = header.layout.channels, header.layout.bits
+        said = f"is no map of class ids but holds {count} channel{'' if count == 1 else 's'} of {bits} bits"
+        return [Fault("mask-mode", file, said)]
     return _faults_of_both(file, header)
 
 

@@ -22,7 +22,7 @@ from segnet.core.files import cache_folder
 from segnet.data.dataset import Dataset
 from segnet.data.faults import lines, raise_errors
 from segnet.data.folder import dataset_of, same_images
-from segnet.data.headers import look_at_all
+from segnet.data.headers import faults_of, look_at_all
 from segnet.data.hf_columns import Columns, find_columns
 from segnet.data.hf_rows import Row, rows_of
 from segnet.data.mask_code import MaskCode, count_masks, infer, read_description
@@ -86,10 +86,11 @@ def load_hf(options: DataOptions) -> Dataset:
         for split, name in used.items()
         for row in rows_of(options.data, split, name, tables[name], columns)
     ]
-    faults = [*look_at_all(pairs), *same_images(pairs)]
+    looks = look_at_all(pairs, options.channels or 3)
+    faults = [*faults_of(looks), *same_images(pairs)]
     raise_errors(faults, options.data)
     return dataset_of(
-        pairs,
+        looks,
         _described(options, columns, pairs),
         options,
         name=options.data_name,

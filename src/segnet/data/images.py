@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 import numpy as np
-import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from segnet.core.errors import SegnetError
@@ -21,6 +20,7 @@ from segnet.data.blobs import Blob, File
 from segnet.data.dataset import Mask
 from segnet.data.digests import file_digest
 from segnet.data.faults import Fault
+from segnet.data.intensity import Pixels, eight_bits, require_numbers
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm")
 
@@ -38,13 +38,7 @@ Source = File | BinaryIO | Image.Image
 
 _HIGH_BYTE_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
 
-# (largest value, factor to 8 bits): the first row that holds every value of an "I" or "F" image is its range.
-_RANGES: dict[str, tuple[tuple[float, float], ...]] = {
-    "I": ((255, 1), (65535, 1 / 256)),
-    "F": ((1, 255), (255, 1), (65535, 1 / 256)),
-}
-
-NEEDS_ALL_VALUES = frozenset(_RANGES)
+NEEDS_ALL_VALUES = frozenset({"I", "F"})
 """Modes in which ``as_rgb`` looks at all pixels before it turns one."""
 
 
@@ -77,17 +71,16 @@ def open_upright(source: Source, *, page: int = 1) -> Image.Image:
 def as_rgb(image: Image.Image, name: str = "the image") -> Image.Image:
     """Return a picture in mode RGB; ``name`` is what an error calls it.
 
-    Transparent pixels are laid over white. 16-bit grey keeps its high byte. Grey of 32 bits has no agreed
-    range, so it is taken as the narrowest of [0, 1] (floats only), [0, 255] and [0, 65535] that holds all its
-    values, and otherwise stretched from its own minimum to its maximum; what isn't finite becomes black.
+    Transparent pixels are laid over white. Grey of 16 and 32 bits is brought to 8 by ``eight_bits``.
 
     Raises:
-        SegnetError: a colour mode that can't be turned into RGB.
+        SegnetError: a colour mode that can't be turned into RGB, or floats without a number among them.
     """
     if image.mode in _HIGH_BYTE_MODES:
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
-    if image.mode in _RANGES:
-        return Image.fromarray(_eight_bits(np.asarray(image), image.mode)).convert("RGB")
+    if image.mode in NEEDS_ALL_VALUES:
+        require_numbers(np.asarray(image), name)
+        return Image.fromarray(eight_bits(np.asarray(image))).convert("RGB")
     try:
         if image.has_transparency_data:
             layer = image.convert("RGBA")
@@ -210,19 +203,20 @@ def turned_by_exif(mask: Mask, orientation: int) -> Mask:
     return np.array(ImageOps.exif_transpose(picture))
 
 
-def require_same_size(image: Image.Image, mask: Mask, image_file: File, mask_file: File) -> None:
-    """Check that a mask lies on its image pixel by pixel.
+def require_same_size(image: Image.Image | Pixels, mask: Mask, image_file: File, mask_file: File) -> None:
+    """Check that a mask lies on its image, a picture or ``(H, W, C)``, pixel by pixel.
 
     Raises:
         Fault: the sizes differ; says so where only width and height are swapped.
     """
-    fault = size_fault(image.size, mask.shape[::-1], image_file, mask_file)
+    size = image.size if isinstance(image, Image.Image) else image.shape[1::-1]
+    fault = size_fault(size, mask.shape[::-1], image_file, mask_file)
     if fault is not None:
         raise fault
 
 
 def size_fault(
-    image: tuple[int, int], mask: tuple[int, ...], image_file: File, mask_file: File
+    image: tuple[int, ...], mask: tuple[int, ...], image_file: File, mask_file: File
 ) -> Fault | None:
     """Return what is wrong where a mask is of another size (width, height) than its upright image."""
     if mask == image:
@@ -251,14 +245,3 @@ def source_name(source: Source) -> str:
         return str(source)
     name = getattr(source, "filename" if isinstance(source, Image.Image) else "name", None)
     return str(name) if name else "the image"
-
-
-def _eight_bits(values: npt.NDArray[np.int32 | np.float32], mode: str) -> npt.NDArray[np.uint8]:
-    """Bring 32-bit grey to 0 .. 255 by the rule that `open_rgb` describes."""
-    finite = np.isfinite(values)
-    grey = np.where(finite, values, 0).astype(np.float64)
-    low, high = grey.min(where=finite, initial=np.inf), grey.max(where=finite, initial=-np.inf)
-    for top, factor in _RANGES[mode]:
-        if low >= 0 and high <= top:
-            return (grey * factor).astype(np.uint8)
-    return np.where(finite, (grey - low) / max(high - low, 1e-30) * 255, 0).astype(np.uint8)

@@ -21,7 +21,7 @@ from segnet.data.dataset import Progress
 from segnet.data.digests import file_digest
 from segnet.data.faults import KINDS, Fault, by_kind
 from segnet.data.folder import HOLDOUT, same_images
-from segnet.data.headers import rotation_faults
+from segnet.data.headers import Look, depth_faults, rotation_faults
 from segnet.data.mask_code import MaskCode, infer, read_description
 from segnet.data.pairing import DESCRIPTION, Pair, Pairs, find_pairs
 from segnet.data.survey import Surveyed, survey
@@ -57,6 +57,8 @@ class Inspection:
     smallest: tuple[int, int] | None
     """Width and height of the smallest image, by area; None where none can be read."""
     largest: tuple[int, int] | None
+    layouts: dict[tuple[int, int], int]
+    """How many images have so many channels of so many bits, as they are stored."""
     without_objects: int
     """Masks of nothing but the first class."""
     suggestion: str
@@ -93,6 +95,10 @@ class Inspection:
             "warnings": len(self.faults) - len(self.errors),
             "faults": kinds,
             "classes": [vars(each) for each in self.classes],
+            "stored": [
+                {"channels": channels, "bits": bits, "images": count}
+                for (channels, bits), count in sorted(self.layouts.items())
+            ],
             "masks_without_objects": self.without_objects,
             "smallest_image": self.smallest,
             "largest_image": self.largest,
@@ -110,7 +116,7 @@ class Inspection:
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(file)
 
 
-def inspect_folder(root: Path, progress: Progress | None = None) -> Inspection:
+def inspect_folder(root: Path, progress: Progress | None = None, *, channels: int = 3) -> Inspection:
     """Read everything in a folder once, and say all that is wrong with it.
 
     Memory grows by some kilobytes a pair: no pixels are kept but thumbnails.
@@ -119,6 +125,7 @@ def inspect_folder(root: Path, progress: Progress | None = None) -> Inspection:
         root: the folder, in a layout of ``folder.py``.
         progress: called with the number of pairs; the context it returns gives a function that is called
             after each one.
+        channels: that the images are to have.
 
     Raises:
         SegnetError: there is no such folder.
@@ -137,11 +144,12 @@ def inspect_folder(root: Path, progress: Progress | None = None) -> Inspection:
     by_colour = described is not None and bool(described[1].colours)
     surveyed = []
     with progress(len(found.pairs)) if progress else nullcontext(lambda: None) as advance:
-        for each in survey(found.pairs, by_colour=by_colour):
+        for each in survey(found.pairs, by_colour=by_colour, channels=channels):
             surveyed.append(each)
             advance()
     faults += [fault for each in surveyed for fault in each.faults]
-    faults += rotation_faults([each.look for each in surveyed])
+    looks = [each.look for each in surveyed]
+    faults += rotation_faults(looks) + depth_faults(looks)
     readable = [each.pair for each in surveyed if each.thumbnail]
     faults += same_images(readable)
     faults += _alike(surveyed, found)
@@ -161,6 +169,7 @@ def inspect_folder(root: Path, progress: Progress | None = None) -> Inspection:
         faults=tuple(faults),
         smallest=sizes[0] if sizes else None,
         largest=sizes[-1] if sizes else None,
+        layouts=dict(Counter(_stored(look) for look in looks if look.image)),
         without_objects=without,
         suggestion=_suggest(classes, sizes),
         seconds=time.perf_counter() - started,
@@ -220,6 +229,11 @@ def _count(
         for i, name in enumerate(table.names)
     )
     return classes, without
+
+
+def _stored(look: Look) -> tuple[int, int]:
+    assert look.image is not None
+    return look.image.layout.channels, look.image.layout.bits
 
 
 def _alike(surveyed: Sequence[Surveyed], found: Pairs) -> list[Fault]:

@@ -290,8 +290,9 @@ def infer(
     if len(values) == 1:
         raise Fault("nothing-to-learn", where, f"has masks that hold nothing but {values[0]}")
     frequent = sorted(value for value in values if counts[value] * 200 >= counts.total())
-    # a mask of many classes holds some of them, one that was smoothed all that lie between a few
-    smoothed = largest[0] > 2 * _SMOOTHED and len(frequent) <= largest[0] // 4
+    # a mask of many classes holds some of them, one that was smoothed all that lie between a few; where not
+    # even one is frequent there is nothing that they could lie between
+    smoothed = largest[0] > 2 * _SMOOTHED and 0 < len(frequent) <= largest[0] // 4
     if smoothed or len(ids) == 1 or ids != list(range(len(ids))):
         meant = frequent if smoothed and len(frequent) > 1 else values
         names = ("background", "object") if len(meant) == 2 else [f"class {i}" for i in range(len(meant))]

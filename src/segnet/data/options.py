@@ -24,10 +24,11 @@ _HELD_OUT_BY = ("holdout", "val_list", "group_by", "fold", "seed")
 TAKES = {
     "oxford-pets": ("data_root", "archive", "extra_list", "border", *_HELD_OUT_BY),
     "synthetic": ("seed",),
-    "folder": _HELD_OUT_BY,
-    "hf": (*_HELD_OUT_BY, "image_column", "mask_column", "dataset_yaml"),
+    "folder": (*_HELD_OUT_BY, "channels"),
+    "hf": (*_HELD_OUT_BY, "channels", "image_column", "mask_column", "dataset_yaml"),
 }
 DATASET_NAMES = ("oxford-pets", "synthetic")  # in place of a path
+MOST_CHANNELS = 64
 HF = "hf:"  # what a Hugging Face dataset's name or folder begins with
 
 
@@ -103,6 +104,10 @@ class DataOptions:
     """hf: a file that says what the masks' values mean, as dataset.yaml does in a folder; not needed where
     they are 0, 1, 2 .."""
 
+    channels: Annotated[Whole | None, IN_DATA] = None
+    """folder, hf: channels of the images; without it they are RGB, and grey is read as RGB. 1 is grey; 2, 4
+    and more are TIFFs of as many samples, 4 also PNGs with transparency."""
+
     seed: Annotated[Whole, IN_DATA] = 0
     """Decides which images are held out, and what synthetic draws."""
 
@@ -121,6 +126,12 @@ class DataOptions:
             value = getattr(self, name)
             if not isinstance(value, int | float) or not 0 <= value <= highest:
                 raise SegnetError(f"{option(name)} must be from 0 to {highest}, got {value}")
+        if self.channels is not None and (
+            not isinstance(self.channels, int) or not 1 <= self.channels <= MOST_CHANNELS
+        ):
+            raise SegnetError(
+                f"--channels must be a whole number from 1 to {MOST_CHANNELS}, got {self.channels}"
+            )
         if not isinstance(self.seed, int):
             raise SegnetError(f"--seed must be a whole number, got {self.seed}")
         if self.fold is not None:
@@ -181,4 +192,7 @@ class DataOptions:
     def data_dict(self) -> dict[str, Any]:
         """Return these options alone as plain values, also of a configuration that holds more."""
         names = {entry.name for entry in fields(DataOptions)}
-        return {name: value for name, value in plain_values(self).items() if name in names}
+        plain = {name: value for name, value in plain_values(self).items() if name in names}
+        if plain["channels"] is None:  # as in every run before there was a choice
+            del plain["channels"]
+        return plain

@@ -128,10 +128,13 @@ def _write_pair(each: Surveyed, table: ClassTable, code: MaskCode, root: Path) -
     folder = root / pair.split
     assert header is not None
     turned = header.orientation != 1
-    suffix = ".png" if turned else _suffix(pair.image, header.format)
+    upright = (
+        turned and header.layout.bits == 8 and header.layout.fits(3)
+    )  # others stay as they are, to the bit
+    suffix = ".png" if upright else _suffix(pair.image, header.format)
     image = folder / "images" / f"{pair.name}{suffix}"
     image.parent.mkdir(parents=True, exist_ok=True)
-    if turned:
+    if upright:
         open_rgb(pair.image).save(image)
     else:
         shutil.copyfile(pair.image, image)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,11 +14,14 @@ from PIL import Image
 
 from segnet.core.ahead import in_order
 from segnet.core.colours import pack
+from segnet.core.errors import SegnetError
 from segnet.data.faults import Fault
-from segnet.data.headers import Look, look_at
+from segnet.data.headers import Look, look_at, read_header
 from segnet.data.images import decode, open_rgb
+from segnet.data.intensity import Intensity, require_numbers, visible
 from segnet.data.mask_code import Stored
 from segnet.data.pairing import Pair
+from segnet.data.values import read_values
 
 THUMBNAIL_PX = 16
 
@@ -44,26 +48,27 @@ class Surveyed:
     """Of each stored value, how many sides of its pixels are at another value."""
 
 
-def survey(pairs: Sequence[Pair], *, by_colour: bool) -> Iterator[Surveyed]:
+def survey(pairs: Sequence[Pair], *, by_colour: bool, channels: int = 3) -> Iterator[Surveyed]:
     """Yield what is in each pair, in order, while threads read the next; few are held at a time.
 
     Args:
         pairs: what to read.
         by_colour: read palette masks by their colours.
+        channels: that the images are to have.
     """
 
     def one(pair: Pair) -> Surveyed:
-        return _survey(pair, by_colour)
+        return _survey(pair, by_colour, channels)
 
     return in_order(one, pairs, most=_AHEAD, weigh=_pixels, budget=_AHEAD_PIXELS)
 
 
-def _survey(pair: Pair, by_colour: bool) -> Surveyed:
-    look = look_at(pair)
+def _survey(pair: Pair, by_colour: bool, channels: int) -> Surveyed:
+    look = look_at(pair, channels)
     faults = [*look.faults]
     thumbnail, stored, edges = b"", None, {}
-    if look.image is not None and look.image.frames == 1:
-        image = _tried(lambda: open_rgb(pair.image), faults)
+    if look.image is not None and look.image.frames == 1 and look.image.layout.fits(channels):
+        image = _tried(lambda: _picture(look, channels), faults)
         if image is not None and _is_blank(image):
             faults.append(Fault("blank", pair.image, "shows a single colour"))
         elif image is not None:
@@ -78,6 +83,20 @@ def _survey(pair: Pair, by_colour: bool) -> Surveyed:
             frequent = sorted(stored.counts.items(), key=lambda item: -item[1])[:_MOST_VALUES]
             stored = Stored(stored.in_colour, dict(frequent), {})
     return Surveyed(pair, look, tuple(faults), thumbnail, stored, edges)
+
+
+def _picture(look: Look, channels: int) -> Image.Image:
+    """Return an image in RGB; one of more than 8 bits from its own lowest to its highest value."""
+    if channels == 3 and not look.is_deep:
+        return open_rgb(look.pair.image)
+    values = read_values(look.pair.image, channels)
+    if values.dtype != np.uint8:
+        require_numbers(values, str(look.pair.image))
+        finite = values[np.isfinite(values)]
+        low, high = float(finite.min()), float(finite.max())
+        spread = (low, high if high > low else low + 1)
+        values = Intensity(channels, (spread,) * channels).pixels(values, str(look.pair.image))
+    return Image.fromarray(np.ascontiguousarray(visible(values)))
 
 
 def _tried(read: Callable[[], T], faults: list[Fault]) -> T | None:
@@ -106,6 +125,6 @@ def _edges(mask: Image.Image, stored: Stored) -> dict[int, int]:
 
 
 def _pixels(pair: Pair) -> int:
-    with suppress(Exception), Image.open(pair.image) as image:  # what is wrong is said where it is read
-        return image.width * image.height
+    with suppress(SegnetError):  # what is wrong is said where it is read
+        return math.prod(read_header(pair.image).stored)
     return 0

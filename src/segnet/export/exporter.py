@@ -153,14 +153,17 @@ def _target(source: str | Path, options: ExportOptions) -> Path:
 
 def _write(segmenter: Segmenter, options: ExportOptions, calibration: Pictures | None, path: Path) -> None:
     description, model = segmenter.description, segmenter.model
+    channels = description.intensity.channels
     text = description.to_json()
     if options.to == "torch":
-        save_program(to_program(model, description.size), path, text)
+        save_program(to_program(model, description.size, channels), path, text)
         return
     if calibration is None:
-        graph = to_graph(model, description.size)
+        graph = to_graph(model, description.size, channels=channels)
     else:
-        graph = to_graph(fold_batch_norms(model), description.size, to_int8(calibration.pixels))
+        graph = to_graph(
+            fold_batch_norms(model), description.size, to_int8(calibration.pixels), channels=channels
+        )
     if options.precision != "float32":
         graph = with_half_weights(graph)
     helper.set_model_props(graph, {KEY: text})

@@ -51,17 +51,20 @@ class _FromPixels(nn.Module):
         return logits
 
 
-def to_graph(model: nn.Module, size: tuple[int, int], change: Change = lambda graph: graph) -> ModelProto:
+def to_graph(
+    model: nn.Module, size: tuple[int, int], change: Change = lambda graph: graph, *, channels: int = 3
+) -> ModelProto:
     """Return a model as an ONNX graph.
 
-    Its input ``image`` is float32 ``(batch, 3, height, width)``, RGB of 0 to 255, its output ``logits``
+    Its input ``image`` is float32 ``(batch, channels, height, width)`` of 0 to 255, its output ``logits``
     float32 ``(batch, classes, height, width)``. A module that can't be exported for all sizes is exported
     for one.
 
     Args:
-        model: from images ``(N, 3, H, W)`` in [0, 1] to logits, on the CPU and in evaluation mode.
+        model: from images ``(N, channels, H, W)`` in [0, 1] to logits, on the CPU and in evaluation mode.
         size: ``(H, W)`` that the model was trained at.
         change: what is done to the network before it is put together, such as quantising it.
+        channels: of an image.
 
     Raises:
         SegnetError: a model that torch's exporter can't export; gives its reason.
@@ -69,16 +72,16 @@ def to_graph(model: nn.Module, size: tuple[int, int], change: Change = lambda gr
     multiple = 2 ** sum(isinstance(module, EncoderStage) for module in model.modules())
     if multiple > 1:
         with even_sizes():
-            even = change(_traced(model, size, multiple))
-        return _either(even, change(_traced(model, size)), multiple)
+            even = change(_traced(model, size, channels, multiple))
+        return _either(even, change(_traced(model, size, channels)), multiple, channels)
     step: int = getattr(model, "size_multiple", 1)
     try:
-        return change(_traced(model, size, step))
+        return change(_traced(model, size, channels, step))
     except SegnetError:
-        return change(_traced(model, size, None))
+        return change(_traced(model, size, channels, None))
 
 
-def to_program(model: nn.Module, size: tuple[int, int]) -> ExportedProgram:
+def to_program(model: nn.Module, size: tuple[int, int], channels: int = 3) -> ExportedProgram:
     """Return a model as torch's own exported program, from and to the same as ``to_graph``.
 
     Raises:
@@ -86,9 +89,9 @@ def to_program(model: nn.Module, size: tuple[int, int]) -> ExportedProgram:
     """
     step: int = getattr(model, "size_multiple", 1)
     try:
-        return _exported_program(model, size, step)
+        return _exported_program(model, size, channels, step)
     except SegnetError:
-        return _exported_program(model, size, None)
+        return _exported_program(model, size, channels, None)
 
 
 def save_program(program: ExportedProgram, path: Path, description: str) -> None:
@@ -97,9 +100,9 @@ def save_program(program: ExportedProgram, path: Path, description: str) -> None
         torch.export.save(program, path, extra_files={f"{KEY}.json": description})
 
 
-def _traced(model: nn.Module, size: tuple[int, int], step: int | None = 1) -> ModelProto:
+def _traced(model: nn.Module, size: tuple[int, int], channels: int, step: int | None = 1) -> ModelProto:
     """Return the graph for sides that are multiples of ``step``, or for one size alone."""
-    program = _exported_program(model, size, step)
+    program = _exported_program(model, size, channels, step)
     with _explained(model):
         graph = torch.onnx.export(
             program,
@@ -115,7 +118,9 @@ def _traced(model: nn.Module, size: tuple[int, int], step: int | None = 1) -> Mo
     return _tidy(graph.model_proto)
 
 
-def _exported_program(model: nn.Module, size: tuple[int, int], step: int | None) -> ExportedProgram:
+def _exported_program(
+    model: nn.Module, size: tuple[int, int], channels: int, step: int | None
+) -> ExportedProgram:
     height, width = size
     if step is None:
         sides: tuple[object, object] = (None, None)
@@ -128,7 +133,7 @@ def _exported_program(model: nn.Module, size: tuple[int, int], step: int | None)
     with _explained(model):
         return torch.export.export(
             _FromPixels(model).eval(),
-            (torch.zeros(2, 3, height, width),),
+            (torch.zeros(2, channels, height, width),),
             dynamic_shapes=({0: Dim.DYNAMIC, 2: sides[0], 3: sides[1]},),
             strict=False,
         )
@@ -175,7 +180,7 @@ def _tidy(model: ModelProto) -> ModelProto:
     return model
 
 
-def _either(even: ModelProto, whole: ModelProto, multiple: int) -> ModelProto:
+def _either(even: ModelProto, whole: ModelProto, multiple: int, channels: int) -> ModelProto:
     """Put a network for sides that are multiples and one for any size into one graph, weights once."""
     graph = even.graph
     _prefix(graph, "even/")
@@ -214,7 +219,7 @@ def _either(even: ModelProto, whole: ModelProto, multiple: int) -> ModelProto:
     )
     _rename(other, {whole.graph.input[0].name: INPUT})
     nodes.append(_node("If", ["size/is_even"], OUTPUT, then_branch=then, else_branch=other))
-    inside = helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["batch", 3, "height", "width"])
+    inside = helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["batch", channels, "height", "width"])
     put_together = helper.make_graph(
         nodes, "segnet", [inside], [outside], graph.initializer, value_info=[*graph.value_info, image, logits]
     )

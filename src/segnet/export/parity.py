@@ -17,7 +17,7 @@ from segnet.export.pictures import Pictures, Pixels
 from segnet.objectives.metrics import ScoreCounter
 
 Logits = Callable[[Pixels], npt.NDArray[np.float32]]
-"""From images ``(N, h, w, 3)`` to logits ``(N, C, h, w)``."""
+"""From images ``(N, h, w, C)`` to logits ``(N, classes, h, w)``."""
 
 _BATCH = 16
 _TIMED = 15

@@ -34,7 +34,7 @@ class Pictures:
     """Images at a model's size."""
 
     pixels: Pixels
-    """``(N, h, w, 3)``"""
+    """``(N, h, w, C)``"""
     masks: Pixels | None
     """``(N, h, w)``; None where the truth isn't known."""
     what: str
@@ -66,7 +66,7 @@ def compared_pictures(
         if data:
             raise
         samples = [SyntheticSample(0, index) for index in range(_DRAWN)]
-        pixels = np.stack([_as_seen(segmenter, sample.read()[0]) for sample in samples])
+        pixels = np.stack([_drawn(segmenter, sample) for sample in samples])
         what = f"{_DRAWN} pictures drawn by segnet, since the model's own data isn't here"
         return Pictures(pixels, None, what)
     require_classes(segmenter, dataset)
@@ -108,10 +108,19 @@ def _photos(named: str, segmenter: Segmenter, most: int) -> Pictures:
 
 
 def _as_seen(segmenter: Segmenter, image: ImageSource) -> Pixels:
-    """Return an image as the network gets it, ``(h, w, 3)``; of one that takes patches the middle."""
+    """Return an image as the network gets it, ``(h, w, C)``; of one that takes patches the middle."""
     pixels, size = segmenter.prepare(image).pixels, segmenter.description.size
     top, left = (max(0, (whole - part) // 2) for whole, part in zip(pixels.shape, size, strict=False))
     return window(pixels[top : top + size[0]], 0, left, size)
+
+
+def _drawn(segmenter: Segmenter, sample: SyntheticSample) -> Pixels:
+    """Return a drawn picture as the network gets it; of other channels than RGB in turn in its three."""
+    picture, fit = sample.read()[0], segmenter.description.fit
+    if fit.intensity.is_plain:
+        return _as_seen(segmenter, picture)
+    pixels = fit.image(np.asarray(picture)[..., np.arange(fit.intensity.channels) % 3])
+    return window(pixels, 0, 0, fit.size)
 
 
 def _cached(

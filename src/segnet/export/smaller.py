@@ -41,7 +41,7 @@ def with_half_weights(model: ModelProto) -> ModelProto:
 
 
 def to_int8(images: npt.NDArray[np.uint8]) -> Change:
-    """Return what turns a network's larger convolutions to int8, calibrated on images ``(N, h, w, 3)``.
+    """Return what turns a network's larger convolutions to int8, calibrated on images ``(N, h, w, C)``.
 
     Weights get a scale for each output channel, activations one for each map (the range they have on the
     images). Depthwise convolutions stay in floating point: their channels' ranges differ too much for one

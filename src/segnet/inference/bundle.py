@@ -48,7 +48,9 @@ def build_model(description: Description) -> nn.Module:
     Raises:
         SegnetError: as ``create_model``.
     """
-    return create_model(description.model, len(description.classes), **description.options)
+    return create_model(
+        description.model, len(description.classes), description.intensity.channels, **description.options
+    )
 
 
 def read_description(path: Path) -> Description:

@@ -15,16 +15,22 @@ from segnet.core.classes import ClassTable
 from segnet.core.errors import SegnetError
 from segnet.data.fit import Fit
 from segnet.data.images import RESIZE, Resize
+from segnet.data.intensity import RGB, Intensity
 from segnet.runs.identity import DataIdentity
 
 KEY = "segnet"
 """The one metadata key under which every kind of model file keeps the text."""
 
 # What came later, and what it is where a file says nothing of it.
-_LATER: dict[str, Any] = {"patch_scale": None, "keep_aspect": False, "threshold": None}
+_LATER: dict[str, Any] = {
+    "patch_scale": None,
+    "keep_aspect": False,
+    "intensity": asdict(RGB),
+    "threshold": None,
+}
 
 # Of these, what an older version would predict otherwise without: it refuses format 2.
-_NEEDED = ("patch_scale", "keep_aspect")
+_NEEDED = ("patch_scale", "keep_aspect", "intensity")
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,8 @@ class Description:
     ``model`` is a key of ``segnet.MODELS``, or the qualified name of a class of the user's own
     (``models/names.py``), which only the user can build.
     ``size`` is ``(H, W)`` in pixels and ``resize`` the method that training images were brought to it with;
-    prediction does the same, as ``fit`` has it, with ``patch_scale`` and ``keep_aspect``. ``data`` tells the
+    prediction does the same, as ``fit`` has it, with ``patch_scale``, ``keep_aspect`` and ``intensity``: the
+    channels of an image, and what is black and white in them. ``data`` tells the
     images it was trained and validated on; files of older versions don't say. ``notice`` holds licence and
     attribution of the data.
     """
@@ -51,6 +58,7 @@ class Description:
     notice: str = ""
     patch_scale: float | None = None
     keep_aspect: bool = False
+    intensity: Intensity = RGB
     threshold: float | None = None
     """Of two classes, the foreground's probability from which validation images gave the best IoU."""
 
@@ -67,7 +75,7 @@ class Description:
     @property
     def fit(self) -> Fit:
         """What happens to every image before the model."""
-        return Fit(self.size, self.resize, self.patch_scale, self.keep_aspect)
+        return Fit(self.size, self.resize, self.patch_scale, self.keep_aspect, self.intensity)
 
     @classmethod
     def from_json(cls, text: str, file: Path, remedy: str) -> Description:
@@ -100,6 +108,7 @@ def _from_plain(values: Mapping[str, Any]) -> Description:
     description = Description(
         **{name: value for name, value in values.items() if name in known}
         | {"classes": classes, "size": (int(height), int(width))}
+        | {"intensity": Intensity.from_plain(values["intensity"]) if "intensity" in values else RGB}
         | {"data": None if data is None else DataIdentity.from_plain(data)}
     )
     if not isinstance(description.model, str):

@@ -30,7 +30,7 @@ _BATCH = 32  # has no say in the scores: they come from one matrix over the spli
 
 
 Predictor = Callable[[Tensor], Tensor]
-"""Gives logits ``(N, C, H, W)`` for uint8 images ``(N, 3, H, W)`` that lie on the device."""
+"""Gives logits ``(N, C, H, W)`` for uint8 images ``(N, C, H, W)`` that lie on the device."""
 
 
 def predictor(model: nn.Module) -> Predictor:

@@ -14,6 +14,7 @@ from segnet.core.classes import IGNORE_INDEX, ClassTable
 from segnet.core.colours import Colour
 from segnet.data.fit import window
 from segnet.data.full_size import FullSizeSplit
+from segnet.data.intensity import visible
 from segnet.data.pixels import Split
 from segnet.inference.evaluate import Predictor, predict_split
 
@@ -49,7 +50,7 @@ def draw_mistakes(
         for sure, found, truth in zip(
             confidence.cpu().numpy(), predicted.byte().cpu().numpy(), masks.cpu().numpy(), strict=True
         ):
-            image = split.images[next(numbers)]
+            image = visible(split.images[next(numbers)])
             if isinstance(split, FullSizeSplit):
                 top, left = _worst_corner(_wrong(found, truth), split.patch)
                 image, truth, found, sure = (

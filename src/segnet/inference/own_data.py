@@ -10,7 +10,7 @@ from segnet.core.errors import SegnetError
 from segnet.core.files import expand_home
 from segnet.core.settings import absolute_paths
 from segnet.data.dataset import Dataset
-from segnet.data.options import DATASET_NAMES, DataOptions
+from segnet.data.options import DATASET_NAMES, DataOptions, source_of
 from segnet.data.sources import load_dataset, needs_download
 from segnet.inference.segmenter import Segmenter
 from segnet.runs.run_folder import RunFolder
@@ -41,6 +41,9 @@ def open_data(
     if data is None:
         raise SegnetError(f"{model} doesn't say where its data is; name it with --data")
     options: dict[str, Any] = {"data": data}
+    channels = segmenter.description.intensity.channels
+    if channels != 3 and source_of(data) in ("folder", "hf"):  # whichever they are, the model takes no others
+        options["channels"] = channels
     # a run keeps the place of its data as an absolute path
     data = absolute_paths(DataOptions(data=data), DATASET_NAMES).get("data", data)
     if data == own.get("data"):

@@ -15,7 +15,7 @@ from segnet.inference.uncertainty import SoftmaxSamples
 
 
 def sample_softmax(model: nn.Module, image: Tensor, samples: int, seed: int) -> SoftmaxSamples:
-    """Run a model ``samples`` times on one image ``(1, 3, h, w)`` in [0, 1].
+    """Run a model ``samples`` times on one image ``(1, C, h, w)`` in [0, 1].
 
     The passes follow each other, so the first of many are those of few with the same seed, and memory is
     that of one. The random state outside is not touched.

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,9 @@ from PIL import Image
 from segnet.core.classes import ClassTable
 from segnet.core.errors import SegnetError
 from segnet.core.files import expand_home
-from segnet.data.images import as_rgb, open_rgb, open_upright, source_name
+from segnet.data.images import Source, as_rgb, open_rgb, open_upright, source_name
+from segnet.data.intensity import Intensity, visible
+from segnet.data.values import needs_values, open_as
 from segnet.inference.description import Description
 from segnet.inference.large import LARGE_PX, LargePicture, SpooledRows, spool
 from segnet.inference.runtimes import Images, Runtime
@@ -28,17 +30,17 @@ if TYPE_CHECKING:
 
     from segnet.inference.runtimes.with_torch import TorchRuntime
 
-ImageSource = str | Path | BinaryIO | Image.Image | npt.NDArray[np.uint8]
+ImageSource = str | Path | BinaryIO | Image.Image | npt.NDArray[Any]
 
 
 class Prepared(NamedTuple):
     """An image as the model takes it."""
 
     image: Image.Image | LargePicture
-    """RGB, upright, of its own size."""
+    """RGB, upright, of its own size; of other channels what people can see of them."""
 
     pixels: npt.NDArray[np.uint8] | SpooledRows
-    """``(h, w, 3)``, at the model's size; for one that takes patches, the whole image at its scale."""
+    """``(h, w, C)``, at the model's size; for one that takes patches, the whole image at its scale."""
 
 
 class Segmenter:
@@ -101,7 +103,9 @@ class Segmenter:
         ``uncertainty``. The paper gains over one pass from about 6 on.
 
         Args:
-            image: a path, an open binary file, a PIL image of any mode, or uint8 ``(H, W, 3)`` RGB.
+            image: a path, an open binary file, a PIL image of any mode, or uint8 ``(H, W, 3)`` RGB. For a
+                model of C channels an array is ``(H, W, C)``, of the values as files have them where it was
+                trained on more than 8 bits; of one channel also ``(H, W)``.
             samples: passes with dropout; 0 is one pass without.
             seed: decides what is dropped; the same seed gives the same bits.
             page: which page or frame of a file that has several, from 1.
@@ -123,14 +127,17 @@ class Segmenter:
             SegnetError: as ``predict``.
         """
         fit = self.description.fit
-        _require_source(image)
+        _require_source(image, fit.intensity)
+        source = expand_home(image) if isinstance(image, str | Path) else image
+        if not fit.intensity.is_plain or needs_values(source):
+            return self._prepare_values(source, page)
         if isinstance(image, np.ndarray):
             if fit.patch_scale == 1 and math.prod(image.shape[:2]) > LARGE_PX:
                 pixels = image
                 large = LargePicture(pixels.shape[1::-1], lambda: Image.fromarray(pixels))
                 return Prepared(large, pixels)
-            image = Image.fromarray(image)
-        source = expand_home(image) if isinstance(image, str | Path) else image
+            source = image = Image.fromarray(image)
+        assert not isinstance(source, np.ndarray)
         upright = open_upright(source, page=page)
         if 0 in upright.size:
             raise SegnetError(f"an image of {upright.width}x{upright.height} pixels has nothing to segment")
@@ -139,6 +146,20 @@ class Segmenter:
             return Prepared(large, spool(upright, fit))
         picture = as_rgb(upright, source_name(source))
         return Prepared(picture, fit.image(picture))
+
+    def _prepare_values(self, source: Source | npt.NDArray[Any], page: int) -> Prepared:
+        """Prepare an image of other channels than RGB, or of more than 8 bits."""
+        fit = self.description.fit
+        if isinstance(source, np.ndarray):
+            values = source[..., None] if source.ndim == 2 else source
+            pixels = fit.intensity.pixels(values, "the array")
+        else:
+            pixels = np.asarray(open_as(source, fit.intensity, page=page))
+        if 0 in pixels.shape:
+            raise SegnetError(
+                f"an image of {pixels.shape[1]}x{pixels.shape[0]} pixels has nothing to segment"
+            )
+        return Prepared(Image.fromarray(np.ascontiguousarray(visible(pixels))), fit.image(pixels))
 
     def predict_batch(self, batch: Sequence[Prepared]) -> list[Segmentation]:
         """Segment images together, each whatever its own size.
@@ -217,11 +238,16 @@ class Segmenter:
         return cast("TorchRuntime", self.runtime)
 
 
-def _require_source(image: ImageSource) -> None:
+def _require_source(image: ImageSource, intensity: Intensity) -> None:
     """Raise SegnetError for what is no image source, or an array of another shape or dtype."""
     if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise SegnetError(f"an array must be uint8 (H, W, 3) RGB, got {image.dtype} {image.shape}")
+        channels, deep = intensity.channels, intensity.ranges is not None
+        shape = (*image.shape, 1) if image.ndim == 2 and channels == 1 else image.shape
+        known = image.dtype.kind in "uif" if deep else image.dtype == np.uint8
+        if not known or len(shape) != 3 or shape[2] != channels:
+            what = "values as the training images have them" if deep else "uint8"
+            needed = f"{what} (H, W, {channels}){' RGB' * (channels == 3)}"
+            raise SegnetError(f"an array must be {needed}, got {image.dtype} {image.shape}")
     elif isinstance(image, str | Path):
         if not str(image):
             raise SegnetError("the image's path is empty; name a file")

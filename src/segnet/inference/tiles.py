@@ -36,14 +36,14 @@ _BATCH_PIXELS = 1 << 19
 
 
 class Rows(Protocol):
-    """Pixels ``(H, W, 3)`` of which rows are asked for: an array, or what reads them from a file."""
+    """Pixels ``(H, W, C)`` of which rows are asked for: an array, or what reads them from a file."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """``(H, W, 3)``."""
+        """``(H, W, C)``."""
 
     def __getitem__(self, rows: slice, /) -> Images:
-        """Return rows ``(n, W, 3)``."""
+        """Return rows ``(n, W, C)``."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,13 @@ class Tiles:
     """What a model says of one image, computed tile by tile whenever it is asked for."""
 
     pixels: Rows
-    """``(H, W, 3)``"""
+    """``(H, W, C)``"""
 
     size: tuple[int, int]
     """``(h, w)`` of a tile."""
 
     predict: Callable[[Images], Maps]
-    """Gives maps ``(n, C, h, w)`` for tiles ``(n, h, w, 3)``."""
+    """Gives maps ``(n, C, h, w)`` for tiles ``(n, h, w, C)``."""
 
     @property
     def extent(self) -> tuple[int, int]:

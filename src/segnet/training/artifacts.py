@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -51,6 +52,7 @@ def say_start(setup: Setup, folder: RunFolder) -> None:
     if setup.class_weights is not None:
         weights = zip(dataset.classes.names, setup.class_weights.tolist(), strict=True)
         lines.append(f"class weights: {', '.join(f'{name} {weight:.3g}' for name, weight in weights)}")
+    lines += _on_channels(setup)
     lines += [f"warning: {warning}" for warning in setup.warnings]
     for split in ("val", "test"):
         repeated = setup.identity.trained_on(setup.manifest.splits[split])
@@ -60,6 +62,17 @@ def say_start(setup: Setup, folder: RunFolder) -> None:
             )
     for line in lines:
         setup.console.print(line, highlight=False, soft_wrap=True)
+
+
+def _on_channels(setup: Setup) -> list[str]:
+    """Return what there is to say of images that aren't RGB of 8 bits."""
+    config, intensity, lines = setup.config, setup.dataset.intensity, []
+    if intensity.ranges is not None:
+        ranges = ", ".join(f"{low:g} to {high:g}" for low, high in dict.fromkeys(intensity.ranges))
+        lines.append(f"values of {ranges} are black to white, by percentiles of the training images")
+    if intensity.channels != 3 and (config.saturation or config.hue):
+        lines.append(f"{intensity.channels}-channel images have no --saturation and --hue to change")
+    return lines
 
 
 def keep_epoch(setup: Setup, folder: RunFolder, state: State, preview: CachedSplit) -> None:
@@ -140,7 +153,7 @@ def _describe(setup: Setup, record: EpochRecord) -> Description:
         model=config.model,
         options=config.model_options,
         classes=setup.dataset.classes,
-        **vars(fit_of(config)),
+        **vars(replace(fit_of(config), intensity=setup.dataset.intensity)),
         scores={"epoch": record.epoch, "val": record.val.to_dict()},
         training={
             "recipe": config.recipe,
@@ -172,7 +185,7 @@ def _facts(setup: Setup) -> dict[str, Any]:
 def _macs(setup: Setup) -> int | None:
     """Return the multiply-adds of one image; None for a module of the user's own that can't be counted."""
     try:
-        return count_macs(setup.model, setup.config.size) or None
+        return count_macs(setup.model, setup.config.size, setup.dataset.intensity.channels) or None
     except Exception:  # whatever a module does where tensors have no values
         if not is_own(setup.config.model):
             raise

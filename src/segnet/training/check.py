@@ -45,7 +45,7 @@ def check(config: TrainConfig, model: nn.Module | None = None, *, new: bool = Tr
         else:
             require_known(config)
             with torch.device("meta"):
-                sketch = create_model(config.model, **config.model_options)
+                sketch = create_model(config.model, in_channels=config.channels or 3, **config.model_options)
         require_all(
             lambda: require_encoder(config, sketch, new=new),
             lambda: require_size(config, sketch),
@@ -97,6 +97,10 @@ def require_encoder(config: TrainConfig, model: nn.Module, *, new: bool) -> None
         )
     if config.encoder_weights is not None and not hasattr(model, "load_encoder"):
         raise SegnetError(f"{config.model} takes no --encoder-weights; segnet, segnet-vgg16, fcn and unet do")
+    if config.encoder_weights is not None and config.channels not in (None, 3):
+        raise SegnetError(
+            f"--encoder-weights are of RGB images; leave them or --channels {config.channels} out"
+        )
     if config.encoder_weights is not None and new and not config.encoder_weights.is_file():
         raise SegnetError(f"there is no file of encoder weights {config.encoder_weights}; check the path")
 

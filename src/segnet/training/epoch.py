@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any
 
 from segnet.data.batches import evenly_spread, shuffled_order, split_into_batches
-from segnet.data.fit import Pixels
 from segnet.data.full_size import FullSizeSplit
+from segnet.data.intensity import Pixels
 from segnet.data.patches import choose_patches, patches_to_cover
 from segnet.data.pixels import Split
 from segnet.training.config import TrainConfig

@@ -57,7 +57,7 @@ def require_logits(
     modules give something else there. The module itself and the random state stay as they are.
 
     Args:
-        model: ``(N, 3, H, W)`` float32 in [0, 1] to logits ``(N, len(classes), H, W)``.
+        model: ``(N, C, H, W)`` float32 in [0, 1] to logits ``(N, len(classes), H, W)``.
         config: the run.
         classes: their names.
         count: training images.
@@ -79,7 +79,7 @@ def require_logits(
             ) from error
         for mode, size in runs:
             trial.train(mode == "training")
-            shape = (min(images, 2), 3, *size)
+            shape = (min(images, 2), config.channels or 3, *size)
             noise = torch.rand(shape, device=device).contiguous(memory_format=torch.channels_last)
             try:
                 with torch.set_grad_enabled(trial.training), autocast(device, config.precision):

@@ -11,6 +11,7 @@ from segnet.core.classes import ClassTable
 from segnet.data.batches import evenly_spread
 from segnet.data.cache import CachedSplit
 from segnet.data.full_size import FullSizeSplit
+from segnet.data.intensity import visible
 from segnet.data.patches import example_patches
 from segnet.data.pixels import Split
 from segnet.inference.evaluate import predict_split, predictor
@@ -40,5 +41,5 @@ def draw_preview(
     batches = predict_split(predictor(model), preview, device)
     predicted = [logits.argmax(1).to(torch.uint8).cpu().numpy() for logits, _ in batches]
     return preview_panel(
-        preview.images, preview.masks, np.concatenate(predicted), classes, title=title, scores=scores
+        visible(preview.images), preview.masks, np.concatenate(predicted), classes, title=title, scores=scores
     )

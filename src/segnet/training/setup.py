@@ -21,6 +21,7 @@ from segnet.data.faults import lines, raise_errors
 from segnet.data.fit import Fit
 from segnet.data.identify import manifest_of
 from segnet.data.options import DATASET_NAMES
+from segnet.data.percentiles import measured
 from segnet.data.pixels import Split, open_pixels
 from segnet.data.sources import known_classes, load_dataset
 from segnet.inference.description import Description
@@ -118,8 +119,9 @@ def build(
     assert classes is not None  # one of the two has told them
     require_weights(config, classes.names)
     torch.manual_seed(config.seed)
+    channels = config.channels or 3
     if model is None:
-        model = create_model(config.model, len(classes), **config.model_options)
+        model = create_model(config.model, len(classes), channels, **config.model_options)
     if config.encoder_weights is not None and begun is None:
         model.load_encoder(config.encoder_weights)  # type: ignore[operator]
     started = None
@@ -137,6 +139,7 @@ def build(
                 "new run with segnet train --config and its config.yaml"
             )
         manifest = replace(manifest, name=begun.name)
+    dataset = _measured(dataset, channels, console)
     train, val = _open_both(dataset, config, console)
     pixels = count_values(train)
     balance = balance_faults(dataset.name, classes.names, pixels, count_values(val), len(val))
@@ -162,14 +165,24 @@ def build(
             crop_scale=config.crop_scale,
             brightness=config.brightness,
             contrast=config.contrast,
-            saturation=config.saturation,
-            hue=config.hue,
+            saturation=config.saturation if channels == 3 else 0,
+            hue=config.hue if channels == 3 else 0,
         ),
         class_weights=None if weights is None else torch.tensor(weights, device=device),
         console=console,
         notice=_notice(dataset, started),
         warnings=(*dataset.warnings, *lines(balance), *_seen_before(config, started, manifest)),
     )
+
+
+def _measured(dataset: Dataset, channels: int, console: Console) -> Dataset:
+    """Return a dataset that says what is black and white in its images to train on."""
+    intensity, odd = measured(
+        dataset.splits["train"],
+        channels,
+        partial(counting, console, "measuring the values of training images"),
+    )
+    return replace(dataset, intensity=intensity, warnings=(*dataset.warnings, *odd))
 
 
 def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
@@ -234,7 +247,7 @@ def open_split(
     return open_pixels(
         samples,
         dataset.classes,
-        replace(fit_of(config), size=size),
+        replace(fit_of(config), size=size, intensity=dataset.intensity),
         progress=partial(counting, console, f"reading {what}"),
     )
 

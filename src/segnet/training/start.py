@@ -39,7 +39,7 @@ def start_from(config: TrainConfig, model: nn.Module, classes: tuple[str, ...]) 
     """Load the weights into a model that was just built, and return what their file says of itself.
 
     The layers whose size depends on the number of classes start anew, unless the classes are the same ones in
-    the same order.
+    the same order. So do those whose size depends on the number of channels, unless that is the same.
 
     Args:
         config: the run, which ``require_start`` found nothing wrong with.
@@ -51,6 +51,9 @@ def start_from(config: TrainConfig, model: nn.Module, classes: tuple[str, ...]) 
     if description.classes.names != classes:
         two, three = (_shapes(config, count, config.model_options) for count in (2, 3))
         weights = {name: value for name, value in weights.items() if two[name] == three[name]}
+    if description.intensity.channels != (config.channels or 3):
+        one, two = (_shapes(config, 2, config.model_options, channels) for channels in (1, 2))
+        weights = {name: value for name, value in weights.items() if one[name] == two[name]}
     model.load_state_dict(weights, strict=False)
     return description
 
@@ -62,7 +65,9 @@ def _described(config: TrainConfig) -> Description:
     return read_description(path)
 
 
-def _shapes(config: TrainConfig, classes: int, options: Mapping[str, Any]) -> dict[str, torch.Size]:
+def _shapes(
+    config: TrainConfig, classes: int, options: Mapping[str, Any], channels: int = 3
+) -> dict[str, torch.Size]:
     with torch.device("meta"):
-        sketch = create_model(config.model, classes, **options)
+        sketch = create_model(config.model, classes, channels, **options)
     return {name: value.shape for name, value in sketch.state_dict().items()}

@@ -25,7 +25,7 @@ class Runtime(Protocol):
         """Where it computes, in the package's own words in lower case: cpu, cuda:0, gpu."""
 
     def logits(self, images: Images) -> Logits:
-        """Return float32 logits ``(N, C, h, w)`` of uint8 RGB images ``(N, h, w, 3)``.
+        """Return float32 logits ``(N, classes, h, w)`` of uint8 images ``(N, h, w, C)``.
 
         What an image gets depends on its neighbours in the batch by float rounding at most.
         """

@@ -1,7 +1,10 @@
 """What an exported file must be, whoever opens it: one image in, logits out, and the description inside.
 
-Input ``image``: float32 ``(batch, 3, height, width)`` RGB of 0 to 255; scaling is part of the graph. Output
-``logits``: float32 ``(batch, classes, height, width)``. The description is the text under ``KEY``: in
+Input ``image``: float32 ``(batch, channels, height, width)`` of 0 to 255, RGB where there are three; scaling
+to [0, 1] is part of the graph. What brings values of more than 8 bits to 0 to 255 isn't: the description has
+the ranges, and the segmenter applies them.
+
+Output ``logits``: float32 ``(batch, classes, height, width)``. The description is the text under ``KEY``: in
 ``metadata_props`` of ONNX, in ``rt_info`` of OpenVINO's own format.
 """
 
@@ -62,5 +65,5 @@ def unreadable(path: Path, format_name: str, error: Exception) -> SegnetError:
 
 
 def as_input(images: Images) -> npt.NDArray[np.float32]:
-    """Turn uint8 images ``(N, h, w, 3)`` into the input ``(N, 3, h, w)``, float32 of 0 to 255."""
+    """Turn uint8 images ``(N, h, w, C)`` into the input ``(N, C, h, w)``, float32 of 0 to 255."""
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32)

@@ -53,7 +53,7 @@ class OnnxRuntime:
         )
 
     def logits(self, images: Images) -> Logits:
-        """Return float32 logits ``(N, C, h, w)`` of uint8 RGB images ``(N, h, w, 3)``."""
+        """Return float32 logits ``(N, classes, h, w)`` of uint8 images ``(N, h, w, C)``."""
         logits: Logits = self._session.run([OUTPUT], {INPUT: as_input(images)})[0]
         return logits
 

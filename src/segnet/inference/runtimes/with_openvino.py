@@ -67,7 +67,7 @@ class OpenVino:
             raise unreadable(path, words, error) from error
 
     def logits(self, images: Images) -> Logits:
-        """Return float32 logits ``(N, C, h, w)`` of uint8 RGB images ``(N, h, w, 3)``."""
+        """Return float32 logits ``(N, classes, h, w)`` of uint8 images ``(N, h, w, C)``."""
         # A request of its own for each call: what it gives is a copy, and threads don't meet in it.
         found = self._compiled.create_infer_request().infer({INPUT: as_input(images)})
         logits: Logits = found[OUTPUT].copy()

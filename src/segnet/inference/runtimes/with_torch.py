@@ -14,7 +14,7 @@ class TorchRuntime:
     """A module in evaluation mode; it is moved to the device and stays this very object.
 
     Args:
-        model: from images ``(N, 3, h, w)`` in [0, 1] to logits ``(N, C, h, w)``.
+        model: from images ``(N, C, h, w)`` in [0, 1] to logits ``(N, classes, h, w)``.
         device: where it computes from now on.
     """
 
@@ -30,14 +30,14 @@ class TorchRuntime:
         return str(self.place)
 
     def scaled(self, images: Images) -> Tensor:
-        """Return what the model takes for uint8 images ``(N, h, w, 3)``: ``(N, 3, h, w)`` in [0, 1].
+        """Return what the model takes for uint8 images ``(N, h, w, C)``: ``(N, C, h, w)`` in [0, 1].
 
         Channels are last in memory, as they come, which is the order that the weights have too.
         """
         return torch.from_numpy(images).permute(0, 3, 1, 2).to(self.place).float().div_(255)
 
     def logits(self, images: Images) -> Logits:
-        """Return float32 logits ``(N, C, h, w)`` of uint8 RGB images ``(N, h, w, 3)``."""
+        """Return float32 logits ``(N, classes, h, w)`` of uint8 images ``(N, h, w, C)``."""
         with torch.inference_mode():
             logits: Tensor = self.model(self.scaled(images))
         return np.ascontiguousarray(logits.float().cpu().numpy())
