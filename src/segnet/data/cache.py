@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,7 @@ import numpy.typing as npt
 from numpy.lib.format import open_memmap
 
 from segnet.core.classes import IGNORE_INDEX, ClassTable
-from segnet.core.errors import SegnetError
-from segnet.core.files import cache_folder
-from segnet.data.cache_folder import building, cache_key, read_checked, require_space
+from segnet.data.cache_folder import building, open_or_build, read_checked, require_space
 from segnet.data.dataset import Progress, Sample
 from segnet.data.faults import Fault, raise_errors
 from segnet.data.fit import Fit
@@ -72,20 +71,8 @@ def open_cached(
     Raises:
         SegnetError: no sample, or all that can't be read or hold a mask value that is no class, in one.
     """
-    if not samples:
-        raise SegnetError("the split is empty: there is no image in it")
-    folder = folder or cache_folder() / "pixels"
-    with ThreadPoolExecutor() as pool:
-        target = folder / cache_key(samples, _meaning(fit), pool)
-        split = _open(target, len(samples))
-        if split is None:
-            _build(samples, classes, fit, target, progress, pool)
-            split = _open(target, len(samples))
-    if split is None:
-        raise SegnetError(
-            f"the cache {target} can't be read; remove it, or set SEGNET_CACHE to another folder"
-        )
-    return split
+    build = partial(_build, samples, classes, fit, progress)
+    return open_or_build(samples, _meaning(fit), folder, partial(_open, count=len(samples)), build)
 
 
 def _open(folder: Path, count: int) -> CachedSplit | None:
@@ -115,8 +102,8 @@ def _build(
     samples: Sequence[Sample],
     classes: ClassTable,
     fit: Fit,
-    target: Path,
     progress: Progress | None,
+    target: Path,
     pool: ThreadPoolExecutor,
 ) -> None:
     count, size, channels = len(samples), fit.size, fit.intensity.channels

@@ -11,26 +11,63 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
 
 from segnet.core.classes import ClassTable
 from segnet.core.errors import SegnetError
+from segnet.core.files import cache_folder
 from segnet.data.dataset import HasValues, Mask, Sample
 from segnet.data.faults import Fault
 from segnet.data.intensity import Intensity, Pixels
 from segnet.data.values import open_as
 
+Split = TypeVar("Split")
+
 _STALE_AFTER_S = 24 * 3600
 
 
-def cache_key(samples: Sequence[Sample], meaning: bytes, pool: ThreadPoolExecutor) -> str:
-    """Return a name for what is made of these samples: of their names and contents, and of ``meaning``."""
+def open_or_build(
+    samples: Sequence[Sample],
+    meaning: bytes,
+    folder: Path | None,
+    open_: Callable[[Path], Split | None],
+    build: Callable[[Path, ThreadPoolExecutor], object],
+) -> Split:
+    """Open the cache of these samples, building it first where there is none.
+
+    Args:
+        samples: what is cached.
+        meaning: what is made of them, which their cache is named by too.
+        folder: where caches are; by default the user's cache folder.
+        open_: returns what a cache's folder holds, or None where there is none that is whole.
+        build: makes that folder, with threads to work in.
+
+    Raises:
+        SegnetError: no sample, or a disk that doesn't give back what it was given.
+    """
+    if not samples:
+        raise SegnetError("the split is empty: there is no image in it")
+    with ThreadPoolExecutor() as pool:
+        target = (folder or cache_folder() / "pixels") / _key(samples, meaning, pool)
+        split = open_(target)
+        if split is None:
+            build(target, pool)
+            split = open_(target)
+    if split is None:
+        raise SegnetError(
+            f"the cache {target} can't be read; remove it, or set SEGNET_CACHE to another folder"
+        )
+    return split
+
+
+def _key(samples: Sequence[Sample], meaning: bytes, pool: ThreadPoolExecutor) -> str:
     digest = hashlib.sha256(meaning)
     for identity in pool.map(_identity, samples):
         digest.update(hashlib.sha256(identity).digest())

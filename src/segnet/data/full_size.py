@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,9 +22,8 @@ import numpy.typing as npt
 from segnet.core.ahead import in_order
 from segnet.core.classes import IGNORE_INDEX, ClassTable
 from segnet.core.errors import SegnetError
-from segnet.core.files import cache_folder
 from segnet.data.cache import Counts
-from segnet.data.cache_folder import building, cache_key, read_checked
+from segnet.data.cache_folder import building, open_or_build, read_checked
 from segnet.data.dataset import Progress, Sample
 from segnet.data.faults import Fault, raise_errors
 from segnet.data.fit import Fit, window
@@ -109,22 +108,12 @@ def open_full_size(
     Raises:
         SegnetError: no sample, all that can't be read or hold a mask value that is no class, or a full disk.
     """
-    if not samples:
-        raise SegnetError("the split is empty: there is no image in it")
-    with ThreadPoolExecutor() as pool:
-        scale = fit.patch_scale
-        meaning = f"segnet full size 1 {scale} {fit.resize if scale != 1 else ''}{fit.intensity.key}"
-        key = cache_key(samples, meaning.encode(), pool)
-        target = (folder or cache_folder() / "pixels") / key
-        split = _open(target, len(samples), fit)
-        if split is None:
-            _build(samples, classes, fit, target, progress, pool)
-            split = _open(target, len(samples), fit)
-    if split is None:
-        raise SegnetError(
-            f"the cache {target} can't be read; remove it, or set SEGNET_CACHE to another folder"
-        )
-    return split
+    scale = fit.patch_scale
+    meaning = f"segnet full size 1 {scale} {fit.resize if scale != 1 else ''}{fit.intensity.key}"
+    build = partial(_build, samples, classes, fit, progress)
+    return open_or_build(
+        samples, meaning.encode(), folder, partial(_open, count=len(samples), fit=fit), build
+    )
 
 
 def _open(folder: Path, count: int, fit: Fit) -> FullSizeSplit | None:
@@ -167,8 +156,8 @@ def _build(
     samples: Sequence[Sample],
     classes: ClassTable,
     fit: Fit,
-    target: Path,
     progress: Progress | None,
+    target: Path,
     pool: ThreadPoolExecutor,
 ) -> None:
     def read(sample: Sample) -> _Read | Fault:
