@@ -8,15 +8,10 @@ spots that are no cells. The same seed draws the same pixels.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image
-
-Floats = npt.NDArray[np.float64]
-Bytes = npt.NDArray[np.uint8]
+from drawing import Bytes, Floats, draw, noise, write_pairs
 
 FOREGROUND = (0.015, 0.07)
 """The least and the largest share of an image's pixels that its cells are drawn to cover."""
@@ -50,12 +45,6 @@ def draw_cells(seed: int, number: int, side: int = 128) -> tuple[Bytes, Bytes]:
     return image.clip(0, 255).astype(np.uint8), mask.astype(np.uint8)
 
 
-def noise(random: np.random.Generator, side: int, cells: int) -> Floats:
-    """Return smooth noise ``(side, side)`` around 0 with so many bumps on a side."""
-    coarse = Image.fromarray(random.normal(0, 0.3, (cells, cells)).astype(np.float32))
-    return np.asarray(coarse.resize((side, side), Image.Resampling.BICUBIC), np.float64)
-
-
 def _slope(random: np.random.Generator, side: int) -> Floats:
     """Return the light ``(side, side)``, from -1 to 1 along a random direction."""
     turn = random.uniform(0, 2 * np.pi)
@@ -80,28 +69,8 @@ def _lay(image: Floats, colour: Floats, opacity: Floats) -> Floats:
 
 def write_cells(folder: Path, images: int, seed: int, side: int = 128) -> Path:
     """Write ``images`` pairs below the folder and return it."""
-    for part in ("images", "masks"):
-        (folder / part).mkdir(parents=True, exist_ok=True)
-    for number in range(images):
-        image, mask = draw_cells(seed, number, side)
-        Image.fromarray(image).save(folder / "images" / f"{number:03}.png")
-        Image.fromarray(mask).save(folder / "masks" / f"{number:03}.png")
-    return folder
-
-
-def main() -> None:
-    """Draw."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--images", type=int, default=54)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--side", type=int, default=128, help="pixels")
-    args = parser.parse_args()
-    write_cells(args.folder, args.images, args.seed, args.side)
-    print(f"drew {args.images} images of cells in {args.folder}")
+    return write_pairs(folder, (draw_cells(seed, number, side) for number in range(images)))
 
 
 if __name__ == "__main__":
-    main()
+    draw(__doc__, "cells", 54, write_cells)

@@ -9,7 +9,6 @@ images without labels. The same seed draws the same pixels.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterator
 from itertools import groupby
@@ -18,13 +17,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from drawn_cells import noise
+from drawing import Bytes, draw, noise
 from PIL import Image, ImageDraw, ImageFilter
 
 CLASSES = ("washer", "nut", "screw")
 SIZE = (320, 240)
-
-Bytes = npt.NDArray[np.uint8]
 
 
 def draw_parts(seed: int, number: int) -> tuple[Bytes, list[dict[str, Any]]]:
@@ -122,18 +119,5 @@ def write_parts(folder: Path, images: int, seed: int, more: int = 12) -> Path:
     return folder
 
 
-def main() -> None:
-    """Draw."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--images", type=int, default=40)
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
-    write_parts(args.folder, args.images, args.seed)
-    print(f"drew {args.images} images of parts in {args.folder}")
-
-
 if __name__ == "__main__":
-    main()
+    draw(__doc__, "parts", 40, write_parts)

@@ -8,12 +8,10 @@ same pixels.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-from drawn_cells import noise
+from drawing import Bytes, draw, noise, write_pairs
 from PIL import Image, ImageDraw
 
 CLASSES = ("ground", "road", "post")
@@ -23,8 +21,6 @@ _GRASS, _EARTH = np.array([104.0, 122.0, 72.0]), np.array([142.0, 120.0, 88.0])
 _ASPHALT, _PAINT = (106, 106, 110), (216, 214, 206)
 _POST, _CAP, _SHADOW = (214, 96, 44), (246, 232, 220), (52, 56, 44)
 _STONE = (150, 146, 140)
-
-Bytes = npt.NDArray[np.uint8]
 
 
 def draw_road(seed: int, number: int, side: int = 1024) -> tuple[Bytes, Bytes]:
@@ -67,30 +63,11 @@ def _disc(draw: ImageDraw.ImageDraw, centre: tuple[float, float], radius: float,
 
 
 def write_roads(folder: Path, images: int, seed: int, side: int = 1024) -> Path:
-    """Write ``images`` pairs below the folder and return it."""
-    for part in ("images", "masks"):
-        (folder / part).mkdir(parents=True, exist_ok=True)
+    """Write ``images`` pairs and the classes' names below the folder and return it."""
+    write_pairs(folder, (draw_road(seed, number, side) for number in range(images)))
     (folder / "dataset.yaml").write_text(f"classes: [{', '.join(CLASSES)}]\n")
-    for number in range(images):
-        image, mask = draw_road(seed, number, side)
-        Image.fromarray(image).save(folder / "images" / f"{number:03}.png")
-        Image.fromarray(mask).save(folder / "masks" / f"{number:03}.png")
     return folder
 
 
-def main() -> None:
-    """Draw."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--images", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--side", type=int, default=1024, help="pixels")
-    args = parser.parse_args()
-    write_roads(args.folder, args.images, args.seed, args.side)
-    print(f"drew {args.images} images of roads in {args.folder}")
-
-
 if __name__ == "__main__":
-    main()
+    draw(__doc__, "roads", 20, write_roads)
