@@ -1,5 +1,7 @@
 """Images at their own size: the pixels Pillow gives, patches cut from them, and rare classes met."""
 
+import errno
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +12,7 @@ from segnet import ClassTable, SegnetError
 from segnet.core.classes import IGNORE_INDEX
 from segnet.data.fit import Fit
 from segnet.data.full_size import PLACES, Patch, open_full_size
-from segnet.data.patches import choose_patches, example_patches, patches_to_cover
+from segnet.data.patches import _fitting, choose_patches, example_patches, patches_to_cover
 
 CLASSES = ClassTable.named(("ground", "thing", "speck"))
 SIZES = [(37, 52), (64, 40), (9, 120)]
@@ -110,6 +112,18 @@ def test_a_class_of_twelve_pixels_is_in_a_quarter_of_the_patches(tmp_path):
     assert (split.counts[:, 2].sum() / split.counts.sum()) < 0.003
 
 
+@pytest.mark.parametrize("side", [3, 16, 17])
+def test_a_patch_around_a_pixel_holds_it(tmp_path, side):
+    split = opened(tmp_path)
+    random = np.random.default_rng(0)
+    for _ in range(3000):
+        image = int(random.integers(3))
+        row, column = (int(random.integers(length)) for length in SIZES[image])
+        found = _fitting(split, image, random.random(2), np.array([row, column]), (side, side))
+        assert found.top <= row < found.top + side
+        assert found.left <= column < found.left + side
+
+
 def test_every_pixel_of_an_image_is_in_some_patch(tmp_path):
     split = opened(tmp_path)
     seen = np.zeros(SIZES[0], bool)
@@ -137,6 +151,17 @@ def test_an_example_shows_a_rarer_class_where_the_image_has_one(tmp_path):
 def test_bad_samples_are_named_and_leave_nothing(tmp_path, samples, says):
     with pytest.raises(SegnetError, match=says):
         opened(tmp_path, samples)
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("what", ["np.save", "json.dumps"])
+def test_a_disk_that_fills_up_is_named_with_what_helps(tmp_path, monkeypatch, what):
+    def no_space(*args, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(f"segnet.data.full_size.{what}", no_space)
+    with pytest.raises(SegnetError, match=r"don't fit at full size in .*shrink them with --patch-scale"):
+        opened(tmp_path)
     assert not [*tmp_path.iterdir()]
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from segnet.objectives.distance import class_edges, squared_distance
+from segnet.objectives.distance import class_edges, squared_distance, squared_distance_at
 
 
 def edges_by_loops(mask):
@@ -38,6 +38,12 @@ def test_both_equal_loops_at_odd_sizes_with_ignored_pixels(seed):
     points = torch.rand(mask.shape, generator=random) < 0.1
     reach = 5 * torch.rand((), generator=random).item()
     assert torch.equal(squared_distance(points, reach), distance_by_loops(points, reach))
+    places = (torch.rand(mask.shape, generator=random) < 0.5).nonzero()
+    expected = distance_by_loops(points, math.inf)[tuple(places.T)]
+    found = squared_distance_at(places, points, reach)
+    within = expected <= reach**2
+    assert torch.equal(found[within], expected[within])
+    assert (found[~within] > reach**2).all()
 
 
 def test_without_a_point_everything_is_far():

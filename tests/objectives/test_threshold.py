@@ -8,7 +8,7 @@ from torch import nn
 
 from segnet import ClassTable, SegnetError
 from segnet.core.classes import IGNORE_INDEX
-from segnet.core.foreground import foreground_of
+from segnet.core.foreground import background_of, foreground_of
 from segnet.inference.description import Description
 from segnet.inference.runtimes.with_torch import TorchRuntime
 from segnet.inference.segmenter import Segmenter
@@ -84,6 +84,9 @@ def test_without_foreground_there_is_none():
         (("background", "leaf"), "leaf"),
         (("pet", "background"), "pet"),
         (("class 0", "class 1"), "class 1"),
+        (("cell", "Background"), "cell"),
+        (("lesion", "bg"), "lesion"),
+        (("road", "_background_"), "road"),
         (("a",), None),
         (("background", "b", "c"), None),
     ],
@@ -92,6 +95,15 @@ def test_the_foreground_is_what_is_not_called_background(names, expected):
     assert foreground_of(names) == expected
     number = ClassTable.named(names).foreground
     assert (None if number is None else names[number]) == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [(("class 0", "class 1"), "class 0"), (("a", "BG"), "BG"), (("a", "b", "c"), None), (("a",), None),
+     (("a", "_background_", "c"), "_background_")],
+)  # fmt: skip
+def test_the_background_is_left_bare_and_has_no_regions(names, expected):
+    assert background_of(names) == expected
 
 
 def test_of_more_classes_nothing_is_said():

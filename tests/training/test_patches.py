@@ -5,12 +5,14 @@ import json
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 from segnet import SegnetError, TrainConfig, load, load_dataset, resume, train
 from segnet.data.full_size import open_full_size
 from segnet.inference.evaluate import evaluate
 from segnet.runs.run_folder import RunFolder
+from segnet.training.check import check
 from segnet.training.config_file import read_config, read_options
 from segnet.training.epoch import cut_size, epoch_batches, epoch_length
 from segnet.training.setup import fit_of
@@ -97,7 +99,7 @@ def test_the_run_folder_has_its_pictures(run):
     folder = RunFolder(run.folder)
     assert folder.gif.exists()
     assert Image.open(folder.worst(1)).size == (4 * 192 + 3 * 4, 192), "the patch with most mistakes"
-    assert "32" in folder.config.read_text()
+    assert read_config(folder.config).patch == (32, 32)
 
 
 def test_the_start_says_how_many_patches_there_are(config, capsys):
@@ -146,6 +148,7 @@ def test_batch_norms_statistics_are_taken_from_patches(config):
         ({"patch_scale": 0}, "--patch-scale must be from 0.01 to 1"),
         ({"patch": 8}, "--patch must be at least 16"),
         ({"patch": (32, 0.5)}, "--patch must be"),
+        ({"patch": 3.5}, "--patch must be"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(config, changes, says):
@@ -159,6 +162,7 @@ def test_a_saved_configuration_is_read_back_and_its_patch_may_be_typed_over(conf
     assert read_config(saved).patch == (32, 32)
     assert read_options(saved, {})["patch"] == "32x32"
     assert "size" not in read_options(saved, {"patch": "64"})
+    assert not {"patch", "patches", "patch_scale"} & read_options(saved, {"size": "64"}).keys()
 
 
 @pytest.mark.parametrize("shape", [(90, 160), (160, 90)])
@@ -189,3 +193,26 @@ def test_the_threshold_of_the_validation_images_is_kept_in_the_model_and_scored(
     assert run.val.foreground_iou_at_threshold >= run.val.foreground_iou == run.val.per_class["speck"].iou
     assert "speck IoU" in run.val.line()
     assert next(run.val.classes())[0] == "speck"
+
+
+@pytest.mark.parametrize("typed", [{"patches": "3000"}, {"holdout": "0.5"}, {"size": "96"}])
+def test_what_was_derived_for_other_steps_is_derived_anew(config, tmp_path, typed):
+    saved = tmp_path / "config.yaml"
+    derived = {"derived": {"epochs": "few"}, "epochs": 450, "lr": 0.01}
+    saved.write_text(yaml.safe_dump({"recipe": "modern", "patch": [32, 32], "size": [32, 32]} | derived))
+    assert read_options(saved, {})["epochs"] == 450
+    options = read_options(saved, typed)
+    assert "epochs" not in options
+    assert options["lr"] == 0.01
+
+
+def test_an_encoder_may_be_frozen_for_longer_than_the_recipes_own_epochs(config):
+    undecided = {"recipe": "modern", "freeze_encoder": 70, "lr": None, "epochs": None, "batch_size": None}
+    check(config(**undecided))
+    with pytest.raises(SegnetError, match="--freeze-encoder 70 leaves the encoder no epoch of"):
+        train(config(**undecided, patches=2000))
+
+
+def test_advice_names_the_option_that_patches_take(config):
+    with pytest.raises(SegnetError, match="make --patch a multiple of 16"):
+        check(config(model="vit", model_options={}, patch=40))

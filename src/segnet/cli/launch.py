@@ -87,7 +87,7 @@ def _as_line(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"{error.filename or 'standard output'}: {error.strerror or error}"
     if _is_out_of_memory(error):
-        return "there is not enough memory; lower --batch-size or --size, or make the image smaller"
+        return "there is not enough memory; lower --batch-size, --size or --patch, or make the image smaller"
     if isinstance(error, SegnetError):
         return str(error)
     return f"{type(error).__name__}: {error} (this is a fault of segnet; --debug shows where)"

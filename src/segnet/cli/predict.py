@@ -77,8 +77,8 @@ def predict(
         samples: predict by the mean of so many passes with dropout, 6 or more by its paper; for a model
             trained with dropout. 0 is one pass without.
         seed: decides what the samples drop.
-        threshold: of two classes, call foreground what has at least this probability, from 0 to 1; or chosen,
-            the one that was best on validation images. Without it the more probable class wins.
+        threshold: of two classes, call foreground what has more than this probability, 0 to 1; or chosen, the
+            one that was best on validation images. Without it the more probable class wins.
         max_megapixels: refuse images of more million pixels, which may be small files made to fill memory.
         device: auto, or a device by name.
         runtime: what computes: torch, or for exported models onnxruntime or openvino; auto takes what fits.

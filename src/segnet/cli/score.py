@@ -225,7 +225,7 @@ def print_scores(scores: Scores) -> None:
     if scores.threshold is not None:
         console.print(
             f"{foreground_of(scores.per_class)} IoU {shown(scores.foreground_iou)}, "
-            f"{shown(scores.foreground_iou_at_threshold)} from a probability of {scores.threshold:g} on, "
+            f"{shown(scores.foreground_iou_at_threshold)} above a probability of {scores.threshold:g}, "
             f"which was chosen on validation images{warning}"
         )
     console.print(

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from segnet.core.colours import NIGHT_BLUE, Colour, distinct_colours
 from segnet.core.errors import SegnetError
-from segnet.core.foreground import BACKGROUND, foreground_of
+from segnet.core.foreground import background_of, foreground_of
 
 IGNORE_INDEX = 255
 """Pixels with this id are neither trained on nor scored."""
@@ -39,8 +39,8 @@ class ClassTable:
     @classmethod
     def named(cls, names: Sequence[str]) -> ClassTable:
         """Build a table from names alone, with colours of our own choice; a background is dark."""
-        others = iter(distinct_colours(len(names)))
-        return cls(tuple(names), tuple(NIGHT_BLUE if name == BACKGROUND else next(others) for name in names))
+        others, around = iter(distinct_colours(len(names))), background_of(names)
+        return cls(tuple(names), tuple(NIGHT_BLUE if name == around else next(others) for name in names))
 
     def __len__(self) -> int:
         return len(self.names)

@@ -167,36 +167,36 @@ def _build(
             return fault
 
     sizes, counts, places, faults = [], [], [], []
-    with (
-        building(target, pool) as partial,
-        (partial / "images.raw").open("wb") as images,
-        (partial / "masks.raw").open("wb") as masks,
-        progress(len(samples)) if progress else nullcontext(lambda: None) as advance,
-    ):
-        # one after the other, since what they measure isn't known before
-        for found in in_order(read, samples, most=_AHEAD, weigh=lambda _: 1, budget=_AHEAD):
-            advance()
-            if isinstance(found, Fault):
-                faults.append(found)
-            if faults:
-                continue  # all that is wrong is said at once; nothing will be kept
-            assert isinstance(found, _Read)
-            try:
+    try:
+        with (
+            building(target, pool) as partial,
+            (partial / "images.raw").open("wb") as images,
+            (partial / "masks.raw").open("wb") as masks,
+            progress(len(samples)) if progress else nullcontext(lambda: None) as advance,
+        ):
+            # one after the other, since what they measure isn't known before
+            for found in in_order(read, samples, most=_AHEAD, weigh=lambda _: 1, budget=_AHEAD):
+                advance()
+                if isinstance(found, Fault):
+                    faults.append(found)
+                if faults:
+                    continue  # all that is wrong is said at once; nothing will be kept
+                assert isinstance(found, _Read)
                 images.write(found.image.data)
                 masks.write(found.mask.data)
-            except OSError as error:
-                raise SegnetError(
-                    f"the images don't fit at full size in {target.parent} ({error.strerror}); make room, "
-                    "set SEGNET_CACHE to another folder, or shrink them with --patch-scale"
-                ) from error
-            sizes.append(found.mask.shape)
-            counts.append(found.counts)
-            places.append(found.places)
-        raise_errors(faults, "the images and masks")
-        np.save(partial / "counts.npy", np.stack(counts))
-        np.save(partial / "places.npy", np.concatenate(places))
-        index = {"sizes": sizes, "names": [sample.name for sample in samples]}
-        (partial / "index.json").write_text(json.dumps(index))
+                sizes.append(found.mask.shape)
+                counts.append(found.counts)
+                places.append(found.places)
+            raise_errors(faults, "the images and masks")
+            np.save(partial / "counts.npy", np.stack(counts))
+            np.save(partial / "places.npy", np.concatenate(places))
+            index = {"sizes": sizes, "names": [sample.name for sample in samples]}
+            (partial / "index.json").write_text(json.dumps(index))
+    except OSError as error:
+        raise SegnetError(
+            f"the images don't fit at full size in {target.parent} ({error.strerror}); make room, "
+            "set SEGNET_CACHE to another folder, or shrink them with --patch-scale"
+        ) from error
 
 
 def _read(sample: Sample, classes: ClassTable, fit: Fit) -> _Read:

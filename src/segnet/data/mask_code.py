@@ -27,7 +27,7 @@ import yaml
 from PIL import Image
 
 from segnet.core.classes import IGNORE_INDEX, ClassTable
-from segnet.core.colours import Colour, distinct_colours, pack, unpack
+from segnet.core.colours import Colour, pack, unpack
 from segnet.core.errors import SegnetError, did_you_mean
 from segnet.data.blobs import File
 from segnet.data.dataset import Mask
@@ -312,10 +312,10 @@ def infer(
             f"has masks that hold {_spell(values)}, which are no ids from 0 up (255 means ignore)",
             f"write to {description} what they mean: 'values: {{{meaning}}}'",
         )
+    inferred = tuple(f"class {value}" for value in ids)
     colours = tuple(palette[value][0] for value in ids if value in palette)
-    if len(colours) < len(ids) or not _are_apart(colours):
-        colours = distinct_colours(len(ids))
-    classes = ClassTable(tuple(f"class {value}" for value in ids), colours)
+    told_apart = len(colours) == len(ids) and _are_apart(colours)
+    classes = ClassTable(inferred, colours) if told_apart else ClassTable.named(inferred)
     return classes, MaskCode(tuple((value, value) for value in (*ids, IGNORE_INDEX)))
 
 

@@ -89,6 +89,9 @@ def _fitting(
     corner = []
     for axis, length in enumerate(split.masks[image].shape):
         room = max(0, length - size[axis])
-        place = where[axis] * (room + 1) if around is None else around[axis] - where[axis] * size[axis] + 0.5
-        corner.append(min(max(0, math.floor(place)), room))
+        if around is None:
+            place = math.floor(where[axis] * (room + 1))
+        else:
+            place = math.ceil(around[axis] - where[axis] * size[axis])
+        corner.append(min(max(0, place), room))
     return Patch(image, *corner)

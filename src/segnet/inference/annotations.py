@@ -1,7 +1,7 @@
 """Predictions in the formats of annotation tools: COCO, LabelMe and GeoJSON.
 
-So a first model labels the next thousand images, and people only correct them. The background, a class of
-that name, is what nobody outlines.
+So a first model labels the next thousand images, and people only correct them. The background is
+what nobody outlines.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from segnet.core.classes import ClassTable
 from segnet.core.colours import hex_code
 from segnet.core.errors import SegnetError
 from segnet.core.files import write_text
-from segnet.core.foreground import BACKGROUND
+from segnet.core.foreground import background_of
 from segnet.inference.polygons import Polygon, outline
 from segnet.inference.predict_files import Picture
 from segnet.inference.regions import Region
@@ -109,7 +109,7 @@ class AnnotationWriter:
 
     def _categories(self) -> dict[str, int]:
         """Return COCO's number of each class, from 1: many tools take 0 for the background."""
-        names = [name for name in self.classes.names if name != BACKGROUND]
+        names = [name for name in self.classes.names if name != background_of(self.classes.names)]
         return {name: number for number, name in enumerate(names, 1)}
 
     def _outlines(self, region: Region) -> list[Polygon]:

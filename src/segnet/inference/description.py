@@ -60,7 +60,7 @@ class Description:
     keep_aspect: bool = False
     intensity: Intensity = RGB
     threshold: float | None = None
-    """Of two classes, the foreground's probability from which validation images gave the best IoU."""
+    """Of two classes, the foreground's probability above which validation images gave the best IoU."""
 
     def to_json(self) -> str:
         """Return the text that goes into a model file; the same description gives the same text."""

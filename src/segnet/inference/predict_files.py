@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 from PIL import Image
 
 from segnet.core.ahead import in_order
@@ -191,16 +192,25 @@ def predict_files(
     prepared = in_order(
         read, pictures, most=_AHEAD, weigh=lambda picture: picture.pixels, budget=_AHEAD_PIXELS
     )
-    most = 1 if samples else _BATCH_ON_CPU if segmenter.device == "cpu" else _BATCH
+    alone = samples or segmenter.description.patch_scale is not None
+    most = 1 if alone else _BATCH_ON_CPU if segmenter.device == "cpu" else _BATCH
     for batch in _batches(prepared, most):
         good = [each for _, each in batch if not isinstance(each, SegnetError)]
+        found: Sequence[Result]
         if samples:
-            found = [segmenter.sample(each, samples, seed) for each in good]
+            found = [_sampled(segmenter, each, samples, seed) for each in good]
         else:
             found = segmenter.predict_batch(good) if good else []
         results = iter(found)
         for picture, each in batch:
             yield picture, each if isinstance(each, SegnetError) else next(results)
+
+
+def _sampled(segmenter: Segmenter, prepared: Prepared, samples: int, seed: int) -> Result:
+    try:
+        return segmenter.sample(prepared, samples, seed)
+    except SegnetError as error:  # of this picture alone: it is too large to be sampled
+        return error
 
 
 def finish_files(
@@ -218,7 +228,7 @@ def finish_files(
         picture, found = result
         return found if isinstance(found, SegnetError) else finish(picture, found)
 
-    return in_order(finish_one, results, most=_AHEAD, weigh=_pixels_of_result, budget=_AHEAD_PIXELS)
+    return in_order(finish_one, results, most=_AHEAD, weigh=_weight_of_result, budget=_AHEAD_PIXELS)
 
 
 def _batches(
@@ -241,8 +251,13 @@ def _pixels(image: Image.Image | LargePicture) -> int:
     return image.width * image.height
 
 
-def _pixels_of_result(result: tuple[Picture, Result]) -> int:
-    return 0 if isinstance(result[1], SegnetError) else _pixels(result[1].image)
+def _weight_of_result(result: tuple[Picture, Result]) -> int:
+    """Return the pixels that a result holds; logits at the image's own size are more than its pixels."""
+    found = result[1]
+    if isinstance(found, SegnetError):
+        return 0
+    kept = found.logits.size if isinstance(found.logits, np.ndarray) else 0
+    return max(_pixels(found.image), kept)
 
 
 def _images_below(folder: Path) -> list[Path]:

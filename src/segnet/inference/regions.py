@@ -12,7 +12,7 @@ import numpy.typing as npt
 from segnet.core.classes import ClassTable
 from segnet.core.errors import SegnetError
 from segnet.core.extras import require_package
-from segnet.core.foreground import BACKGROUND
+from segnet.core.foreground import background_of
 
 _TOUCHING = np.ones((3, 3), np.int8)  # corners connect, as in OpenCV and scikit-image
 
@@ -53,8 +53,9 @@ def find_regions(mask: npt.NDArray[np.uint8], classes: ClassTable, *, least_px: 
 
     if least_px < 1:
         raise SegnetError(f"a region has at least one pixel; give 1 or more, not {least_px}")
+    background = background_of(classes.names)
     for class_id, name in enumerate(classes.names):
-        if name == BACKGROUND:
+        if name == background:
             continue
         labels, count = ndimage.label(mask == class_id, _TOUCHING)
         if not count:

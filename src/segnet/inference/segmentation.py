@@ -16,6 +16,7 @@ from PIL import Image
 
 from segnet.core.classes import ClassTable
 from segnet.core.errors import SegnetError
+from segnet.core.foreground import background_of
 from segnet.inference.large import LargePicture
 from segnet.inference.overlay import overlay
 from segnet.inference.regions import Region, find_regions
@@ -64,7 +65,7 @@ class Segmentation:
     """What the passes with dropout said; mask and probabilities then resample their mean softmax."""
 
     threshold: float | None = None
-    """Of two classes, the foreground's probability from which a pixel is foreground; None: the more
+    """Of two classes, the foreground's probability above which a pixel is foreground; None: the more
     probable class."""
 
     @cached_property
@@ -130,9 +131,9 @@ class Segmentation:
         return find_regions(self.mask, self.classes, least_px=least_px)
 
     def overlay(self) -> Image.Image:
-        """Return the image with the classes painted over it; a class named background stays bare."""
+        """Return the image with the classes painted over it; the background stays bare."""
         image = self.image if isinstance(self.image, Image.Image) else self.image.decode()
-        return overlay(image, self.mask, self.classes)
+        return overlay(image, self.mask, self.classes, background=background_of(self.classes.names))
 
     def index_image(self) -> Image.Image:
         """Return the mask as a palette image: its values are class ids, its look the class colours."""

@@ -78,7 +78,7 @@ class Segmenter:
         """Return this segmenter with another line between its two classes.
 
         Args:
-            threshold: the foreground's probability from which a pixel is foreground, or the one that was
+            threshold: the foreground's probability above which a pixel is foreground, or the one that was
                 chosen on validation images and is kept in the model file.
 
         Raises:
@@ -141,7 +141,7 @@ class Segmenter:
         upright = open_upright(source, page=page)
         if 0 in upright.size:
             raise SegnetError(f"an image of {upright.width}x{upright.height} pixels has nothing to segment")
-        if fit.patch_scale is not None and upright is not image and math.prod(upright.size) > LARGE_PX:
+        if fit.patch_scale is not None and isinstance(source, Path) and math.prod(upright.size) > LARGE_PX:
             large = LargePicture(upright.size, lambda: open_rgb(source, page=page))
             return Prepared(large, spool(upright, fit))
         picture = as_rgb(upright, source_name(source))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from segnet.core.classes import IGNORE_INDEX
-from segnet.objectives.distance import class_edges, squared_distance
+from segnet.objectives.distance import class_edges, squared_distance, squared_distance_at
 
 TOLERANCE = 0.0075
 """How far an outline may be off, as a share of the image's diagonal: the SegNet paper's."""
@@ -54,8 +54,10 @@ def boundary_f1(predicted: Tensor, mask: Tensor, classes: int) -> Tensor:
 
 def _share_near(points: Tensor, others: Tensor, radius: float) -> Tensor:
     """Return which share of each image's points is nearer than ``radius`` to one of the others, ``(N,)``."""
-    near = points & (squared_distance(others, radius) < radius**2)
-    return near.sum((1, 2), dtype=torch.float64) / points.sum((1, 2))
+    places = points.nonzero()
+    near = squared_distance_at(places, others, radius) < radius**2
+    image, count = places[:, 0], len(points)
+    return image[near].bincount(minlength=count).double() / image.bincount(minlength=count)
 
 
 def edge_band(mask: Tensor, width: int = BAND_PX) -> Tensor:

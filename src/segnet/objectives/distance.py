@@ -53,3 +53,32 @@ def squared_distance(points: Tensor, reach: float) -> Tensor:
             torch.minimum(target[..., :-step], source[..., step:] + step**2, out=target[..., :-step])
         nearest = target.transpose(axis, -1)
     return torch.where(nearest <= reach**2, nearest, far)
+
+
+def squared_distance_at(places: Tensor, points: Tensor, reach: float) -> Tensor:
+    """Return the squared distance of some pixels to the nearest point, as ``squared_distance`` does for all.
+
+    Outlines are few of an image's pixels, so this takes time for each of them times ``reach``, and of all the
+    pixels only one look along the rows.
+
+    Args:
+        places: ``(P, 3)`` int64: image, row and column.
+        points: bool ``(N, H, W)``.
+        reach: pixels; beyond it the result may be larger than the distance.
+
+    Returns:
+        float32 ``(P,)``, infinite where a row of the image within reach holds no point.
+    """
+    height, width = points.shape[1:]
+    column = torch.arange(width, device=points.device, dtype=torch.float32)
+    before = torch.where(points, column, -math.inf).cummax(2).values
+    after = torch.where(points, column, math.inf).flip(2).cummin(2).values.flip(2)
+    along = torch.minimum(column - before, after - column).square_()
+    image, row, at = places.unbind(1)
+    nearest = along[image, row, at]
+    for step in range(1, min(math.floor(reach), height - 1) + 1):
+        for there in (row - step, row + step):
+            inside = (there >= 0) & (there < height)
+            found = along[image, there.clamp(0, height - 1), at] + step**2
+            nearest = torch.where(inside, torch.minimum(nearest, found), nearest)
+    return nearest

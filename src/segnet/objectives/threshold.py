@@ -1,4 +1,4 @@
-"""Where to draw the line between two classes: the probability of the foreground from which a pixel is it.
+"""Where to draw the line between two classes: the probability of the foreground above which a pixel is it.
 
 Argmax draws it at 0.5. Where the foreground is rare, or the loss weighs one mistake more than the other,
 another line gives a better IoU; it is chosen on validation images, never on those that are scored.

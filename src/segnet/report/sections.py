@@ -22,7 +22,7 @@ METRICS: dict[str, tuple[str, str]] = {
     ),
     "foreground_iou_at_threshold": (
         "foreground IoU at the threshold",
-        "the same where a pixel is foreground from a probability on that was chosen on validation images",
+        "the same where a pixel is foreground above a probability that was chosen on validation images",
     ),
     "threshold": (
         "threshold",

@@ -106,7 +106,7 @@ class Scores:
     follows are None for more classes."""
 
     threshold: float | None = None
-    """The foreground's probability from which a pixel is taken for it, as chosen on validation images."""
+    """The foreground's probability above which a pixel is taken for it, as chosen on validation images."""
 
     foreground_iou_at_threshold: float | None = None
     """The foreground's IoU then."""

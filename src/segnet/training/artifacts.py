@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from segnet.core.files import replacing
+from segnet.core.foreground import foreground_of
 from segnet.data.cache import CachedSplit
 from segnet.inference.bundle import read_model, write_bundle
 from segnet.inference.description import Description
@@ -48,6 +49,8 @@ def say_start(setup: Setup, folder: RunFolder) -> None:
         number, (height, width) = epoch_length(config, setup.train), config.size
         scale = "" if config.patch_scale == 1 else f" of images at {config.patch_scale:g} of their size"
         lines.append(f"{number:,} patches of {height}x{width} px{scale} in an epoch")
+    if (foreground := foreground_of(dataset.classes.names)) is not None:
+        lines.append(f"foreground: {foreground}, whose scores come first")
     lines += derived_lines(config)
     if setup.class_weights is not None:
         weights = zip(dataset.classes.names, setup.class_weights.tolist(), strict=True)

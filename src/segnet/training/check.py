@@ -79,7 +79,13 @@ def require_size(config: TrainConfig, model: nn.Module) -> None:
             require_image_size(config.model, model, size)
         except SegnetError as error:
             small_first = ", or set --no-progressive" if size != config.size else ""
-            raise SegnetError(f"{error}{small_first}") from error
+            said = str(error).replace("--size", size_option(config))
+            raise SegnetError(f"{said}{small_first}") from error
+
+
+def size_option(config: TrainConfig) -> str:
+    """Return the option that says how large the images are that the network gets."""
+    return "--size" if config.patch is None else "--patch"
 
 
 def require_encoder(config: TrainConfig, model: nn.Module, *, new: bool) -> None:
@@ -91,10 +97,7 @@ def require_encoder(config: TrainConfig, model: nn.Module, *, new: bool) -> None
         raise SegnetError("--start-from brings the encoder's weights; leave --encoder-weights out")
     if config.freeze_encoder and not hasattr(model, "encoder"):
         raise SegnetError(f"{config.model} has no part called encoder to freeze; leave --freeze-encoder out")
-    if config.freeze_encoder >= config.epochs:
-        raise SegnetError(
-            f"--freeze-encoder {config.freeze_encoder} leaves the encoder no epoch of {config.epochs}"
-        )
+    require_unfrozen_epochs(config)
     if config.encoder_weights is not None and not hasattr(model, "load_encoder"):
         raise SegnetError(f"{config.model} takes no --encoder-weights; segnet, segnet-vgg16, fcn and unet do")
     if config.encoder_weights is not None and config.channels not in (None, 3):
@@ -105,13 +108,21 @@ def require_encoder(config: TrainConfig, model: nn.Module, *, new: bool) -> None
         raise SegnetError(f"there is no file of encoder weights {config.encoder_weights}; check the path")
 
 
+def require_unfrozen_epochs(config: TrainConfig) -> None:
+    """Raise SegnetError where the encoder would never learn; while the epochs are undecided nobody knows."""
+    if "epochs" not in config.undecided and 0 < config.freeze_encoder >= config.epochs:
+        raise SegnetError(
+            f"--freeze-encoder {config.freeze_encoder} leaves the encoder no epoch of {config.epochs}"
+        )
+
+
 def require_batch(config: TrainConfig, count: int, least: int) -> None:
     """Raise SegnetError where batch norm would get a single value for each channel of the smallest map."""
     smallest = min(len(batch) for batch in split_into_batches(range(count), config.batch_size))
     if smallest == 1 and max(train_size(config, 0)) < 2 * least:
         raise SegnetError(
             f"one image of {max(train_size(config, 0))} px in a batch leaves batch norm a single value; "
-            "raise --batch-size or --size"
+            f"raise --batch-size or {size_option(config)}"
         )
 
 

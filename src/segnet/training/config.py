@@ -90,7 +90,8 @@ class TrainConfig(DataOptions):
     """Everything that decides a run. A setting left out is taken from the recipe when this is built.
 
     What modern fits to the data is decided when that is opened; ``Run.config`` has it.
-    ``dataclasses.replace`` with another recipe or model therefore keeps the old one's settings; build anew.
+    ``dataclasses.replace`` with another recipe, model or patch therefore keeps the old one's settings; build
+    anew.
 
     Raises:
         SegnetError: an unknown recipe, or settings outside their range; names all of them.
@@ -346,6 +347,8 @@ class TrainConfig(DataOptions):
             ]
             if given:
                 raise SegnetError(f"{option(given[0])} is for patches; give --patch SIZE too")
+        elif not isinstance(self.patch, tuple):
+            return  # which _require_size says
         elif self.size not in (self.patch, [*self.patch]):
             raise SegnetError(
                 f"--size {_spell_size([*self.size])} is for whole images and --patch "

@@ -13,6 +13,10 @@ from segnet.data.options import TAKES, source_of
 from segnet.training.config import TrainConfig
 from segnet.training.recipes import RECIPES, recipe_settings
 
+_PATCHES = {"patch", "patch_scale", "patches"}
+
+# What else changes how many steps a run has, or what a class is: what was derived for it then goes.
+_STEPS = {"recipe", "model", "data", "border", "channels", "holdout", "fold", "val_list", "size", *_PATCHES}
 _HOLD_OUT = {"holdout", "fold", "val_list"}
 
 
@@ -51,12 +55,14 @@ def read_options(path: Path, typed: Mapping[str, str]) -> dict[str, Any]:
         values.pop("holdout", None)  # 0 whatever its recipe says: drawn images have a split of their own
     if values.get("size") == values.get("patch"):
         values.pop("size", None)  # it only repeats what the patches say
+    if "size" in typed and "patch" not in typed:
+        values = {name: value for name, value in values.items() if name not in _PATCHES}
     if "recipe" in typed or "model" in typed:
         own_recipe = str(values.get("recipe", TrainConfig.recipe))
         own = recipe_settings(own_recipe, str(values.get("model", ""))) if own_recipe in RECIPES else {}
         values = {name: value for name, value in values.items() if name not in own or value != own[name]}
     dropped = {*typed, "undecided", "derived", *values.get("undecided", ())}
-    if {"recipe", "model", "data"} & typed.keys():
+    if _STEPS & typed.keys():
         dropped |= values.get("derived", {}).keys()
     if "data" in typed:
         others = {name for names in TAKES.values() for name in names}

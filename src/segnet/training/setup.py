@@ -30,7 +30,7 @@ from segnet.models.names import is_own
 from segnet.objectives.class_weights import median_frequency_weights
 from segnet.runs.identity import DataIdentity, Manifest
 from segnet.runs.scores import ScoredOn
-from segnet.training.check import require_batch, require_weights
+from segnet.training.check import require_batch, require_unfrozen_epochs, require_weights
 from segnet.training.config import TrainConfig
 from segnet.training.derived import derive
 from segnet.training.epoch import epoch_length
@@ -146,6 +146,7 @@ def build(
     raise_errors(balance, dataset.name)
     things = "images" if config.patch is None else "patches"
     config = derive(config, epoch_length(config, train), things, classes.names, pixels)
+    require_unfrozen_epochs(config)
     weights = _class_weights(config, len(classes), train)
     model = move(model, device)
     require_batch(config, epoch_length(config, train), getattr(model, "minimum_size", 1))
