@@ -299,7 +299,7 @@ def test_on_the_command_line_trained_images_are_refused_and_when_allowed_said_be
     assert allowed.out.startswith(
         f"{trained.folder} on {count} images, the train split of data ({count} of them"
     )
-    assert allowed.out.count("TRAINED ON") == 1 + 6 + 2, "the first line, every column, all lines of scores"
+    assert allowed.out.count("TRAINED ON") == 1 + 6 + 3, "the first line, every column, all lines of scores"
 
 
 def test_a_split_that_the_data_does_not_have_is_one_line(trained, segnet):
