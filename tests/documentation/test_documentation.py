@@ -422,6 +422,7 @@ def options_of_segnet(segnet, monkeypatch):
         "models",
         "compare",
         "show pooling",
+        "show convolution",
         "bench pooling",
         "export",
         "bench models",

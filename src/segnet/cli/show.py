@@ -1,0 +1,96 @@
+"""The articles' figures, each drawn from live code: ``show`` and a command for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import cyclopts
+from cyclopts import Parameter
+
+from segnet.cli.app import app, print_whole, require_suffix
+from segnet.core.files import expand_home
+from segnet.core.settings import Whole
+
+show = cyclopts.App(name="show", help="Draw the articles' figures from live code.")
+app.command(show)
+
+_Out = Annotated[Path | None, Parameter(show_default=False)]
+
+
+def _show(text: str, out: Path | None, draw: Callable[[Path], None]) -> None:
+    """Print a figure as text, and draw it where a file is named."""
+    if out is not None:
+        require_suffix(out, (".png", ".svg"))
+    print(text)
+    if out is not None:
+        draw(expand_home(out))
+        print(f"drawn in {out}")
+
+
+@show.command(name="convolution")
+def show_convolution(
+    image: Annotated[str | None, Parameter(show_default=False)] = None,
+    /,
+    *,
+    kernel: Annotated[str | None, Parameter(show_default=False, allow_leading_hyphen=True)] = None,
+    stride: Whole = 1,
+    padding: Whole = 1,
+    out: _Out = None,
+) -> int:
+    """What edge, blur, sharpen and emboss kernels make of an image, one window worked out (Part 2, Figure 2).
+
+    Computed on grey values. Maps are shown from 0 to 255, cut off beyond, the edges' without their sign.
+
+    Args:
+        image: any image file, made 256 px at most on its longer side; by default a pet that the package draws.
+        kernel: one kernel alone: edge, blur, sharpen or emboss; or 9 (25, 49) numbers of your own row by row,
+            such as 1,0,-1,2,0,-2,1,0,-1.
+        stride: pixels from one window to the next.
+        padding: zeros around the image on each side, fewer than the kernel has rows.
+        out: also draw it, as .png or .svg.
+    """
+    from segnet.report.convolution import (
+        KERNELS,
+        convolution_example,
+        describe_convolution,
+        draw_convolution,
+        parse_kernel,
+    )
+    from segnet.report.subjects import open_picture
+
+    kernels = tuple(KERNELS.values()) if kernel is None else (parse_kernel(kernel),)
+    name, picture = open_picture(image)
+    example = convolution_example(name, picture, kernels, stride=stride, padding=padding)
+    _show(describe_convolution(example), out, lambda path: draw_convolution(example, path))
+    return 0
+
+
+@show.command(name="pooling")
+def show_pooling(
+    *,
+    seed: Whole = 0,
+    out: _Out = None,
+) -> int:
+    """A small map, its 2x2 maxima, their two-bit codes, the bytes and the un-pooled map (Part 2, Figure 5).
+
+    Args:
+        seed: which map of random digits.
+        out: also draw it, as .png or .svg.
+    """
+    from segnet.report.concepts import describe_pooling, draw_pooling, pooling_example
+
+    example = pooling_example(seed)
+    _show(describe_pooling(example), out, lambda path: draw_pooling(example, path))
+    return 0
+
+
+@show.command(name="separable")
+def show_separable() -> int:
+    """What depthwise-separable convolutions save: Part 3's cost table, counted now, with its slip."""
+    from segnet.report.separable import NOTE, separable_costs, separable_table
+
+    print_whole(separable_table(separable_costs()))
+    print(NOTE)
+    return 0

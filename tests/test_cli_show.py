@@ -1,0 +1,43 @@
+"""``segnet show``: the articles' figures, through the real ``main``."""
+
+import pytest
+from PIL import Image
+
+
+@pytest.fixture
+def photo(here):
+    Image.radial_gradient("L").convert("RGB").resize((300, 200)).save(here / "photo.jpg")
+    (here / "text.jpg").write_text("no image")
+    return here / "photo.jpg"
+
+
+def test_convolution_works_one_window_out_and_draws(segnet, here, photo):
+    shown = segnet("show", "convolution")
+    assert (shown.code, shown.err) == (0, "")
+    assert [line for line in shown.out.splitlines() if line in ("edge", "blur", "sharpen", "emboss")] == [
+        "edge", "blur", "sharpen", "emboss",
+    ]  # fmt: skip
+    drawn = segnet("show", "convolution", "photo.jpg", "--kernel", "-1,0,1,-2,0,2,-1,0,1", "--out", "c.png")
+    assert (drawn.code, drawn.err) == (0, "")
+    assert "photo.jpg, 171x256" in drawn.out
+    assert "drawn in c.png" in drawn.out
+    assert Image.open(here / "c.png").width > 900
+
+
+MISTAKES = {
+    "convolution nowhere.jpg": "nowhere.jpg does not exist; check the path",
+    "convolution text.jpg": "text.jpg is not an image that can be read",
+    "convolution --kernel embos": "there is no kernel 'embos'; did you mean 'emboss'?",
+    "convolution --padding 3": "--padding is 0 to 2 for a 3x3 kernel",
+    "convolution --padding -1": "--padding is 0 to 2",
+    "convolution --stride 0": "--stride is 1 to 145 for this image, got 0",
+    "convolution --stride 999": "--stride is 1 to 145",
+    "convolution --out c.doc": "c.doc: the file's name must end in .png or .svg",
+}
+
+
+@pytest.mark.parametrize(("arguments", "says"), MISTAKES.items())
+def test_a_mistake_is_one_line_that_says_what_would_work(segnet, here, photo, arguments, says):
+    ended = segnet("show", *arguments.split())
+    ended.is_a_mistake_in_one_line(says)
+    assert ended.out == ""
