@@ -24,7 +24,23 @@ def test_convolution_works_one_window_out_and_draws(segnet, here, photo):
     assert Image.open(here / "c.png").width > 900
 
 
+def test_receptive_field_is_computed_and_of_a_trained_model_measured(segnet, here, photo):
+    shown = segnet("show", "receptive-field", "pets-lite", "photo.jpg", "--out", "field.svg")
+    assert (shown.code, shown.err) == (0, "")
+    last = [line.split() for line in shown.out.splitlines() if "bottleneck.5.depthwise" in line]
+    assert last == [["bottleneck.5.depthwise", "depthwise", "conv", "5x5", "16", "458"]]
+    assert "mean of 1 image" in shown.out
+    assert (here / "field.svg").read_text().startswith("<?xml")
+    untrained = segnet("show", "receptive-field", "segnet-basic")
+    assert "106" in untrained.out
+    assert "measured: nothing, since this model is untrained" in untrained.out
+
+
 MISTAKES = {
+    "receptive-field segnet-lit": "there is no run folder, model file or model 'segnet-lit'; did you mean",
+    "receptive-field pets-lite nowhere.jpg": "nowhere.jpg does not exist; check the path",
+    "receptive-field text.jpg": "text.jpg",
+    "receptive-field --out f.doc": "f.doc: the file's name must end in .png or .svg",
     "convolution nowhere.jpg": "nowhere.jpg does not exist; check the path",
     "convolution text.jpg": "text.jpg is not an image that can be read",
     "convolution --kernel embos": "there is no kernel 'embos'; did you mean 'emboss'?",

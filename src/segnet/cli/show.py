@@ -19,10 +19,15 @@ app.command(show)
 _Out = Annotated[Path | None, Parameter(show_default=False)]
 
 
-def _show(text: str, out: Path | None, draw: Callable[[Path], None]) -> None:
-    """Print a figure as text, and draw it where a file is named."""
+def _require_drawable(out: Path | None) -> None:
+    """Check the name of the file to draw, before anything is computed."""
     if out is not None:
         require_suffix(out, (".png", ".svg"))
+
+
+def _show(text: str, out: Path | None, draw: Callable[[Path], None]) -> None:
+    """Print a figure as text, and draw it where a file is named."""
+    _require_drawable(out)
     print(text)
     if out is not None:
         draw(expand_home(out))
@@ -44,7 +49,7 @@ def show_convolution(
     Computed on grey values. Maps are shown from 0 to 255, cut off beyond, the edges' without their sign.
 
     Args:
-        image: any image file, made 256 px at most on its longer side; by default a pet that the package draws.
+        image: any image file, made 256 px at most on its longer side; by default a drawn pet.
         kernel: one kernel alone: edge, blur, sharpen or emboss; or 9 (25, 49) numbers of your own row by row,
             such as 1,0,-1,2,0,-2,1,0,-1.
         stride: pixels from one window to the next.
@@ -64,6 +69,34 @@ def show_convolution(
     name, picture = open_picture(image)
     example = convolution_example(name, picture, kernels, stride=stride, padding=padding)
     _show(describe_convolution(example), out, lambda path: draw_convolution(example, path))
+    return 0
+
+
+@show.command(name="receptive-field")
+def show_receptive_field(
+    model: str = "pets-lite",
+    /,
+    *images: str,
+    out: _Out = None,
+) -> int:
+    """What a model sees: computed layer by layer, and measured by gradients on a trained one (Figure 4).
+
+    Measured is the mean absolute gradient of the centre's winning logit, over colour channels and images.
+
+    Args:
+        model: a run folder, a .safetensors file or a bundled name; or the name of an untrained model, for what
+            is computed alone.
+        images: what it is measured on; by default 16 drawn pets.
+        out: also draw it, as .png or .svg.
+    """
+    from segnet.report.receptive_field import describe_fields, draw_fields, fields_table, measure_fields
+    from segnet.report.subjects import drawn_pets, open_model, open_picture
+
+    _require_drawable(out)
+    shown = open_model(model)
+    figure = measure_fields(shown, [open_picture(each, None)[1] for each in images] or drawn_pets(16))
+    print_whole(fields_table(figure))
+    _show(describe_fields(figure), out, lambda path: draw_fields(figure, path))
     return 0
 
 
