@@ -36,7 +36,17 @@ def test_receptive_field_is_computed_and_of_a_trained_model_measured(segnet, her
     assert "measured: nothing, since this model is untrained" in untrained.out
 
 
+def test_architecture_is_shown_of_a_name_and_of_a_file(segnet, here):
+    shown = segnet("show", "architecture", "unet", "--out", "unet.svg")
+    assert (shown.code, shown.err) == (0, "")
+    assert "7.5 MiB of whole maps" in shown.out
+    assert (here / "unet.svg").read_text().startswith("<?xml")
+    assert "48 KiB of two-bit codes" in segnet("show", "architecture", "pets-lite").out
+
+
 MISTAKES = {
+    "architecture unett": "there is no run folder, model file or model 'unett'; did you mean 'unet'?",
+    "architecture segnet --out a.doc": "a.doc: the file's name must end in .png or .svg",
     "receptive-field segnet-lit": "there is no run folder, model file or model 'segnet-lit'; did you mean",
     "receptive-field pets-lite nowhere.jpg": "nowhere.jpg does not exist; check the path",
     "receptive-field text.jpg": "text.jpg",

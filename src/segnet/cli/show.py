@@ -34,6 +34,33 @@ def _show(text: str, out: Path | None, draw: Callable[[Path], None]) -> None:
         print(f"drawn in {out}")
 
 
+@show.command(name="architecture")
+def show_architecture(model: str = "segnet", /, *, out: _Out = None) -> int:
+    """A model as it is built: stages, sizes, channels, and what passes from encoder to decoder (Figure 6).
+
+    Read off the model itself: its own modules, a run on images of its size, autograd's graph of that run.
+
+    Args:
+        model: the name of a model, a run folder, a .safetensors file or a bundled name.
+        out: also draw it, as .png or .svg.
+    """
+    from segnet.models.structure import describe_structure
+    from segnet.report.architecture import describe_architecture, parts_table
+    from segnet.report.architecture_drawing import draw_architecture
+    from segnet.report.subjects import open_model
+
+    _require_drawable(out)
+    shown = open_model(model)
+    structure = describe_structure(shown.model, shown.size)
+    print_whole(parts_table(structure, shown.size))
+    _show(
+        describe_architecture(model, structure),
+        out,
+        lambda path: draw_architecture(model, structure, shown.size, path),
+    )
+    return 0
+
+
 @show.command(name="convolution")
 def show_convolution(
     image: Annotated[str | None, Parameter(show_default=False)] = None,
@@ -84,8 +111,8 @@ def show_receptive_field(
     Measured is the mean absolute gradient of the centre's winning logit, over colour channels and images.
 
     Args:
-        model: a run folder, a .safetensors file or a bundled name; or the name of an untrained model, for what
-            is computed alone.
+        model: a run folder, a .safetensors file or a bundled name; or the name of an untrained model, of
+            which nothing is measured.
         images: what it is measured on; by default 16 drawn pets.
         out: also draw it, as .png or .svg.
     """

@@ -221,8 +221,8 @@ def _draw_measured(axes: Axes, figure: FieldFigure) -> None:
             Rectangle((left, top), side, side, fill=False, edgecolor=hex_code(colour), linewidth=2)
         )
         axes.text(
-            max(left, -0.5), max(top, -0.5), f"{100 * share:.0f} %: {side} px",
-            va="top", fontsize=9, color=INK, bbox={"facecolor": hex_code(colour), "edgecolor": "none", "pad": 1.5},
+            max(left, -0.5), max(top, -0.5), f"{100 * share:.0f} %: {side} px", va="top", fontsize=9,
+            color=INK, bbox={"facecolor": hex_code(colour), "edgecolor": "none", "pad": 1.5},
         )  # fmt: skip
     axes.plot(width // 2, height // 2, marker="+", color="white", markersize=9)
     axes.set(xticks=(), yticks=(), xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
