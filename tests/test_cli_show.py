@@ -44,7 +44,30 @@ def test_architecture_is_shown_of_a_name_and_of_a_file(segnet, here):
     assert "48 KiB of two-bit codes" in segnet("show", "architecture", "pets-lite").out
 
 
+def test_filters_shows_a_layer_and_a_channel_of_a_trained_model(segnet, here, photo):
+    shown = segnet(
+        "show",
+        "filters",
+        "pets-lite",
+        "photo.jpg",
+        "--layer",
+        "encoder.1",
+        "--channel",
+        "5",
+        "--out",
+        "f.png",
+    )
+    assert (shown.code, shown.err) == (0, "")
+    assert "encoder.1 sees 14 px; what excites it most in 1 image:" in shown.out
+    assert "channel 5: " in shown.out
+    assert Image.open(here / "f.png").width > 1000
+
+
 MISTAKES = {
+    "filters segnet": "segnet by its name alone has learnt nothing that could be shown; give a run folder",
+    "filters --layer bottlenek": "no layer 'bottlenek' that gives maps; did you mean 'bottleneck'?",
+    "filters --channel 256": "bottleneck has channels 0 to 255, got 256",
+    "filters pets-lite text.jpg": "text.jpg is not an image that can be read",
     "architecture unett": "there is no run folder, model file or model 'unett'; did you mean 'unet'?",
     "architecture segnet --out a.doc": "a.doc: the file's name must end in .png or .svg",
     "receptive-field segnet-lit": "there is no run folder, model file or model 'segnet-lit'; did you mean",

@@ -99,6 +99,39 @@ def show_convolution(
     return 0
 
 
+@show.command(name="filters")
+def show_filters(
+    model: str = "pets-lite",
+    /,
+    *images: str,
+    layer: Annotated[str | None, Parameter(show_default=False)] = None,
+    channel: Annotated[Whole | None, Parameter(show_default=False)] = None,
+    out: _Out = None,
+) -> int:
+    """What a trained model looks for and finds: first kernels, feature maps, most exciting places (Figure 3).
+
+    Each map is shown from its own smallest to its own largest values; of many, those that vary most.
+
+    Args:
+        model: a run folder, a .safetensors file or a bundled name.
+        images: feature maps are those of the first, the places are sought in all; by default 32 drawn pets.
+        layer: which layer is shown beside the first; by default the deepest maps. segnet models NAME lists
+            them, and the stages above them have names too, such as encoder.2.
+        channel: show the most exciting places of this channel alone, counted from 0.
+        out: also draw it, as .png or .svg.
+    """
+    from segnet.report.filters import describe_filters, draw_filters, layers_table, look_inside
+    from segnet.report.subjects import drawn_pets, open_model, open_picture
+
+    _require_drawable(out)
+    shown = open_model(model, trained=True)
+    pictures = [open_picture(each, None)[1] for each in images] or drawn_pets(32)
+    figure = look_inside(shown, pictures, layer, channel)
+    print_whole(layers_table(figure))
+    _show(describe_filters(figure), out, lambda path: draw_filters(figure, path))
+    return 0
+
+
 @show.command(name="receptive-field")
 def show_receptive_field(
     model: str = "pets-lite",

@@ -21,7 +21,7 @@ from segnet.models import require_image_size
 from segnet.models.receptive import LayerField, Shares, effective_field, layer_fields, square_with
 from segnet.report.figure import drawn, headline, ink_on
 from segnet.report.plots import INK, SOFT_INK
-from segnet.report.subjects import ShownModel
+from segnet.report.subjects import ShownModel, in_images
 
 SHARES = (0.5, 0.95)
 """Of the influence on a logit: the squares that hold so much of it are measured."""
@@ -94,12 +94,8 @@ def describe_fields(figure: FieldFigure) -> str:
     return (
         f"{text}measured: of all that sways the logit in the centre of {height}x{width} px, half comes from "
         f"{half}x{half} px round it and 95 % from {most}x{most}\n"
-        f"          (gradient of the winning class's logit, mean of {_images(figure.images)})"
+        f"          (gradient of the winning class's logit, mean of {in_images(figure.images)})"
     )
-
-
-def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{count} images"
 
 
 def draw_fields(figure: FieldFigure, path: Path) -> None:
@@ -229,5 +225,5 @@ def _draw_measured(axes: Axes, figure: FieldFigure) -> None:
     axes.spines[:].set_visible(False)
     axes.set_title("measured: what sways the centre's logit", loc="left", fontsize=10, color=INK)
     axes.set_xlabel(
-        f"mean of {_images(figure.images)}; brighter sways more", fontsize=9, color=SOFT_INK, loc="left"
+        f"mean of {in_images(figure.images)}; brighter sways more", fontsize=9, color=SOFT_INK, loc="left"
     )
