@@ -423,6 +423,7 @@ def options_of_segnet(segnet, monkeypatch):
         "compare",
         "show pooling",
         "show convolution",
+        "show filters",
         "bench pooling",
         "export",
         "bench models",

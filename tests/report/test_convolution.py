@@ -71,6 +71,12 @@ def test_the_text_has_the_sizes_and_the_sums():
     assert f"sum / 9 = {blur.total:.2f}" in text or f"sum / 9 = {blur.total:.0f}" in text
 
 
+@pytest.mark.parametrize("side", [1, 3, 5, 7])
+def test_without_a_padding_maps_keep_the_pictures_size(side):
+    kernel = parse_kernel(",".join(["1"] * side**2))
+    assert convolution_example("noise", NOISE, [kernel]).results[0].values.shape == (21, 30)
+
+
 def test_a_kernel_of_ones_own_is_read_row_by_row():
     assert parse_kernel("1,0,-1,2,0,-2,1,0,-1").weights == ((1, 0, -1), (2, 0, -2), (1, 0, -1))
     assert len(parse_kernel(",".join(["0.04"] * 25)).weights) == 5

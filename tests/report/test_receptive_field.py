@@ -1,9 +1,12 @@
 """The article's Figure 4: its numbers are those of the models, and it is drawn for every kind of them."""
 
+import shutil
+
 import pytest
 from PIL import Image
 
 from segnet.core.errors import SegnetError
+from segnet.inference.opening import WEIGHTS
 from segnet.report.receptive_field import describe_fields, draw_fields, fields_table, measure_fields
 from segnet.report.subjects import drawn_pets, open_model
 
@@ -34,6 +37,16 @@ def test_the_figure_is_drawn(tmp_path, name):
     draw_fields(figure, tmp_path / "fields.png")
     assert Image.open(tmp_path / "fields.png").width > 1000
     draw_fields(figure, tmp_path / "fields.svg")
+
+
+def test_a_figure_names_a_run_or_a_file_by_its_last_part(tmp_path):
+    file = tmp_path / "runs" / "first" / "model.safetensors"
+    file.parent.mkdir(parents=True)
+    shutil.copy(WEIGHTS / "pets-lite.safetensors", file)
+    shutil.copy(file, tmp_path / "mine.safetensors")
+    for path, name in ((file, "first"), (file.parent, "first"), (tmp_path / "mine.safetensors", "mine")):
+        assert open_model(str(path)).name == name
+    assert open_model("pets-lite").name == "pets-lite"
 
 
 @pytest.mark.parametrize(

@@ -54,9 +54,9 @@ def show_architecture(model: str = "segnet", /, *, out: _Out = None) -> int:
     structure = describe_structure(shown.model, shown.size)
     print_whole(parts_table(structure, shown.size))
     _show(
-        describe_architecture(model, structure),
+        describe_architecture(shown.name, structure),
         out,
-        lambda path: draw_architecture(model, structure, shown.size, path),
+        lambda path: draw_architecture(shown.name, structure, shown.size, path),
     )
     return 0
 
@@ -68,7 +68,7 @@ def show_convolution(
     *,
     kernel: Annotated[str | None, Parameter(show_default=False, allow_leading_hyphen=True)] = None,
     stride: Whole = 1,
-    padding: Whole = 1,
+    padding: Annotated[Whole | None, Parameter(show_default=False)] = None,
     out: _Out = None,
 ) -> int:
     """What edge, blur, sharpen and emboss kernels make of an image, one window worked out (Part 2, Figure 2).
@@ -80,7 +80,8 @@ def show_convolution(
         kernel: one kernel alone: edge, blur, sharpen or emboss; or 9 (25, 49) numbers of your own row by row,
             such as 1,0,-1,2,0,-2,1,0,-1.
         stride: pixels from one window to the next.
-        padding: zeros around the image on each side, fewer than the kernel has rows.
+        padding: zeros around the image on each side, fewer than the kernel has rows; by default half of them,
+            so that maps keep the image's size.
         out: also draw it, as .png or .svg.
     """
     from segnet.report.convolution import (

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from segnet.core.colours import BLUE, VERMILION, hex_code
 from segnet.core.errors import SegnetError, did_you_mean
-from segnet.report.figure import blend, drawn, headline, number_grid
+from segnet.report.figure import CELL_RULE, blend, drawn, headline, number_grid
 from segnet.report.plots import INK, SOFT_INK
 
 Numbers = npt.NDArray[np.float64]
@@ -122,7 +122,7 @@ def parse_kernel(text: str) -> Kernel:
 
 
 def convolution_example(
-    name: str, picture: Image.Image, kernels: Sequence[Kernel], *, stride: int = 1, padding: int = 1
+    name: str, picture: Image.Image, kernels: Sequence[Kernel], *, stride: int = 1, padding: int | None = None
 ) -> ConvolutionExample:
     """Convolve a picture's grey values, and work out the window inside it that has the most contrast.
 
@@ -131,13 +131,14 @@ def convolution_example(
         picture: of any mode and size.
         kernels: all of one size.
         stride: pixels from one window to the next.
-        padding: zeros around the picture, on each side.
+        padding: zeros around the picture, on each side; by default so many that maps keep its size.
 
     Raises:
         SegnetError: a stride below 1, a padding of whole kernels, or a picture too small for one window.
     """
     grey = np.asarray(picture.convert("L"))
     side = len(kernels[0].weights)
+    padding = side // 2 if padding is None else padding
     if not 0 <= padding < side:
         raise SegnetError(
             f"--padding is 0 to {side - 1} for a {side}x{side} kernel: with more, windows see zeros alone; "
@@ -146,7 +147,7 @@ def convolution_example(
     largest = min(grey.shape) + 2 * padding - side + 1
     if largest < 1:
         raise SegnetError(
-            f"{name} is {grey.shape[1]}x{grey.shape[0]} px, too small for a {side}x{side} window; "
+            f"{name} is {grey.shape[0]}x{grey.shape[1]} px, too small for a {side}x{side} window; "
             "take a larger image or more --padding"
         )
     if not 1 <= stride <= largest:
@@ -241,8 +242,8 @@ def draw_convolution(example: ConvolutionExample, path: Path) -> None:
         grid = figure.add_gridspec(len(rows_in), columns if several else 6, height_ratios=rows_in)
         row, column = example.corner
         first = figure.add_subplot(grid[0, 0] if several else grid[0, :3])
-        _picture(first, example.picture, f"{example.name}, {height}x{width}")
-        _mark(first, column - 0.5, row - 0.5, len(example.window))
+        mark = (row, column, len(example.window))
+        _picture(first, example.picture, f"{example.name}, {height}x{width}", mark)
         greys = [[hex_code((int(v), int(v), int(v))) for v in line] for line in example.window]
         axes = figure.add_subplot(grid[1, 0] if several else grid[1, :2])
         _numbers(axes, example.window, greys, "window, in the square above")
@@ -256,8 +257,7 @@ def draw_convolution(example: ConvolutionExample, path: Path) -> None:
         for place, result in enumerate(example.results, 1):
             axes = figure.add_subplot(grid[0, place] if several else grid[0, 3:])
             down, across = result.values.shape
-            _picture(axes, result.shown(), f"{result.kernel.name}, {down}x{across}")
-            _mark(axes, example.place[1] - 0.5, example.place[0] - 0.5, 1)
+            _picture(axes, result.shown(), f"{result.kernel.name}, {down}x{across}", (*example.place, 1))
             weights = np.array(result.kernel.weights)
             axes = figure.add_subplot(grid[1, place] if several else grid[1, 2:4])
             _numbers(axes, weights, _signs(weights), "× kernel")
@@ -277,17 +277,23 @@ def _numbers(axes: Axes, values: Numbers, colours: list[list[str]], title: str) 
     axes.set_title(title, fontsize=9.5, color=INK)
 
 
-def _picture(axes: Axes, pixels: npt.NDArray[np.uint8], title: str) -> None:
+def _picture(axes: Axes, pixels: npt.NDArray[np.uint8], title: str, mark: tuple[int, int, int]) -> None:
+    """Draw a picture, and in it a square round some pixels, given by row, column and side."""
     axes.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     axes.set_title(title, fontsize=9.5, color=INK)
-    axes.axis("off")
-
-
-def _mark(axes: Axes, x: float, y: float, side: int) -> None:
-    """Draw a square round some pixels, at a distance at which one pixel is still seen."""
+    axes.set(xticks=(), yticks=())
+    axes.spines[:].set_color(CELL_RULE)  # a white edge would be taken for the page
+    row, column, side = mark
+    apart = min(1.5, max(pixels.shape) / 60)  # so that a single pixel is still seen
     axes.add_patch(
         Rectangle(
-            (x - 1.5, y - 1.5), side + 3, side + 3, fill=False, edgecolor=hex_code(VERMILION), linewidth=1.8
+            (column - 0.5 - apart, row - 0.5 - apart),
+            side + 2 * apart,
+            side + 2 * apart,
+            fill=False,
+            edgecolor=hex_code(VERMILION),
+            linewidth=1.8,
+            clip_on=False,
         )
     )
 

@@ -61,7 +61,7 @@ class ShownModel:
     """A model to look at: with what it has learnt, or untrained and on the meta device."""
 
     name: str
-    """What the user called it."""
+    """The model's, the run's or the file's."""
     model: nn.Module
     fit: Fit
     """What happens to images before it."""
@@ -99,7 +99,7 @@ def open_model(name: str, *, trained: bool = False) -> ShownModel:
     """
     if is_there(name):
         segmenter = load(name, device="cpu", runtime="torch")
-        return ShownModel(name, segmenter.model, segmenter.description.fit, is_trained=True)
+        return ShownModel(_short(name), segmenter.model, segmenter.description.fit, is_trained=True)
     if name not in MODELS:
         known = [*bundled_names(), *([] if trained else MODELS)]
         raise SegnetError(f"there is no run folder, model file or model {name!r}{did_you_mean(name, known)}")
@@ -110,3 +110,11 @@ def open_model(name: str, *, trained: bool = False) -> ShownModel:
         )
     with torch.device("meta"):
         return ShownModel(name, create_model(name), Fit((128, 128), "nearest"), is_trained=False)
+
+
+def _short(name: str) -> str:
+    """Return what a figure calls a run or a file: a path may be longer than its line."""
+    path = expand_home(name).absolute()
+    return (
+        path.parent.name if path.name == "model.safetensors" else path.stem if path.is_file() else path.name
+    )
