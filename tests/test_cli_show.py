@@ -63,7 +63,18 @@ def test_filters_shows_a_layer_and_a_channel_of_a_trained_model(segnet, here, ph
     assert Image.open(here / "f.png").width > 1000
 
 
+def test_activations_are_shown_step_by_step(segnet, here, photo):
+    shown = segnet(
+        "show", "activations", "pets-lite", "photo.jpg", "--layer", "encoder.1.units.0", "--out", "a.png"
+    )
+    assert (shown.code, shown.err) == (0, "")
+    assert "pets-lite, encoder.1.units.0: 48 channels, 1 image" in shown.out
+    assert Image.open(here / "a.png").width > 1000
+
+
 MISTAKES = {
+    "activations segnet": "segnet by its name alone has learnt nothing that could be shown",
+    "activations --layer encoder.1.unit": "no unit 'encoder.1.unit' with a batch norm; did you mean",
     "filters segnet": "segnet by its name alone has learnt nothing that could be shown; give a run folder",
     "filters --layer bottlenek": "no layer 'bottlenek' that gives maps; did you mean 'bottleneck'?",
     "filters --channel 256": "bottleneck has channels 0 to 255, got 256",

@@ -12,8 +12,10 @@ from segnet.models.activations import (
     first_kernels,
     map_shapes,
     most_telling,
+    norm_units,
     require_layer,
     strongest_places,
+    unit_steps,
     usual_layers,
 )
 
@@ -131,3 +133,36 @@ def test_what_is_not_there_is_refused():
             require_layer(shapes, "bottleneck", channel)
     with pytest.raises(SegnetError, match="no convolution whose kernels"):
         first_kernels(nn.Sequential(nn.ReLU()))
+
+
+def test_steps_of_a_unit_are_its_layers_one_after_the_other():
+    model = fresh("segnet")
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.running_mean)
+    conv, norm, _ = model.encoder[0].units[0]
+    convolved = conv(model.normalise(images()))
+    steps = unit_steps(model, images())
+    assert steps.unit == "encoder.0.units.0"
+    assert torch.allclose(steps.convolved, convolved, atol=1e-6)
+    by_hand = (convolved - norm.running_mean[:, None, None]) / (
+        norm.running_var[:, None, None] + norm.eps
+    ).sqrt()
+    assert torch.allclose(steps.normed, by_hand, atol=1e-5)
+    assert torch.equal(steps.given, steps.normed.clamp(min=0))
+
+
+def test_a_unit_that_adds_its_input_gives_more_than_relu():
+    steps = unit_steps(fresh("segnet-lite"), images(), "encoder.1.units.1")
+    added = feature_maps(fresh("segnet-lite"), images(), "encoder.1.units.0")
+    assert torch.allclose(steps.given, (steps.normed + added).relu(), atol=1e-6)
+
+
+def test_units_are_those_right_above_a_batch_norm():
+    assert len(norm_units(fresh("segnet"))) == 20  # as many convolutions; the image's own norm is none
+    with pytest.raises(SegnetError, match=r"no unit 'encoder.0.unit' with a batch norm; did you mean"):
+        unit_steps(fresh("segnet"), images(), "encoder.0.unit")
+    with pytest.raises(SegnetError, match=r"no unit 'z' with a batch norm; the first is 'encoder.0.units.0'"):
+        unit_steps(fresh("segnet"), images(), "z")
+    with pytest.raises(SegnetError, match="no batch norm between its layers"):
+        unit_steps(fresh("vit"), images())

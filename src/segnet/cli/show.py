@@ -34,6 +34,39 @@ def _show(text: str, out: Path | None, draw: Callable[[Path], None]) -> None:
         print(f"drawn in {out}")
 
 
+@show.command(name="activations")
+def show_activations(
+    model: str = "pets-lite",
+    /,
+    *images: str,
+    layer: Annotated[str | None, Parameter(show_default=False)] = None,
+    out: _Out = None,
+) -> int:
+    """What batch norm and ReLU do to a layer's maps in a trained model: before, between and after.
+
+    Batch norm is as in prediction, with the statistics that training left. Some units add their input to what
+    batch norm gives.
+
+    Args:
+        model: a run folder, a .safetensors file or a bundled name.
+        images: what it is run on, maps are those of the first; by default 8 drawn pets.
+        layer: which unit of convolution and batch norm, such as encoder.1.units.0; by default the first.
+        out: also draw it, as .png or .svg.
+    """
+    from segnet.report.activations_figure import draw_activations, step_by_step, steps_table
+    from segnet.report.subjects import drawn_pets, open_model, open_picture
+
+    _require_drawable(out)
+    shown = open_model(model, trained=True)
+    pictures = [open_picture(each, None)[1] for each in images] or drawn_pets(8)
+    figure = step_by_step(shown, pictures, layer)
+    print_whole(steps_table(figure))
+    if out is not None:
+        draw_activations(figure, expand_home(out))
+        print(f"drawn in {out}")
+    return 0
+
+
 @show.command(name="architecture")
 def show_architecture(model: str = "segnet", /, *, out: _Out = None) -> int:
     """A model as it is built: stages, sizes, channels, and what passes from encoder to decoder (Figure 6).

@@ -127,6 +127,52 @@ def strongest_places(model: nn.Module, images: Tensor, layer: str) -> Strongest:
     return Strongest(values, rows, columns)
 
 
+@dataclass(frozen=True)
+class UnitSteps:
+    """What a unit of convolution, batch norm and ReLU does, step by step: maps ``(N, C, h, w)``."""
+
+    unit: str
+    convolved: Tensor
+    normed: Tensor
+    given: Tensor
+    """What the unit gives: after ReLU, where it has one, and after what it may add."""
+
+
+def norm_units(model: nn.Module) -> dict[str, nn.BatchNorm2d]:
+    """Return the units that have a batch norm, by name, outermost first: what is right above one."""
+    modules = dict(model.named_modules())
+    norms = {name: module for name, module in modules.items() if isinstance(module, nn.BatchNorm2d)}
+    return {name.rpartition(".")[0]: norm for name, norm in norms.items() if "." in name}
+
+
+def unit_steps(model: nn.Module, images: Tensor, unit: str | None = None) -> UnitSteps:
+    """Return the steps of one unit, by default the first, for images ``(N, 3, H, W)`` in [0, 1].
+
+    Raises:
+        SegnetError: no unit of this name, or a model without batch norms inside.
+    """
+    units = norm_units(model)
+    if not units:
+        raise SegnetError("this model has no batch norm between its layers, so there are no steps to show")
+    unit = next(iter(units)) if unit is None else unit
+    if unit not in units:
+        near = did_you_mean(unit, units)
+        near = near if "did you mean" in near else f"; the first is {next(iter(units))!r}"
+        raise SegnetError(f"the model has no unit {unit!r} with a batch norm{near}")
+    norm, steps = units[unit], list[Tensor]()
+
+    def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        steps.extend((inputs[0].clone(), output.clone()))  # ReLU works in place
+
+    with torch.no_grad():
+        hook = norm.register_forward_hook(keep)
+        try:
+            given = feature_maps(model, images, unit)
+        finally:
+            hook.remove()
+    return UnitSteps(unit, steps[0], steps[1], given)
+
+
 def most_telling(maps: Tensor, count: int) -> list[int]:
     """Return the channels of ``(C, h, w)`` that vary most over one image, by rising number."""
     spread = maps.flatten(1).std(1, correction=0)
