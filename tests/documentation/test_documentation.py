@@ -437,6 +437,8 @@ def options_of_segnet(segnet, monkeypatch):
         "models",
         "compare",
         "show pooling",
+        "show convolution",
+        "show filters",
         "bench pooling",
         "export",
         "bench models",

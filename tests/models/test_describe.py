@@ -1,6 +1,4 @@
-"""What models cost and see, against counts by hand and against memory that stock layers are known to keep."""
-
-import math
+"""What models cost, against counts by hand and against memory that stock layers are known to keep."""
 
 import pytest
 import torch
@@ -11,7 +9,6 @@ from segnet.models.describe import (
     count_macs,
     count_parameters,
     list_layers,
-    receptive_field,
     training_bytes,
 )
 
@@ -19,91 +16,6 @@ from segnet.models.describe import (
 def meta(name, **options):
     with torch.device("meta"):
         return create_model(name, **options)
-
-
-def by_hand(layers):
-    """(kernel, stride) of each layer on the way to the deepest map."""
-    field = step = 1
-    for kernel, stride in layers:
-        field, step = field + (kernel - 1) * step, step * stride
-    return field
-
-
-POOL = (2, 2)
-ARTICLE = [*[(3, 1)] * 2, POOL, *[(3, 1)] * 2, POOL, *[(3, 1)] * 3, POOL, *[(3, 1)] * 3, POOL]
-LITE = [*[(3, 1)], POOL, *[(3, 1)] * 2, POOL, *[(3, 1)] * 2, POOL, *[(3, 1)] * 2, POOL, *[(5, 1)] * 6]
-
-
-@pytest.mark.parametrize(
-    ("name", "layers", "pixels"),
-    [
-        ("segnet-basic", [(7, 1), POOL] * 4, 106),  # the paper's figure
-        ("segnet", ARTICLE, 100),
-        ("segnet-dsc", ARTICLE, 100),
-        ("segnet-lite", LITE, 458),
-        ("segnet-vgg16", [*ARTICLE, *[(3, 1)] * 3, POOL], 212),
-        ("fcn", [*ARTICLE, *[(3, 1)] * 3, POOL, (7, 1)], 404),
-        ("unet", [*[*[(3, 1)] * 2, POOL] * 4, *[(3, 1)] * 2], 140),
-    ],
-)
-def test_the_receptive_field_is_the_count_by_hand(name, layers, pixels):
-    assert receptive_field(meta(name)) == by_hand(layers) == pixels
-
-
-def test_a_transformer_sees_the_whole_image():
-    assert receptive_field(meta("vit", depth=1)) == math.inf
-    assert receptive_field(meta("vit", depth=1, patch=24, image_size=96)) == math.inf
-
-
-def test_strides_and_dilations_of_a_model_of_ones_own_are_seen():
-    model = nn.Sequential(
-        nn.Conv2d(3, 4, 5, stride=2, padding=2), nn.ReLU(), nn.Conv2d(4, 2, 3, padding=4, dilation=4)
-    )
-    assert receptive_field(model) == 5 + 2 * 4 * 2
-
-
-def test_stock_pools_count_and_a_mean_over_the_map_sees_all():
-    pooled = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.MaxPool2d(2), nn.Conv2d(4, 2, 3, padding=1))
-    assert receptive_field(pooled) == by_hand([(3, 1), POOL, (3, 1)])
-    averaged = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.AvgPool2d(8), nn.Conv2d(4, 2, 3, padding=1))
-    assert receptive_field(averaged) == by_hand([(3, 1), (8, 8), (3, 1)])
-
-    class Centred(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv = nn.Conv2d(3, 4, 3, padding=1)
-
-        def forward(self, image):
-            x = self.conv(image)
-            return x + x.mean((2, 3), keepdim=True)
-
-    assert receptive_field(Centred()) == math.inf
-
-
-def test_steps_that_act_on_each_pixel_alone_see_no_further():
-    class Gated(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv = nn.Conv2d(3, 4, 3, padding=1)
-
-        def forward(self, image):
-            return torch.sigmoid(self.conv(image))  # no layer, and nothing becomes something
-
-    assert receptive_field(Gated()) == 3
-    assert receptive_field(nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Softmax(1))) == 3
-    assert receptive_field(nn.Conv2d(3, 4, 1)) == 1
-
-
-@pytest.mark.parametrize(
-    ("name", "options", "layers"),
-    [
-        ("segnet-lite", {"bottleneck": [16, 20, 9]}, [*LITE[:-6], *[(9, 1)] * 20]),  # wider than a first look
-        ("segnet", {"stages": 1}, ARTICLE[:3]),
-        ("segnet", {"stages": 5}, [*ARTICLE, *[(3, 1)] * 3, POOL]),
-    ],
-)
-def test_options_change_the_receptive_field(name, options, layers):
-    assert receptive_field(meta(name, **options)) == by_hand(layers)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -170,7 +82,6 @@ def test_measuring_changes_neither_weights_nor_statistics_nor_the_random_numbers
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     state = torch.get_rng_state()
     training_bytes(model)
-    receptive_field(model)
     list_layers(model)
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())

@@ -1,4 +1,4 @@
-"""What looks at models, runs and this machine: ``models``, ``compare``, ``show`` and ``bench``."""
+"""What looks at models, runs and this machine: ``models``, ``compare`` and ``bench``."""
 
 from __future__ import annotations
 
@@ -146,41 +146,6 @@ def compare(
         print(f"drawn in {out}")
     if verdict:
         print(verdict)
-    return 0
-
-
-show = cyclopts.App(name="show", help="Draw the articles' figures from live code.")
-app.command(show)
-
-
-@show.command(name="pooling")
-def show_pooling(
-    *, seed: Whole = 0, out: Annotated[Path | None, Parameter(show_default=False)] = None
-) -> int:
-    """A small map, its 2x2 maxima, their two-bit codes, the bytes and the un-pooled map (Part 2, Figure 5).
-
-    Args:
-        seed: which map of random digits.
-        out: also draw it, as .png or .svg.
-    """
-    from segnet.report.concepts import describe_pooling, draw_pooling, pooling_example
-
-    example = pooling_example(seed)
-    print(describe_pooling(example))
-    if out is not None:
-        require_suffix(out, (".png", ".svg"))
-        draw_pooling(example, expand_home(out))
-        print(f"drawn in {out}")
-    return 0
-
-
-@show.command(name="separable")
-def show_separable() -> int:
-    """What depthwise-separable convolutions save: Part 3's cost table, counted now, with its slip."""
-    from segnet.report.separable import NOTE, separable_costs, separable_table
-
-    print_whole(separable_table(separable_costs()))
-    print(NOTE)
     return 0
 
 

@@ -71,7 +71,7 @@ def batch_norm_relu(y: Tensor, norm: nn.BatchNorm2d) -> Tensor:
 def rebuildable_unpool_2x2(values: Tensor, codes: Tensor, size: Size) -> Tensor:
     """Return ``max_unpool_2x2``'s sparse map and note how to make it again from values and codes."""
     full = max_unpool_2x2(values, codes, size)
-    if full.requires_grad and not torch.compiler.is_compiling():
+    if full.requires_grad and not full.is_meta and not torch.compiler.is_compiling():
         source = get_rebuild(values) or values.detach
 
         def rebuild() -> Tensor:

@@ -85,6 +85,16 @@ def is_bundled(name: str) -> bool:
     return not expand_home(name).exists() and name in _bundled_files()
 
 
+def is_there(name: str) -> bool:
+    """Say whether there is a file or folder, or else a bundled model, of this name."""
+    return not name.strip() or expand_home(name).exists() or name in _bundled_files()
+
+
+def bundled_names() -> list[str]:
+    """Return the names of the bundled models."""
+    return sorted(_bundled_files())
+
+
 def _wants_exported(runtime: str, device: str) -> bool:
     if runtime == "auto":
         return device in ("auto", "cpu") and any(map(is_installed, _EXPORTED_RUNTIMES))

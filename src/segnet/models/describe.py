@@ -1,14 +1,13 @@
-"""What a model costs and how far it sees, measured on the live module; nothing here is a table by hand.
+"""What a model costs, measured on the live module; nothing here is a table by hand.
 
 Parameters, multiply-adds, layers and index bytes come from a run on the meta device, where nothing is
-computed; memory for training from what autograd keeps in a real forward pass; the receptive field from one
-gradient.
+computed; memory for training from what autograd keeps in a real forward pass. How far a model sees is in
+``receptive.py``.
 """
 
 from __future__ import annotations
 
 import copy
-import math
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -91,7 +90,7 @@ def list_layers(model: nn.Module, size: Size = (128, 128), in_channels: int = 3)
             shape, leaf = tuple(result.shape[1:]), not any(module.children())
             if leaf and (direct or own):
                 parameters = sum(weight.numel() for weight in direct.values())
-                layers.append(Layer(names[module], _kind(module), shape, parameters, own // 2))
+                layers.append(Layer(names[module], kind_of(module), shape, parameters, own // 2))
                 return
             for name, weight in direct.items():
                 full_name = f"{names[module]}.{name}".lstrip(".")
@@ -111,7 +110,8 @@ def list_layers(model: nn.Module, size: Size = (128, 128), in_channels: int = 3)
     return layers
 
 
-def _kind(module: nn.Module) -> str:
+def kind_of(module: nn.Module) -> str:
+    """Return what a layer is in a table: "depthwise conv 3x3"."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         kernel = "x".join(str(side) for side in module.kernel_size)
         depthwise = "depthwise " if module.groups == module.in_channels > 1 else ""
@@ -119,6 +119,13 @@ def _kind(module: nn.Module) -> str:
         return f"{depthwise}{kind} {kernel}"
     known = {nn.BatchNorm2d: "batch norm", nn.LayerNorm: "layer norm", nn.Linear: "linear"}
     return known.get(type(module), type(module).__name__)
+
+
+def part_of(model: nn.Module, layer: str) -> str:
+    """Return which part of a model a layer stands in: a module of its own, "bottleneck", or "encoder.2"."""
+    first, *others = layer.split(".")
+    is_list = isinstance(getattr(model, first, None), nn.ModuleList)
+    return f"{first}.{others[0]}" if is_list and others else first
 
 
 def training_bytes(model: nn.Module, size: Size = (128, 128), in_channels: int = 3) -> int:
@@ -130,7 +137,7 @@ def training_bytes(model: nn.Module, size: Size = (128, 128), in_channels: int =
 
     This is a real forward pass, which takes a multiple of the bytes that it counts.
     """
-    duplicate = _on_cpu(model).train()
+    duplicate = on_cpu(model).train()
     images = torch.zeros(2, in_channels, *size)
     own = (*duplicate.parameters(), *duplicate.buffers(), images)
     given = {tensor.untyped_storage().data_ptr() for tensor in own}
@@ -152,60 +159,7 @@ def training_bytes(model: nn.Module, size: Size = (128, 128), in_channels: int =
     return sum(kept[address].untyped_storage().nbytes() for address in kept.keys() - given) // 2
 
 
-def receptive_field(model: nn.Module, in_channels: int = 3) -> float:
-    """Return the side in pixels of what one value of the deepest map sees; infinity for the whole image.
-
-    The deepest map is the last of the smallest ones. Its middle value sees the pixels to which it has a
-    gradient, in a copy with positive weights, where no sum cancels and no ReLU blocks. A max-pool would still
-    block: it has a gradient to the largest value of a window alone. So one image darkens to the right, which
-    makes that the leftmost value, and another to the left.
-    """
-    duplicate = _on_cpu(model).eval()
-    random = torch.Generator().manual_seed(0)  # equal weights would cancel in a layer norm or a softmax
-    for module in duplicate.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.reset_running_stats()
-    for parameter in duplicate.parameters():
-        # divided by the inputs of a value, so that values stay near 1
-        parameter.requires_grad_(False).uniform_(0.5, 1.5, generator=random).div_(parameter[0].numel())
-    least = max(getattr(model, "minimum_size", 16), 16)
-    width = 16 * least
-    while width <= _WIDEST_PX:
-        brightness = torch.linspace(2, 1, width)
-        rows = torch.stack((brightness, brightness.flip(0))).view(2, 1, 1, width)
-        images = rows.repeat(1, in_channels, least, 1).requires_grad_()
-        deepest = _deepest_map(duplicate, images)
-        middle = deepest[..., deepest.shape[-2] // 2, deepest.shape[-1] // 2]
-        weights = torch.rand(middle.shape, generator=random)
-        (gradient,) = torch.autograd.grad((middle * weights).sum(), images)
-        seen: list[int] = gradient.sum((0, 1, 2)).nonzero().flatten().tolist()
-        # next to the edges padding darkens an image, and a max-pool may take the wrong side
-        if seen[0] >= least and seen[-1] < width - least:
-            return seen[-1] - seen[0] + 1
-        width *= 4
-    return math.inf
-
-
-_WIDEST_PX = 1 << 12  # what sees further sees all
-
-
-def _deepest_map(model: nn.Module, images: Tensor) -> Tensor:
-    deepest = images
-
-    def look(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        nonlocal deepest
-        result = output[0] if isinstance(output, tuple) else output
-        if math.prod(result.shape[-2:]) <= math.prod(deepest.shape[-2:]):
-            deepest = result
-
-    with ExitStack() as hooks:
-        for module in model.modules():
-            hooks.callback(module.register_forward_hook(look).remove)
-        model(images)
-    return deepest
-
-
-def _on_cpu(model: nn.Module) -> nn.Module:
+def on_cpu(model: nn.Module) -> nn.Module:
     """Return a float32 copy; of a model on the meta device one with arbitrary weights."""
     duplicate = copy.deepcopy(model)
     is_meta = any(parameter.is_meta for parameter in model.parameters())

@@ -15,13 +15,9 @@ from rich.table import Table
 from segnet.core.errors import SegnetError
 from segnet.core.pooling import Size
 from segnet.models import MODELS, create_model, require_image_size
-from segnet.models.describe import (
-    Layer,
-    list_layers,
-    receptive_field,
-    training_bytes,
-)
+from segnet.models.describe import Layer, list_layers, training_bytes
 from segnet.models.figures import FIGURES, Figures
+from segnet.models.receptive import receptive_field
 
 WIDEST_PX = 1 << 14
 MOST_PIXELS = 512**2  # of an image with which training is tried: a GiB or two

@@ -130,7 +130,7 @@ def _class_curves(val: Sequence[Scores], colours: Mapping[str, Colour]) -> list[
 
 def draw_svg(chart: Chart) -> str:
     """Draw a chart as an SVG document; the same chart gives the same bytes."""
-    with _own_style():
+    with own_style():
         return _as_svg(_draw(chart))
 
 
@@ -139,13 +139,13 @@ def write_chart(chart: Chart, path: Path) -> None:
     if path.suffix == ".svg":
         write_text(path, draw_svg(chart))
         return
-    with _own_style(), replacing(path) as temporary:
+    with own_style(), replacing(path) as temporary:
         _draw(chart).savefig(temporary, dpi=160)
 
 
 def draw_calibration(bins: Sequence[CalibrationBin]) -> str:
     """Draw accuracy over confidence, and below it the share of pixels in each bin, as an SVG document."""
-    with _own_style():
+    with own_style():
         figure = Figure(figsize=(5.6, 3.9), facecolor="white")
         FigureCanvasAgg(figure)
         above, below = figure.subplots(2, sharex=True, height_ratios=(3, 1))
@@ -180,10 +180,11 @@ def _as_svg(figure: Figure) -> str:
 
 
 @contextmanager
-def _own_style() -> Iterator[None]:
+def own_style() -> Iterator[None]:
+    """Draw alike on every machine, whatever the reader's own style file says."""
     with matplotlib.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # the report's table has the name
-        matplotlib.rcdefaults()  # a reader's own style file would change the picture
+        matplotlib.rcdefaults()
         matplotlib.rcParams["svg.hashsalt"] = "segnet"  # element ids are random without one
         matplotlib.rcParams["svg.fonttype"] = "path"  # letters look the same on every machine
         matplotlib.rcParams["font.size"] = 9.5

@@ -1,0 +1,223 @@
+"""The articles' figures, each drawn from live code: ``show`` and a command for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import cyclopts
+from cyclopts import Parameter
+
+from segnet.cli.app import app, print_whole, require_suffix
+from segnet.core.files import expand_home
+from segnet.core.settings import Whole
+
+show = cyclopts.App(name="show", help="Draw the articles' figures from live code.")
+app.command(show)
+
+_Out = Annotated[Path | None, Parameter(show_default=False)]
+
+
+def _require_drawable(out: Path | None) -> None:
+    """Check the name of the file to draw, before anything is computed."""
+    if out is not None:
+        require_suffix(out, (".png", ".svg"))
+
+
+def _show(text: str, out: Path | None, draw: Callable[[Path], None]) -> None:
+    """Print a figure as text, and draw it where a file is named."""
+    _require_drawable(out)
+    print(text)
+    if out is not None:
+        draw(expand_home(out))
+        print(f"drawn in {out}")
+
+
+@show.command(name="activations")
+def show_activations(
+    model: str = "pets-lite",
+    /,
+    *images: str,
+    layer: Annotated[str | None, Parameter(show_default=False)] = None,
+    out: _Out = None,
+) -> int:
+    """What batch norm and ReLU do to a layer's maps in a trained model: before, between and after.
+
+    Batch norm is as in prediction, with the statistics that training left. Some units add their input to what
+    batch norm gives.
+
+    Args:
+        model: a run folder, a .safetensors file or a bundled name.
+        images: what it is run on, maps are those of the first; by default 8 drawn pets.
+        layer: which unit of convolution and batch norm, such as encoder.1.units.0; by default the first.
+        out: also draw it, as .png or .svg.
+    """
+    from segnet.report.activations_figure import draw_activations, step_by_step, steps_table
+    from segnet.report.subjects import drawn_pets, open_model, open_picture
+
+    _require_drawable(out)
+    shown = open_model(model, trained=True)
+    pictures = [open_picture(each, None)[1] for each in images] or drawn_pets(8)
+    figure = step_by_step(shown, pictures, layer)
+    print_whole(steps_table(figure))
+    if out is not None:
+        draw_activations(figure, expand_home(out))
+        print(f"drawn in {out}")
+    return 0
+
+
+@show.command(name="architecture")
+def show_architecture(model: str = "segnet", /, *, out: _Out = None) -> int:
+    """A model as it is built: stages, sizes, channels, and what passes from encoder to decoder (Figure 6).
+
+    Read off the model itself: its own modules, a run on images of its size, autograd's graph of that run.
+
+    Args:
+        model: the name of a model, a run folder, a .safetensors file or a bundled name.
+        out: also draw it, as .png or .svg.
+    """
+    from segnet.models.structure import describe_structure
+    from segnet.report.architecture import describe_architecture, parts_table
+    from segnet.report.architecture_drawing import draw_architecture
+    from segnet.report.subjects import open_model
+
+    _require_drawable(out)
+    shown = open_model(model)
+    structure = describe_structure(shown.model, shown.size)
+    print_whole(parts_table(structure, shown.size))
+    _show(
+        describe_architecture(shown.name, structure),
+        out,
+        lambda path: draw_architecture(shown.name, structure, shown.size, path),
+    )
+    return 0
+
+
+@show.command(name="convolution")
+def show_convolution(
+    image: Annotated[str | None, Parameter(show_default=False)] = None,
+    /,
+    *,
+    kernel: Annotated[str | None, Parameter(show_default=False, allow_leading_hyphen=True)] = None,
+    stride: Whole = 1,
+    padding: Annotated[Whole | None, Parameter(show_default=False)] = None,
+    out: _Out = None,
+) -> int:
+    """What edge, blur, sharpen and emboss kernels make of an image, one window worked out (Part 2, Figure 2).
+
+    Computed on grey values. Maps are shown from 0 to 255, cut off beyond, the edges' without their sign.
+
+    Args:
+        image: any image file, made 256 px at most on its longer side; by default a drawn pet.
+        kernel: one kernel alone: edge, blur, sharpen or emboss; or 9 (25, 49) numbers of your own row by row,
+            such as 1,0,-1,2,0,-2,1,0,-1.
+        stride: pixels from one window to the next.
+        padding: zeros around the image on each side, fewer than the kernel has rows; by default half of them,
+            so that maps keep the image's size.
+        out: also draw it, as .png or .svg.
+    """
+    from segnet.report.convolution import (
+        KERNELS,
+        convolution_example,
+        describe_convolution,
+        draw_convolution,
+        parse_kernel,
+    )
+    from segnet.report.subjects import open_picture
+
+    kernels = tuple(KERNELS.values()) if kernel is None else (parse_kernel(kernel),)
+    name, picture = open_picture(image)
+    example = convolution_example(name, picture, kernels, stride=stride, padding=padding)
+    _show(describe_convolution(example), out, lambda path: draw_convolution(example, path))
+    return 0
+
+
+@show.command(name="filters")
+def show_filters(
+    model: str = "pets-lite",
+    /,
+    *images: str,
+    layer: Annotated[str | None, Parameter(show_default=False)] = None,
+    channel: Annotated[Whole | None, Parameter(show_default=False)] = None,
+    out: _Out = None,
+) -> int:
+    """What a trained model looks for and finds: first kernels, feature maps, most exciting places (Figure 3).
+
+    Each map is shown from its own smallest to its own largest values; of many, those that vary most.
+
+    Args:
+        model: a run folder, a .safetensors file or a bundled name.
+        images: feature maps are those of the first, the places are sought in all; by default 32 drawn pets.
+        layer: which layer is shown beside the first; by default the deepest maps. segnet models NAME lists
+            them, and the stages above them have names too, such as encoder.2.
+        channel: show the most exciting places of this channel alone, counted from 0.
+        out: also draw it, as .png or .svg.
+    """
+    from segnet.report.filters import describe_filters, draw_filters, layers_table, look_inside
+    from segnet.report.subjects import drawn_pets, open_model, open_picture
+
+    _require_drawable(out)
+    shown = open_model(model, trained=True)
+    pictures = [open_picture(each, None)[1] for each in images] or drawn_pets(32)
+    figure = look_inside(shown, pictures, layer, channel)
+    print_whole(layers_table(figure))
+    _show(describe_filters(figure), out, lambda path: draw_filters(figure, path))
+    return 0
+
+
+@show.command(name="receptive-field")
+def show_receptive_field(
+    model: str = "pets-lite",
+    /,
+    *images: str,
+    out: _Out = None,
+) -> int:
+    """What a model sees: computed layer by layer, and measured by gradients on a trained one (Figure 4).
+
+    Measured is the mean absolute gradient of the centre's winning logit, over colour channels and images.
+
+    Args:
+        model: a run folder, a .safetensors file or a bundled name; or the name of an untrained model, of
+            which nothing is measured.
+        images: what it is measured on; by default 16 drawn pets.
+        out: also draw it, as .png or .svg.
+    """
+    from segnet.report.receptive_field import describe_fields, draw_fields, fields_table, measure_fields
+    from segnet.report.subjects import drawn_pets, open_model, open_picture
+
+    _require_drawable(out)
+    shown = open_model(model)
+    figure = measure_fields(shown, [open_picture(each, None)[1] for each in images] or drawn_pets(16))
+    print_whole(fields_table(figure))
+    _show(describe_fields(figure), out, lambda path: draw_fields(figure, path))
+    return 0
+
+
+@show.command(name="pooling")
+def show_pooling(
+    *,
+    seed: Whole = 0,
+    out: _Out = None,
+) -> int:
+    """A small map, its 2x2 maxima, their two-bit codes, the bytes and the un-pooled map (Part 2, Figure 5).
+
+    Args:
+        seed: which map of random digits.
+        out: also draw it, as .png or .svg.
+    """
+    from segnet.report.concepts import describe_pooling, draw_pooling, pooling_example
+
+    example = pooling_example(seed)
+    _show(describe_pooling(example), out, lambda path: draw_pooling(example, path))
+    return 0
+
+
+@show.command(name="separable")
+def show_separable() -> int:
+    """What depthwise-separable convolutions save: Part 3's cost table, counted now, with its slip."""
+    from segnet.report.separable import NOTE, separable_costs, separable_table
+
+    print_whole(separable_table(separable_costs()))
+    print(NOTE)
+    return 0

@@ -1,0 +1,120 @@
+"""What the articles' figures show: a picture and a model, the reader's own or the package's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from segnet.core.errors import SegnetError, did_you_mean
+from segnet.core.files import expand_home
+from segnet.core.pooling import Size
+from segnet.data.fit import Fit, Pixels, window
+from segnet.data.images import open_rgb
+from segnet.data.synthetic import SyntheticSample
+from segnet.inference.opening import bundled_names, is_there, load
+from segnet.models import MODELS, create_model
+
+LARGEST_PX = 256
+"""Of a picture's longer side: in a larger one, what a 3x3 window does can't be seen in a figure."""
+
+_PET = SyntheticSample(0, 5)  # a sharp one with large eyes; held out of the training on drawn pets
+
+
+def open_picture(image: str | None, largest_px: int | None = LARGEST_PX) -> tuple[str, Image.Image]:
+    """Return what a picture is called, and the picture in RGB, made smaller where its sides are longer.
+
+    Args:
+        image: a file; None for a pet that the package draws.
+        largest_px: what the longer side may have; None for any.
+
+    Raises:
+        SegnetError: a file that isn't there or can't be read.
+    """
+    if image is None:
+        return "a drawn pet", _PET.read()[0]
+    path = expand_home(image)
+    picture = open_rgb(path)
+    if largest_px is not None and max(picture.size) > largest_px:
+        scale = largest_px / max(picture.size)
+        sides = (max(1, round(side * scale)) for side in picture.size)
+        picture = picture.resize((next(sides), next(sides)), Image.Resampling.BOX)
+    return Path(path).name, picture
+
+
+def in_images(count: int) -> str:
+    """Return "1 image" or "16 images"."""
+    return "1 image" if count == 1 else f"{count} images"
+
+
+def drawn_pets(count: int) -> list[Image.Image]:
+    """Return so many drawn pets, of those that are held out of the training on them."""
+    return [SyntheticSample(0, 2 * number + 5).read()[0] for number in range(count)]
+
+
+@dataclass(frozen=True)
+class ShownModel:
+    """A model to look at: with what it has learnt, or untrained and on the meta device."""
+
+    name: str
+    """The model's, the run's or the file's."""
+    model: nn.Module
+    fit: Fit
+    """What happens to images before it."""
+    is_trained: bool
+
+    @property
+    def size(self) -> Size:
+        """The ``(H, W)`` of the images that it is shown with."""
+        return self.fit.size
+
+    def pixels(self, picture: Image.Image) -> Pixels:
+        """Return ``(H, W, 3)`` as the model gets it; of a model that takes patches, the middle one."""
+        fitted = self.fit.image(picture)
+        if self.fit.patch_scale is None:
+            return fitted
+        (height, width), (rows, columns) = fitted.shape[:2], self.size
+        return window(fitted, max(0, (height - rows) // 2), max(0, (width - columns) // 2), self.size)
+
+    def batch(self, pictures: Sequence[Image.Image]) -> Tensor:
+        """Return pictures as the model takes them, ``(N, 3, H, W)`` in [0, 1]."""
+        stacked = torch.stack([torch.from_numpy(self.pixels(picture).copy()) for picture in pictures])
+        return stacked.movedim(-1, 1).float().div_(255)
+
+
+def open_model(name: str, *, trained: bool = False) -> ShownModel:
+    """Open a run folder, a model file, a bundled model, or build one of ``MODELS`` without weights.
+
+    Args:
+        name: what ``segnet.load`` takes, or else a name of ``MODELS``; in this order.
+        trained: what is to be shown is learnt, so a name of ``MODELS`` won't do.
+
+    Raises:
+        SegnetError: nothing of that name, an exported model, one that can't be opened, or one without weights
+            where they are needed.
+    """
+    if is_there(name):
+        segmenter = load(name, device="cpu", runtime="torch")
+        return ShownModel(_short(name), segmenter.model, segmenter.description.fit, is_trained=True)
+    if name not in MODELS:
+        known = [*bundled_names(), *([] if trained else MODELS)]
+        raise SegnetError(f"there is no run folder, model file or model {name!r}{did_you_mean(name, known)}")
+    if trained:
+        raise SegnetError(
+            f"{name} by its name alone has learnt nothing that could be shown; give a run folder, a "
+            f".safetensors file or {' or '.join(bundled_names())}"
+        )
+    with torch.device("meta"):
+        return ShownModel(name, create_model(name), Fit((128, 128), "nearest"), is_trained=False)
+
+
+def _short(name: str) -> str:
+    """Return what a figure calls a run or a file: a path may be longer than its line."""
+    path = expand_home(name).absolute()
+    return (
+        path.parent.name if path.name == "model.safetensors" else path.stem if path.is_file() else path.name
+    )
