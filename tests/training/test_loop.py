@@ -327,6 +327,7 @@ def test_a_place_that_cannot_be_written_to_is_named(tiny_config, tmp_path):
 def test_a_damaged_state_is_named_and_nothing_is_unpickled(tiny_config, damage):
     run = segnet.train(tiny_config(epochs=1))
     state = run.folder / "last" / "state.pt"
+    state.with_name("before.pt").unlink()
     if damage == "truncate":
         state.write_bytes(state.read_bytes()[:-100])
     elif damage == "other model":
