@@ -30,10 +30,10 @@ class Breaks(nn.Module):
         self.batches = []
 
     def forward(self, image):
-        green = image[:, :, :1, :1].eq(torch.tensor([0.0, 1.0, 0.0]).view(3, 1, 1)).all(1, keepdim=True)
+        green = image[:, :, :1, :1].eq(image.new_tensor([0.0, 1.0, 0.0]).view(3, 1, 1)).all(1, keepdim=True)
         if self.training and len(image) > 2:  # not what set-up asks first
-            self.batches.append((image * 255).round().byte().permute(0, 2, 3, 1).numpy().copy())
-        image = image * torch.where(green & torch.tensor(self.training), torch.nan, 1.0)
+            self.batches.append((image * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy().copy())
+        image = image * torch.where(green, torch.nan if self.training else 1.0, 1.0)
         return self.out(self.norm(image))
 
 
@@ -87,6 +87,15 @@ def test_a_run_stops_with_the_step_the_images_and_the_way_on(config, broken_fold
     assert sorted(name.removesuffix(".png") for name in on) == sorted(names)
     assert f"to go on after step {step - 1} of epoch 1 without such steps: " in says
     assert "\n" not in says
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="only a GPU is looked at a step later")
+def test_on_a_gpu_it_is_the_same_step_though_it_is_noticed_at_the_next(config, broken_folder):
+    model = breaks()
+    with pytest.raises(SegnetError) as error:
+        segnet.train(config(seed=6, device="cuda"), model=model)
+    bad = [BROKEN in names_of(batch, broken_folder) for batch in model.batches].index(True) + 1
+    assert f"the loss (nan) went beyond all bounds in epoch 1, step {bad}, on " in str(error.value)
 
 
 def test_a_model_of_ours_goes_on_by_a_command_from_weights_that_are_finite(config):

@@ -326,3 +326,45 @@ def test_a_disk_that_is_full_leaves_both_states_as_they_were(sealed, monkeypatch
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert [path.read_bytes() for path in (folder.state, folder.state_before)] == before
+
+
+def test_a_disk_that_fills_up_ends_a_run_in_one_line_and_it_goes_on(drawn_folder, here, segnet, whole):
+    """A limit on the size of files is as good as a full disk."""
+    resource = pytest.importorskip("resource", reason="file size limits are POSIX's")
+    (here / "config.yaml").write_text(yaml.safe_dump(modern(drawn_folder, here / "run").to_dict()))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    steps = iter(range(STEPS + 1))
+
+    def fill(*_):
+        if next(steps, None) is None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+
+    hook = register_optimizer_step_post_hook(fill)
+    try:
+        ended = segnet("train", "--config", "config.yaml", "--save-every", "1")
+    finally:
+        hook.remove()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    ended.is_a_mistake_in_one_line(f"can't write {here / 'run' / 'last' / 'state.pt'}: ")
+    states = [read_checkpoint(path).state.at for path in (here / "run/last").glob("*.pt")]
+    assert sorted(states) == [(1, 0), (1, 1)]
+    assert segnet("resume", "run").code == 0
+    require_same(here / "run", whole.folder)
+
+
+def test_on_the_command_line_how_often_and_what_a_fault_does_are_typed(drawn_folder, here, segnet):
+    (here / "config.yaml").write_text(yaml.safe_dump(modern(drawn_folder, here / "run", epochs=1).to_dict()))
+    with ctrl_c_at(2):
+        ended = segnet("train", "--config", "config.yaml", "--save-every", "10min")
+    assert ended.code == 130
+    assert "save_every: 10min" in (here / "run/config.yaml").read_text()
+    ended = segnet("resume", "run", "--on-nan", "skip")
+    assert ended.code == 0
+    assert ended.out.startswith("it goes on after step 2 of epoch 1\n")
+    assert "on_nan: skip" in (here / "run/config.yaml").read_text()
+    again = segnet("train", "--config", "run/config.yaml", "--out", "again", "--epochs", "1")
+    assert again.code == 0
+    assert "save_every: 10min" in (here / "again/config.yaml").read_text()
+    segnet("train", "--config", "config.yaml", "--save-every", "1.5").is_a_mistake_in_one_line(
+        "steps or a time"
+    )
