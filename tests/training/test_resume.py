@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 from torch import nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 import segnet
@@ -125,6 +126,31 @@ def test_on_patches_too(specks, tmp_path):
     whole = segnet.train(config_for(specks, tmp_path / "whole", **changes))
     stopped = stop_at_every_step(config_for(specks, tmp_path / "stopped", **changes), 4)
     require_same(stopped.folder, whole.folder)
+
+
+@pytest.mark.parametrize("name", ["article", "statistics"])
+def test_ctrl_c_while_an_epoch_is_validated_loses_none_of_its_steps(tiny_config, tmp_path, name):
+    whole = segnet.train(tiny_config(**RUNS[name], out=tmp_path / "whole"))
+    steps = layers = 0
+
+    def count(*_):
+        nonlocal steps
+        steps += 1
+
+    def stop(*_):
+        nonlocal layers
+        layers += steps == STEPS
+        if layers == 5:  # in the middle of the network, which is no step's
+            signal.raise_signal(signal.SIGINT)
+
+    hooks = register_optimizer_step_post_hook(count), register_module_forward_pre_hook(stop)
+    try:
+        stopped = segnet.train(tiny_config(**RUNS[name]))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    assert read_checkpoint(RunFolder(stopped.folder).state).state.at == (0, STEPS)
+    require_same(segnet.resume(stopped.folder).folder, whole.folder)
 
 
 def test_saving_at_every_step_changes_nothing(drawn_folder, tmp_path, whole):
