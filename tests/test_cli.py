@@ -498,13 +498,14 @@ def test_a_disk_that_is_full_when_torch_saves_is_one_line(tmp_path):
     """torch makes a RuntimeError of it; a limit on the size of files is as good as a full disk."""
     resource = pytest.importorskip("resource", reason="file size limits are POSIX's")
     from segnet import SegnetError
+    from segnet.runs.run_folder import RunFolder
     from segnet.training.checkpoint import State, save_checkpoint
 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
     try:
         with pytest.raises(SegnetError, match=r"can't write .*state\.pt"):
-            save_checkpoint(tmp_path / "state.pt", {}, State(), {"model": torch.nn.Linear(300, 300)})
+            save_checkpoint(RunFolder(tmp_path), {}, State(), {"model": torch.nn.Linear(300, 300)})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert not any(tmp_path.iterdir())

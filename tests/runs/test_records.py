@@ -36,6 +36,12 @@ def test_an_epoch_goes_to_json_and_back():
     assert EpochRecord.from_dict(json.loads(json.dumps(record.to_dict()))) == record
 
 
+def test_an_epoch_says_how_many_steps_were_dropped_only_where_some_were():
+    dropped = replace(epoch(3), skipped=2)
+    assert EpochRecord.from_dict(json.loads(json.dumps(dropped.to_dict()))) == dropped
+    assert "skipped" not in epoch(3).to_dict()
+
+
 def test_a_full_evaluation_goes_to_json_and_back():
     full = scores(
         per_class={"pet": ClassScores(0.4, boundary_f1=0.3), "sky": ClassScores()},

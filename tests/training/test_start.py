@@ -7,8 +7,11 @@ from rich.console import Console
 import segnet
 from segnet import SegnetError, TrainConfig
 from segnet.inference.bundle import read_description, read_model, read_weights
+from segnet.runs.run_folder import RunFolder
 from segnet.training.check import check
+from segnet.training.checkpoint import Position, State
 from segnet.training.loop import _train_epoch
+from segnet.training.loss_watch import LossWatch
 from segnet.training.setup import build
 
 from .conftest import TINY
@@ -67,13 +70,18 @@ def test_the_frozen_epoch_leaves_the_encoder_bit_for_bit(tiny_config, first_run)
     config = tiny_config(start_from=str(first_run), freeze_encoder=1, epochs=2)
     check(config)
     setup = build(config, Console(quiet=True))
+    watch = LossWatch(setup, RunFolder(config.out), State())
+
+    def train_epoch(epoch):
+        _train_epoch(setup, setup.model, epoch, Position(), watch, lambda: None)
+
     before = {name: value.clone() for name, value in setup.model.state_dict().items()}
-    _train_epoch(setup, setup.model, 0)
+    train_epoch(0)
     after = setup.model.state_dict()
     changed = {name.partition(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert "encoder" not in changed
     assert "classifier" in changed
-    _train_epoch(setup, setup.model, 1)
+    train_epoch(1)
     assert any(
         not torch.equal(before[name], value) for name, value in after.items() if name.startswith("encoder")
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import cyclopts
 from cyclopts import Parameter
@@ -81,6 +81,7 @@ def resume(
     *,
     epochs: Annotated[Whole | None, Parameter(show_default=False)] = None,
     data: Annotated[str | None, Parameter(show_default=False)] = None,
+    on_nan: Annotated[Literal["stop", "skip"] | None, Parameter(show_default=False)] = None,
 ) -> int:
     """Go on with a run that was stopped or killed; it ends with the same bits as if it never was.
 
@@ -90,6 +91,7 @@ def resume(
         run: the run folder, or a folder of --seeds, in which the seeds that are missing are then trained too.
         epochs: train to this epoch in place of the planned one.
         data: where its data is now, if it has moved.
+        on_nan: stop where a step's loss isn't finite, or skip (drop) that step, in place of what it says.
     """
     from segnet.runs.seeds import SeedFolder
     from segnet.training.interrupt import stop_like_ctrl_c
@@ -98,12 +100,12 @@ def resume(
     if run.strip() and SeedFolder(expand_home(run)).exists:
         from segnet.training.several import resume_seeds
 
-        if epochs is not None or data is not None:
-            raise SegnetError(f"{run} holds several runs; --epochs and --data are for one of them")
+        if epochs is not None or data is not None or on_nan is not None:
+            raise SegnetError(f"{run} holds several runs; --epochs, --data and --on-nan are for one of them")
         stop_like_ctrl_c()
         return _say_seeds(resume_seeds(run))
     stop_like_ctrl_c()
-    return _say_result(fit(run, epochs=epochs, data=data))
+    return _say_result(fit(run, epochs=epochs, data=data, on_nan=on_nan))
 
 
 def _say_seeds(path: Path) -> int:

@@ -32,6 +32,11 @@ def _parse_whole(type_: object, tokens: Sequence[Token]) -> int:
         raise ValueError(f'unable to convert "{tokens[0].value}" into int.') from None
 
 
+def as_typed(type_: object, tokens: Sequence[Token]) -> str:
+    """Return what was typed, for a setting that reads it itself; a converter of cyclopts."""
+    return tokens[0].value
+
+
 Whole = Annotated[int, Parameter(converter=_parse_whole, n_tokens=1, metavar="INT")]
 """A whole number on the command line: 1.5 is refused, where cyclopts would round it."""
 

@@ -36,10 +36,13 @@ class EpochRecord:
     """Share of the time in which the device waited for data."""
     peak_memory_mib: float | None = None
     validation_seconds: float | None = None
+    skipped: int | None = None
+    """Steps that were dropped since their loss wasn't finite; None where there was none."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        plain = {name: value for name, value in vars(self).items() if name != "val"}
+        """Return plain values for JSON; of dropped steps only where there are any."""
+        silent = {"val"} if self.skipped else {"val", "skipped"}
+        plain = {name: value for name, value in vars(self).items() if name not in silent}
         return plain | {"size": None if self.size is None else list(self.size), "val": self.val.to_dict()}
 
     @classmethod
@@ -55,6 +58,7 @@ class EpochRecord:
             epoch=int(plain["epoch"]),
             val=Scores.from_dict(plain["val"]),
             size=None if size is None else (int(size[0]), int(size[1])),
+            skipped=int(plain["skipped"]) if plain.get("skipped") else None,
             **numbers,
         )
 

@@ -71,6 +71,16 @@ class RunFolder:
         return self.path / "last" / "state.pt"
 
     @property
+    def state_before(self) -> Path:
+        """The state before that one: where it goes on if that one is damaged."""
+        return self.path / "last" / "before.pt"
+
+    @property
+    def has_state(self) -> bool:
+        """Whether there is a state, though perhaps a damaged one."""
+        return self.state.is_file() or self.state_before.is_file()
+
+    @property
     def trackers(self) -> Path:
         """By which ids trackers know the run, and how many epochs they have."""
         return self.path / "last" / "trackers.json"

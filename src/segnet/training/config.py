@@ -13,10 +13,11 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from cyclopts import Group, Parameter, Token
 
 from segnet.core.errors import SegnetError, did_you_mean, require_all
-from segnet.core.settings import NAME_OR_PATH, PATH, Whole, is_whole, option, plain_values
+from segnet.core.settings import NAME_OR_PATH, PATH, Whole, as_typed, is_whole, option, plain_values
 from segnet.data.options import DATA, IN_DATA, DataOptions
 from segnet.objectives.loss_sum import WITHOUT_WEIGHTS, parse_loss
 from segnet.training.recipes import FITS_TO_DATA, FROM_RECIPE, RECIPES, recipe_settings, says_recipe
+from segnet.training.save_every import parse_save_every
 
 MEDIAN_FREQUENCY = "median-frequency"
 
@@ -232,6 +233,13 @@ class TrainConfig(DataOptions):
     early_stop: Annotated[Whole, Parameter(group=RUN)] = 0
     """Stop after this many epochs that are not the best so far, 0 = never."""
 
+    save_every: Annotated[int | str, Parameter(converter=as_typed, n_tokens=1, group=RUN)] = 0
+    """Save where the run is inside an epoch too, every so many steps or so long, such as 500 or 10min; 0 =
+    after each epoch. Ctrl-C saves it anyway. Changes nothing in the result."""
+
+    on_nan: Annotated[Literal["stop", "skip"], Parameter(group=RUN)] = "stop"
+    """Where a step's loss isn't finite: stop, or drop that step, count it and go on."""
+
     device: Annotated[str, Parameter(group=_DEVICE)] = "auto"
     """auto (cuda, then mps, then cpu), or a device by name."""
 
@@ -279,6 +287,7 @@ class TrainConfig(DataOptions):
         require_all(
             super().__post_init__, self._require_choices, self._require_ranges, self._require_loss,
             self._require_weights, self._require_size, self._require_patch,
+            lambda: parse_save_every(self.save_every),
         )  # fmt: skip
 
     def _require_choices(self) -> None:

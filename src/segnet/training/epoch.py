@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from segnet.data.batches import evenly_spread, shuffled_order, split_into_batches
-from segnet.data.full_size import FullSizeSplit
+from segnet.data.full_size import FullSizeSplit, Patch
 from segnet.data.intensity import Pixels
 from segnet.data.patches import choose_patches, patches_to_cover
 from segnet.data.pixels import Split
@@ -53,6 +53,12 @@ def some_of(train: Split, most: int) -> tuple[Take, list[Any]]:
         return train.take, evenly_spread(len(train), most)
     count = min(most, sum(patches_to_cover(train, train.patch)))
     return partial(train.cut, size=train.patch), choose_patches(train, count, train.patch, seed=0)
+
+
+def names_in(train: Split, batch: Sequence[Any]) -> list[str]:
+    """Return the names of the images that a batch of ``epoch_batches`` is made of, each once."""
+    numbers = (item.image if isinstance(item, Patch) else item for item in batch)
+    return list(dict.fromkeys(train.names[number] for number in numbers))
 
 
 def seed_of(seed: int, epoch: int, what: int | str) -> int:

@@ -1,29 +1,37 @@
-"""Ctrl-C that waits for a short piece of work to be whole."""
+"""Ctrl-C that waits for a piece of work to be whole."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_STOPS = (signal.SIGINT, signal.SIGTERM)
+# a closed terminal sends SIGHUP, which Windows doesn't know
+_LIKE_CTRL_C = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+_STOPS = (signal.SIGINT, *_LIKE_CTRL_C)
 
 
 def stop_like_ctrl_c() -> None:
-    """Let SIGTERM, which schedulers and containers send, end a program as cleanly as Ctrl-C does."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Let SIGTERM, as schedulers and containers send it, and SIGHUP end a program as cleanly as Ctrl-C does.
+
+    What whoever started the program has told it to ignore, as ``nohup`` does with SIGHUP, stays ignored.
+    """
+    for number in _LIKE_CTRL_C:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
 
 
 @contextmanager
-def interrupts_wait() -> Iterator[None]:
+def interrupts_wait() -> Iterator[Callable[[], bool]]:
     """Hold back what would raise KeyboardInterrupt until the block is done, then raise it.
 
-    Only Python's main thread gets signals; in others this does nothing.
+    A block that has places where it may be stopped asks the function it gets whether it should be, and raises
+    KeyboardInterrupt there itself. Only Python's main thread gets signals; in others this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield lambda: False
         return
     came = False
 
@@ -35,7 +43,7 @@ def interrupts_wait() -> Iterator[None]:
     for number in ours:
         signal.signal(number, remember)
     try:
-        yield
+        yield lambda: came
     finally:
         for number in ours:
             signal.signal(number, signal.default_int_handler)

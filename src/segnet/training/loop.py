@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,12 +26,14 @@ from segnet.runs.scores import Scores
 from segnet.training.artifacts import begin, finish, keep_epoch, say_start
 from segnet.training.batch_norm import recompute_statistics
 from segnet.training.check import check, require_finite
-from segnet.training.checkpoint import State, save_checkpoint
+from segnet.training.checkpoint import Position, State, save_checkpoint
 from segnet.training.config import TrainConfig
 from segnet.training.epoch import epoch_batches, seed_of
 from segnet.training.interrupt import interrupts_wait
+from segnet.training.loss_watch import LossWatch, Step
 from segnet.training.preview import choose_preview
 from segnet.training.progress import epoch_progress, say_epoch, step_status
+from segnet.training.saves import Saves
 from segnet.training.schedule import learning_rate, train_size
 from segnet.training.setup import Setup, build
 from segnet.training.trackers import Tracking, parse_trackers
@@ -53,7 +57,7 @@ class Run:
 def train(config: TrainConfig, *, model: nn.Module | None = None, console: Console | None = None) -> Run:
     """Train a model and leave a run folder.
 
-    Ctrl-C ends the run cleanly: the best and the last epoch are kept and ``finished`` is False.
+    Ctrl-C ends the run cleanly: the best epoch and the last step are kept and ``finished`` is False.
 
     Args:
         config: the settings.
@@ -65,7 +69,7 @@ def train(config: TrainConfig, *, model: nn.Module | None = None, console: Conso
 
     Raises:
         SegnetError: data, model or settings that can't be trained with. Nothing is left behind then, unless
-            an epoch was done before a run diverged.
+            an epoch was done, or a step saved, before a run diverged.
     """
     if model is not None:
         config = replace(config, model=name_of(model))
@@ -76,37 +80,48 @@ def train(config: TrainConfig, *, model: nn.Module | None = None, console: Conso
     with folder.locked():
         try:
             begin(setup, folder)
-            save_checkpoint(folder.state, setup.settings, state, setup.parts())  # now it can be resumed
+            save_checkpoint(folder, setup.settings, state, setup.parts())  # now it can be resumed
             return fit(setup, folder, state)
         except Exception:
-            if state.epoch == 0:
+            if state.epoch == 0 and state.saved == (0, 0):
                 shutil.rmtree(folder.path, ignore_errors=True)
             raise
 
 
 def fit(setup: Setup, folder: RunFolder, state: State) -> Run:
-    """Train epoch after epoch from where a run stands, and leave a folder that is complete in itself."""
+    """Train epoch after epoch from where a run stands, and leave a folder that is complete in itself.
+
+    Raises:
+        SegnetError: the run diverged, or a file can't be written; the folder holds the last good state.
+    """
     config, console = setup.config, setup.console
     network: nn.Module = torch.compile(setup.model) if config.compile else setup.model  # type: ignore[assignment]
     preview = choose_preview(setup.val)
     say_start(setup, folder)
     tracking = Tracking(folder, parse_trackers(config.track), setup.settings, console)
-    finished = True
+    watch = LossWatch(setup, folder, state)
+    saves, finished = Saves(setup, folder, state, watch), True
     try:
         while not state.is_over(config):
-            measured = _train_epoch(setup, network, state.epoch)
+            now, state.position = state.position or Position(), None
+            with interrupts_wait() as stopped:  # a step is whole or it is not done
+                after_step = partial(saves.after_step, now, stopped)
+                measured = _train_epoch(setup, network, state.epoch, now, watch, after_step)
+                state.position = now
             started = time.perf_counter()
             scores = _validate(setup)
             seconds = round(time.perf_counter() - started, 3)
             record = EpochRecord(**measured, val=scores, validation_seconds=seconds)
             with interrupts_wait():  # state and files change together or not at all
                 state.records.append(record)
+                state.position = None
                 keep_epoch(setup, folder, state, preview)
-                save_checkpoint(folder.state, setup.settings, state, setup.parts())
+                saves.save()
                 say_epoch(console, state, config)
             tracking.epochs(state.records)
     except KeyboardInterrupt:
         finished = False
+        saves.save_where_stopped()
     outcome = finish(setup, folder, state, finished=finished)
     tracking.end(outcome)
     setup.model.eval()
@@ -115,52 +130,68 @@ def fit(setup: Setup, folder: RunFolder, state: State) -> Run:
     return Run(folder.path, config, finished, outcome.best_epoch, outcome.val, outcome.test)
 
 
-def _train_epoch(setup: Setup, network: nn.Module, epoch: int) -> dict[str, Any]:
-    """Train for one epoch; every random choice is a function of (seed, epoch, step)."""
+def _train_epoch(
+    setup: Setup,
+    network: nn.Module,
+    epoch: int,
+    now: Position,
+    watch: LossWatch,
+    after_step: Callable[[], None],
+) -> dict[str, Any]:
+    """Train one epoch from where it stands; every random choice is a function of (seed, epoch, step)."""
     config, device = setup.config, setup.device
     size = train_size(config, epoch)
     take, batches = epoch_batches(config, setup.train, epoch)
-    loss_of, total = make_loss(config.loss), torch.zeros((), device=device)
-    seen, waited, lr = 0, 0.0, 0.0
-    started = asked = time.perf_counter()
+    loss_of, total = make_loss(config.loss), now.loss_sum.to(device)
+    now.loss_sum = total
+    asked = time.perf_counter()
+    started, begun = asked - now.seconds, now.step
     network.train()
+    watch.begin_epoch()
     if config.freeze_encoder:
         _freeze_encoder(setup.model, frozen=epoch < config.freeze_encoder)
-    with epoch_progress(setup.console, f"epoch {epoch + 1}/{config.epochs}", len(batches)) as advance:
-        for step, (images, masks) in enumerate(load_batches(take, batches, device)):
-            waited += time.perf_counter() - asked
-            lr = learning_rate(config, epoch, step / len(batches))
+    with epoch_progress(setup.console, f"epoch {epoch + 1}/{config.epochs}", len(batches), begun) as advance:
+        for step, (images, masks) in enumerate(load_batches(take, batches[begun:], device), begun):
+            now.waited += time.perf_counter() - asked
+            now.lr = learning_rate(config, epoch, step / len(batches))
             for group in setup.optimizer.param_groups:
-                group["lr"] = lr
+                group["lr"] = now.lr
 
             images, masks = setup.augment(images, masks, size, seed_of(config.seed, epoch, step))
             with autocast(device, config.precision):
                 logits = network(images)
             loss = loss_of(logits, masks, setup.class_weights)
-            setup.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            if config.clip_norm:
-                nn.utils.clip_grad_norm_(setup.model.parameters(), config.clip_norm)
-            setup.optimizer.step()
-            if setup.ema is not None:
-                setup.ema.update(setup.model)
+            if watch.lets_learn(loss, Step(epoch, step, batches[step])):
+                setup.optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                if config.clip_norm:
+                    nn.utils.clip_grad_norm_(setup.model.parameters(), config.clip_norm)
+                setup.optimizer.step()
+                if setup.ema is not None:
+                    setup.ema.update(setup.model)
+                total += loss.detach() * len(images)
+                now.seen += len(images)
+            else:
+                now.skipped += 1
 
-            total += loss.detach() * len(images)
-            seen += len(images)
-            advance(partial(step_status, total, seen, started, waited, device))
+            now.step, now.seconds = step + 1, time.perf_counter() - started
+            advance(partial(step_status, total, now.seen, started, now.waited, device))
+            after_step()
             asked = time.perf_counter()
-    train_loss = float(total) / seen
-    seconds = time.perf_counter() - started
+    watch.settle()
+    train_loss = float(total) / now.seen if now.seen else math.nan  # every step was dropped
+    seconds = now.seconds = time.perf_counter() - started
     require_finite(train_loss, setup.eval_model, epoch + 1)
     return {
         "epoch": epoch + 1,
         "train_loss": train_loss,
-        "lr": lr,
+        "lr": now.lr,
         "size": size,
         "seconds": round(seconds, 3),
-        "images_per_second": round(seen / seconds, 2),
-        "data_wait_share": round(waited / seconds, 4),
+        "images_per_second": round(now.seen / seconds, 2),
+        "data_wait_share": round(now.waited / seconds, 4),
         "peak_memory_mib": round(peak_memory_mib(device), 1),
+        "skipped": now.skipped or None,
     }
 
 

@@ -36,7 +36,9 @@ def counting(console: Console, what: str, total: int) -> Iterator[Callable[[], N
 
 
 @contextmanager
-def epoch_progress(console: Console, title: str, steps: int) -> Iterator[Callable[[Callable[[], str]], None]]:
+def epoch_progress(
+    console: Console, title: str, steps: int, done: int = 0
+) -> Iterator[Callable[[Callable[[], str]], None]]:
     """Show one epoch; the function it gives counts a step and shows what ``status()`` says now and then.
 
     ``status`` is only called when it is shown, since reading a loss waits for the device.
@@ -45,7 +47,7 @@ def epoch_progress(console: Console, title: str, steps: int) -> Iterator[Callabl
         yield lambda status: None
         return
     with _bar(console) as bar:
-        task = bar.add_task(title, total=steps, status="")
+        task = bar.add_task(title, total=steps, completed=done, status="")
         shown = 0.0
 
         def step(status: Callable[[], str]) -> None:
@@ -62,7 +64,7 @@ def step_status(total: Tensor, seen: int, started: float, waited: float, device:
     """Return what stands beside the bar: ``total`` loss over ``seen`` images, speed, waiting and memory."""
     seconds = time.perf_counter() - started
     return (
-        f"loss {float(total) / seen:.3f} · {seen / seconds:.0f} img/s · waiting for data "
+        f"loss {float(total) / max(seen, 1):.3f} · {seen / seconds:.0f} img/s · waiting for data "
         f"{waited / seconds:.0%} · {peak_memory_mib(device):.0f} MiB"
     )
 
@@ -74,9 +76,10 @@ def say_epoch(console: Console, state: State, config: TrainConfig) -> None:
     star = " *" if state.best is record else ""
     # what else an epoch has measured is in metrics.jsonl; a line that wraps is read by nobody
     waits = f" · data {record.data_wait_share:.0%}" if (record.data_wait_share or 0) > _WAITS_LONG else ""
+    dropped = f" · steps dropped {record.skipped}" if record.skipped else ""
     console.print(
         f"epoch {state.epoch}/{config.epochs} · loss {record.train_loss:.3f} · {record.val.line()} · "
-        f"{record.images_per_second:.0f} img/s{waits} · {left} left{star}",
+        f"{record.images_per_second:.0f} img/s{waits}{dropped} · {left} left{star}",
         highlight=False,
         soft_wrap=True,
     )

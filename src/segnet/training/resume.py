@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from torch import nn
@@ -18,15 +18,16 @@ from segnet.runs.identity import Manifest
 from segnet.runs.records import read_mapping, read_run
 from segnet.runs.run_folder import RunFolder
 from segnet.training.check import check
-from segnet.training.checkpoint import read_checkpoint, save_checkpoint
+from segnet.training.checkpoint import place_of, read_newest, save_checkpoint
 from segnet.training.config import TrainConfig
 from segnet.training.config_file import read_config
 from segnet.training.interrupt import interrupts_wait
 from segnet.training.loop import Run, fit
 from segnet.training.setup import build
 
-# Where things are and what computes, not what is computed; the data itself is told by its content.
-_PLACES = {"data", "device", "track"}
+# Where things are, what computes, how often it is saved and what a fault does: not what is computed. The data
+# itself is told by its content.
+_PLACES = {"data", "device", "track", "save_every", "on_nan"}
 
 
 def resume(
@@ -35,6 +36,7 @@ def resume(
     epochs: int | None = None,
     data: str | Path | None = None,
     model: nn.Module | None = None,
+    on_nan: Literal["stop", "skip"] | None = None,
     console: Console | None = None,
 ) -> Run:
     """Go on with a run that was stopped or killed; ends with the same bits as one that never was.
@@ -45,22 +47,27 @@ def resume(
             cosine's way down, then does so from here on.
         data: where the data is now, if it has moved: a folder, or for oxford-pets its root.
         model: where the run trains a module of your own, that module, built as it was; see ``train``.
+        on_nan: what a loss that isn't finite does from here on, in place of what the run says.
         console: where progress is printed.
 
     Raises:
-        SegnetError: no run folder there, damaged files in it, settings or data that have changed since it
-            began, or a module where there should be none, none where there should be one, or one that the
-            weights don't fit.
+        SegnetError: no run folder there, damaged files in it (of its two states both), settings or data that
+            have changed since it began, or a module where there should be none, none where there should be
+            one, or one that the weights don't fit.
     """
     if not str(path).strip():  # an unset variable of a shell; as a path it would be this folder
         raise SegnetError("the run's name is empty; name its folder")
     folder = RunFolder(expand_home(path))
     _require_run(folder)
     with folder.locked():
-        checkpoint = read_checkpoint(folder.state)
-        config = _config_of(folder, checkpoint.settings, epochs=epochs, data=data)
+        checkpoint, damage = read_newest(folder)
+        config = _config_of(folder, checkpoint.settings, epochs=epochs, data=data, on_nan=on_nan)
         _require_given(path, config.model, model)
         console, state = console or Console(), checkpoint.state
+        if damage:
+            console.print(f"warning: {damage}", highlight=False, soft_wrap=True)
+        elif state.position:
+            console.print(f"it goes on {place_of(state.at)}", highlight=False, soft_wrap=True)
         if epochs is not None and epochs < state.epoch:
             raise SegnetError(f"--epochs {epochs}: {path} has done {state.epoch} epochs already; give more")
         if state.is_over(config):
@@ -76,9 +83,11 @@ def resume(
         setup.notice = read_mapping(folder.environment).get("notice", setup.notice)
         if not state.is_over(config):
             folder.scores.unlink(missing_ok=True)  # until it ends again, nothing says that it has
+        if damage:  # the next save must not put the damaged state in this one's place
+            checkpoint.path.replace(folder.state)
         if setup.settings != checkpoint.settings:
             with interrupts_wait():
-                save_checkpoint(folder.state, setup.settings, state, setup.parts())
+                save_checkpoint(folder, setup.settings, state, setup.parts())
                 folder.write_config(setup.settings)
                 folder.write_manifest(setup.manifest)
         return fit(setup, folder, state)
@@ -86,12 +95,17 @@ def resume(
 
 def _require_run(folder: RunFolder) -> None:
     """Raise SegnetError where there is no run that can go on."""
-    if not folder.state.is_file() or not folder.config.is_file():
+    if not folder.has_state or not folder.config.is_file():
         raise SegnetError(f"{folder.path} is no run that can go on: it needs config.yaml and last/state.pt")
 
 
 def _config_of(
-    folder: RunFolder, settings: Mapping[str, Any], *, epochs: int | None, data: str | Path | None
+    folder: RunFolder,
+    settings: Mapping[str, Any],
+    *,
+    epochs: int | None,
+    data: str | Path | None,
+    on_nan: Literal["stop", "skip"] | None,
 ) -> TrainConfig:
     """Return the configuration that a run goes on with.
 
@@ -100,6 +114,7 @@ def _config_of(
         settings: its settings after its last epoch, as its checkpoint has them.
         epochs: where it is to end, in place of the planned end.
         data: where its data is now, if that has moved.
+        on_nan: what replaces its own.
 
     Raises:
         SegnetError: config.yaml says something else than the run was trained with; names it.
@@ -120,6 +135,8 @@ def _config_of(
     if epochs is not None:
         derived = {name: reason for name, reason in config.derived.items() if name != "epochs"}
         config = replace(config, epochs=epochs, derived=derived)
+    if on_nan is not None:
+        config = replace(config, on_nan=on_nan)
     if data is not None:
         place = "data_root" if config.source == "oxford-pets" else "data"
         moved: dict[str, Any] = {"archive": (), place: data}

@@ -78,7 +78,7 @@ def _train_missing(folder: SeedFolder, config: TrainConfig, console: Console) ->
                 continue
             console.print(f"seed {seed}, {number} of {len(seeds)}", highlight=False)
             try:
-                if run.state.is_file():
+                if run.has_state:
                     ended = resume(run.path, console=console)
                 else:  # what a kill before its first state has left
                     shutil.rmtree(run.path, ignore_errors=True)

@@ -1,0 +1,116 @@
+"""A loss that isn't finite: noticed at its step, with the images that it was taken on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from segnet.core.errors import SegnetError
+from segnet.models.names import is_own
+from segnet.runs.run_folder import RunFolder
+from segnet.training.checkpoint import State, place_of
+from segnet.training.epoch import names_in
+from segnet.training.setup import Setup
+
+
+@dataclass(frozen=True)
+class Step:
+    """Which step of which epoch."""
+
+    epoch: int
+    """Epochs done before it."""
+    number: int
+    """Steps of its epoch before it."""
+    batch: Sequence[Any]
+    """What it is made of; see ``epoch_batches``."""
+
+
+class LossWatch:
+    """Looks at the loss of each step before anything is learnt from it; on a GPU a step later.
+
+    There the loss is copied while the next step is computed, so that nothing waits for it: what was learnt
+    from a bad one is then thrown away with the run's last step, and ``settle`` keeps it out of what is saved.
+    Only a run that drops such steps waits for each loss.
+    """
+
+    def __init__(self, setup: Setup, folder: RunFolder, state: State) -> None:
+        self._setup, self._folder, self._state = setup, folder, state
+        self._skips = setup.config.on_nan == "skip"
+        self._late = setup.device.type == "cuda" and not self._skips
+        self._waiting: tuple[Step, Tensor, torch.cuda.Event] | None = None
+        self._said = -1
+        # a forward pass moves batch norm's statistics; a step that is dropped leaves no trace in them
+        self._buffers = list(setup.model.buffers()) if self._skips else []
+        self._before = [buffer.clone() for buffer in self._buffers]
+
+    def begin_epoch(self) -> None:
+        """Take the statistics as they are for good: those before validation may have been others."""
+        self._keep_buffers()
+
+    def lets_learn(self, loss: Tensor, step: Step) -> bool:
+        """Say whether a step may change the weights; where it may not, it is as if it had never been.
+
+        Raises:
+            SegnetError: a loss that isn't finite, this step's or the one's before, where that ends the run.
+        """
+        if self._late:
+            copied = loss.detach().to("cpu", non_blocking=True)
+            event = torch.cuda.Event()
+            event.record()
+            self.settle()
+            self._waiting = step, copied, event
+            return True
+        if math.isfinite(value := float(loss.detach())):
+            self._keep_buffers()
+            return True
+        if not self._skips:
+            raise self._stop(value, step)
+        for kept, buffer in zip(self._before, self._buffers, strict=True):
+            buffer.copy_(kept)
+        if self._said != step.epoch:  # once an epoch: it may be every step, and the epoch's line counts them
+            self._said = step.epoch
+            self._setup.console.print(
+                f"warning: {self._found(value, step)}; the step is dropped", highlight=False, soft_wrap=True
+            )
+        return False
+
+    def settle(self) -> None:
+        """Look at what has not been looked at yet.
+
+        Raises:
+            SegnetError: a loss that isn't finite.
+        """
+        if self._waiting is None:
+            return
+        (step, copied, event), self._waiting = self._waiting, None
+        event.synchronize()
+        if not math.isfinite(value := float(copied)):
+            raise self._stop(value, step)
+
+    def _keep_buffers(self) -> None:
+        for kept, buffer in zip(self._before, self._buffers, strict=True):
+            kept.copy_(buffer)
+
+    def _found(self, value: float, step: Step) -> str:
+        names = ", ".join(names_in(self._setup.train, step.batch))
+        place = f"epoch {step.epoch + 1}, step {step.number + 1}, on {names}"
+        return f"the loss ({value}) went beyond all bounds in {place}"
+
+    def _stop(self, value: float, step: Step) -> SegnetError:
+        advice = "look at these images, lower --lr, or set --clip-norm 1 or --precision float32"
+        said = f"{self._found(value, step)}; {advice}"
+        if self._state.saved == (0, 0):
+            return SegnetError(f"{said}; --on-nan skip drops such steps")
+        path = self._folder.path
+        own = is_own(self._setup.config.model)
+        command = (
+            f'segnet.resume("{path}", model=..., on_nan="skip")'
+            if own
+            else f"segnet resume {path} --on-nan skip"
+        )
+        return SegnetError(f"{said}; to go on {place_of(self._state.saved)} without such steps: {command}")
