@@ -21,7 +21,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from segnet.core.pooling import Size
-from segnet.data.fit import Pixels
+from segnet.data.intensity import Pixels
 from segnet.models.activations import (
     Kernels,
     feature_maps,

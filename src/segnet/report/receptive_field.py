@@ -16,7 +16,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from segnet.core.colours import BLUISH_GREEN, ORANGE, VERMILION, hex_code
-from segnet.data.fit import Pixels
+from segnet.data.intensity import Pixels
 from segnet.models import require_image_size
 from segnet.models.receptive import LayerField, Shares, effective_field, layer_fields, square_with
 from segnet.report.figure import drawn, headline, ink_on

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from segnet.core.errors import SegnetError, did_you_mean
 from segnet.core.files import expand_home
 from segnet.core.pooling import Size
-from segnet.data.fit import Fit, Pixels, window
+from segnet.data.fit import Fit, window
 from segnet.data.images import open_rgb
+from segnet.data.intensity import Pixels
 from segnet.data.synthetic import SyntheticSample
 from segnet.inference.opening import bundled_names, is_there, load
 from segnet.models import MODELS, create_model
