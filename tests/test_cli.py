@@ -508,4 +508,4 @@ def test_a_disk_that_is_full_when_torch_saves_is_one_line(tmp_path):
             save_checkpoint(RunFolder(tmp_path), {}, State(), {"model": torch.nn.Linear(300, 300)})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert not any(tmp_path.iterdir())
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
