@@ -194,6 +194,8 @@ def test_a_terminal_that_is_closed_stops_a_run_like_ctrl_c(tiny_config, tmp_path
     file.write_text(yaml.safe_dump(tiny_config().to_dict()))
     script = KILLED.replace("SIGKILL", "SIGHUP").replace(
         "segnet.train(",
+        # these tests may run under nohup, which a run respects
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
         "from segnet.training.interrupt import stop_like_ctrl_c; stop_like_ctrl_c(); segnet.train(",
     )
     command = [sys.executable, "-c", script, str(file), "2"]

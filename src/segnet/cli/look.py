@@ -14,7 +14,7 @@ from segnet.cli.app import app, print_whole, require_suffix, say_error
 from segnet.core.errors import SegnetError
 from segnet.core.files import expand_home
 from segnet.core.settings import Whole
-from segnet.training.config import ModelOptions, SizeOption
+from segnet.training.option_types import ModelOptions, SizeOption
 
 
 @app.command

@@ -4,86 +4,32 @@ Imports nothing heavy, so ``segnet --help`` is quick. No postponed annotations: 
 """
 
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from cyclopts import Group, Parameter, Token
+from cyclopts import Group, Parameter
 
 from segnet.core.errors import SegnetError, did_you_mean, require_all
 from segnet.core.settings import NAME_OR_PATH, PATH, Whole, as_typed, is_whole, option, plain_values
 from segnet.data.options import DATA, IN_DATA, DataOptions
 from segnet.objectives.loss_sum import WITHOUT_WEIGHTS, parse_loss
+from segnet.training.option_types import (
+    MEDIAN_FREQUENCY,
+    ModelOptions,
+    PatchOption,
+    SizeOption,
+    WeightsOption,
+    spell_size,
+    spell_weights,
+)
 from segnet.training.recipes import FITS_TO_DATA, FROM_RECIPE, RECIPES, recipe_settings, says_recipe
 from segnet.training.save_every import parse_save_every
-
-MEDIAN_FREQUENCY = "median-frequency"
 
 _MODEL, _RECIPE, _LOSS, _DEVICE, RUN = (
     Group(name, sort_key=place) for place, name in enumerate(("Model", "Recipe", "Loss", "Device", "Run"), 2)
 )
-
-
-def _parse_size(type_: object, tokens: Sequence[Token]) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d+)(?:x(\d+))?", tokens[0].value)
-    if not match:
-        raise ValueError(
-            f"a size is one number or HEIGHTxWIDTH, such as 128 or 96x128, not {tokens[0].value}"
-        )
-    return int(match[1]), int(match[2] or match[1])
-
-
-def _parse_options(type_: object, tokens: Sequence[Token]) -> dict[str, Any]:
-    try:
-        options = json.loads(tokens[0].value)
-    except json.JSONDecodeError:
-        options = None
-    if not isinstance(options, dict):
-        raise ValueError(f"options are a JSON object, such as '{{\"stages\": 5}}', not {tokens[0].value}")
-    return options
-
-
-def _parse_weights(type_: object, tokens: Sequence[Token]) -> str | tuple[float, ...]:
-    text = tokens[0].value
-    if text == MEDIAN_FREQUENCY:
-        return text
-    try:
-        return tuple(float(weight) for weight in text.split(","))
-    except ValueError:
-        raise ValueError(
-            f"class weights are {MEDIAN_FREQUENCY}, or a number for each class such as 1,1,4, not {text}"
-        ) from None
-
-
-def _spell_size(size: Any) -> str:
-    return "x".join(map(str, size)) if isinstance(size, list) else str(size)
-
-
-def _spell_weights(weights: Any) -> str:
-    return ",".join(map(str, weights)) if isinstance(weights, list) else str(weights)
-
-
-# Options that more than one command takes.
-SizeOption = Annotated[
-    tuple[int, int],
-    Parameter(
-        converter=_parse_size, n_tokens=1, negative=(), show_default=lambda size: "128", metavar="SIZE"
-    ),
-]
-_Patch = Annotated[
-    tuple[int, int] | None,
-    Parameter(converter=_parse_size, n_tokens=1, negative=(), show_default=False, metavar="SIZE"),
-]
-ModelOptions = Annotated[
-    Mapping[str, Any],
-    Parameter(converter=_parse_options, n_tokens=1, accepts_keys=False, show_default=False),
-]
-_Weights = Annotated[
-    str | tuple[float, ...] | None,
-    Parameter(converter=_parse_weights, n_tokens=1, negative=(), show_default=False, metavar="WEIGHTS"),
-]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,13 +72,13 @@ class TrainConfig(DataOptions):
     freeze_encoder: Annotated[Whole, Parameter(group=_MODEL)] = 0
     """Keep the encoder as it started for so many epochs, while the rest catches up."""
 
-    size: Annotated[SizeOption, IN_DATA] = field(default=(128, 128), metadata={"spell": _spell_size})
+    size: Annotated[SizeOption, IN_DATA] = field(default=(128, 128), metadata={"spell": spell_size})
     """Pixels that images are resized to, at least 16 each way: one number, or HEIGHTxWIDTH."""
 
     keep_aspect: Annotated[bool, IN_DATA] = False
     """Keep the proportions of images: fit them into --size, and fill up with mirrored, ignored pixels."""
 
-    patch: Annotated[_Patch, IN_DATA] = field(default=None, metadata={"spell": _spell_size})
+    patch: Annotated[PatchOption, IN_DATA] = field(default=None, metadata={"spell": spell_size})
     """Train on patches of so many pixels, cut from images at their own size, in place of whole images at
     --size; half of them around a class other than the most frequent. Validates and predicts by overlapping
     patches."""
@@ -157,8 +103,8 @@ class TrainConfig(DataOptions):
     edges), focal, iou (the series' -log IoU), dice, tversky, or a sum such as cross-entropy+0.5*dice. modern
     adds dice where a class is rare."""
 
-    class_weights: Annotated[_Weights, Parameter(group=_LOSS)] = field(
-        default=None, metadata={"spell": _spell_weights}
+    class_weights: Annotated[WeightsOption, Parameter(group=_LOSS)] = field(
+        default=None, metadata={"spell": spell_weights}
     )
     """A weight for each class in the loss, such as 1,1,4, or median-frequency as the SegNet paper has it."""
 
@@ -337,7 +283,7 @@ class TrainConfig(DataOptions):
         numbers = all(isinstance(weight, int | float) for weight in weights)
         if not numbers or not all(0 <= weight < float("inf") for weight in weights) or not any(weights):
             raise SegnetError(
-                f"--class-weights must be numbers of 0 or more, not all 0, got {_spell_weights([*weights])}"
+                f"--class-weights must be numbers of 0 or more, not all 0, got {spell_weights([*weights])}"
             )
 
     def _require_size(self) -> None:
@@ -360,8 +306,8 @@ class TrainConfig(DataOptions):
             return  # which _require_size says
         elif self.size not in (self.patch, [*self.patch]):
             raise SegnetError(
-                f"--size {_spell_size([*self.size])} is for whole images and --patch "
-                f"{_spell_size([*self.patch])} for parts of them; leave one out"
+                f"--size {spell_size([*self.size])} is for whole images and --patch "
+                f"{spell_size([*self.patch])} for parts of them; leave one out"
             )
         elif self.keep_aspect:
             raise SegnetError("patches keep the images' proportions anyway; leave --keep-aspect out")
