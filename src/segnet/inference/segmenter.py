@@ -187,7 +187,7 @@ class Segmenter:
         keeps = math.prod(tiles.extent) * len(self.classes) <= MOST_KEPT
         logits = tiles.whole() if keeps else tiles
         found = Segmentation(prepared.image, self.classes, logits, threshold=self.threshold)
-        assert found.mask.size  # computed here, in one thread, and not where results are written
+        _ = found.mask  # computed here, in one thread, and not where results are written
         return found
 
     def require_sampling(self, samples: int, seed: int) -> None:

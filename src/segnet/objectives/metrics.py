@@ -45,10 +45,8 @@ class ScoreCounter:
         """
         self.classes = classes
         foreground = None if threshold is None else classes.foreground
-        self._threshold, self._lines = (
-            threshold,
-            None if foreground is None else ThresholdCounter(foreground, device),
-        )
+        self._threshold = threshold
+        self._lines = None if foreground is None else ThresholdCounter(foreground, device)
         self._article = article
         self._matrix = MulticlassConfusionMatrix(
             len(classes), ignore_index=IGNORE_INDEX, validate_args=False

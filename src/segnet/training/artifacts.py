@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -156,7 +155,7 @@ def _describe(setup: Setup, record: EpochRecord) -> Description:
         model=config.model,
         options=config.model_options,
         classes=setup.dataset.classes,
-        **vars(replace(fit_of(config), intensity=setup.dataset.intensity)),
+        **vars(fit_of(config, setup.dataset.intensity)),
         scores={"epoch": record.epoch, "val": record.val.to_dict()},
         training={
             "recipe": config.recipe,

@@ -20,6 +20,7 @@ from segnet.data.dataset import Dataset, Sample
 from segnet.data.faults import lines, raise_errors
 from segnet.data.fit import Fit
 from segnet.data.identify import manifest_of
+from segnet.data.intensity import RGB, Intensity
 from segnet.data.options import DATASET_NAMES
 from segnet.data.percentiles import measured
 from segnet.data.pixels import Split, open_pixels
@@ -206,10 +207,10 @@ def _seen_before(config: TrainConfig, started: Description | None, manifest: Man
     ]
 
 
-def fit_of(config: TrainConfig) -> Fit:
-    """Return how a run brings images to what its network takes."""
+def fit_of(config: TrainConfig, intensity: Intensity = RGB) -> Fit:
+    """Return how a run brings images, read like this, to what its network takes."""
     patch_scale = None if config.patch is None else float(config.patch_scale)
-    return Fit(config.size, config.resize, patch_scale, config.keep_aspect)
+    return Fit(config.size, config.resize, patch_scale, config.keep_aspect, intensity)
 
 
 def _open_both(dataset: Dataset, config: TrainConfig, console: Console) -> tuple[Split, Split]:
@@ -248,7 +249,7 @@ def open_split(
     return open_pixels(
         samples,
         dataset.classes,
-        replace(fit_of(config), size=size, intensity=dataset.intensity),
+        replace(fit_of(config, dataset.intensity), size=size),
         progress=partial(counting, console, f"reading {what}"),
     )
 
