@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint install clean
+.PHONY: demo test lint figures install clean
 
 # pets drawn by the package, our compact SegNet, a few minutes on two CPU cores
 demo: $(VENV)/installed
@@ -17,6 +17,10 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# the pictures of the docs, by the commands in docs/figures.toml
+figures: $(VENV)/installed
+	$(BIN)/python docs/figures.py $(PICTURES) $(if $(DATA_ROOT),--data-root '$(DATA_ROOT)')
 
 install: $(VENV)/installed
 
