@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint docs figures install clean
+.PHONY: demo test lint docs figures notebook install clean
 
 # pets drawn by the package, our compact SegNet, a few minutes on two CPU cores
 demo: $(VENV)/installed
@@ -25,6 +25,10 @@ docs: $(VENV)/installed
 # the pictures of the docs, by the commands in docs/figures.toml
 figures: $(VENV)/installed
 	$(BIN)/python docs/figures.py $(PICTURES) $(if $(DATA_ROOT),--data-root '$(DATA_ROOT)')
+
+# notebooks/segnet_pets.ipynb from its source, notebooks/segnet_pets.py; what the cells gave is not kept
+notebook: $(VENV)/installed
+	$(BIN)/python -m jupytext --quiet --update --to ipynb notebooks/segnet_pets.py
 
 install: $(VENV)/installed
 
