@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import argparse
 import csv
+import re
 import shlex
 import string
 import subprocess
 import sys
+import tempfile
 import tomllib
 from pathlib import Path
 
@@ -58,15 +60,25 @@ def execute(command: str, **places: str | Path) -> None:
     """Run a command of the table with what its names in braces stand for."""
     words = [word.format(**places) for word in shlex.split(command)]
     print("+", shlex.join(words), flush=True)
+    width = None
+    if words[0] == "small":
+        _, width, *words = words
     if words[0] == "segnet":
         subprocess.run([sys.executable, "-m", *words], cwd=ROOT, check=True)
     else:
-        {"preview": copy_preview, "pooling-benchmark": draw_pooling_benchmark}[words[0]](*words[1:])
+        OUR_OWN[words[0]](*words[1:])
+    if width is not None:
+        save_small(Image.open(places["file"]), width, places["file"])
 
 
 def copy_preview(run: str, epoch: str, width: str, file: str) -> None:
     """Copy the picture of an epoch, smaller and in 256 colours: a page is read on phones too."""
-    picture = Image.open(Path(run, "previews", f"epoch_{int(epoch):03}.png")).convert("RGB")
+    save_small(Image.open(Path(run, "previews", f"epoch_{int(epoch):03}.png")), width, file)
+
+
+def save_small(picture: Image.Image, width: str | int, file: str | Path) -> None:
+    """Save a picture at most so wide, in 256 colours."""
+    picture = picture.convert("RGB")
     if picture.width > int(width):
         height = round(picture.height * int(width) / picture.width)
         picture = picture.resize((int(width), height), Image.Resampling.LANCZOS)
@@ -84,6 +96,38 @@ def draw_pooling_benchmark(measured: str, file: str) -> None:
         for row in csv.DictReader(lines)
     ]
     draw(Path(file), rows, machine)
+
+
+def run_page(page: str, saved: str, file: str) -> None:
+    """Run the Python of a page in an empty folder, and take what it saves under a name."""
+    blocks = re.findall(
+        r"^```python\n(.*?)^```$", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, "-c", "\n".join(blocks)], cwd=folder, check=True)
+        save_small(Image.open(Path(folder, saved)), 1200, file)
+
+
+def draw_prediction(run: str, file: str) -> None:
+    """Draw what a model finds in the pet that the tutorial keeps: picture, mask and overlay."""
+    import segnet
+
+    picture, _ = segnet.load_dataset(segnet.DataOptions(data="synthetic")).val[2].read()
+    found = segnet.load(run).predict(picture)
+    tiles = (picture, found.index_image().convert("RGB"), found.overlay())
+    width, height = picture.width * 2, picture.height * 2
+    sheet = Image.new("RGB", (3 * (width + 8) - 8, height), "white")
+    for column, tile in enumerate(tiles):
+        sheet.paste(tile.resize((width, height), Image.Resampling.NEAREST), (column * (width + 8), 0))
+    save_small(sheet, 1200, file)
+
+
+OUR_OWN = {
+    "preview": copy_preview,
+    "pooling-benchmark": draw_pooling_benchmark,
+    "python": run_page,
+    "prediction": draw_prediction,
+}
 
 
 def main() -> None:

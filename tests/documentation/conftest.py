@@ -79,7 +79,7 @@ def named_by_examples(tmp_path_factory):
     The first is there as an exported file too.
     """
     folder = tmp_path_factory.mktemp("documentation")
-    for seed, image in enumerate(("photo.jpg", "cat.jpg", "more/one.png", "more/two.png")):
+    for seed, image in enumerate(("photo.jpg", "cat.jpg", "pet.png", "more/one.png", "more/two.png")):
         draw(folder / image, seed)
     for place, count, first in (("my/folder", 24, 100), ("new/photos", 4, 200)):
         for seed in range(first, first + count):

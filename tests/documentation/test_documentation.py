@@ -41,6 +41,10 @@ STANDS_FOR = {
     "OTHER.onnx": "model.onnx",
     "runs/plain": "runs/first",
     "runs/near-edges": "runs/second",
+    "runs/segnet": "runs/NAME",
+    "runs/segnet-dsc": "runs/B",
+    "runs/vit": "runs/A",
+    "runs/focal": "runs/B",
 }
 
 # In the Python of the pages: (what is executed in its place, why).
