@@ -63,10 +63,10 @@ def test_every_section_of_the_article_is_a_heading_in_its_order(page):
 
 
 def test_every_run_that_a_command_names_was_trained_before():
-    text = "\n".join(TEXT.values())
+    text = " ".join("\n".join(TEXT.values()).split())
     named = [(match.start(), match[0]) for match in re.finditer(r"runs/[\w-]+", text)]
     trained = {}
-    for match in re.finditer(r"segnet train[^`\n#]*--out (runs/[\w-]+)", text):
+    for match in re.finditer(r"segnet train[^`#]*?--out (runs/[\w-]+)", text):
         trained.setdefault(match[1], match.start())
     assert [name for place, name in named if place < trained.get(name, len(text))] == []
 
