@@ -21,8 +21,8 @@ def test_the_table_has_the_ranges_and_shares_of_each_step(pets_lite):
         by_channel = [step.values[:, channel] for channel in range(24)]
         means = [float(each.mean()) for each in by_channel]
         assert row[1] == f"{min(means):.2f} to {max(means):.2f}"
-        deviations = [float(each.std()) for each in by_channel]
-        assert row[2] == f"{min(deviations):.2f} to {max(deviations):.2f}"
+        standard_deviations = [float(each.std()) for each in by_channel]
+        assert row[2] == f"{min(standard_deviations):.2f} to {max(standard_deviations):.2f}"
     assert rows[1][3] == rows[2][3], "ReLU leaves what is above 0"
 
 

@@ -31,7 +31,7 @@ GRID_PX = 32
 in the whole image."""
 
 _MARGIN = 1 / 8
-_DEVIATIONS = 3
+_STANDARD_DEVIATIONS = 3
 _BATCH_PIXELS = 1 << 19
 
 
@@ -128,7 +128,7 @@ def _weights(length: int, *, first: bool, last: bool) -> Maps:
     """Return a tile's weight along one side, without a fall-off where the image ends."""
     middle = (length - 1) / 2
     distance = (np.arange(length) - middle) / (length / 2 - length * _MARGIN)
-    weights = np.exp(-0.5 * (distance * _DEVIATIONS) ** 2).astype(np.float32)
+    weights = np.exp(-0.5 * (distance * _STANDARD_DEVIATIONS) ** 2).astype(np.float32)
     outside = np.abs(distance) > 1
     weights[outside] = 0
     least = weights[~outside].min()

@@ -40,7 +40,7 @@ class Step:
         return np.asarray(self.values.mean((0, 2, 3)))
 
     @property
-    def deviations(self) -> Numbers:
+    def standard_deviations(self) -> Numbers:
         """The standard deviation of each channel."""
         return np.asarray(self.values.std((0, 2, 3)))
 
@@ -87,7 +87,7 @@ def step_by_step(
 
 
 def steps_table(figure: ActivationsFigure) -> Table:
-    """Return a row for each step: the range of the channels' means and deviations, and what is above 0."""
+    """Return a row a step: ranges of the channels' means and standard deviations, and the share above 0."""
     table = Table(
         title=f"{figure.name}, {figure.unit}: {figure.steps[0].values.shape[1]} channels, "
         f"{in_images(figure.images)}",
@@ -95,13 +95,13 @@ def steps_table(figure: ActivationsFigure) -> Table:
         box=SIMPLE_HEAD,
     )
     table.add_column("step")
-    for name in ("mean of a channel", "deviation of a channel", "above 0"):
+    for name in ("mean of a channel", "standard deviation of a channel", "above 0"):
         table.add_column(name, justify="right")
     for step in figure.steps:
         table.add_row(
             step.title,
             f"{step.means.min():.2f} to {step.means.max():.2f}",
-            f"{step.deviations.min():.2f} to {step.deviations.max():.2f}",
+            f"{step.standard_deviations.min():.2f} to {step.standard_deviations.max():.2f}",
             f"{100 * step.above_zero:.1f} %",
         )
     return table
