@@ -51,7 +51,7 @@ def keep_maps() -> Iterator[None]:
     """Run batch norm and ReLU as PyTorch does, and keep un-pooled maps."""
     with (
         patch.object(blocks, "can_recompute", lambda norm, x: False),
-        patch.object(blocks, "rebuildable_unpool_2x2", pooling.max_unpool_2x2),
+        patch.object(blocks.DecoderStage, "unpool", staticmethod(pooling.max_unpool_2x2)),
     ):
         yield
 

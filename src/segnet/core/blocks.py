@@ -98,13 +98,16 @@ class EncoderStage(nn.Module):
 class DecoderStage(nn.Module):
     """Un-pool to the size the encoder had, then units that fill the sparse map in."""
 
+    unpool: Callable[[Tensor, Tensor, Size], Tensor] = staticmethod(rebuildable_unpool_2x2)
+    """Maps values, codes and size to ``(N, C, *size)``; models/unpooling.py has others to compare with."""
+
     def __init__(self, units: Iterable[nn.Module]) -> None:
         super().__init__()
         self.units = nn.Sequential(*units)
 
     def forward(self, x: Tensor, codes: Tensor, size: Size) -> Tensor:
         """Return the map ``(N, C, *size)``."""
-        out: Tensor = self.units(rebuildable_unpool_2x2(x, codes, size))
+        out: Tensor = self.units(self.unpool(x, codes, size))
         return out
 
 

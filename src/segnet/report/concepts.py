@@ -18,13 +18,13 @@ from segnet.core.pooling import max_pool_2x2, max_unpool_2x2
 from segnet.report.plots import INK, SOFT_INK
 
 # Each position in a window, in the order of its code, in a colour that dark text reads well on.
-_POSITIONS = {
+POSITIONS = {
     "00 top left": hex_code(SKY_BLUE),
     "01 top right": hex_code(ORANGE),
     "10 below left": hex_code(BLUISH_GREEN),
     "11 below right": hex_code(REDDISH_PURPLE),
 }
-_COLOURS = tuple(_POSITIONS.values())
+_COLOURS = tuple(POSITIONS.values())
 _PALE = "#f1f2f4"
 
 
@@ -74,7 +74,7 @@ def describe_pooling(example: PoolingExample) -> str:
         if y % 2 and y < 7:
             lines.append("    ───────┼───────")
     lines.append("")
-    lines.append(f"a code is the position in its window: {', '.join(_POSITIONS)}")
+    lines.append(f"a code is the position in its window: {', '.join(POSITIONS)}")
     lines.append("four windows below each other share a byte, the uppermost in its lowest bits:")
     for column, byte in enumerate(example.packed):
         bits = " ".join(f"{byte >> shift & 3:02b}" for shift in (6, 4, 2, 0))
@@ -99,7 +99,7 @@ def draw_pooling(example: PoolingExample, path: Path) -> None:
     for column, byte in enumerate(example.packed):
         text = f"byte\n{byte >> 4:04b}\n{byte & 15:04b}\n= {byte}"
         grids[2].text(column + 0.5, 4.45, text, ha="center", va="top", fontsize=9, family="monospace")
-    for place, (name, colour) in enumerate(_POSITIONS.items()):
+    for place, (name, colour) in enumerate(POSITIONS.items()):
         grids[1].add_patch(Rectangle((0, 4.5 + 0.5 * place), 0.36, 0.36, facecolor=colour))
         grids[1].text(0.46, 4.68 + 0.5 * place, name, va="center", fontsize=8.5, color=INK)
     figure.suptitle(

@@ -1,19 +1,20 @@
-"""What the articles' figures share: the file they are written to, and grids of numbers."""
+"""What the articles' figures share: the file they are written to, grids of numbers, tiles and legends."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Patch, Rectangle
 
 from segnet.core.files import replacing
-from segnet.report.plots import INK, own_style
+from segnet.report.plots import INK, SOFT_INK, own_style
 
 _DPI = 130
 CELL_RULE = "#c9ccd0"  # so that a white cell is a cell
@@ -72,3 +73,27 @@ def blend(colour: tuple[int, int, int], share: float) -> str:
     """Return a colour over white, as ``#rrggbb``; a share of 0 is white."""
     red, green, blue = (round(255 + (channel - 255) * share) for channel in colour)
     return f"#{red:02x}{green:02x}{blue:02x}"
+
+
+def tile(axes: Axes, pixels: npt.NDArray[Any], title: str, below: str = "") -> None:
+    """Show a picture ``(H, W, 3)``, or grey values ``(H, W)`` of 0 to 255, with a title and words below."""
+    axes.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axes.set_title(title, fontsize=10, color=INK)
+    axes.set(xticks=(), yticks=())
+    axes.spines[:].set_color(CELL_RULE)  # a white edge would be taken for the page
+    if below:
+        axes.set_xlabel(below, fontsize=9.5, color=SOFT_INK, linespacing=1.4)
+
+
+def colour_legend(figure: Figure, colours: Mapping[str, str]) -> None:
+    """Name colours below everything else, a swatch for each ``#rrggbb``."""
+    swatches = [Patch(facecolor=colour, edgecolor=CELL_RULE, label=name) for name, colour in colours.items()]
+    figure.legend(
+        handles=swatches,
+        loc="outside lower left",
+        ncols=min(len(swatches), 8),
+        frameon=False,
+        fontsize=9.5,
+        labelcolor=INK,
+        handlelength=1.2,
+    )

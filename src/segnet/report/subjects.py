@@ -23,6 +23,9 @@ from segnet.models import MODELS, create_model
 LARGEST_PX = 256
 """Of a picture's longer side: in a larger one, what a 3x3 window does can't be seen in a figure."""
 
+DRAWN = "pet"
+"""What stands for a pet that the package draws, in the place of a file."""
+
 _PET = SyntheticSample(0, 5)  # a sharp one with large eyes; held out of the training on drawn pets
 
 
@@ -30,15 +33,15 @@ def open_picture(image: str | None, largest_px: int | None = LARGEST_PX) -> tupl
     """Return what a picture is called, and the picture in RGB, made smaller where its sides are longer.
 
     Args:
-        image: a file; None for a pet that the package draws.
+        image: a file; None, or ``DRAWN`` where there is no such file, for a pet that the package draws.
         largest_px: what the longer side may have; None for any.
 
     Raises:
         SegnetError: a file that isn't there or can't be read.
     """
-    if image is None:
+    path = None if image is None else expand_home(image)
+    if path is None or (image == DRAWN and not path.exists()):
         return "a drawn pet", _PET.read()[0]
-    path = expand_home(image)
     picture = open_rgb(path)
     if largest_px is not None and max(picture.size) > largest_px:
         scale = largest_px / max(picture.size)
