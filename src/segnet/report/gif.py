@@ -44,10 +44,10 @@ def write_learning_gif(
     if not frames:
         raise ValueError("a GIF needs at least one frame")
     chosen = [frames[row] for row in evenly_spread(len(frames), max_frames)]
-    last = _read(chosen[-1])
+    last = read_preview(chosen[-1])
     size = (min(width_px, last.width), round(last.height * min(1.0, width_px / last.width)))
     typical = (chosen[0], chosen[len(chosen) // 2], chosen[-1])
-    palette = _shared_palette([_fit(_read(path), size) for path in typical])
+    palette = _shared_palette([_fit(read_preview(path), size) for path in typical])
     first, *rest = _indexed(chosen, size, palette)
     durations = [frame_ms] * len(rest) + [last_ms]
     with replacing(target) as temporary:
@@ -62,7 +62,12 @@ def write_learning_gif(
         )
 
 
-def _read(path: Path) -> Image.Image:
+def read_preview(path: Path) -> Image.Image:
+    """Return the picture of an epoch in RGB.
+
+    Raises:
+        SegnetError: one that can't be read; names the file.
+    """
     try:
         with Image.open(path) as picture:
             return picture.convert("RGB")
@@ -97,11 +102,11 @@ def _shared_palette(pictures: Sequence[Image.Image]) -> Image.Image:
 
 def _indexed(paths: Sequence[Path], size: tuple[int, int], palette: Image.Image) -> Iterator[Image.Image]:
     """Yield the frames in palette colours; pixels that equal the first frame's keep its dithered index."""
-    first = _fit(_read(paths[0]), size)
+    first = _fit(read_preview(paths[0]), size)
     dithered = first.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
     yield dithered
     for path in paths[1:]:
-        picture = _fit(_read(path), size)
+        picture = _fit(read_preview(path), size)
         same = (np.asarray(picture) == np.asarray(first)).all(axis=-1)
         frame = picture.quantize(palette=palette, dither=Image.Dither.NONE)
         frame.paste(dithered, mask=Image.fromarray(same))

@@ -15,9 +15,8 @@ from segnet.data.intensity import visible
 from segnet.data.patches import example_patches
 from segnet.data.pixels import Split
 from segnet.inference.evaluate import predict_split, predictor
+from segnet.report.learning import PREVIEW_IMAGES
 from segnet.report.panel import preview_panel
-
-PREVIEW_IMAGES = 21  # as many as the article's figures show
 
 
 def choose_preview(val: Split) -> CachedSplit:
