@@ -1,13 +1,24 @@
 """``segnet show``: the articles' figures, through the real ``main``."""
 
+import json
+
+import numpy as np
 import pytest
 from PIL import Image
+
+from segnet import ClassTable, create_model
+from segnet.data.synthetic import SyntheticSample
+from segnet.inference.bundle import write_bundle
+from segnet.inference.description import Description
 
 
 @pytest.fixture
 def photo(here):
     Image.radial_gradient("L").convert("RGB").resize((300, 200)).save(here / "photo.jpg")
     (here / "text.jpg").write_text("no image")
+    unet = create_model("unet", 2, width=4)
+    described = Description("unet", ClassTable.named(("a", "b")), (64, 64), "area", options={"width": 4})
+    write_bundle(here / "unet.safetensors", unet.state_dict(), described)
     return here / "photo.jpg"
 
 
@@ -72,7 +83,60 @@ def test_activations_are_shown_step_by_step(segnet, here, photo):
     assert Image.open(here / "a.png").width > 1000
 
 
+def test_pooling_shows_digits_and_a_picture(segnet, here, photo):
+    assert "2 bytes here, 64 as the int64 indices" in segnet("show", "pooling").out
+    shown = segnet("show", "pooling", "photo.jpg", "--out", "p.png")
+    assert (shown.code, shown.err) == (0, "")
+    assert "photo.jpg, 170x256: 10880 windows" in shown.out
+    assert "drawn in p.png" in shown.out
+    assert Image.open(here / "p.png").width > 1000
+    assert "a drawn pet" in segnet("show", "pooling", "pet").out
+
+
+@pytest.fixture
+def drawn_pets(here):
+    """A folder with four drawn pets to score on, 48x48."""
+    for number in range(4):
+        split = "train" if number == 0 else "val"
+        image, mask = SyntheticSample(7, number).read()
+        for kind, picture in (("images", image), ("masks", Image.fromarray(np.asarray(mask)))):
+            (here / "pets" / split / kind).mkdir(parents=True, exist_ok=True)
+            picture.resize((48, 48), Image.Resampling.NEAREST).save(
+                here / "pets" / split / kind / f"{number}.png"
+            )
+    (here / "pets" / "dataset.yaml").write_text("classes: [pet, background, border]\n")
+
+
+def test_pooling_is_broken_in_a_trained_model(segnet, here, drawn_pets):
+    shown = segnet(
+        "show", "pooling", "--break", "bilinear,first-corner", "pets-lite", "--data", "pets", "--out", "b.png"
+    )
+    assert (shown.code, shown.err) == (0, "")
+    assert "pets-lite, 4 images, all of pets" in shown.out
+    scores = {line.split()[0]: float(line.split()[1]) for line in shown.out.splitlines()[4:7]}
+    assert list(scores) == ["indices", "bilinear", "first-corner"]
+    assert scores["indices"] == max(scores.values())
+    scored = json.loads(segnet("eval", "pets-lite", "--data", "pets", "--json").out)
+    assert f"{scored['mean_iou']:.3f}" == f"{scores['indices']:.3f}"
+    assert Image.open(here / "b.png").width > 1000
+
+
 MISTAKES = {
+    "pooling nowhere.jpg": "nowhere.jpg does not exist; check the path",
+    "pooling text.jpg": "text.jpg is not an image that can be read",
+    "pooling --out p.doc": "p.doc: the file's name must end in .png or .svg",
+    "pooling pet --retrain": "are for --break: segnet show pooling --break all",
+    "pooling --data pets": "are for --break",
+    "pooling --break bilinaer": "there is no way to un-pool 'bilinaer'; did you mean 'bilinear'?",
+    "pooling --break all segnet": "segnet by its name alone has learnt nothing that could be shown",
+    "pooling --break all pets-lit": "'pets-lit'; did you mean 'pets-lite'?",
+    "pooling --break all unet.safetensors": "no pooling indices that could be left out; take a SegNet",
+    "pooling --break all pets-lite --retrain": "trains models of its own on drawn pets; it takes no model",
+    "learning nowhere": "nowhere",
+    "learning --epochs 1": "--epochs must be 2 or more, got 1",
+    "learning --out l.jpg": "l.jpg: the file's name must end in .gif or .png or .svg",
+    "learning --image 41": "--image is 1 to 21, got 41",
+    "learning --image cat": "--image cat: no image of that name is shown",
     "activations segnet": "segnet by its name alone has learnt nothing that could be shown",
     "activations --layer encoder.1.unit": "no unit 'encoder.1.unit' with a batch norm; did you mean",
     "filters segnet": "segnet by its name alone has learnt nothing that could be shown; give a run folder",

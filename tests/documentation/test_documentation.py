@@ -159,6 +159,10 @@ RUN = {
     "segnet export * --int8": (its_options_exist, "another export of half a minute; tests/export has it"),
     "segnet export * --fp16": (its_options_exist, "as above"),
     "segnet export * --to *": (its_options_exist, "as above"),
+    "segnet show pooling --break all *": (
+        "--break bilinear --data synthetic",
+        "one way in place of four, on the same drawn pets",
+    ),
     "segnet bench pooling*": (
         "--batch-size 1 --repeats 1 --no-training",
         "takes minutes, on an idle machine",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import fill
 from typing import Annotated
 
 import cyclopts
 from cyclopts import Parameter
 
 from segnet.cli.app import app, print_whole, require_suffix
+from segnet.core.errors import SegnetError
 from segnet.core.files import expand_home
 from segnet.core.settings import Whole
 
@@ -19,10 +21,10 @@ app.command(show)
 _Out = Annotated[Path | None, Parameter(show_default=False)]
 
 
-def _require_drawable(out: Path | None) -> None:
-    """Check the name of the file to draw, before anything is computed."""
+def _require_drawable(out: Path | None, *moving: str) -> None:
+    """Check the name of the file to draw, before anything is computed; ``moving`` are suffixes of films."""
     if out is not None:
-        require_suffix(out, (".png", ".svg"))
+        require_suffix(out, (*moving, ".png", ".svg"))
 
 
 def _show(text: str, out: Path | None, draw: Callable[[Path], None]) -> None:
@@ -166,6 +168,46 @@ def show_filters(
     return 0
 
 
+@show.command(name="learning")
+def show_learning(
+    run: Annotated[str | None, Parameter(show_default=False)] = None,
+    /,
+    *,
+    image: Annotated[str | None, Parameter(show_default=False)] = None,
+    epochs: Annotated[Whole | None, Parameter(show_default=False)] = None,
+    out: _Out = None,
+) -> int:
+    """What a network makes of one image, epoch after epoch, with the mean IoU it had by then.
+
+    Cut out of the pictures that a run leaves at each epoch. Without a run, a small segnet-lite is trained on
+    the spot, on 160 drawn pets of 64x64, for 8 epochs; nothing of it is kept.
+
+    Args:
+        run: a run folder, of a run that may still go on.
+        image: which of the validation images that it draws: a name, or a number counted from 1.
+        epochs: how many epochs are shown, evenly spread; by default 6, and of a GIF 24.
+        out: also draw it, as .gif, or side by side as .png or .svg.
+    """
+    from segnet.report.learning import IN_GIF, IN_STRIP, draw_learning, learning_of_run, learning_table
+
+    _require_drawable(out, ".gif")
+    if epochs is not None and epochs < 2:
+        raise SegnetError(f"--epochs must be 2 or more, got {epochs}")
+    most = epochs or (IN_GIF if out is not None and out.suffix == ".gif" else IN_STRIP)
+    if run is not None:
+        figure = learning_of_run(run, image, most)
+    else:
+        from segnet.training.in_memory import learn_before_ones_eyes
+
+        figure = learn_before_ones_eyes(image, most)
+    print(figure.title)
+    print_whole(learning_table(figure))
+    if out is not None:
+        draw_learning(figure, expand_home(out))
+        print(f"drawn in {out}")
+    return 0
+
+
 @show.command(name="receptive-field")
 def show_receptive_field(
     model: str = "pets-lite",
@@ -196,20 +238,83 @@ def show_receptive_field(
 
 @show.command(name="pooling")
 def show_pooling(
+    subject: Annotated[str | None, Parameter(show_default=False)] = None,
+    /,
     *,
+    without: Annotated[str | None, Parameter(name="--break", show_default=False)] = None,
+    retrain: Annotated[bool, Parameter(negative=())] = False,
+    data: Annotated[str | None, Parameter(show_default=False)] = None,
+    data_root: Annotated[Path | None, Parameter(show_default=False)] = None,
     seed: Whole = 0,
     out: _Out = None,
 ) -> int:
-    """A small map, its 2x2 maxima, their two-bit codes, the bytes and the un-pooled map (Part 2, Figure 5).
+    """What pooling keeps: step by step (Part 2, Figure 5), in an image, or as an experiment with a model.
+
+    Without an argument, numbers: a map of digits, its 2x2 maxima, their codes, the bytes, the un-pooled map.
+
+    With an image: the codes of its grey values, and how far from their places maxima come out by the indices
+    and without them: in pixels, from where a restored map is largest in a 2x2 window to where the image was.
+
+    With --break: what a trained model scores when it un-pools without its indices, on images that it was not
+    trained on: mean IoU, boundary F1, and the share of pixels near true edges that are wrong.
 
     Args:
-        seed: which map of random digits.
+        subject: an image file, or pet for a drawn pet; with --break the model: a run folder, a .safetensors
+            file or a bundled name, by default pets-lite.
+        without: first-corner, random (any pixel of the window), no-indices (all four pixels) or bilinear;
+            several with commas; or all.
+        retrain: with --break, train a small segnet-lite in each of these ways on 120 drawn pets, from the
+            same weights, and compare those: some 15 seconds each.
+        data: with --break, what to score on, as segnet eval takes it; by default synthetic, the drawn pets,
+            or the model's own data where it has other classes.
+        data_root: with --break, oxford-pets in the official layout.
+        seed: which map of random digits; with --retrain, of weights and of the order of images.
         out: also draw it, as .png or .svg.
     """
-    from segnet.report.concepts import describe_pooling, draw_pooling, pooling_example
+    _require_drawable(out)
+    if without is not None:
+        return _show_without_indices(without, subject, data, data_root, seed if retrain else None, out)
+    if retrain or data is not None or data_root is not None:
+        raise SegnetError(
+            "--retrain, --data and --data-root are for --break: segnet show pooling --break all"
+        )
+    if subject is None:
+        from segnet.report.concepts import describe_pooling, draw_pooling, pooling_example
 
-    example = pooling_example(seed)
-    _show(describe_pooling(example), out, lambda path: draw_pooling(example, path))
+        example = pooling_example(seed)
+        _show(describe_pooling(example), out, lambda path: draw_pooling(example, path))
+        return 0
+    from segnet.report.pooling_image import NOTE, draw_pooled_picture, errors_table, pooled_picture
+    from segnet.report.subjects import open_picture
+
+    picture = pooled_picture(*open_picture(subject))
+    print_whole(errors_table(picture))
+    _show(NOTE, out, lambda path: draw_pooled_picture(picture, path))
+    return 0
+
+
+def _show_without_indices(
+    text: str, model: str | None, data: str | None, data_root: Path | None, seed: int | None, out: Path | None
+) -> int:
+    """Compare ways to un-pool; with a seed, of models that are trained for it."""
+    from segnet.models.unpooling import parse_ways
+    from segnet.report.unpooling_figure import draw_ways, score_swapped, ways_table
+
+    ways = parse_ways(text)
+    if seed is None:
+        given = {"data": data, "data_root": data_root}
+        named = {name: value for name, value in given.items() if value is not None}
+        figure = score_swapped(model or "pets-lite", ways, named)
+    else:
+        if model is not None or data is not None or data_root is not None:
+            raise SegnetError(
+                "--retrain trains models of its own on drawn pets; it takes no model and no data"
+            )
+        from segnet.training.in_memory import compare_trained
+
+        figure = compare_trained(ways, seed)
+    print_whole(ways_table(figure))
+    _show(fill(figure.note, 100), out, lambda path: draw_ways(figure, path))
     return 0
 
 
