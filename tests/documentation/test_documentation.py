@@ -39,6 +39,8 @@ STANDS_FOR = {
     "RUN": "runs/NAME",
     "runs/bayes": "runs/NAME",
     "OTHER.onnx": "model.onnx",
+    "runs/before": "runs/NAME",
+    "runs/after": "runs/A",
     "runs/plain": "runs/first",
     "runs/near-edges": "runs/second",
     "runs/segnet": "runs/NAME",

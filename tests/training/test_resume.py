@@ -83,8 +83,8 @@ def leaves(value, path=""):
 
 
 def require_same(folder, whole):
-    """The model file, the metrics but for times, weights, average, optimizer and pictures: byte for byte."""
-    for name in ("model.safetensors", "images.csv", "scores.json", "learning.gif"):
+    """The model file, the metrics but for times, first losses, weights, average, optimizer and pictures."""
+    for name in ("model.safetensors", "steps.jsonl", "images.csv", "scores.json", "learning.gif"):
         assert (folder / name).read_bytes() == (whole / name).read_bytes(), name
     assert metrics(folder) == metrics(whole)
     ours, theirs = (read_checkpoint(RunFolder(path).state) for path in (folder, whole))
@@ -268,6 +268,13 @@ def test_what_is_saved_is_what_is_read(sealed):
     assert read.state.at == read.state.saved == (0, 2)
     assert read.state.position.loss_sum.equal(torch.tensor(0.1))
     assert torch.load(sealed, weights_only=True)["settings"] == {"lr": 1}, "torch alone reads it too"
+
+
+def test_a_run_that_an_older_version_began_has_no_first_steps(sealed):
+    content = torch.load(sealed, weights_only=True)
+    del content["first_steps"]
+    torch.save(content | {"format": 2}, sealed)
+    assert read_checkpoint(sealed).state.first_steps is None
 
 
 def test_every_flipped_byte_and_every_cut_is_noticed(sealed):

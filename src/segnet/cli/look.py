@@ -10,7 +10,7 @@ from typing import Annotated
 import cyclopts
 from cyclopts import Parameter, Token
 
-from segnet.cli.app import app, print_whole, require_suffix, say_error
+from segnet.cli.app import SOME_FAILED, app, print_whole, require_suffix, say_error
 from segnet.core.errors import SegnetError
 from segnet.core.files import expand_home
 from segnet.core.settings import Whole
@@ -75,6 +75,7 @@ def compare(
     *runs: Path,
     out: Annotated[Path | None, Parameter(show_default=False)] = None,
     score: str = "mean_iou",
+    assert_equal: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
     """Put runs side by side: cost, the best epoch's validation scores, and the settings in which they differ.
 
@@ -86,7 +87,13 @@ def compare(
         runs: run folders, finished or not; or folders that segnet train --seeds has left.
         out: also draw a score over the epochs, as .png or .svg.
         score: which one: mean_iou, pixel_accuracy, mean_dice, or a class for its IoU.
+        assert_equal: in place of all this, compare the losses of two runs' first steps to the last digit: a
+            change that should change no number must leave them equal. Ends with 1 where a step differs.
     """
+    if assert_equal:
+        if out is not None:
+            raise SegnetError("--assert-equal draws nothing; leave --out out")
+        return _compare_steps(runs)
     from segnet.report.compare import (
         differences,
         draw_runs,
@@ -146,6 +153,20 @@ def compare(
         print(f"drawn in {out}")
     if verdict:
         print(verdict)
+    return 0
+
+
+def _compare_steps(runs: Sequence[Path]) -> int:
+    from segnet.runs.steps import first_difference, read_steps
+
+    if len(runs) != 2:
+        raise SegnetError(f"--assert-equal compares two runs with each other, got {len(runs)}; name two")
+    one, other = (read_steps(run) for run in runs)
+    if (found := first_difference(one, other)) is not None:
+        print(f"not equal: {runs[0]} has {found[0]}, {runs[1]} has {found[1]}")
+        return SOME_FAILED
+    steps = min(len(one), len(other))
+    print(f"equal: the losses of the first {'step' if steps == 1 else f'{steps} steps'}, to the last digit")
     return 0
 
 

@@ -47,6 +47,11 @@ class RunFolder:
         return self.path / "metrics.jsonl"
 
     @property
+    def steps(self) -> Path:
+        """One line for each of the first steps, a ``StepRecord``."""
+        return self.path / "steps.jsonl"
+
+    @property
     def scores(self) -> Path:
         """How it ended, an ``Outcome``."""
         return self.path / "scores.json"

@@ -24,6 +24,7 @@ from segnet.core.files import replacing
 from segnet.inference.bundle import require_fit
 from segnet.runs.records import EpochRecord, best_of
 from segnet.runs.run_folder import RunFolder
+from segnet.runs.steps import StepRecord
 from segnet.training.config import TrainConfig
 
 _FORMAT = 3
@@ -68,6 +69,8 @@ class State:
     """One for each epoch that is done."""
     position: Position | None = None
     """Where in the next epoch the parts stand; None at its beginning, and while a step changes them."""
+    first_steps: list[StepRecord] | None = field(default_factory=list)
+    """The losses of the run's first steps; None where an older version began it and kept none."""
     saved: tuple[int, int] = (0, 0)
     """Epochs and steps of the next that are in the newest checkpoint."""
 
@@ -131,6 +134,7 @@ def save_checkpoint(
         "settings": dict(settings),
         "epochs": [record.to_dict() for record in state.records],
         "position": state.position.to_dict() if state.position else None,
+        "first_steps": None if state.first_steps is None else [vars(step) for step in state.first_steps],
         "parts": {name: part.state_dict() for name, part in parts.items()},
     }
     with replacing(folder.state) as temporary:
@@ -223,6 +227,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
             state = State([EpochRecord.from_dict(plain) for plain in content["epochs"]])
             if position := content.get("position"):
                 state.position = Position.from_dict(position)
+            steps = content.get("first_steps", [] if state.at == (0, 0) else None)
+            state.first_steps = None if steps is None else [StepRecord(**step) for step in steps]
             state.saved = state.at
             return Checkpoint(path, content["settings"], state, content["parts"])
     except Exception as error:  # torch raises about anything for a damaged file

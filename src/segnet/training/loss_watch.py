@@ -1,4 +1,4 @@
-"""A loss that isn't finite: noticed at its step, with the images that it was taken on."""
+"""The loss of each step: one that isn't finite is noticed with its images, the first ones are kept."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from segnet.core.errors import SegnetError
 from segnet.models.names import is_own
 from segnet.runs.run_folder import RunFolder
+from segnet.runs.steps import FIRST_STEPS, StepRecord
 from segnet.training.checkpoint import State, place_of
 from segnet.training.epoch import names_in
 from segnet.training.setup import Setup
@@ -66,10 +67,12 @@ class LossWatch:
             self._waiting = step, copied, event
             return True
         if math.isfinite(value := float(loss.detach())):
+            self._note(step, value)
             self._keep_buffers()
             return True
         if not self._skips:
             raise self._stop(value, step)
+        self._note(step, None)
         for kept, buffer in zip(self._before, self._buffers, strict=True):
             buffer.copy_(kept)
         if self._said != step.epoch:  # once an epoch: it may be every step, and the epoch's line counts them
@@ -91,6 +94,13 @@ class LossWatch:
         event.synchronize()
         if not math.isfinite(value := float(copied)):
             raise self._stop(value, step)
+        self._note(step, value)
+
+    def _note(self, step: Step, loss: float | None) -> None:
+        """Keep the loss of one of the first steps; it is known here anyway, so nothing waits for it."""
+        first = self._state.first_steps
+        if first is not None and len(first) < FIRST_STEPS:
+            first.append(StepRecord(step.epoch + 1, step.number + 1, loss))
 
     def _keep_buffers(self) -> None:
         for kept, buffer in zip(self._before, self._buffers, strict=True):

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from segnet.runs.run_folder import RunFolder
+from segnet.runs.steps import write_steps
 from segnet.training.check import require_finite
 from segnet.training.checkpoint import Position, State, save_checkpoint
 from segnet.training.interrupt import interrupts_wait
@@ -48,6 +49,8 @@ class Saves:
         if position := state.position:  # after an epoch this has been looked at
             self._watch.settle()
             require_finite(float(position.loss_sum), setup.eval_model, state.epoch + 1)
+        if state.first_steps:
+            write_steps(self._folder, state.first_steps)
         save_checkpoint(self._folder, setup.settings, state, setup.parts())
         self._last = time.monotonic()
 
