@@ -82,16 +82,24 @@ def resume(
     epochs: Annotated[Whole | None, Parameter(show_default=False)] = None,
     data: Annotated[str | None, Parameter(show_default=False)] = None,
     on_nan: Annotated[Literal["stop", "skip"] | None, Parameter(show_default=False)] = None,
+    from_: Annotated[
+        str | None, Parameter(name="--from", metavar="best|EPOCH", negative=(), show_default=False)
+    ] = None,
+    out: Annotated[Path | None, Parameter(show_default=False)] = None,
 ) -> int:
     """Go on with a run that was stopped or killed; it ends with the same bits as if it never was.
 
-    A run whose settings or data have changed since it began is refused.
+    A run whose settings or data have changed since it began is refused. With --from another run begins where
+    this one was after that epoch, and this one stays as it is.
 
     Args:
         run: the run folder, or a folder of --seeds, in which the seeds that are missing are then trained too.
         epochs: train to this epoch in place of the planned one.
         data: where its data is now, if it has moved.
         on_nan: stop where a step's loss isn't finite, or skip (drop) that step, in place of what it says.
+        from_: branch from this epoch, of which a state must be kept (segnet train --keep-epochs), or from the
+            best, of which without a state the weights are taken and the optimizer starts anew.
+        out: with --from, the new run's folder; without it a new one below runs/.
     """
     from segnet.runs.seeds import SeedFolder
     from segnet.training.interrupt import stop_like_ctrl_c
@@ -100,12 +108,15 @@ def resume(
     if run.strip() and SeedFolder(expand_home(run)).exists:
         from segnet.training.several import resume_seeds
 
-        if epochs is not None or data is not None or on_nan is not None:
-            raise SegnetError(f"{run} holds several runs; --epochs, --data and --on-nan are for one of them")
+        if any(given is not None for given in (epochs, data, on_nan, from_, out)):
+            raise SegnetError(
+                f"{run} holds several runs; --epochs, --data, --on-nan, --from and --out are for one of them"
+            )
         stop_like_ctrl_c()
         return _say_seeds(resume_seeds(run))
     stop_like_ctrl_c()
-    return _say_result(fit(run, epochs=epochs, data=data, on_nan=on_nan))
+    start = int(from_) if from_ is not None and from_.isdecimal() else from_
+    return _say_result(fit(run, epochs=epochs, data=data, on_nan=on_nan, from_epoch=start, out=out))
 
 
 def _say_seeds(path: Path) -> int:

@@ -85,6 +85,19 @@ class RunFolder:
         """Whether there is a state, though perhaps a damaged one."""
         return self.state.is_file() or self.state_before.is_file()
 
+    def kept_state(self, epoch: int) -> Path:
+        """The state after an epoch, counted from 1, that was kept to branch from."""
+        return self.path / "kept" / f"epoch_{epoch:03d}.pt"
+
+    def kept_model(self, epoch: int) -> Path:
+        """The model of what was the best epoch then."""
+        return self.kept_state(epoch).with_suffix(".safetensors")
+
+    def kept_epochs(self) -> list[int]:
+        """The epochs of which state and model are kept."""
+        found = (int(path.stem[6:]) for path in (self.path / "kept").glob("epoch_*.pt"))
+        return sorted(epoch for epoch in found if self.kept_model(epoch).is_file())
+
     @property
     def trackers(self) -> Path:
         """By which ids trackers know the run, and how many epochs they have."""

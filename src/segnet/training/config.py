@@ -183,6 +183,10 @@ class TrainConfig(DataOptions):
     """Save where the run is inside an epoch too, every so many steps or so long, such as 500 or 10min; 0 =
     after each epoch. Ctrl-C saves it anyway. Changes nothing in the result."""
 
+    keep_epochs: Annotated[Whole, Parameter(group=RUN)] = 0
+    """Keep the states of the last so many epochs and of the best, from which segnet resume --from can branch;
+    0 = only the last two saved. Changes nothing in the result."""
+
     on_nan: Annotated[Literal["stop", "skip"], Parameter(group=RUN)] = "stop"
     """Where a step's loss isn't finite: stop, or drop that step, count it and go on."""
 
@@ -340,5 +344,6 @@ _RANGES: dict[str, tuple[float, float]] = {
     "saturation": (0, 1),
     "hue": (0, 0.5),
     "early_stop": (0, _MANY),
+    "keep_epochs": (0, _MANY),
     "freeze_encoder": (0, _MANY),
 }

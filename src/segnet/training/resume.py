@@ -17,6 +17,7 @@ from segnet.models.names import is_own, short_name
 from segnet.runs.identity import Manifest
 from segnet.runs.records import read_mapping, read_run
 from segnet.runs.run_folder import RunFolder
+from segnet.training.branch import branch, find_start
 from segnet.training.check import check
 from segnet.training.checkpoint import place_of, read_newest, save_checkpoint
 from segnet.training.config import TrainConfig
@@ -25,9 +26,9 @@ from segnet.training.interrupt import interrupts_wait
 from segnet.training.loop import Run, fit
 from segnet.training.setup import build
 
-# Where things are, what computes, how often it is saved and what a fault does: not what is computed. The data
+# Where things are, what computes, what is saved and what a fault does: not what is computed. The data
 # itself is told by its content.
-_PLACES = {"data", "device", "track", "save_every", "on_nan"}
+_PLACES = {"data", "device", "track", "save_every", "keep_epochs", "on_nan"}
 
 
 def resume(
@@ -37,9 +38,14 @@ def resume(
     data: str | Path | None = None,
     model: nn.Module | None = None,
     on_nan: Literal["stop", "skip"] | None = None,
+    from_epoch: int | str | None = None,
+    out: str | Path | None = None,
     console: Console | None = None,
 ) -> Run:
     """Go on with a run that was stopped or killed; ends with the same bits as one that never was.
+
+    With ``from_epoch`` another run begins where this one was then, in a folder of its own; this one's stays
+    as it is. It may still be running.
 
     Args:
         path: the run folder.
@@ -48,17 +54,28 @@ def resume(
         data: where the data is now, if it has moved: a folder, or for oxford-pets its root.
         model: where the run trains a module of your own, that module, built as it was; see ``train``.
         on_nan: what a loss that isn't finite does from here on, in place of what the run says.
+        from_epoch: the epoch, counted from 1, that the other run begins after: one whose state is kept, or
+            "best", of which without a state the weights are taken and the optimizer starts anew.
+        out: the other run's folder; without it a new one below runs/.
         console: where progress is printed.
 
     Raises:
         SegnetError: no run folder there, damaged files in it (of its two states both), settings or data that
             have changed since it began, or a module where there should be none, none where there should be
-            one, or one that the weights don't fit.
+            one, or one that the weights don't fit; with ``from_epoch`` an epoch that isn't kept.
     """
     if not str(path).strip():  # an unset variable of a shell; as a path it would be this folder
         raise SegnetError("the run's name is empty; name its folder")
     folder = RunFolder(expand_home(path))
     _require_run(folder)
+    if from_epoch is not None:
+        start = find_start(folder, from_epoch)
+        config = _config_of(folder, start.settings, epochs=epochs, data=data, on_nan=on_nan)
+        _require_given(path, config.model, model)
+        config = replace(config, out=None if out is None else expand_home(out))
+        return branch(folder, start, config, _manifest_of(folder), model=model, console=console or Console())
+    if out is not None:
+        raise SegnetError("--out is for a branch, which --from begins; a run goes on in its own folder")
     with folder.locked():
         checkpoint, damage = read_newest(folder)
         config = _config_of(folder, checkpoint.settings, epochs=epochs, data=data, on_nan=on_nan)

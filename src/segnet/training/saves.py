@@ -10,6 +10,7 @@ from segnet.runs.steps import write_steps
 from segnet.training.check import require_finite
 from segnet.training.checkpoint import Position, State, save_checkpoint
 from segnet.training.interrupt import interrupts_wait
+from segnet.training.kept import keep_state
 from segnet.training.loss_watch import LossWatch
 from segnet.training.save_every import parse_save_every
 from segnet.training.setup import Setup
@@ -52,6 +53,7 @@ class Saves:
         if state.first_steps:
             write_steps(self._folder, state.first_steps)
         save_checkpoint(self._folder, setup.settings, state, setup.parts())
+        keep_state(self._folder, state, setup.config.keep_epochs)
         self._last = time.monotonic()
 
     def save_where_stopped(self) -> None:
