@@ -120,7 +120,7 @@ def test_a_small_network_learns_on_the_spot(monkeypatch):
     monkeypatch.setattr(in_memory, "_LOOK_AT", 6)
     monkeypatch.setattr(in_memory, "_SIDE_PX", 32)
     monkeypatch.setattr(in_memory, "_EPOCHS", 3)
-    figure = in_memory.learn_before_ones_eyes("2", most=2)
+    figure = in_memory.train_and_watch("2", most=2)
     assert [each.epoch for each in figure.epochs] == [1, 3]
     assert len(figure.curve) == 3
     losses = [each.train_loss for each in figure.epochs]

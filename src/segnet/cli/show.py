@@ -197,9 +197,9 @@ def show_learning(
     if run is not None:
         figure = learning_of_run(run, image, most)
     else:
-        from segnet.training.in_memory import learn_before_ones_eyes
+        from segnet.training.in_memory import train_and_watch
 
-        figure = learn_before_ones_eyes(image, most)
+        figure = train_and_watch(image, most)
     print(figure.title)
     print_whole(learning_table(figure))
     if out is not None:

@@ -92,7 +92,7 @@ def learn(model: nn.Module, train: CachedSplit, epochs: int, seed: int) -> Itera
         yield total / len(train)
 
 
-def learn_before_ones_eyes(image: str | None = None, most: int = IN_STRIP) -> LearningFigure:
+def train_and_watch(image: str | None = None, most: int = IN_STRIP) -> LearningFigure:
     """Train for eight epochs and keep what the network makes of one image after each.
 
     Args:
