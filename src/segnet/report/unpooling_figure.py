@@ -206,9 +206,8 @@ def draw_ways(figure: UnpoolingFigure, path: Path) -> None:
     count = 2 + len(figure.results)
     height, width = figure.truth.shape
     tile_in = 2.0
-    with drawn(
-        path, tile_in * count, tile_in * min(2.0, height / width) + 1.5, layout="constrained"
-    ) as canvas:
+    tall = tile_in * min(2.0, height / width)
+    with drawn(path, tile_in * count, tall + 1.5, layout="constrained") as canvas:
         axes = iter(canvas.subplots(1, count))
         tile(next(axes), figure.image, "input", figure.shown)
         tile(next(axes), classes.paint(figure.truth), "truth")
@@ -219,6 +218,6 @@ def draw_ways(figure: UnpoolingFigure, path: Path) -> None:
                 f"wrong at edges {_percent(result.error_at_edges)}"
             )
             tile(next(axes), classes.paint(result.predicted), result.way, below)
-        headline(canvas, f"{figure.name} un-pooled by its indices, and without; scores of {figure.scored_on}")
+        headline(canvas, f"{figure.name}: with pooling indices and without\nscores of {figure.scored_on}")
         named = list(zip(classes.names, classes.colours, strict=True))[:_LEGEND_LIMIT]
         colour_legend(canvas, {name: hex_code(colour) for name, colour in named})

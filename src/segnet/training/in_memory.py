@@ -34,7 +34,7 @@ from segnet.runs.scores import ScoredOn
 
 CPU = torch.device("cpu")
 
-_LEARN_FROM, _LOOK_AT, _SIDE_PX, _EPOCHS = 160, 40, 64, 8
+_LEARN_FROM, _LOOK_AT, _SIDE_PX, _EPOCHS = 120, 32, 64, 8
 # larger, since outlines are compared: of 64 px a boundary F1 forgives no pixel, of 96 px one
 _COMPARE_FROM, _COMPARE_ON, _COMPARE_PX, _COMPARE_EPOCHS = 120, 60, 96, 6
 
