@@ -50,6 +50,8 @@ def say_start(setup: Setup, folder: RunFolder) -> None:
         lines.append(f"{number:,} patches of {height}x{width} px{scale} in an epoch")
     if (foreground := foreground_of(dataset.classes.names)) is not None:
         lines.append(f"foreground: {foreground}, whose scores come first")
+    if setup.step_loss.teacher is not None:
+        lines.append(setup.step_loss.teacher.line())
     lines += derived_lines(config)
     if setup.class_weights is not None:
         weights = zip(dataset.classes.names, setup.class_weights.tolist(), strict=True)

@@ -23,6 +23,7 @@ from segnet.training.config import TrainConfig
 from segnet.training.own_module import require_known, require_own
 from segnet.training.schedule import train_size, train_sizes
 from segnet.training.start import require_start
+from segnet.training.teacher import sketch_teacher
 from segnet.training.trackers import require_trackers
 
 
@@ -48,9 +49,13 @@ def check(config: TrainConfig, model: nn.Module | None = None, *, new: bool = Tr
                 sketch = create_model(config.model, in_channels=config.channels or 3, **config.model_options)
         require_all(
             lambda: require_encoder(config, sketch, new=new),
-            lambda: require_size(config, sketch),
+            lambda: require_size(config, config.model, sketch),
             lambda: require_start(config) if new and model is None and config.start_from else None,
         )
+
+    def check_teacher() -> None:
+        if config.teacher is not None:
+            require_size(config, f"the teacher {config.teacher}", sketch_teacher(config))
 
     def check_weights() -> None:
         known = known_classes(config)
@@ -67,16 +72,17 @@ def check(config: TrainConfig, model: nn.Module | None = None, *, new: bool = Tr
         lambda: check_data(config),
         lambda: require_trackers(config.track),
         check_model,
+        check_teacher,
         check_weights,
         check_device,
     )
 
 
-def require_size(config: TrainConfig, model: nn.Module) -> None:
-    """Raise SegnetError where the model can't take the images of some epoch."""
+def require_size(config: TrainConfig, name: str, model: nn.Module) -> None:
+    """Raise SegnetError where a model, called ``name``, can't take the images of some epoch."""
     for size in train_sizes(config):
         try:
-            require_image_size(config.model, model, size)
+            require_image_size(name, model, size)
         except SegnetError as error:
             small_first = ", or set --no-progressive" if size != config.size else ""
             said = str(error).replace("--size", size_option(config))

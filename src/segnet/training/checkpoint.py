@@ -110,13 +110,15 @@ class Checkpoint:
         """Fill every part.
 
         Raises:
-            SegnetError: parts of another model.
+            SegnetError: parts of another model, or another teacher.
         """
         try:
             for name, part in parts.items():
                 if isinstance(part, nn.Module):  # torch would say it in many lines
                     require_fit(part.state_dict(), self.parts[name], "it is another model's state")
                 part.load_state_dict(self.parts[name])
+        except SegnetError:  # a part that says by itself what is wrong
+            raise
         except Exception as error:  # torch raises about anything for what doesn't fit
             raise _damaged(self.path, error) from error
 

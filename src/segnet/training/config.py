@@ -72,6 +72,12 @@ class TrainConfig(DataOptions):
     freeze_encoder: Annotated[Whole, Parameter(group=_MODEL)] = 0
     """Keep the encoder as it started for so many epochs, while the rest catches up."""
 
+    teacher: Annotated[str | None, Parameter(group=_MODEL, show_default=False)] = field(
+        default=None, metadata=NAME_OR_PATH
+    )
+    """A model of segnet, mostly a larger one, whose answers are learnt beside the masks: a run folder, a
+    .safetensors file or a bundled name, of the same classes."""
+
     size: Annotated[SizeOption, IN_DATA] = field(default=(128, 128), metadata={"spell": spell_size})
     """Pixels that images are resized to, at least 16 each way: one number, or HEIGHTxWIDTH."""
 
@@ -107,6 +113,13 @@ class TrainConfig(DataOptions):
         default=None, metadata={"spell": spell_weights}
     )
     """A weight for each class in the loss, such as 1,1,4, or median-frequency as the SegNet paper has it."""
+
+    teacher_weight: Annotated[float, Parameter(group=_LOSS)] = 0.5
+    """Share of the loss that the teacher's answers have; the masks have the rest."""
+
+    teacher_temperature: Annotated[float, Parameter(group=_LOSS)] = 2.0
+    """What the logits of both are divided by where they are compared: higher tells more of the classes that
+    the teacher thinks less probable."""
 
     optimizer: Annotated[Literal["adam", "adamw", "sgd"], says_recipe("optimizer", _RECIPE)] = FROM_RECIPE
     """sgd has momentum 0.9."""
@@ -236,7 +249,7 @@ class TrainConfig(DataOptions):
             object.__setattr__(self, "size", self.patch)
         require_all(
             super().__post_init__, self._require_choices, self._require_ranges, self._require_loss,
-            self._require_weights, self._require_size, self._require_patch,
+            self._require_weights, self._require_size, self._require_patch, self._require_used,
             lambda: parse_save_every(self.save_every),
         )  # fmt: skip
 
@@ -316,12 +329,23 @@ class TrainConfig(DataOptions):
         elif self.keep_aspect:
             raise SegnetError("patches keep the images' proportions anyway; leave --keep-aspect out")
 
+    def _require_used(self) -> None:
+        for name, (part, what) in _PART_OF.items():
+            if getattr(self, part) is None and getattr(self, name) != getattr(type(self), name):
+                raise SegnetError(f"{option(name)} is of {option(part)}; give {option(part)} {what} too")
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as YAML holds them; of its own notes those that say something."""
         plain = plain_values(self)
         silent = [name for name in ("undecided", "derived") if not plain[name]]
         return {name: value for name, value in plain.items() if name not in silent}
 
+
+# Settings of a part of training that is there only where it is asked for, and how that is typed.
+_PART_OF = {
+    "teacher_weight": ("teacher", "RUN"),
+    "teacher_temperature": ("teacher", "RUN"),
+}
 
 _MANY = 1_000_000
 _RANGES: dict[str, tuple[float, float]] = {
@@ -330,6 +354,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "epochs": (1, _MANY),
     "batch_size": (1, _MANY),
     "lr": (0, 1000),
+    "teacher_weight": (0, 1),
+    "teacher_temperature": (0.1, 100),
     "step_epochs": (1, _MANY),
     "step_gamma": (0, 1),
     "weight_decay": (0, 1000),

@@ -15,11 +15,10 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from segnet.core.device import autocast, peak_memory_mib
+from segnet.core.device import peak_memory_mib
 from segnet.data.batches import load_batches
 from segnet.inference.evaluate import evaluate_split, is_articles, predictor
 from segnet.models.names import name_of, short_name
-from segnet.objectives.losses import make_loss
 from segnet.runs.records import EpochRecord
 from segnet.runs.run_folder import RunFolder, new_run_folder
 from segnet.runs.scores import Scores
@@ -142,8 +141,7 @@ def _train_epoch(
     config, device = setup.config, setup.device
     size = train_size(config, epoch)
     take, batches = epoch_batches(config, setup.train, epoch)
-    loss_of, total = make_loss(config.loss), now.loss_sum.to(device)
-    now.loss_sum = total
+    now.loss_sum = total = now.loss_sum.to(device)
     asked = time.perf_counter()
     started, begun = asked - now.seconds, now.step
     network.train()
@@ -158,9 +156,7 @@ def _train_epoch(
                 group["lr"] = now.lr
 
             images, masks = setup.augment(images, masks, size, seed_of(config.seed, epoch, step))
-            with autocast(device, config.precision):
-                logits = network(images)
-            loss = loss_of(logits, masks, setup.class_weights)
+            loss = setup.step_loss(network, images, masks)
             if watch.lets_learn(loss, Step(epoch, step, batches[step])):
                 setup.optimizer.zero_grad(set_to_none=True)
                 loss.backward()

@@ -29,6 +29,8 @@ from segnet.training.setup import build
 # Where things are, what computes, what is saved and what a fault does: not what is computed. The data
 # itself is told by its content.
 _PLACES = {"data", "device", "track", "save_every", "keep_epochs", "on_nan"}
+# Paths too, but whether there is one at all changes what is computed; what is there is told by its content.
+_PARTS = {"teacher"}
 
 
 def resume(
@@ -142,7 +144,9 @@ def _config_of(
     changed = [
         f"{name} was {settings[name]}, is {now[name]}"
         for name in now
-        if name in settings and name not in places and now[name] != settings[name]
+        if name in settings
+        and now[name] != settings[name]
+        and (name not in places or (name in _PARTS and None in (now[name], settings[name])))
     ]
     if changed:
         raise SegnetError(

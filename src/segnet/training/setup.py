@@ -38,7 +38,9 @@ from segnet.training.epoch import epoch_length
 from segnet.training.optimizer import ModelEMA, build_optimizer
 from segnet.training.own_module import require_logits
 from segnet.training.progress import counting
-from segnet.training.start import start_from
+from segnet.training.start import seen_before, start_from
+from segnet.training.step_loss import StepLoss
+from segnet.training.teacher import open_teacher
 
 
 @dataclass
@@ -56,6 +58,7 @@ class Setup:
     optimizer: torch.optim.Optimizer
     augment: Augmentation
     class_weights: Tensor | None
+    step_loss: StepLoss
     console: Console
     notice: str = ""
     """Licence and attribution of all that the weights have learnt from."""
@@ -69,8 +72,9 @@ class Setup:
 
     def parts(self) -> dict[str, Any]:
         """What a checkpoint holds besides ``State``."""
-        parts = {"model": self.model, "optimizer": self.optimizer}
-        return parts if self.ema is None else parts | {"ema": self.ema}
+        more = {"ema": self.ema, "teacher": self.step_loss.teacher}
+        there = {name: part for name, part in more.items() if part is not None}
+        return {"model": self.model, "optimizer": self.optimizer, **there}
 
     def scored_on(self, split: str) -> ScoredOn:
         """Say which images the scores of a split are taken on."""
@@ -119,6 +123,7 @@ def build(
     classes = dataset.classes if dataset else classes
     assert classes is not None  # one of the two has told them
     require_weights(config, classes.names)
+    teacher = None if config.teacher is None else open_teacher(config, classes.names, device)
     torch.manual_seed(config.seed)
     channels = config.channels or 3
     if model is None:
@@ -149,8 +154,11 @@ def build(
     config = derive(config, epoch_length(config, train), things, classes.names, pixels)
     require_unfrozen_epochs(config)
     weights = _class_weights(config, len(classes), train)
+    class_weights = None if weights is None else torch.tensor(weights, device=device)
     model = move(model, device)
     require_batch(config, epoch_length(config, train), getattr(model, "minimum_size", 1))
+    learnt_from = {str(config.start_from): started} if started else {}
+    learnt_from |= {teacher.name: teacher.description} if teacher else {}
     return Setup(
         config=config,
         dataset=dataset,
@@ -170,10 +178,16 @@ def build(
             saturation=config.saturation if channels == 3 else 0,
             hue=config.hue if channels == 3 else 0,
         ),
-        class_weights=None if weights is None else torch.tensor(weights, device=device),
+        class_weights=class_weights,
+        step_loss=StepLoss(config, device, class_weights, teacher),
         console=console,
-        notice=_notice(dataset, started),
-        warnings=(*dataset.warnings, *lines(balance), *_seen_before(config, started, manifest)),
+        notice=_notice(dataset, *learnt_from.values()),
+        warnings=(
+            *dataset.warnings,
+            *lines(balance),
+            *(line for name, other in learnt_from.items() for line in seen_before(name, other, manifest)),
+            *(teacher.on_other_values(dataset.intensity) if teacher else ()),
+        ),
     )
 
 
@@ -191,20 +205,9 @@ def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
     return replace(config, **absolute_paths(config, names=DATASET_NAMES))
 
 
-def _notice(dataset: Dataset, started: Description | None) -> str:
-    return "; ".join(dict.fromkeys(filter(None, (dataset.notice, started.notice if started else ""))))
-
-
-def _seen_before(config: TrainConfig, started: Description | None, manifest: Manifest) -> list[str]:
-    """Return a line where the model that training starts from was trained on what will be scored."""
-    if started is None or started.data is None:
-        return []
-    seen = {split: started.data.trained_on(manifest.splits[split]) for split in ("val", "test")}
-    return [
-        f"{config.start_from} was trained on {count} of the {split} images; scores on them flatter"
-        for split, count in seen.items()
-        if count
-    ]
+def _notice(dataset: Dataset, *others: Description) -> str:
+    """Return the licences of the data and of what other models, which were learnt from, had learnt from."""
+    return "; ".join(dict.fromkeys(filter(None, (dataset.notice, *(other.notice for other in others)))))
 
 
 def fit_of(config: TrainConfig, intensity: Intensity = RGB) -> Fit:

@@ -13,6 +13,7 @@ from segnet.inference.bundle import read_description, read_weights
 from segnet.inference.description import Description
 from segnet.inference.opening import find_model
 from segnet.models import create_model
+from segnet.runs.identity import Manifest
 from segnet.training.config import TrainConfig
 
 
@@ -63,6 +64,24 @@ def _described(config: TrainConfig) -> Description:
     if path.suffix != ".safetensors":
         raise SegnetError(f"--start-from {path} is exported and can't be trained; give its .safetensors file")
     return read_description(path)
+
+
+def seen_before(name: str, description: Description, manifest: Manifest) -> list[str]:
+    """Return a line for each split that will be scored and of which a model was trained on images.
+
+    Args:
+        name: what the model is called.
+        description: what its file says of itself; one of an older version doesn't know its images.
+        manifest: the run's data.
+    """
+    if description.data is None:
+        return []
+    seen = {split: description.data.trained_on(manifest.splits[split]) for split in ("val", "test")}
+    return [
+        f"{name} was trained on {count} of the {split} images; scores on them flatter"
+        for split, count in seen.items()
+        if count
+    ]
 
 
 def _shapes(
