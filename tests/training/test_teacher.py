@@ -13,6 +13,7 @@ from segnet import SegnetError, TrainConfig
 from segnet.inference.bundle import read_description, read_model, read_weights, write_bundle
 from segnet.training.check import check
 from segnet.training.setup import build
+from segnet.training.step_loss import Moment
 from segnet.training.teacher import distillation
 
 from .test_resume import STEPS, metrics, require_same, stop_at_every_step
@@ -58,7 +59,7 @@ def test_of_two_models_the_student_alone_learns(tiny_config, teacher):
     before = {name: value.clone() for name, value in frozen.state_dict().items()}
     images, masks = torch.rand(4, 3, 32, 32), torch.randint(2, (4, 32, 32), dtype=torch.uint8)
     setup.model.train()
-    setup.step_loss(setup.model, images, masks).backward()
+    setup.step_loss(setup.model, images, masks, Moment(0, 0, 3))[0].backward()
     assert all(parameter.grad is not None for parameter in setup.model.parameters())
     assert all(parameter.grad is None for parameter in frozen.parameters())
     assert not any(module.training for module in frozen.modules())
@@ -71,7 +72,7 @@ def test_a_step_mixes_both_losses_by_the_weight(tiny_config, teacher):
     def loss(**changes):
         setup = build(tiny_config(precision="float32", **changes), Console(quiet=True))
         with torch.no_grad():
-            return float(setup.step_loss(setup.model, images, masks)), setup.model
+            return float(setup.step_loss(setup.model, images, masks, Moment(0, 0, 3))[0]), setup.model
 
     def taught(weight):
         return loss(teacher=str(teacher), teacher_weight=weight)[0]

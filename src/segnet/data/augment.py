@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import kornia.augmentation as K
 import torch
 from torch import Tensor
@@ -101,6 +103,40 @@ class Augmentation:
                 K.AugmentationSequential(*steps, data_keys=["input", "mask"]) if steps else None
             )
         return self._pipelines[size]
+
+
+class StrongColour:
+    """Colour that is changed so much that a network has to know a thing by more than it, and no geometry.
+
+    Brightness, contrast, saturation and hue in most images, grey in some, blur in half of them: what
+    semi-supervised segmentation takes (ST++, arXiv 2106.05095). The blur goes with the size: it was made for
+    crops of 321 pixels and up to 2 of them wide.
+
+    Args:
+        channels: of the images; saturation, hue and grey are of three.
+    """
+
+    def __init__(self, channels: int) -> None:
+        self._channels = channels
+        self._pipelines: dict[Size, K.ImageSequential] = {}
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return float32 images ``(N, C, H, W)`` in [0, 1] changed; torch's generator decides how."""
+        changed: Tensor = self._pipeline(images.shape[-2:])(images)
+        return changed.contiguous(memory_format=torch.channels_last)
+
+    def _pipeline(self, size: torch.Size) -> K.ImageSequential:
+        height, width = size
+        if (height, width) not in self._pipelines:
+            colours = (0.5, 0.25) if self._channels == 3 else (0.0, 0.0)
+            steps = [K.ColorJitter(0.5, 0.5, *colours, p=0.8)]
+            if self._channels == 3:
+                steps.append(K.RandomGrayscale(p=0.2))
+            widest = max(0.2, 2 * min(height, width) / 321)
+            taps = 2 * math.ceil(3 * widest) + 1
+            steps.append(K.RandomGaussianBlur((taps, taps), (0.1, widest), p=0.5))
+            self._pipelines[height, width] = K.ImageSequential(*steps)
+        return self._pipelines[height, width]
 
 
 def _flipped_and_turned(images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:

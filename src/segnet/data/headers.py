@@ -119,6 +119,25 @@ def look_at_all(pairs: Sequence[Paired], channels: int = 3) -> list[Look]:
         return list(pool.map(partial(look_at, channels=channels), pairs))
 
 
+def look_at_images(files: Sequence[File], channels: int = 3) -> tuple[list[bool], list[Fault]]:
+    """Read the headers of images without masks.
+
+    Returns:
+        Whether each holds more than 8 bits a channel, and what is wrong with them.
+    """
+
+    def look(file: File) -> tuple[bool, list[Fault]]:
+        faults: list[Fault] = []
+        header = _read(file, faults)
+        if header is None:
+            return False, faults
+        return header.layout.bits > 8, faults + _faults_of_image(file, header, channels)
+
+    with ThreadPoolExecutor() as pool:
+        looks = list(pool.map(look, files))
+    return [deep for deep, _ in looks], [fault for _, faults in looks for fault in faults]
+
+
 def faults_of(looks: Sequence[Look]) -> list[Fault]:
     """Return what the headers of many pairs show to be wrong."""
     alone = [fault for look in looks for fault in look.faults]

@@ -123,18 +123,24 @@ def _add_split(found: Pairs, split: str, folder: Path) -> None:
         found.pairs.append(Pair(split, name, images[name], masks[name]))
 
 
-def _by_name(folder: Path, suffixes: tuple[str, ...], found: Pairs) -> dict[str, Path]:
-    files: dict[str, Path] = {}
+def find_pictures(folder: Path, suffixes: tuple[str, ...], faults: list[Fault]) -> Iterator[Path]:
+    """Yield the files of these suffixes in a folder and those in it, sorted; what is wrong is collected."""
     for file in _files_below(folder):
         suffix = file.suffix.lower()
         if suffix not in suffixes:
             if suffix in _PICTURES:
-                found.faults.append(Fault("unreadable-format", file, f"is a {suffix} file, which isn't read"))
+                faults.append(Fault("unreadable-format", file, f"is a {suffix} file, which isn't read"))
             continue
         if not _is_ordinary(file):
             what = "a link to nothing" if file.is_symlink() else "a pipe, a socket or a device"
-            found.faults.append(Fault("no-file", file, f"is {what}"))
+            faults.append(Fault("no-file", file, f"is {what}"))
             continue
+        yield file
+
+
+def _by_name(folder: Path, suffixes: tuple[str, ...], found: Pairs) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for file in find_pictures(folder, suffixes, found.faults):
         name = file.relative_to(folder).with_suffix("").as_posix()
         if name in files:
             found.faults.append(Fault("same-name", file, f"has the same name as {files[name].name}"))

@@ -78,6 +78,11 @@ _ADVICE = (
 )
 
 
+def official_id(name: str) -> bytes:
+    """Return the id that all copies of a photograph have, by its official name."""
+    return image_id(f"oxford-iiit-pet {name}".encode())
+
+
 @dataclass(frozen=True)
 class PetSample:
     """One photograph with its trimap."""
@@ -93,7 +98,7 @@ class PetSample:
 
     def image_ids(self) -> tuple[bytes, ...]:
         """Return the ids of the content and of the official name: a smaller copy is the same photograph."""
-        return image_id(file_digest(self.image)), image_id(f"oxford-iiit-pet {self.name}".encode())
+        return image_id(file_digest(self.image)), official_id(self.name)
 
     def fingerprint(self) -> bytes:
         """Digest both files and the border policy."""

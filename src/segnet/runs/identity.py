@@ -17,6 +17,7 @@ from segnet.core.errors import SegnetError
 
 ID_BYTES = 6  # that one of a million new images has an id of a million others: 0.4 %
 SPLITS = ("train", "val", "test")
+_UNLABELED = "unlabeled"
 
 
 def image_id(content: bytes) -> bytes:
@@ -56,10 +57,17 @@ class Manifest:
     """Their names in the order of their ids."""
     splits: Mapping[str, tuple[ImageRecord, ...]]
     """Every split of ``SPLITS`` in the order of training; ``train`` ends with extra images."""
+    unlabeled: tuple[ImageRecord, ...] = ()
+    """Images without masks that are trained on too; their fingerprints are of the image alone."""
+
+    @property
+    def _all(self) -> dict[str, tuple[ImageRecord, ...]]:
+        more = {_UNLABELED: self.unlabeled} if self.unlabeled else {}
+        return {**self.splits, **more}
 
     def to_plain(self) -> dict[str, Any]:
         """Return what JSON holds."""
-        splits = {name: [record.to_plain() for record in records] for name, records in self.splits.items()}
+        splits = {name: [record.to_plain() for record in records] for name, records in self._all.items()}
         return {
             "name": self.name,
             "options": dict(self.options),
@@ -74,15 +82,16 @@ class Manifest:
             split: tuple(ImageRecord.from_plain(entry) for entry in plain["splits"][split])
             for split in SPLITS
         }
-        return cls(plain["name"], plain["options"], tuple(plain["classes"]), splits)
+        unlabeled = tuple(ImageRecord.from_plain(entry) for entry in plain["splits"].get(_UNLABELED, ()))
+        return cls(plain["name"], plain["options"], tuple(plain["classes"]), splits, unlabeled)
 
     def changes(self, now: Manifest) -> str:
         """Say in words how data differs from this, "" where it is the same image for image."""
         lines = []
         if self.classes != now.classes:
             lines.append(f"the classes were {', '.join(self.classes)}, are {', '.join(now.classes)}")
-        for split in SPLITS:
-            before, after = self.splits[split], now.splits[split]
+        for split in (*SPLITS, _UNLABELED):
+            before, after = self._all.get(split, ()), now._all.get(split, ())
             if before == after:
                 continue
             old, new = {each.name: each for each in before}, {each.name: each for each in after}
@@ -125,13 +134,16 @@ class DataIdentity:
     name: str
     options: Mapping[str, Any]
     splits: Mapping[str, SplitIdentity]
+    unlabeled: frozenset[bytes] = frozenset()
+    """Ids of the images that were trained on without masks."""
 
     @classmethod
     def of(cls, manifest: Manifest, paths: Iterable[str]) -> DataIdentity:
         """Shorten a manifest; ``paths`` are the options that would tell strangers of this machine."""
         options = {name: value for name, value in manifest.options.items() if name not in paths}
         splits = {name: SplitIdentity.of(records) for name, records in manifest.splits.items()}
-        return cls(manifest.name, options, splits)
+        unlabeled = frozenset(each for record in manifest.unlabeled for each in record.ids)
+        return cls(manifest.name, options, splits, unlabeled)
 
     def to_plain(self) -> dict[str, Any]:
         """Return what JSON holds: ids as one text in base64, sorted."""
@@ -139,11 +151,12 @@ class DataIdentity:
             name: {
                 "images": split.count,
                 "digest": split.digest,
-                "ids": base64.b64encode(b"".join(sorted(split.ids))).decode("ascii"),
+                "ids": _packed(split.ids),
             }
             for name, split in self.splits.items()
         }
-        return {"name": self.name, "options": dict(self.options), "splits": splits}
+        plain = {"name": self.name, "options": dict(self.options), "splits": splits}
+        return plain | ({_UNLABELED: _packed(self.unlabeled)} if self.unlabeled else {})
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> DataIdentity:
@@ -151,10 +164,9 @@ class DataIdentity:
         splits = {}
         for name in SPLITS:
             entry = plain["splits"][name]
-            packed = base64.b64decode(entry["ids"], validate=True)
-            ids = frozenset(packed[i : i + ID_BYTES] for i in range(0, len(packed), ID_BYTES))
-            splits[name] = SplitIdentity(int(entry["images"]), str(entry["digest"]), ids)
-        return cls(str(plain["name"]), dict(plain["options"]), splits)
+            splits[name] = SplitIdentity(int(entry["images"]), str(entry["digest"]), _unpacked(entry["ids"]))
+        unlabeled = _unpacked(plain.get(_UNLABELED, ""))
+        return cls(str(plain["name"]), dict(plain["options"]), splits, unlabeled)
 
     @property
     def held_out(self) -> str:
@@ -203,8 +215,17 @@ class DataIdentity:
 
     def trained_on(self, records: Iterable[ImageRecord]) -> int:
         """Return how many of these images the model was trained on, under whatever name."""
-        trained = self.splits["train"].ids
+        trained = self.splits["train"].ids | self.unlabeled
         return sum(not trained.isdisjoint(record.ids) for record in records)
+
+
+def _packed(ids: Iterable[bytes]) -> str:
+    return base64.b64encode(b"".join(sorted(ids))).decode("ascii")
+
+
+def _unpacked(text: str) -> frozenset[bytes]:
+    packed = base64.b64decode(text, validate=True)
+    return frozenset(packed[i : i + ID_BYTES] for i in range(0, len(packed), ID_BYTES))
 
 
 def digest(records: Iterable[ImageRecord]) -> str:

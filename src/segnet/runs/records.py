@@ -38,10 +38,14 @@ class EpochRecord:
     validation_seconds: float | None = None
     skipped: int | None = None
     """Steps that were dropped since their loss wasn't finite; None where there was none."""
+    unlabeled_loss: float | None = None
+    """On images without masks, before its weight; None where there are none."""
+    confident_share: float | None = None
+    """Share of their pixels that were targets."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON; of dropped steps only where there are any."""
-        silent = {"val"} if self.skipped else {"val", "skipped"}
+        """Return plain values for JSON; of what few runs have only where there is any."""
+        silent = {"val", *(name for name in _RARE if getattr(self, name) is None)}
         plain = {name: value for name, value in vars(self).items() if name not in silent}
         return plain | {"size": None if self.size is None else list(self.size), "val": self.val.to_dict()}
 
@@ -63,9 +67,10 @@ class EpochRecord:
         )
 
 
+_RARE = ("skipped", "unlabeled_loss", "confident_share")
 _NUMBERS = (
     "train_loss", "lr", "seconds", "images_per_second", "data_wait_share", "peak_memory_mib",
-    "validation_seconds",
+    "validation_seconds", "unlabeled_loss", "confident_share",
 )  # fmt: skip
 
 

@@ -52,6 +52,8 @@ def say_start(setup: Setup, folder: RunFolder) -> None:
         lines.append(f"foreground: {foreground}, whose scores come first")
     if setup.step_loss.teacher is not None:
         lines.append(setup.step_loss.teacher.line())
+    if setup.step_loss.unlabeled is not None:
+        lines.append(setup.step_loss.unlabeled.line)
     lines += derived_lines(config)
     if setup.class_weights is not None:
         weights = zip(dataset.classes.names, setup.class_weights.tolist(), strict=True)
@@ -164,7 +166,8 @@ def _describe(setup: Setup, record: EpochRecord) -> Description:
             "epochs": config.epochs,
             "seed": config.seed,
             "images": len(setup.train),
-        },
+        }
+        | ({"unlabeled": len(setup.manifest.unlabeled)} if setup.manifest.unlabeled else {}),
         data=setup.identity,
         versions={"torch": torch.__version__},
         notice=setup.notice,

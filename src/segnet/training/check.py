@@ -25,6 +25,7 @@ from segnet.training.schedule import train_size, train_sizes
 from segnet.training.start import require_start
 from segnet.training.teacher import sketch_teacher
 from segnet.training.trackers import require_trackers
+from segnet.training.unlabeled import require_unlabeled
 
 
 def check(config: TrainConfig, model: nn.Module | None = None, *, new: bool = True) -> None:
@@ -73,6 +74,7 @@ def check(config: TrainConfig, model: nn.Module | None = None, *, new: bool = Tr
         lambda: require_trackers(config.track),
         check_model,
         check_teacher,
+        lambda: require_unlabeled(config),
         check_weights,
         check_device,
     )

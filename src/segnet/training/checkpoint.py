@@ -50,15 +50,29 @@ class Position:
     seconds: float = 0.0
     waited: float = 0.0
     """Of these, seconds spent waiting for data."""
+    measured: dict[str, Tensor] = field(default_factory=dict)
+    """What ``StepLoss`` measures besides, summed up as the loss is."""
+
+    def add(self, measured: Mapping[str, Tensor], images: int) -> None:
+        """Add what was measured on so many images."""
+        for name, value in measured.items():
+            self.measured[name] = self.measured.get(name, 0) + value.detach() * images
+
+    def means(self) -> dict[str, float]:
+        """Return the mean over the images of what was measured."""
+        return {name: float(total) / self.seen for name, total in self.measured.items()}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values; a float holds the float32 sum exactly."""
-        return vars(self) | {"loss_sum": float(self.loss_sum)}
+        """Return plain values; a float holds a float32 sum exactly."""
+        measured = {name: float(total) for name, total in self.measured.items()}
+        return vars(self) | {"loss_sum": float(self.loss_sum), "measured": measured}
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Position:
         """Return what ``to_dict`` gave."""
-        return cls(**(dict(plain) | {"loss_sum": torch.tensor(plain["loss_sum"], dtype=torch.float32)}))
+        sums = {"loss_sum": plain["loss_sum"], **plain.get("measured", {})}
+        tensors = {name: torch.tensor(total, dtype=torch.float32) for name, total in sums.items()}
+        return cls(**(dict(plain) | {"loss_sum": tensors.pop("loss_sum"), "measured": tensors}))
 
 
 @dataclass

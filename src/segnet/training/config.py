@@ -95,6 +95,10 @@ class TrainConfig(DataOptions):
     patches: Annotated[Whole, IN_DATA] = 0
     """Patches in an epoch, 0 = as many as cover the training images once."""
 
+    unlabeled: Annotated[Path | None, IN_DATA] = field(default=None, metadata=PATH)
+    """A folder of images without masks to learn from too: the averaged model labels them, and its sure pixels
+    are targets. Takes --ema-decay, as modern has it."""
+
     resize: Annotated[Literal["nearest", "area", "bilinear"], says_recipe("resize", _RECIPE)] = FROM_RECIPE
     """How images are resized; masks always by nearest."""
 
@@ -120,6 +124,12 @@ class TrainConfig(DataOptions):
     teacher_temperature: Annotated[float, Parameter(group=_LOSS)] = 2.0
     """What the logits of both are divided by where they are compared: higher tells more of the classes that
     the teacher thinks less probable."""
+
+    unlabeled_threshold: Annotated[float, Parameter(group=_LOSS)] = 0.95
+    """Probability from which the averaged model's class of a pixel is a target, in images without masks."""
+
+    unlabeled_weight: Annotated[float, Parameter(group=_LOSS)] = 1.0
+    """Weight of the loss on images without masks; it rises with the learning rate in the warm-up."""
 
     optimizer: Annotated[Literal["adam", "adamw", "sgd"], says_recipe("optimizer", _RECIPE)] = FROM_RECIPE
     """sgd has momentum 0.9."""
@@ -345,6 +355,8 @@ class TrainConfig(DataOptions):
 _PART_OF = {
     "teacher_weight": ("teacher", "RUN"),
     "teacher_temperature": ("teacher", "RUN"),
+    "unlabeled_threshold": ("unlabeled", "DIR"),
+    "unlabeled_weight": ("unlabeled", "DIR"),
 }
 
 _MANY = 1_000_000
@@ -356,6 +368,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "lr": (0, 1000),
     "teacher_weight": (0, 1),
     "teacher_temperature": (0.1, 100),
+    "unlabeled_threshold": (0, 1),
+    "unlabeled_weight": (0, 1000),
     "step_epochs": (1, _MANY),
     "step_gamma": (0, 1),
     "weight_decay": (0, 1000),

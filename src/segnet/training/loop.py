@@ -35,6 +35,7 @@ from segnet.training.progress import epoch_progress, say_epoch, step_status
 from segnet.training.saves import Saves
 from segnet.training.schedule import learning_rate, train_size
 from segnet.training.setup import Setup, build
+from segnet.training.step_loss import Moment
 from segnet.training.trackers import Tracking, parse_trackers
 
 
@@ -156,7 +157,7 @@ def _train_epoch(
                 group["lr"] = now.lr
 
             images, masks = setup.augment(images, masks, size, seed_of(config.seed, epoch, step))
-            loss = setup.step_loss(network, images, masks)
+            loss, measured = setup.step_loss(network, images, masks, Moment(epoch, step, len(batches)))
             if watch.lets_learn(loss, Step(epoch, step, batches[step])):
                 setup.optimizer.zero_grad(set_to_none=True)
                 loss.backward()
@@ -166,6 +167,7 @@ def _train_epoch(
                 if setup.ema is not None:
                     setup.ema.update(setup.model)
                 total += loss.detach() * len(images)
+                now.add(measured, len(images))
                 now.seen += len(images)
             else:
                 now.skipped += 1
@@ -188,6 +190,7 @@ def _train_epoch(
         "data_wait_share": round(now.waited / seconds, 4),
         "peak_memory_mib": round(peak_memory_mib(device), 1),
         "skipped": now.skipped or None,
+        **now.means(),
     }
 
 

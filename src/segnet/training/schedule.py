@@ -18,8 +18,7 @@ def learning_rate(config: TrainConfig, epoch: int, progress: float) -> float:
         epoch: epochs done.
         progress: share of the running epoch that is done, 0 to 1.
     """
-    time = epoch + progress
-    warm = min(1.0, (time + 1e-3) / config.warmup_epochs) if config.warmup_epochs else 1.0
+    time, warm = epoch + progress, warm_up(config, epoch, progress)
     if config.schedule == "step":
         return config.lr * warm * config.step_gamma ** (epoch // config.step_epochs)
     if config.schedule == "cosine":
@@ -27,6 +26,11 @@ def learning_rate(config: TrainConfig, epoch: int, progress: float) -> float:
         share = min(max(time - config.warmup_epochs, 0.0) / span, 1.0)
         return config.lr * warm * 0.5 * (1 + math.cos(math.pi * share))
     return config.lr * warm
+
+
+def warm_up(config: TrainConfig, epoch: int, progress: float) -> float:
+    """Return how far the warm-up has come, from almost 0 to 1; the moment is as in ``learning_rate``."""
+    return min(1.0, (epoch + progress + 1e-3) / config.warmup_epochs) if config.warmup_epochs else 1.0
 
 
 def train_sizes(config: TrainConfig) -> list[tuple[int, int]]:

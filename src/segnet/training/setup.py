@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from segnet.core.device import keep_freed_memory, move, pick_device
 from segnet.core.errors import SegnetError, require_all
 from segnet.core.settings import absolute_paths, path_names
-from segnet.data.augment import Augmentation
+from segnet.data.augment import Augmentation, StrongColour
 from segnet.data.balance import balance_faults, count_values
+from segnet.data.cache import CachedSplit
 from segnet.data.dataset import Dataset, Sample
 from segnet.data.faults import lines, raise_errors
 from segnet.data.fit import Fit
@@ -23,8 +24,10 @@ from segnet.data.identify import manifest_of
 from segnet.data.intensity import RGB, Intensity
 from segnet.data.options import DATASET_NAMES
 from segnet.data.percentiles import measured
+from segnet.data.pets import official_id
 from segnet.data.pixels import Split, open_pixels
 from segnet.data.sources import known_classes, load_dataset
+from segnet.data.without_masks import WithoutMasks, find_without_masks, require_depth
 from segnet.inference.description import Description
 from segnet.models import create_model
 from segnet.models.names import is_own
@@ -41,6 +44,7 @@ from segnet.training.progress import counting
 from segnet.training.start import seen_before, start_from
 from segnet.training.step_loss import StepLoss
 from segnet.training.teacher import open_teacher
+from segnet.training.unlabeled import Unlabeled, on_threshold
 
 
 @dataclass
@@ -138,6 +142,12 @@ def build(
     if is_own(config.model):
         require_logits(model, config, classes.names, len(samples), device)
     manifest = manifest_of(dataset, _with_absolute_paths(config).data_dict())
+    alone = None
+    if config.unlabeled is not None:
+        held_out = (*manifest.splits["val"], *manifest.splits["test"])
+        id_of_name = official_id if config.source == "oxford-pets" else None
+        alone = find_without_masks(config.unlabeled, channels, held_out, id_of_name)
+        manifest = replace(manifest, unlabeled=alone.records)
     if begun is not None:
         if changes := begun.changes(manifest):
             raise SegnetError(
@@ -159,6 +169,10 @@ def build(
     require_batch(config, epoch_length(config, train), getattr(model, "minimum_size", 1))
     learnt_from = {str(config.start_from): started} if started else {}
     learnt_from |= {teacher.name: teacher.description} if teacher else {}
+    ema = ModelEMA(model, config.ema_decay) if config.ema_decay else None
+    unlabeled = None
+    if alone is not None and ema is not None:
+        unlabeled = _open_unlabeled(alone, ema.module, dataset, config, console, epoch_length(config, train))
     return Setup(
         config=config,
         dataset=dataset,
@@ -167,19 +181,17 @@ def build(
         val=val,
         device=device,
         model=model,
-        ema=ModelEMA(model, config.ema_decay) if config.ema_decay else None,
+        ema=ema,
         optimizer=build_optimizer(model, config),
         augment=Augmentation(
-            flip=config.flip,
-            dihedral=config.dihedral,
-            crop_scale=config.crop_scale,
+            **_geometry(config),
             brightness=config.brightness,
             contrast=config.contrast,
             saturation=config.saturation if channels == 3 else 0,
             hue=config.hue if channels == 3 else 0,
         ),
         class_weights=class_weights,
-        step_loss=StepLoss(config, device, class_weights, teacher),
+        step_loss=StepLoss(config, device, class_weights, teacher, unlabeled),
         console=console,
         notice=_notice(dataset, *learnt_from.values()),
         warnings=(
@@ -187,6 +199,7 @@ def build(
             *lines(balance),
             *(line for name, other in learnt_from.items() for line in seen_before(name, other, manifest)),
             *(teacher.on_other_values(dataset.intensity) if teacher else ()),
+            *on_threshold(config, len(classes)),
         ),
     )
 
@@ -218,18 +231,54 @@ def fit_of(config: TrainConfig, intensity: Intensity = RGB) -> Fit:
 
 def _open_both(dataset: Dataset, config: TrainConfig, console: Console) -> tuple[Split, Split]:
     """Open what is trained and what is validated on; what is wrong with either is one error."""
-    detail = config.crop_detail if config.crop_scale < 1 and config.patch is None else 1.0
     opened: dict[str, Split] = {}
 
     def open_val() -> None:
         opened["val"] = open_split(dataset.val, dataset, config, console, "validation images")
 
     def open_train() -> None:
-        samples = dataset.splits["train"]
+        samples, detail = dataset.splits["train"], _detail(config)
         opened["train"] = open_split(samples, dataset, config, console, "training images", detail=detail)
 
     require_all(open_val, open_train)
     return opened["train"], opened["val"]
+
+
+def _open_unlabeled(
+    alone: WithoutMasks,
+    labeller: nn.Module,
+    dataset: Dataset,
+    config: TrainConfig,
+    console: Console,
+    per_epoch: int,
+) -> Unlabeled:
+    """Open images without masks as those to train on are opened."""
+    require_depth(alone.samples, dataset.intensity)
+    what = "images without masks"
+    split = open_split(alone.samples, dataset, config, console, what, detail=_detail(config))
+    left_out = f"; {alone.left_out:,} more are validated or tested on, so they are left out"
+    assert isinstance(split, CachedSplit)  # require_unlabeled has refused patches
+    return Unlabeled(
+        split=split,
+        labeller=labeller,
+        weak=Augmentation(**_geometry(config)),
+        strong=StrongColour(dataset.intensity.channels),
+        threshold=config.unlabeled_threshold,
+        precision=config.precision,
+        seed=config.seed,
+        per_epoch=per_epoch,
+        line=f"{len(split):,} {what} from {config.unlabeled}{left_out if alone.left_out else ''}",
+    )
+
+
+def _geometry(config: TrainConfig) -> dict[str, Any]:
+    """Return how images are moved about, labelled or not."""
+    return {name: getattr(config, name) for name in ("flip", "dihedral", "crop_scale")}
+
+
+def _detail(config: TrainConfig) -> float:
+    """Return at which multiple of the run's size training images are kept."""
+    return config.crop_detail if config.crop_scale < 1 and config.patch is None else 1.0
 
 
 def open_split(

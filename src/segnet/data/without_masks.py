@@ -1,0 +1,143 @@
+"""A folder of images without masks: which are there, and which of them training may see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from segnet.core.errors import SegnetError
+from segnet.data.dataset import Mask
+from segnet.data.digests import file_digest
+from segnet.data.faults import Fault, raise_errors
+from segnet.data.headers import look_at_images
+from segnet.data.identify import records_of
+from segnet.data.images import IMAGE_SUFFIXES, fingerprint
+from segnet.data.intensity import RGB, Intensity, Pixels, Values
+from segnet.data.pairing import find_pictures
+from segnet.data.values import open_as, read_values
+from segnet.runs.identity import ImageRecord, image_id
+
+_FORMAT = 1  # raise when `ImageAlone.read` gives other pixels for the same file
+
+
+@dataclass(frozen=True)
+class ImageAlone:
+    """An image file as a sample; its mask says 0 wherever there is a pixel of it."""
+
+    name: str
+    """Its path below the folder."""
+    image: Path
+    is_deep: bool = False
+    """Whether it holds more than 8 bits a channel."""
+    more_ids: tuple[bytes, ...] = ()
+    """By which copies of it are known."""
+
+    def image_ids(self) -> tuple[bytes, ...]:
+        """Return the id of the file's content, and those of its copies."""
+        return (image_id(file_digest(self.image)), *self.more_ids)
+
+    def fingerprint(self) -> bytes:
+        """Digest the file."""
+        return fingerprint((self.image,), f"alone {_FORMAT}")
+
+    def read(self) -> tuple[Image.Image, Mask]:
+        """Return the image in RGB, upright, and a mask ``(H, W)`` of zeros.
+
+        Raises:
+            SegnetError: a file that can't be read.
+        """
+        image, mask = self.read_as(RGB)
+        return (image if isinstance(image, Image.Image) else Image.fromarray(image)), mask
+
+    def read_as(self, intensity: Intensity) -> tuple[Image.Image | Pixels, Mask]:
+        """Return the image in these channels and ranges, as ``open_as`` does, and a mask of zeros.
+
+        Raises:
+            SegnetError: as ``read``, or another number of channels.
+        """
+        image = open_as(self.image, intensity)
+        shape = image.size[::-1] if isinstance(image, Image.Image) else image.shape[:2]
+        return image, np.zeros(shape, np.uint8)
+
+    def read_values(self, channels: int) -> Values:
+        """Return the image's values ``(H, W, channels)`` as they are stored.
+
+        Raises:
+            SegnetError: a file that can't be read, or another number of channels.
+        """
+        return read_values(self.image, channels)
+
+
+class WithoutMasks(NamedTuple):
+    """The images of a folder that may be trained on."""
+
+    samples: tuple[ImageAlone, ...]
+    records: tuple[ImageRecord, ...]
+    """How each is known again."""
+    left_out: int
+    """Images that are held out, so that training must not see them."""
+
+
+def find_without_masks(
+    root: Path,
+    channels: int,
+    held_out: Iterable[ImageRecord],
+    id_of_name: Callable[[str], bytes] | None = None,
+) -> WithoutMasks:
+    """Find the images of a folder and of all folders in it, hidden ones left out.
+
+    Args:
+        root: the folder.
+        channels: that each is to have.
+        held_out: what is validated and tested on; told by its ids, it is left out.
+        id_of_name: gives another id for a file's stem, where names tell copies in the dataset.
+
+    Raises:
+        SegnetError: no folder, one of masks, no image that may be trained on, or all that is wrong with the
+            files by their first bytes, in one.
+    """
+    if not root.is_dir():
+        raise SegnetError(f"--unlabeled {root} is no folder; check the path")
+    faults: list[Fault] = []
+    files = list(find_pictures(root, IMAGE_SUFFIXES, faults))
+    for file in files:
+        if "masks" in (*file.relative_to(root).parts[:-1], root.name):
+            raise SegnetError(
+                f"--unlabeled {root} holds masks ({file}), which would be taken for photos; give a folder of "
+                f"images alone{f', such as {root}/images' if (root / 'images').is_dir() else ''}"
+            )
+    deep, more = look_at_images(files, channels)
+    raise_errors(faults + more, str(root))
+    if not files:
+        raise SegnetError(f"--unlabeled {root} holds no image ({' '.join(IMAGE_SUFFIXES)}); check the path")
+    samples = [
+        ImageAlone(
+            file.relative_to(root).as_posix(), file, is_deep, (id_of_name(file.stem),) if id_of_name else ()
+        )
+        for file, is_deep in zip(files, deep, strict=True)
+    ]
+    records = records_of(samples)
+    held = frozenset(each for record in held_out for each in record.ids)
+    chosen = [held.isdisjoint(record.ids) for record in records]
+    if not any(chosen):
+        raise SegnetError(
+            f"all {len(files)} images of --unlabeled {root} are validated or tested on, so none of them may "
+            "be trained on; give others"
+        )
+    return WithoutMasks(
+        tuple(sample for sample, kept in zip(samples, chosen, strict=True) if kept),
+        tuple(record for record, kept in zip(records, chosen, strict=True) if kept),
+        chosen.count(False),
+    )
+
+
+def require_depth(samples: Sequence[ImageAlone], intensity: Intensity) -> None:
+    """Raise SegnetError where values are brought to 8 bits by ranges, and images have 8 already."""
+    flat = [sample for sample in samples if intensity.ranges is not None and not sample.is_deep]
+    said = "has 8 bits a channel, but all images to train on have more"
+    raise_errors([Fault("too-few-bits", sample.image, said) for sample in flat], "the images without masks")
