@@ -268,7 +268,7 @@ for number, name in enumerate(classes.names):
 # This is the cell that takes minutes.
 
 # %%
-run = segnet.train(config, console=Console(force_jupyter=False, width=90))
+run = segnet.train(config, console=Console(force_jupyter=False, force_terminal=False, width=90))
 
 # %% [markdown]
 # ## Watch it learn
