@@ -51,6 +51,7 @@ def test_a_run_folder_is_complete_in_itself(tiny_config):
         "previews/epoch_003.png",
         "report.html",
         "scores.json",
+        "steps.jsonl",
         *(f"worst/{rank:02d}.png" for rank in range(1, 5)),  # there are no more than four images
     }
     records = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
