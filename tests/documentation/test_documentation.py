@@ -161,6 +161,10 @@ RUN = {
     "segnet export * --int8": (its_options_exist, "another export of half a minute; tests/export has it"),
     "segnet export * --fp16": (its_options_exist, "as above"),
     "segnet export * --to *": (its_options_exist, "as above"),
+    "segnet show pooling --break all --retrain*": (
+        its_options_exist,
+        "a minute of training; tests/training and tests/report have shorter ones",
+    ),
     "segnet show pooling --break all *": (
         "--break bilinear --data synthetic",
         "one way in place of four, on the same drawn pets",
