@@ -27,7 +27,8 @@ def test_outputs_gradients_and_statistics_equal_those_of_plain_layers(dtype, cha
     for model in (ours, stock):
         model.to(dtype)(x).pow(3).sum().backward()
     for a, b in zip(ours.parameters(), stock.parameters(), strict=True):
-        rounding = 100 * torch.finfo(dtype).eps * b.grad.abs().max()
+        # sums over 2,772 pixels in another order: of 60 seeds, with one thread, the most was 271 eps
+        rounding = 1000 * torch.finfo(dtype).eps * b.grad.abs().max()
         torch.testing.assert_close(a.grad, b.grad, rtol=0, atol=float(rounding))
     for a, b in zip(ours.buffers(), stock.buffers(), strict=True):
         torch.testing.assert_close(a, b)
