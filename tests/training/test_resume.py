@@ -188,6 +188,26 @@ def test_a_run_that_is_killed_in_an_epoch_goes_on_from_its_last_save(
     assert ("it goes on after step 1 of epoch 2" in capsys.readouterr().out) == (at == (1, 1))
 
 
+@pytest.mark.parametrize(
+    "place", ["segnet.training.artifacts.write_learning_gif", "segnet.report.html.write_page"]
+)
+def test_a_run_that_is_killed_when_all_but_its_pictures_is_written_makes_them(
+    tiny_config, tmp_path, monkeypatch, place
+):
+    whole = segnet.train(tiny_config(epochs=1, out=tmp_path / "whole"))
+
+    def kill(*_, **__):
+        raise SystemExit  # as good as a kill: nothing that follows is written
+
+    with monkeypatch.context() as patched:
+        patched.setattr(place, kill)
+        with pytest.raises(SystemExit):
+            segnet.train(tiny_config(epochs=1))
+    assert json.loads((tmp_path / "run/scores.json").read_text())["finished"]
+    require_same(segnet.resume(tmp_path / "run").folder, whole.folder)
+    assert (tmp_path / "run/report.html").is_file()
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no SIGHUP")
 def test_a_terminal_that_is_closed_stops_a_run_like_ctrl_c(tiny_config, tmp_path):
     file = tmp_path / "config.yaml"

@@ -106,6 +106,8 @@ def finish(setup: Setup, folder: RunFolder, state: State, *, finished: bool) -> 
         How the run ended, None before its first epoch was done.
     """
     best, outcome = state.best, None
+    # it is written last: of a run that is killed before, resume sees by this that there is more to do
+    folder.report.unlink(missing_ok=True)
     if best is not None:
         found = _score_best(setup, folder) if finished else {}
         val = found["val"].scores if found else best.val

@@ -94,7 +94,8 @@ def resume(
             had = f"{path} had finished with epoch {state.epoch}; {more}"
             console.print(had, highlight=False, soft_wrap=True)
             outcome = read_run(path).outcome
-            if outcome is not None and outcome.finished and model is None:
+            is_complete = outcome is not None and outcome.finished and folder.report.is_file()
+            if outcome is not None and is_complete and model is None:
                 return Run(folder.path, config, True, outcome.best_epoch, outcome.val, outcome.test)
         check(config, model, new=False)
         setup = build(config, console, model, begun=_manifest_of(folder))
