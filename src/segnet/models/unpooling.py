@@ -69,6 +69,18 @@ def parse_ways(text: str) -> tuple[str, ...]:
     return ways
 
 
+def unpooling_stages(model: nn.Module) -> list[DecoderStage]:
+    """Return the stages of a model that un-pool by indices.
+
+    Raises:
+        SegnetError: it has none.
+    """
+    stages = [module for module in model.modules() if isinstance(module, DecoderStage)]
+    if not stages:
+        raise SegnetError("this model has no pooling indices that could be left out; take a SegNet")
+    return stages
+
+
 @contextmanager
 def unpooling(model: nn.Module, way: str) -> Iterator[None]:
     """While this is open, every decoder stage of a model un-pools in this way, in training too.
@@ -80,9 +92,7 @@ def unpooling(model: nn.Module, way: str) -> Iterator[None]:
     Raises:
         SegnetError: a model that doesn't un-pool by indices.
     """
-    stages = [module for module in model.modules() if isinstance(module, DecoderStage)]
-    if not stages:
-        raise SegnetError("this model has no pooling indices that could be left out; take a SegNet")
+    stages = unpooling_stages(model)
     if way == INDICES:
         yield
         return

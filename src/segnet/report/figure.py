@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
+from segnet.core.classes import ClassTable
+from segnet.core.colours import hex_code
 from segnet.core.files import replacing
 from segnet.report.plots import INK, SOFT_INK, own_style
 
 _DPI = 130
+_LEGEND_LIMIT = 8
 CELL_RULE = "#c9ccd0"  # so that a white cell is a cell
 
 
@@ -85,13 +89,19 @@ def tile(axes: Axes, pixels: npt.NDArray[Any], title: str, below: str = "") -> N
         axes.set_xlabel(below, fontsize=9.5, color=SOFT_INK, linespacing=1.4)
 
 
+def class_colours(classes: ClassTable) -> dict[str, str]:
+    """Return the colour of each class by its name, ``#rrggbb``."""
+    return {name: hex_code(colour) for name, colour in zip(classes.names, classes.colours, strict=True)}
+
+
 def colour_legend(figure: Figure, colours: Mapping[str, str]) -> None:
-    """Name colours below everything else, a swatch for each ``#rrggbb``."""
-    swatches = [Patch(facecolor=colour, edgecolor=CELL_RULE, label=name) for name, colour in colours.items()]
+    """Name colours below everything else, a swatch for each ``#rrggbb``; the first eight, in a row."""
+    first = islice(colours.items(), _LEGEND_LIMIT)
+    swatches = [Patch(facecolor=colour, edgecolor=CELL_RULE, label=name) for name, colour in first]
     figure.legend(
         handles=swatches,
         loc="outside lower left",
-        ncols=min(len(swatches), 8),
+        ncols=len(swatches),
         frameon=False,
         fontsize=9.5,
         labelcolor=INK,

@@ -21,16 +21,13 @@ from segnet.core.files import expand_home
 from segnet.data.batches import evenly_spread
 from segnet.data.intensity import Pixels
 from segnet.inference.bundle import read_description
-from segnet.report.figure import colour_legend, drawn, headline, tile
+from segnet.report.figure import class_colours, colour_legend, drawn, headline, tile
 from segnet.report.gif import read_preview, write_learning_gif
-from segnet.report.panel import panel_width, tile_boxes
+from segnet.report.panel import PREVIEW_IMAGES, panel_width, tile_boxes
 from segnet.report.plots import INK, SOFT_INK, own_style
 from segnet.runs.records import read_run
 from segnet.runs.run_folder import RunFolder
 from segnet.runs.scores import score_text
-
-PREVIEW_IMAGES = 21
-"""As many validation images as a run draws at each epoch, and as the article's figures show."""
 
 IN_STRIP, IN_GIF = 6, 24
 """How many epochs are shown unless someone asks for more or fewer."""
@@ -108,29 +105,29 @@ def learning_of_run(run: str, image: str | None = None, most: int = IN_STRIP) ->
     description = read_description(folder.model)
     boxes = tile_boxes(len(names), *description.fit.size)
     by_epoch = {each.epoch: each for each in record.epochs}
-    shown: list[LearnedBy] = []
-    first = (np.empty(0, np.uint8),) * 2
+    shown: dict[int, tuple[Pixels, Pixels, Pixels]] = {}
     for chosen in evenly_spread(len(previews), most):
         path = previews[chosen]
         panel = read_preview(path)
         if panel.width != panel_width(boxes):
             raise SegnetError(f"{path} isn't laid out as this version of segnet draws it; train the run anew")
         picture, truth, prediction = (np.asarray(panel.crop(box)) for box in boxes[number])
-        first = first if shown else (picture, truth)
-        epoch = int(path.stem.removeprefix("epoch_"))
+        shown[int(path.stem.removeprefix("epoch_"))] = picture, truth, prediction
+    epochs = []
+    for epoch, (_, _, prediction) in shown.items():
         scores = by_epoch.get(epoch)
         mean_iou, loss = (scores.val.mean_iou, scores.train_loss) if scores else (None, None)
-        shown.append(LearnedBy(epoch, mean_iou, loss, prediction))
-    classes = description.classes
-    colours = {name: hex_code(colour) for name, colour in zip(classes.names, classes.colours, strict=True)}
+        epochs.append(LearnedBy(epoch, mean_iou, loss, prediction))
+    picture, truth, _ = next(iter(shown.values()))
     return LearningFigure(
         folder.path.absolute().name,
         names[number],
         f"{len(held_out):,} validation images",
-        *first,
-        tuple(shown),
+        picture,
+        truth,
+        tuple(epochs),
         {each.epoch: each.val.mean_iou for each in record.epochs},
-        colours,
+        class_colours(description.classes),
     )
 
 
@@ -184,7 +181,7 @@ def _draw_strip(figure: LearningFigure, path: Path) -> None:
         for place in axes[count:]:
             place.axis("off")
         headline(canvas, figure.title)
-        colour_legend(canvas, dict([*figure.colours.items()][:_TILES_A_ROW]))
+        colour_legend(canvas, figure.colours)
 
 
 def _draw_gif(figure: LearningFigure, path: Path) -> None:
@@ -213,7 +210,7 @@ def _frames(figure: LearningFigure) -> Iterator[tuple[LearnedBy, FigureCanvasAgg
     tile(truth, figure.truth, "truth")
     tile(prediction, figure.epochs[-1].prediction, f"epoch {figure.epochs[-1].epoch}")
     headline(canvas, figure.title)
-    colour_legend(canvas, dict([*figure.colours.items()][:_TILES_A_ROW]))
+    colour_legend(canvas, figure.colours)
     points = [(epoch, score) for epoch, score in figure.curve.items() if score is not None]
     curve.plot([epoch for epoch, _ in points], [score for _, score in points], color=_PALE, linewidth=1.8)
     (so_far,) = curve.plot([], [], color=hex_code(BLUE), linewidth=1.8)

@@ -21,6 +21,9 @@ from segnet.report.plots import INK, SOFT_INK
 
 Pixels = npt.NDArray[np.uint8]
 
+PREVIEW_IMAGES = 21
+"""As many validation images as a run draws at each epoch, and as the article's figures show."""
+
 Box = tuple[int, int, int, int]
 """Left, top, and where they end to the right and below, in pixels."""
 

@@ -18,6 +18,7 @@ from segnet.data.images import open_rgb
 from segnet.data.intensity import Pixels
 from segnet.data.synthetic import SyntheticSample
 from segnet.inference.opening import bundled_names, is_there, load
+from segnet.inference.segmenter import Segmenter
 from segnet.models import MODELS, create_model
 
 LARGEST_PX = 256
@@ -101,19 +102,34 @@ def open_model(name: str, *, trained: bool = False) -> ShownModel:
         SegnetError: nothing of that name, an exported model, one that can't be opened, or one without weights
             where they are needed.
     """
-    if is_there(name):
-        segmenter = load(name, device="cpu", runtime="torch")
-        return ShownModel(_short(name), segmenter.model, segmenter.description.fit, is_trained=True)
+    if trained or is_there(name):
+        short, segmenter = open_trained(name)
+        return ShownModel(short, segmenter.model, segmenter.description.fit, is_trained=True)
     if name not in MODELS:
-        known = [*bundled_names(), *([] if trained else MODELS)]
-        raise SegnetError(f"there is no run folder, model file or model {name!r}{did_you_mean(name, known)}")
-    if trained:
+        raise _unknown(name, [*bundled_names(), *MODELS])
+    with torch.device("meta"):
+        return ShownModel(name, create_model(name), Fit((128, 128), "nearest"), is_trained=False)
+
+
+def open_trained(name: str) -> tuple[str, Segmenter]:
+    """Open a run folder, a model file or a bundled model, and return what a figure calls it too.
+
+    Raises:
+        SegnetError: nothing of that name, the name of a model without weights, an exported model, or one that
+            can't be opened.
+    """
+    if is_there(name):
+        return _short(name), load(name, device="cpu", runtime="torch")
+    if name in MODELS:
         raise SegnetError(
             f"{name} by its name alone has learnt nothing that could be shown; give a run folder, a "
             f".safetensors file or {' or '.join(bundled_names())}"
         )
-    with torch.device("meta"):
-        return ShownModel(name, create_model(name), Fit((128, 128), "nearest"), is_trained=False)
+    raise _unknown(name, bundled_names())
+
+
+def _unknown(name: str, known: Sequence[str]) -> SegnetError:
+    return SegnetError(f"there is no run folder, model file or model {name!r}{did_you_mean(name, known)}")
 
 
 def _short(name: str) -> str:

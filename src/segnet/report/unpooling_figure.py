@@ -17,7 +17,6 @@ from rich.table import Table
 from torch import nn
 
 from segnet.core.classes import ClassTable
-from segnet.core.colours import hex_code
 from segnet.data.dataset import Mask
 from segnet.data.intensity import Pixels, visible
 from segnet.data.pets import PET_CLASSES
@@ -30,18 +29,16 @@ from segnet.inference.evaluate import (
     predictor,
     require_classes,
 )
-from segnet.inference.opening import load
 from segnet.inference.own_data import open_data
-from segnet.models.unpooling import INDICES, unpooling
+from segnet.models.unpooling import INDICES, unpooling, unpooling_stages
 from segnet.objectives.boundary import BAND_PX
-from segnet.report.figure import colour_legend, drawn, headline, tile
-from segnet.report.subjects import open_model
+from segnet.report.figure import class_colours, colour_legend, drawn, headline, tile
+from segnet.report.subjects import open_trained
 from segnet.runs.identity import ImageRecord
 from segnet.runs.image_scores import ImageScores
 from segnet.runs.scores import ScoredOn, Scores, score_text
 
 _CPU = torch.device("cpu")
-_LEGEND_LIMIT = 8
 
 
 @dataclass(frozen=True)
@@ -96,10 +93,8 @@ def score_swapped(name: str, ways: Sequence[str], given: Mapping[str, Any]) -> U
     Raises:
         SegnetError: no such model, one without weights or pooling indices, or data it can't be scored on.
     """
-    opened = open_model(name, trained=True)
-    with unpooling(opened.model, INDICES):
-        pass  # a model without indices is found before any data is read
-    segmenter = load(name, device="cpu", runtime="torch")
+    short, segmenter = open_trained(name)
+    unpooling_stages(segmenter.model)  # a model without indices is found before any data is read
     if not given and segmenter.classes.names == PET_CLASSES.names:
         given = {"data": "synthetic"}
     dataset = open_data(name, segmenter, given, download=bool(given))
@@ -107,7 +102,7 @@ def score_swapped(name: str, ways: Sequence[str], given: Mapping[str, Any]) -> U
     chosen = choose_samples(segmenter, dataset)
     _, split, _ = open_chosen(segmenter, dataset, chosen)
     return compare_ways(
-        opened.name,
+        short,
         lambda way: segmenter.model,
         split,
         dataset.classes,
@@ -219,5 +214,4 @@ def draw_ways(figure: UnpoolingFigure, path: Path) -> None:
             )
             tile(next(axes), classes.paint(result.predicted), result.way, below)
         headline(canvas, f"{figure.name}: with pooling indices and without\nscores of {figure.scored_on}")
-        named = list(zip(classes.names, classes.colours, strict=True))[:_LEGEND_LIMIT]
-        colour_legend(canvas, {name: hex_code(colour) for name, colour in named})
+        colour_legend(canvas, class_colours(classes))

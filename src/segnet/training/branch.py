@@ -15,7 +15,7 @@ from torch import nn
 from segnet.core.errors import SegnetError
 from segnet.core.files import replacing
 from segnet.inference.bundle import read_model
-from segnet.models.names import is_own, short_name
+from segnet.models.names import is_own
 from segnet.runs.identity import Manifest
 from segnet.runs.records import read_mapping
 from segnet.runs.run_folder import RunFolder, new_run_folder
@@ -129,7 +129,7 @@ def branch(
     setup = build(config, console, model, begun=begun)
     start.restore(setup)
     setup.notice = read_mapping(folder.environment).get("notice", setup.notice)
-    new = new_run_folder(config.out, f"{setup.dataset.name}-{short_name(config.model)}-{config.recipe}")
+    new = new_run_folder(config.out, setup.stem)
     how = "the whole state" if start.checkpoint else "the weights; the optimizer starts anew"
     console.print(
         f"branches from epoch {state.epoch} of {folder.path}: {how}", highlight=False, soft_wrap=True

@@ -14,7 +14,6 @@ import torch
 from torch import nn
 
 from segnet.core.classes import IGNORE_INDEX
-from segnet.core.colours import hex_code
 from segnet.data.augment import Augmentation
 from segnet.data.batches import evenly_spread, load_batches, shuffled_order, split_into_batches
 from segnet.data.cache import CachedSplit
@@ -28,7 +27,9 @@ from segnet.models import create_model
 from segnet.models.unpooling import unpooling
 from segnet.objectives.class_weights import median_frequency_weights
 from segnet.objectives.losses import cross_entropy
-from segnet.report.learning import IN_STRIP, PREVIEW_IMAGES, LearnedBy, LearningFigure, choose_image
+from segnet.report.figure import class_colours
+from segnet.report.learning import IN_STRIP, LearnedBy, LearningFigure, choose_image
+from segnet.report.panel import PREVIEW_IMAGES
 from segnet.report.unpooling_figure import UnpoolingFigure, compare_ways
 from segnet.runs.scores import ScoredOn
 
@@ -122,7 +123,7 @@ def train_and_watch(image: str | None = None, most: int = IN_STRIP) -> LearningF
         PET_CLASSES.paint(val.masks[number]),
         tuple(epochs[place] for place in evenly_spread(_EPOCHS, most)),
         {each.epoch: each.mean_iou for each in epochs},
-        {name: hex_code(colour) for name, colour in zip(PET_CLASSES.names, PET_CLASSES.colours, strict=True)},
+        class_colours(PET_CLASSES),
     )
 
 

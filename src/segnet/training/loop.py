@@ -18,7 +18,7 @@ from torch import nn
 from segnet.core.device import peak_memory_mib
 from segnet.data.batches import load_batches
 from segnet.inference.evaluate import evaluate_split, is_articles, predictor
-from segnet.models.names import name_of, short_name
+from segnet.models.names import name_of
 from segnet.runs.records import EpochRecord
 from segnet.runs.run_folder import RunFolder, new_run_folder
 from segnet.runs.scores import Scores
@@ -75,8 +75,7 @@ def train(config: TrainConfig, *, model: nn.Module | None = None, console: Conso
         config = replace(config, model=name_of(model))
     check(config, model)
     setup = build(config, console or Console(), model)
-    stem = f"{setup.dataset.name}-{short_name(config.model)}-{config.recipe}"
-    folder, state = new_run_folder(config.out, stem), State()
+    folder, state = new_run_folder(config.out, setup.stem), State()
     with folder.locked():
         try:
             begin(setup, folder)

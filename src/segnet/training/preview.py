@@ -15,8 +15,7 @@ from segnet.data.intensity import visible
 from segnet.data.patches import example_patches
 from segnet.data.pixels import Split
 from segnet.inference.evaluate import predict_split, predictor
-from segnet.report.learning import PREVIEW_IMAGES
-from segnet.report.panel import preview_panel
+from segnet.report.panel import PREVIEW_IMAGES, preview_panel
 
 
 def choose_preview(val: Split) -> CachedSplit:

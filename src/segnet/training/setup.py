@@ -30,7 +30,7 @@ from segnet.data.sources import known_classes, load_dataset
 from segnet.data.without_masks import WithoutMasks, find_without_masks, require_depth
 from segnet.inference.description import Description
 from segnet.models import create_model
-from segnet.models.names import is_own
+from segnet.models.names import is_own, short_name
 from segnet.objectives.class_weights import median_frequency_weights
 from segnet.runs.identity import DataIdentity, Manifest
 from segnet.runs.scores import ScoredOn
@@ -68,6 +68,11 @@ class Setup:
     """Licence and attribution of all that the weights have learnt from."""
     warnings: tuple[str, ...] = ()
     """What is odd about the data, a line each."""
+
+    @property
+    def stem(self) -> str:
+        """What a run folder is called that nobody has named, but for its number."""
+        return f"{self.dataset.name}-{short_name(self.config.model)}-{self.config.recipe}"
 
     @property
     def eval_model(self) -> nn.Module:

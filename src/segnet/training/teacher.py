@@ -144,14 +144,14 @@ def open_teacher(config: TrainConfig, classes: tuple[str, ...], device: torch.de
     Raises:
         SegnetError: other classes, or the same in another order; or as ``read_model``.
     """
-    path, name = _find(config), str(config.teacher)
-    its_classes = read_description(path).classes.names
+    name = str(config.teacher)
+    model, description = read_model(_find(config))
+    its_classes = description.classes.names
     if its_classes != classes:
         raise SegnetError(
             f"--teacher {name} knows {', '.join(its_classes)}, and the data has {', '.join(classes)}; give a "
             "model that was trained with these classes in this order"
         )
-    model, description = read_model(path)
     frozen = move(model.requires_grad_(False), device)
     return Teacher(name, frozen, description, config.teacher_weight, config.teacher_temperature)
 

@@ -9,6 +9,7 @@ the network in one batch with the images that have masks, so that batch norm has
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -94,8 +95,13 @@ class Unlabeled:
         """Return which images come, counted from the run's beginning: each once before any comes again."""
         total = len(self.split)
         rounds = range(first // total, (first + count - 1) // total + 1)
-        orders = {each: shuffled_order(total, seed_of(self.seed, each, "unlabeled order")) for each in rounds}
+        orders = {each: _order(total, seed_of(self.seed, each, "unlabeled order")) for each in rounds}
         return [orders[place // total][place % total] for place in range(first, first + count)]
+
+
+@lru_cache(maxsize=2)  # a step spans two rounds at the most, but where images are fewer than it takes
+def _order(count: int, seed: int) -> list[int]:
+    return shuffled_order(count, seed)
 
 
 def require_unlabeled(config: TrainConfig) -> None:
