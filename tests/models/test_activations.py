@@ -106,7 +106,7 @@ def test_strongest_places_are_those_of_the_whole_batch():
     model = fresh("segnet-lite")
     maps = feature_maps(model, images(11), "encoder.1")
     found = strongest_places(model, images(11), "encoder.1")
-    assert found.values.shape == (11, 48)
+    assert found.values.shape == (11, 96)
     for image, channel in ((0, 0), (8, 7), (10, 47)):
         row, column = found.rows[image, channel], found.columns[image, channel]
         assert found.values[image, channel] == pytest.approx(float(maps[image, channel].max()), abs=1e-5)

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from segnet import MODELS, SegnetError, create_model
+from segnet.models.compact import WIDTHS
 from segnet.models.describe import count_macs, count_parameters
 
 # name: (options that make it small enough for a test, parameters as shipped)
@@ -12,7 +13,9 @@ CASES = {
     "segnet": ({"stages": 2}, 15_274_892),
     "segnet-basic": ({"channels": 8}, 1_415_561),
     "segnet-dsc": ({"stages": 2}, 1_749_671),
-    "segnet-lite": ({"stages": [[8, 1], [16, 2]], "bottleneck": [16, 2, 3]}, 701_337),
+    "segnet-nano": ({"stages": [[48, 1], [48, 2]], "bottleneck": [48, 2, 3]}, 85_954),
+    "segnet-lite": ({"stages": [[8, 1], [16, 2]], "bottleneck": [16, 2, 3]}, 732_434),
+    "segnet-plus": ({"stages": [[8, 1], [8, 2]], "bottleneck": [8, 2, 3]}, 2_814_482),
     "segnet-vgg16": ({"width": 4}, 29_436_809),
     "fcn": ({"width": 4, "head": 16, "dropout": 0.0}, 134_290_159),
     "unet": ({"width": 4}, 31_037_769),
@@ -137,10 +140,22 @@ class TestEveryModel:
             assert torch.equal(model.eval()(image), other.eval()(image))
 
 
-def test_segnet_lite_keeps_within_its_budget():
-    model = create_model("segnet-lite")
-    assert count_parameters(model) <= 1_100_000
-    assert count_macs(model) <= 300_000_000
+@pytest.mark.parametrize(
+    ("name", "most"), [("segnet-nano", 120_000), ("segnet-lite", 1_100_000), ("segnet-plus", 4_000_000)]
+)
+def test_the_compact_family_keeps_within_its_budget(name, most):
+    model = create_model(name)
+    assert count_parameters(model) <= most
+    assert count_macs(model) <= 250 * most
+
+
+@pytest.mark.parametrize("name", ["segnet-nano", "segnet-lite", "segnet-plus"])
+def test_one_dial_makes_the_compact_family_in_channels_that_runtimes_like(name):
+    model = create_model(name)
+    same = create_model("segnet-lite", width=WIDTHS[name])
+    assert [each.shape for each in model.parameters()] == [each.shape for each in same.parameters()]
+    widths = {module.num_features for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)}
+    assert not any(width % 16 for width in widths - {3})
 
 
 @pytest.mark.parametrize(
@@ -151,7 +166,10 @@ def test_segnet_lite_keeps_within_its_budget():
         ("segnet", {"num_classes": 0}, "at least one class"),
         ("segnet-dsc", {"ordinary_stages": 5}, "0 to 4 ordinary stages"),
         ("segnet-lite", {"stages": [[8]]}, r"\(channels, units\) pairs"),
-        ("segnet-lite", {"residual": 1}, "takes residual as true or false, got 1"),
+        ("segnet-lite", {"bottleneck": [8, 2, 4]}, "an odd kernel"),
+        ("segnet-lite", {"features": 1}, "takes features as true or false, got 1"),
+        ("segnet-lite", {"width": 0.1}, "a width from 0.25 to 4, got 0.1"),
+        ("segnet-lite", {"stride": 4}, "a stride of 1 or 2, got 4"),
         ("segnet", {"stages": -1}, "1 to 5 stages, got -1"),
         ("segnet", {"stages": "four"}, "segnet takes stages as a whole number, got 'four'"),
         ("segnet", {"stages": True}, "a whole number, got True"),

@@ -11,10 +11,12 @@ from torch import nn
 import segnet
 from segnet import create_model
 from segnet.core.blocks import DecoderStage, EncoderStage
+from segnet.models.compact import CompactSegNet
 from segnet.objectives.losses import cross_entropy
 from segnet.objectives.metrics import ScoreCounter
 
-SEGNETS = ("segnet", "segnet-basic", "segnet-dsc", "segnet-lite", "segnet-vgg16")
+COMPACT = ("segnet-nano", "segnet-lite", "segnet-plus")
+SEGNETS = ("segnet", "segnet-basic", "segnet-dsc", "segnet-vgg16", *COMPACT)
 
 
 def stages(model, kind):
@@ -47,8 +49,8 @@ def test_each_decoder_stage_has_the_channels_of_its_own_encoder_stage_not_of_the
     encoders, decoders = stages(model, EncoderStage), stages(model, DecoderStage)
     assert len(encoders) == len(decoders)
     for encoder, decoder in zip(encoders, reversed(decoders), strict=True):
-        (values, codes, size), _ = seen[decoder]
-        pooled, own_codes, own_size = seen[encoder][1]
+        (values, codes, size, _), _ = seen[decoder]
+        pooled, own_codes, own_size, _ = seen[encoder][1]
         assert values.shape == pooled.shape
         assert codes is own_codes
         assert size == own_size
@@ -91,17 +93,25 @@ def test_no_layer_is_there_twice(model):
     assert len(set(layers)) == len(layers)
 
 
-def test_nothing_called_segnet_enlarges_by_transposed_convolution_or_hands_features_on(model):
+def test_nothing_called_segnet_enlarges_by_transposed_convolution(model):
     assert not any(isinstance(layer, nn.ConvTranspose2d | nn.Upsample) for layer in model.modules())
     seen = watched(model, torch.rand(1, 3, 64, 64))
     for decoder in stages(model, DecoderStage):
-        _, codes, _ = seen[decoder][0]
+        _, codes, *_ = seen[decoder][0]
         assert codes.dtype == torch.uint8  # positions, two bits each
+
+
+def test_the_papers_models_hand_on_positions_alone_and_the_compact_ones_features_too(model):
+    handed = [
+        decoder[0][3] for decoder in watched(model, torch.rand(1, 3, 64, 64)).values() if len(decoder[0]) > 1
+    ]
+    assert all((features is not None) == isinstance(model, CompactSegNet) for features in handed)
+    assert handed
 
 
 def test_the_decoder_puts_values_where_the_maxima_were_and_does_not_just_resize(model):
     encoder, decoder = stages(model, EncoderStage)[0], stages(model, DecoderStage)[-1]
-    sparse = []
+    sparse, features = [], []
     first = decoder.units[0]
     first = (
         first
@@ -113,13 +123,15 @@ def test_the_decoder_puts_values_where_the_maxima_were_and_does_not_just_resize(
         lambda module, given, output: inputs.append(module.units(given[0]))
     )
     sparse_handle = first.register_forward_hook(lambda module, given, output: sparse.append(given[0]))
+    decoder.register_forward_pre_hook(lambda module, given: features.append(given[3]))
     with torch.no_grad():
         model.eval()(torch.rand(1, 3, 32, 32))
     handle.remove()
     sparse_handle.remove()
     _, indices = F.max_pool2d(inputs[0], 2, return_indices=True)
     at_maxima = torch.zeros_like(inputs[0]).flatten(2).scatter(2, indices.flatten(2), 1).view_as(inputs[0])
-    assert not sparse[0][at_maxima == 0].any()
+    unpooled = sparse[0] if features[0] is None else sparse[0] - features[0]
+    assert not unpooled[at_maxima == 0].any()
 
 
 def test_the_loss_takes_logits_and_applies_softmax_once():

@@ -41,19 +41,27 @@ def test_the_articles_stages_have_its_channels_and_sizes():
     ]
 
 
-def codes(channels):
-    """Two bits for each window of pools that halve 128x128 again and again, outermost first."""
+def codes(channels, side=64):
+    """Two bits for each window of pools that halve maps again and again, outermost first, to ``side``."""
     deepest = len(channels) - 1
     for depth, count in enumerate(channels):
-        side = 64 >> depth
         windows = count * side * side
         yield Passed(
             f"encoder.{depth}", f"decoder.{deepest - depth}", "codes", (count, side, side), windows * 2 // 8
         )
+        side //= 2
 
 
 def maps(source, target, shape, **more):
     return Passed(source, target, "maps", shape, 4 * shape[0] * shape[1] * shape[2], **more)
+
+
+def both(channels):
+    """What the compact SegNets hand on: codes and, of the size before the pool, maps."""
+    for each in codes(channels, side=32):
+        count, side, _ = each.shape
+        yield each
+        yield maps(each.source, each.target, (count, 2 * side, 2 * side))
 
 
 PASSED = {
@@ -61,7 +69,9 @@ PASSED = {
     "segnet-dsc": [*codes((64, 128, 256, 512))],
     "segnet-vgg16": [*codes((64, 128, 256, 512, 512))],
     "segnet-basic": [*codes((64, 64, 64, 64))],
-    "segnet-lite": [*codes((24, 48, 128, 256))],
+    "segnet-nano": [*both((16, 32, 80))],
+    "segnet-lite": [*both((32, 96, 256))],
+    "segnet-plus": [*both((64, 192, 512))],
     "unet": [
         maps(f"encoder.{depth}", f"decoder.{3 - depth}", (64 << depth, 128 >> depth, 128 >> depth))
         for depth in range(4)

@@ -99,15 +99,15 @@ def test_in_a_model_every_stage_of_the_decoder_upsamples():
     sizes = []
 
     def compare(stage, inputs, result):
-        x, _, size = inputs
+        x, _, size, features = inputs
         sizes.append(tuple(size))
-        assert torch.equal(result, stage.units(F.interpolate(x, scale_factor=2, mode="nearest")))
+        assert torch.equal(result, stage.units(F.interpolate(x, scale_factor=2, mode="nearest") + features))
 
     for stage in model.decoder:
         stage.register_forward_hook(compare)
     with unpooling(model, "no-indices"):
         model(torch.rand(1, 3, 16, 24))
-    assert sizes == [(8, 12), (16, 24)]
+    assert sizes == [(4, 6), (8, 12)]
 
 
 @pytest.mark.parametrize("way", WAYS)

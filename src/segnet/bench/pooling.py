@@ -20,12 +20,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segnet.core.blocks import ConvBN, ConvBNReLU, DecoderStage, EncoderStage, SeparableBNReLU
+from segnet.core.blocks import (
+    ConvBN,
+    ConvBNReLU,
+    DecoderStage,
+    Encoded,
+    EncoderStage,
+    SeparableBNReLU,
+)
 from segnet.core.device import keep_freed_memory, pick_device
 from segnet.core.files import replacing
 from segnet.core.pooling import Size, max_pool_2x2, max_unpool_2x2
 from segnet.models import create_model
-from segnet.models.segnet_lite import SeparableUnit
+from segnet.models.compact import SeparableUnit
 
 # (channels, height and width) of the four maps that the article's model pools at 128x128
 ARTICLE_MAPS = ((64, 128), (128, 64), (256, 32), (512, 16))
@@ -140,6 +147,8 @@ def stock_copy(model: nn.Module) -> nn.Module:
         for place, stage in enumerate(stages):
             units = cast(nn.Sequential, stage.units)
             stages[place] = kind(nn.Sequential(*chain.from_iterable(_layers(unit) for unit in units)))
+            if (lateral := getattr(stage, "lateral", None)) is not None:
+                stages[place].lateral = nn.Sequential(*_layers(lateral))
     return stock
 
 
@@ -155,10 +164,12 @@ class _StockEncoderStage(nn.Module):
     def __init__(self, layers: nn.Sequential) -> None:
         super().__init__()
         self.layers = layers
+        self.lateral: nn.Module | None = None
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Size]:
+    def forward(self, x: Tensor) -> Encoded:
         x = self.layers(x)
-        return *stock_pool(x), (x.shape[-2], x.shape[-1])
+        features = None if self.lateral is None else self.lateral(x)
+        return Encoded(*stock_pool(x), (x.shape[-2], x.shape[-1]), features)
 
 
 class _StockDecoderStage(nn.Module):
@@ -166,8 +177,9 @@ class _StockDecoderStage(nn.Module):
         super().__init__()
         self.layers = layers
 
-    def forward(self, x: Tensor, indices: Tensor, size: Size) -> Tensor:
-        out: Tensor = self.layers(stock_unpool(x, indices, size))
+    def forward(self, x: Tensor, indices: Tensor, size: Size, features: Tensor | None = None) -> Tensor:
+        full = stock_unpool(x, indices, size)
+        out: Tensor = self.layers(full if features is None else full + features)
         return out
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
+from segnet.core.kernels import exported
 from segnet.core.pooling import Size, max_pool_2x2
 from segnet.core.recompute import batch_norm_relu, can_recompute, rebuildable_unpool_2x2, rebuilding
 
@@ -48,9 +51,9 @@ class ConvBN(nn.Sequential):
 class ConvBNReLU(_ConvsBNReLU):
     """Convolution without bias, batch norm, ReLU: the unit that both the article and the paper repeat."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int = 3) -> None:
+    def __init__(self, in_channels: int, out_channels: int, kernel: int = 3, *, stride: int = 1) -> None:
         super().__init__(
-            nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, bias=False),
+            nn.Conv2d(in_channels, out_channels, kernel, stride, (kernel - stride + 1) // 2, bias=False),
             nn.BatchNorm2d(out_channels),
             nn.ReLU(inplace=True),
         )
@@ -80,19 +83,38 @@ def conv_chain(in_channels: int, out_channels: Sequence[int], unit: Unit = ConvB
     return [unit(before, after) for before, after in pairwise((in_channels, *out_channels))]
 
 
-class EncoderStage(nn.Module):
-    """Units, then a 2x2 max-pool that keeps positions and the size before it."""
+class Encoded(NamedTuple):
+    """What an encoder stage gives."""
 
-    def __init__(self, units: Iterable[nn.Module]) -> None:
+    pooled: Tensor
+    """The map for the next stage, ``(N, C, H // 2, W // 2)``."""
+    codes: Tensor
+    """Where its maxima were."""
+    size: Size
+    """``(H, W)`` before the pool."""
+    features: Tensor | None = None
+    """``(N, C, H, W)`` for the decoder, of stages that hand on more than positions."""
+
+
+class EncoderStage(nn.Module):
+    """Units, then a 2x2 max-pool that keeps positions and the size before it.
+
+    Args:
+        units: what comes before the pool.
+        lateral: what makes of the map before the pool the features that the decoder gets; None for a SegNet
+            as the paper has it, where it gets positions alone.
+    """
+
+    def __init__(self, units: Iterable[nn.Module], lateral: nn.Module | None = None) -> None:
         super().__init__()
         self.units = nn.Sequential(*units)
+        self.lateral = lateral
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Size]:
-        """Return the pooled map, the codes of its maxima and the size ``(H, W)`` before the pool."""
+    def forward(self, x: Tensor) -> Encoded:
+        """Pool a map ``(N, in, H, W)``."""
         x = self.units(x)
-        size = (x.shape[-2], x.shape[-1])
-        pooled, codes = max_pool_2x2(x)
-        return pooled, codes, size
+        features = None if self.lateral is None else self.lateral(x)
+        return Encoded(*max_pool_2x2(x), (x.shape[-2], x.shape[-1]), features)
 
 
 class DecoderStage(nn.Module):
@@ -105,9 +127,10 @@ class DecoderStage(nn.Module):
         super().__init__()
         self.units = nn.Sequential(*units)
 
-    def forward(self, x: Tensor, codes: Tensor, size: Size) -> Tensor:
+    def forward(self, x: Tensor, codes: Tensor, size: Size, features: Tensor | None = None) -> Tensor:
         """Return the map ``(N, C, *size)``."""
-        out: Tensor = self.units(self.unpool(x, codes, size))
+        full = self.unpool(x, codes, size)
+        out: Tensor = self.units(full if features is None else full + features)
         return out
 
 
@@ -123,7 +146,7 @@ def encode_decode(
     middle: nn.Module | None = None,
     dropout: nn.Module | None = None,
 ) -> Tensor:
-    """Send a map down the encoder and up the decoder; between the two only positions and sizes pass.
+    """Send a map down the encoder and up the decoder; between them pass positions, sizes and any features.
 
     Args:
         x: ``(N, C, H, W)``.
@@ -134,11 +157,34 @@ def encode_decode(
     """
     pooled = []
     for depth, stage in enumerate(encoder):
-        x, codes, size = stage(x)
+        x, *handed = stage(x)
         x = dropout(x) if dropout is not None and depth >= FIRST_DROPPED else x
-        pooled.append((codes, size))
+        pooled.append(handed)
     x = x if middle is None else middle(x)
     for stage in decoder:
         x = stage(x, *pooled.pop())
         x = dropout(x) if dropout is not None and len(pooled) >= FIRST_DROPPED else x
     return x
+
+
+# By index: with F.pad and slices torch.export serves either sizes that need padding or those that don't.
+
+
+def pad_to_multiple(image: Tensor, whole: int) -> Tensor:
+    """Repeat the last row and column up to multiples of ``whole``, so that maps lie on each other."""
+    height, width = image.shape[-2:]
+    if exported.all_even() if torch.compiler.is_exporting() else not (height % whole or width % whole):
+        return image
+    rows, columns = (
+        torch.arange((side + whole - 1) // whole * whole, device=image.device).clamp(max=side - 1)
+        for side in (height, width)
+    )
+    return image.index_select(2, rows).index_select(3, columns)
+
+
+def crop(logits: Tensor, size: Size) -> Tensor:
+    """Return the upper left ``size`` of a map ``(N, C, H, W)``."""
+    if exported.all_even() if torch.compiler.is_exporting() else logits.shape[-2:] == size:
+        return logits
+    rows, columns = (torch.arange(side, device=logits.device) for side in size)
+    return logits.index_select(2, rows).index_select(3, columns)

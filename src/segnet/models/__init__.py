@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from torch import nn
 
 from segnet.core.errors import SegnetError, did_you_mean
+from segnet.models.compact import WIDTHS, CompactSegNet
 from segnet.models.fcn import FCN
 from segnet.models.segnet import SegNet
 from segnet.models.segnet_basic import SegNetBasic
 from segnet.models.segnet_dsc import SegNetDSC
-from segnet.models.segnet_lite import SegNetLite
 from segnet.models.segnet_vgg16 import SegNetVGG16
 from segnet.models.unet import UNet
 from segnet.models.vit import ViT
@@ -22,7 +23,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "segnet": SegNet,
     "segnet-basic": SegNetBasic,
     "segnet-dsc": SegNetDSC,
-    "segnet-lite": SegNetLite,
+    **{name: partial(CompactSegNet, width=width) for name, width in WIDTHS.items()},
     "segnet-vgg16": SegNetVGG16,
     "fcn": FCN,
     "unet": UNet,

@@ -76,7 +76,7 @@ def list_layers(model: nn.Module, size: Size = (128, 128), in_channels: int = 3)
 
         def before(module: nn.Module, inputs: tuple[Any, ...]) -> None:
             if isinstance(module, DecoderStage):
-                values, _, full = inputs
+                values, _, full, *_ = inputs
                 shape = (values.shape[1], *full)
                 layers.append(Layer(f"{names[module]}.unpool", "un-pool", shape))
             started.append(counter.get_total_flops())

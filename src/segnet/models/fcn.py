@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from segnet.core.blocks import ConvBNReLU, conv_chain
+from segnet.core.blocks import ConvBNReLU, conv_chain, crop, pad_to_multiple
 from segnet.core.errors import SegnetError
 from segnet.core.pooling import max_pool_2x2
 from segnet.models.vgg16 import vgg16_channels
@@ -88,28 +88,11 @@ class FCN(nn.Module):
         scores = self.twice_to_fourth(scores) + self.score_fourth(fourth)
         scores = self.twice_to_third(scores) + self.score_third(third)
         logits: Tensor = self.eight_times(scores)
-        return crop(logits, height, width)
+        return crop(logits, (height, width))
 
     def load_encoder(self, path: Path) -> None:
         """Start the encoder from torchvision's ``vgg16`` or ``vgg16_bn``; see ``vgg_weights.py``."""
         load_vgg(path, self.normalise, stage_units(self.encoder), "vgg16")
-
-
-# By index: with F.pad and slices torch.export serves either sizes that need padding or those that don't.
-
-
-def pad_to_multiple(image: Tensor, whole: int) -> Tensor:
-    """Repeat the last row and column up to multiples of ``whole``, so that maps lie on each other."""
-    height, width = image.shape[-2:]
-    rows = torch.arange(height + -height % whole, device=image.device).clamp(max=height - 1)
-    columns = torch.arange(width + -width % whole, device=image.device).clamp(max=width - 1)
-    return image.index_select(2, rows).index_select(3, columns)
-
-
-def crop(logits: Tensor, height: int, width: int) -> Tensor:
-    """Return the upper left ``height`` by ``width`` pixels."""
-    rows, columns = (torch.arange(side, device=logits.device) for side in (height, width))
-    return logits.index_select(2, rows).index_select(3, columns)
 
 
 def bilinear(channels: int, factor: int) -> nn.ConvTranspose2d:

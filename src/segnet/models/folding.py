@@ -13,7 +13,7 @@ from itertools import pairwise
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from segnet.models.segnet_lite import SeparableUnit
+from segnet.models.compact import SeparableUnit
 
 
 def fold_batch_norms(model: nn.Module) -> nn.Module:

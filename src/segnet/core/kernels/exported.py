@@ -28,7 +28,7 @@ _all_even = False  # torch.export traces no ContextVar, and itself works in one 
 
 @contextmanager
 def even_sizes() -> Iterator[None]:
-    """Promise for all that is exported inside that no map with an odd side is pooled.
+    """Promise for all that is exported inside that every pool can halve its map.
 
     Nothing is cropped and padded then, which a runtime does as a copy even where there is nothing to do.
     """
@@ -38,6 +38,11 @@ def even_sizes() -> Iterator[None]:
         yield
     finally:
         _all_even = False
+
+
+def all_even() -> bool:
+    """Say whether that is promised."""
+    return _all_even
 
 
 def pool(x: Tensor) -> tuple[Tensor, Tensor]:
