@@ -25,7 +25,7 @@ def fold_batch_norms(model: nn.Module) -> nn.Module:
     folded = copy.deepcopy(model).eval()
     for module in folded.modules():
         if isinstance(module, SeparableUnit):
-            pairs = [("pointwise", "norm")]
+            pairs = [("depthwise", "depthwise_norm"), ("pointwise", "norm")]
         elif isinstance(module, nn.Sequential):
             pairs = list(pairwise(module._modules))
         else:
