@@ -6,8 +6,8 @@ written beside, and no setting is chosen by it. A run is a folder below ``--runs
 on, and one that is done is only read. Its ``metrics.csv`` is kept in a folder beside the CSV, whose rows say
 on which machine they were made.
 
-``latency`` measures all networks in ONNX Runtime, OpenVINO and eager PyTorch, and a training step, in one run:
-one image of 128x128, weights fresh.
+``latency`` measures all networks with fresh weights in one run: a 128x128 image in ONNX Runtime, OpenVINO and
+eager PyTorch, and a training step.
 
 The peers are those of segmentation-models-pytorch, which is not a dependency: install it into an environment
 of its own. They expect normalised images, so a batch norm stands before them, as in our models::

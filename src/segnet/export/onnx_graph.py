@@ -1,9 +1,10 @@
 """A model as an ONNX graph: standard operations, floating point on the image's way, any size.
 
-A SegNet's graph holds its network twice with the same weights. Sides that all its pools can halve take the
-first, where nothing is ever cropped or padded; other sizes take the second, in the branch of an ``If``, after
-the first has seen the image cropped. That costs an odd size twice the time, but the sizes that people use
-save a sixth of theirs (docs/how-to/deploy.md).
+A compact SegNet pads its image, so that no map has an odd side. The graph of any other SegNet holds its
+network twice with the same weights. Sides that all its pools can halve take the first, where nothing is ever
+cropped or padded; other sizes take the second, in the branch of an ``If``, after the first has seen the image
+cropped. That costs an odd size twice the time, but the sizes that people use save a sixth of theirs
+(docs/how-to/deploy.md).
 """
 
 from __future__ import annotations

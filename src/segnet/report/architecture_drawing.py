@@ -28,6 +28,7 @@ from segnet.report.plots import INK, SOFT_INK
 _GAP = 2.9  # between encoder and decoder, for what passes
 _SPACE = 0.04  # between two layers
 _BETWEEN = 0.3  # between two parts of a row
+_APART = 0.13  # codes and maps that go the same way, from its middle
 _TALLEST, _LOWEST = 0.78, 0.42  # a layer's height, of the largest and the smallest maps
 _CAPTION = 0.62  # from a row of layers to the next
 _LETTER = 0.066  # width of a caption's letter
@@ -71,10 +72,10 @@ class _Block:
 def draw_architecture(name: str, structure: Structure, size: Size, path: Path) -> None:
     """Draw a model, as PNG or SVG by the file's name."""
     blocks = _blocks(structure)
-    area = size[0] * size[1]
+    starts_low = all(block.part.side != "down" for block in blocks)
     rows = sorted({part.places for part in structure.parts if part.multiplying}, key=math.prod, reverse=True)
-    if math.prod(rows[0]) < area:
-        rows.insert(0, size)
+    if starts_low and math.prod(rows[0]) < math.prod(size):
+        rows.insert(0, size)  # for the image and the logits, which have no other row
     heights = [_TALLEST - (_TALLEST - _LOWEST) * place / max(1, len(rows) - 1) for place in range(len(rows))]
     tops = [sum(heights[:place]) + _CAPTION * place for place in range(len(rows))]
     sides: dict[Side, list[_Block]] = {"down": [], "bottom": [], "up": []}
@@ -233,7 +234,8 @@ class _Drawing:
         words: dict[str, Any] = {"va": "center", "fontsize": 9, "color": INK}
         y = self.middle(0)
         if down:
-            x = self.ends[down[0][0].part.name][0]
+            y = self.middle(min(down))
+            x = self.ends[down[min(down)][0].part.name][0]
             self._arrow([(x - 0.24, y), (x, y)])
             self.axes.text(x - 0.28, y, "image", ha="right", **words)
         else:
@@ -241,6 +243,7 @@ class _Drawing:
             self._arrow([(x, y + 0.12), (x, self.tops[max(low)])])
             self.axes.text(x, y, "image", ha="center", **words)
         if up:
+            y = self.middle(min(up))
             x = self.ends[up[min(up)][-1].part.name][1]
             self._arrow([(x, y), (x + 0.24, y)])
             self.axes.text(x + 0.28, y, "logits", **words)
@@ -291,8 +294,11 @@ class _Drawing:
                 fontsize=9.5,
                 color=SOFT_INK,
             )
+        ways = [(each.source, each.target) for each in structure.passed]
         for each in structure.passed:
-            from_y, to_y = (self.middle(rows[name]) for name in (each.source, each.target))
+            aside = _APART if ways.count((each.source, each.target)) > 1 else 0.0
+            aside = -aside if each.kind == "codes" else aside
+            from_y, to_y = (self.middle(rows[name]) + aside for name in (each.source, each.target))
             from_x, to_x = self.ends[each.source][1] + 0.05, self.ends[each.target][0] - 0.03
             whole = each.kind == "maps"
             self.axes.add_patch(

@@ -50,8 +50,9 @@ class TrainConfig(DataOptions):
 
     model: Annotated[str, Parameter(group=_MODEL)] = "segnet"
     """segnet (the article's, 15,274,892 parameters), segnet-dsc (Part 3's, 1,749,671), vit (Part 4's,
-    86,284,806), segnet-lite (ours for CPUs, 701,337), segnet-vgg16 and segnet-basic (the paper's, 29,436,809
-    and 1,415,561), unet (31,037,769) or fcn (134,290,159). segnet models compares them."""
+    86,284,806), segnet-nano, segnet-lite and segnet-plus (ours for CPUs and devices, 87,714, 737,938 and
+    2,825,490), segnet-vgg16 and segnet-basic (the paper's, 29,436,809 and 1,415,561), unet (31,037,769) or
+    fcn (134,290,159). segnet models compares them."""
 
     model_options: Annotated[ModelOptions, Parameter(group=_MODEL)] = field(
         default_factory=dict, metadata={"spell": json.dumps}
