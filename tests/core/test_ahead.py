@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from segnet.core.ahead import in_order
+from segnet.core.ahead import in_order, in_threads
 
 
 def ones(item):
@@ -62,3 +62,21 @@ def test_a_caller_who_stops_ends_it_without_what_had_not_begun():
     assert threading.active_count() < 10
     time.sleep(0.05)
     assert len(begun) == count
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 1000])
+@pytest.mark.parametrize("is_quick", [lambda item: False, lambda item: True, lambda item: item % 3 == 0])
+def test_each_item_is_done_once_and_results_are_in_their_order(count, is_quick):
+    done = []
+
+    def square(item):
+        done.append(item)
+        return item * item
+
+    assert in_threads(square, range(count), is_quick) == [item**2 for item in range(count)]
+    assert sorted(done) == [*range(count)]
+
+
+def test_what_a_thread_raises_is_raised():
+    with pytest.raises(ZeroDivisionError):
+        in_threads(lambda item: 1 // item, range(100))

@@ -98,6 +98,39 @@ def test_a_mask_value_that_is_no_class_is_named_with_its_sample(tmp_path):
         build([DrawnSample(7, top=9)], tmp_path)
 
 
+def test_files_that_change_while_they_are_read_leave_no_cache(tmp_path):
+    @dataclass(frozen=True)
+    class Changing(DrawnSample):
+        file: object = None
+
+        def fingerprint(self):
+            return self.file.read_bytes()
+
+        def read(self):
+            self.file.write_bytes(b"other")
+            return super().read()
+
+    (tmp_path / "file").write_bytes(b"one")
+    with pytest.raises(
+        SegnetError, match=r"drawn 1 \(1 images in all\) changed while it was read; start again"
+    ):
+        build([SAMPLES[0], Changing(1, file=tmp_path / "file")], tmp_path / "caches")
+    assert list((tmp_path / "caches").iterdir()) == []
+
+
+def test_the_classes_are_counted_in_building_as_in_the_masks_themselves(tmp_path):
+    split = build(SAMPLES, tmp_path)
+    anew = replace(split, counts=None)
+    assert np.array_equal([*split.value_counts()], [*anew.value_counts()])
+    assert sum(counts.sum() for counts in split.value_counts()) == split.masks.size
+
+
+def test_a_cache_of_an_older_version_has_no_counts_and_serves_all_the_same(tmp_path):
+    before = [*build(SAMPLES, tmp_path).value_counts()]
+    next(tmp_path.glob("*/counts.npy")).unlink()
+    assert np.array_equal([*build(SAMPLES, tmp_path).value_counts()], before)
+
+
 def test_an_empty_split_is_said_to_be_empty(tmp_path):
     with pytest.raises(SegnetError, match="the split is empty"):
         build([], tmp_path)
@@ -120,7 +153,7 @@ def test_what_a_killed_build_left_is_not_read_and_goes_after_a_day(tmp_path):
     assert not killed.exists()
 
 
-@pytest.mark.parametrize("name", ["images.npy", "masks.npy", "names.json"])
+@pytest.mark.parametrize("name", ["images.npy", "masks.npy", "names.json", "counts.npy"])
 @pytest.mark.parametrize("content", [b"", b"half"])
 def test_a_cache_that_a_disk_has_damaged_is_built_again(tmp_path, name, content):
     first = np.array(build(SAMPLES, tmp_path).images)

@@ -24,13 +24,18 @@ _EXPECTED = (SegnetError, cyclopts.CycloptsError, OSError)
 def _launch(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
     debug: Annotated[bool, Parameter(negative=())] = False,
+    look_again: Annotated[bool, Parameter(negative=())] = False,
 ) -> Any:
     """Take what concerns every command off the command line.
 
     Args:
         tokens: the rest.
         debug: show the traceback of an error.
+        look_again: read every file of the data anew, where else one whose size and dates are as they were
+            counts as unchanged; the same as SEGNET_LOOK_AGAIN=1.
     """
+    if look_again:
+        os.environ["SEGNET_LOOK_AGAIN"] = "1"
     return app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
 
 

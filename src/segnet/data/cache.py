@@ -9,7 +9,7 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from numpy.lib.format import open_memmap
 
 from segnet.core.classes import IGNORE_INDEX, ClassTable
-from segnet.data.cache_folder import building, open_or_build, read_checked, require_space
+from segnet.data.cache_folder import open_or_build, read_checked, require_space
 from segnet.data.dataset import Progress, Sample
 from segnet.data.faults import Fault, raise_errors
 from segnet.data.fit import Fit
@@ -35,6 +35,8 @@ class CachedSplit:
     images: Pixels
     masks: Pixels
     names: tuple[str, ...]
+    counts: Counts | None = None
+    """Pixels of each class id in each mask ``(N, classes + 1)``, ignored ones last; None where not kept."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -46,8 +48,14 @@ class CachedSplit:
 
     def value_counts(self) -> Iterator[Counts]:
         """Yield how often each value is in one mask, ``(256,)``, image by image."""
-        for mask in self.masks:
-            yield np.bincount(mask.ravel(), minlength=256)
+        if self.counts is None:
+            for mask in self.masks:
+                yield np.bincount(mask.ravel(), minlength=256)
+            return
+        for row in self.counts:
+            values = np.zeros(256, np.int64)
+            values[: len(row) - 1], values[IGNORE_INDEX] = row[:-1], row[-1]
+            yield values
 
 
 def open_cached(
@@ -84,7 +92,10 @@ def _open(folder: Path, count: int) -> CachedSplit | None:
             np.load(folder / "images.npy", mmap_mode="r"),
             np.load(folder / "masks.npy", mmap_mode="r"),
             tuple(json.loads((folder / "names.json").read_text())),
+            np.load(counts) if (counts := folder / "counts.npy").exists() else None,  # older caches have none
         )
+        if split.counts is not None and len(split.counts) != count:
+            raise ValueError(counts)
         if len(split.images) == len(split.masks) == len(split.names) == count:
             return split
     except (OSError, ValueError, EOFError):
@@ -103,14 +114,15 @@ def _build(
     classes: ClassTable,
     fit: Fit,
     progress: Progress | None,
-    target: Path,
+    making: AbstractContextManager[Path],
     pool: ThreadPoolExecutor,
 ) -> None:
     count, size, channels = len(samples), fit.size, fit.intensity.channels
-    with building(target, pool) as partial:
+    with making as partial:
         require_space(partial, count * size[0] * size[1] * (channels + 1))
         images = open_memmap(partial / "images.npy", "w+", np.uint8, (count, *size, channels))
         masks = open_memmap(partial / "masks.npy", "w+", np.uint8, (count, *size))
+        counts = np.zeros((count, len(classes) + 1), np.int32)
 
         def fill(index: int) -> Fault | None:
             try:
@@ -118,6 +130,8 @@ def _build(
                 images[index], masks[index] = fit.image(image), fit.mask(mask, beyond=IGNORE_INDEX)
             except Fault as fault:
                 return fault
+            values = np.bincount(masks[index].ravel(), minlength=256)
+            counts[index] = [*values[: len(classes)], values[IGNORE_INDEX]]
             return None
 
         with progress(count) if progress else nullcontext(lambda: None) as advance:
@@ -128,4 +142,5 @@ def _build(
         raise_errors(faults, "the images and masks")
         images.flush()
         masks.flush()
+        np.save(partial / "counts.npy", counts)
         (partial / "names.json").write_text(json.dumps([sample.name for sample in samples]))

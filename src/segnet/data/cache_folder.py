@@ -13,19 +13,21 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 from PIL import Image
 
+from segnet.core.ahead import in_threads
 from segnet.core.classes import ClassTable
 from segnet.core.errors import SegnetError
 from segnet.core.files import cache_folder
 from segnet.data.dataset import HasValues, Mask, Sample
 from segnet.data.faults import Fault
 from segnet.data.intensity import Intensity, Pixels
+from segnet.data.remembered import new_look, one_look
 from segnet.data.values import open_as
 
 Split = TypeVar("Split")
@@ -38,7 +40,7 @@ def open_or_build(
     meaning: bytes,
     folder: Path | None,
     open_: Callable[[Path], Split | None],
-    build: Callable[[Path, ThreadPoolExecutor], object],
+    build: Callable[[AbstractContextManager[Path], ThreadPoolExecutor], object],
 ) -> Split:
     """Open the cache of these samples, building it first where there is none.
 
@@ -47,19 +49,21 @@ def open_or_build(
         meaning: what is made of them, which their cache is named by too.
         folder: where caches are; by default the user's cache folder.
         open_: returns what a cache's folder holds, or None where there is none that is whole.
-        build: makes that folder, with threads to work in.
+        build: fills the folder that the context gives it, with threads to work in.
 
     Raises:
-        SegnetError: no sample, or a disk that doesn't give back what it was given.
+        SegnetError: no sample, files that change, or a disk that doesn't give back what it was given.
     """
     if not samples:
         raise SegnetError("the split is empty: there is no image in it")
-    with ThreadPoolExecutor() as pool:
-        target = (folder or cache_folder() / "pixels") / _key(samples, meaning, pool)
+    identities = _identities(samples)
+    key = hashlib.sha256(meaning + b"".join(identities)).hexdigest()[:32]
+    target = (folder or cache_folder() / "pixels") / key
+    split = open_(target)
+    if split is None:
+        with ThreadPoolExecutor() as pool:
+            build(_building(target, pool, lambda: _require_unchanged(samples, identities)), pool)
         split = open_(target)
-        if split is None:
-            build(target, pool)
-            split = open_(target)
     if split is None:
         raise SegnetError(
             f"the cache {target} can't be read; remove it, or set SEGNET_CACHE to another folder"
@@ -67,16 +71,36 @@ def open_or_build(
     return split
 
 
-def _key(samples: Sequence[Sample], meaning: bytes, pool: ThreadPoolExecutor) -> str:
-    digest = hashlib.sha256(meaning)
-    for identity in pool.map(_identity, samples):
-        digest.update(hashlib.sha256(identity).digest())
-    return digest.hexdigest()[:32]
+@one_look()
+def _identities(samples: Sequence[Sample]) -> list[bytes]:
+    """Return a digest of each sample's name and content."""
+
+    def identity(sample: Sample) -> bytes:
+        return hashlib.sha256(os.fsencode(sample.name) + b"\0" + sample.fingerprint()).digest()
+
+    return in_threads(identity, samples)
+
+
+def _require_unchanged(samples: Sequence[Sample], before: list[bytes]) -> None:
+    """Raise SegnetError where files have changed: their pixels would be kept under the old ones' name."""
+    with new_look():
+        now = _identities(samples)
+    changed = [sample.name for sample, old, new in zip(samples, before, now, strict=True) if old != new]
+    if changed:
+        raise SegnetError(
+            f"{changed[0]} ({len(changed)} images in all) changed while it was read; start again when "
+            "nothing writes there any more"
+        )
 
 
 @contextmanager
-def building(target: Path, pool: ThreadPoolExecutor) -> Iterator[Path]:
+def _building(target: Path, pool: ThreadPoolExecutor, check: Callable[[], None]) -> Iterator[Path]:
     """Give a folder to fill, which becomes ``target`` in the end; on an error it is gone and the pool stops.
+
+    Args:
+        target: its place.
+        pool: what works on it.
+        check: is called when all is read, and raises where it must not be kept.
 
     Raises:
         SegnetError: the folder above can't be written to, or the disk is full.
@@ -93,6 +117,7 @@ def building(target: Path, pool: ThreadPoolExecutor) -> Iterator[Path]:
         ) from error
     try:
         yield partial
+        check()
         try:
             partial.rename(target)
         except OSError:
@@ -141,10 +166,6 @@ def _read(sample: Sample, intensity: Intensity) -> tuple[Image.Image | Pixels, M
         return sample.read_as(intensity)
     image, mask = sample.read()  # of a source that has nothing but RGB
     return open_as(image, intensity), mask
-
-
-def _identity(sample: Sample) -> bytes:
-    return os.fsencode(sample.name) + b"\0" + sample.fingerprint()
 
 
 def _drop_stale(folder: Path) -> None:

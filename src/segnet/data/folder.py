@@ -13,12 +13,12 @@ mean stands in ``DIR/dataset.yaml`` (`mask_code.py`); without it the masks' valu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
+from segnet.core.ahead import in_threads
 from segnet.core.classes import ClassTable
 from segnet.core.errors import SegnetError
 from segnet.core.settings import option
@@ -33,6 +33,7 @@ from segnet.data.intensity import RGB, Intensity, Pixels, Values
 from segnet.data.mask_code import MaskCode, count_masks, infer, read_description
 from segnet.data.options import DataOptions
 from segnet.data.pairing import DESCRIPTION, Paired, find_pairs
+from segnet.data.remembered import is_seen, look_at_files, many_objects, one_look
 from segnet.data.values import open_as, read_values
 from segnet.runs.identity import SPLITS, image_id
 
@@ -58,7 +59,7 @@ class FolderSample:
 
     def fingerprint(self) -> bytes:
         """Digest both files and what the mask's values mean."""
-        return fingerprint((self.image, self.mask), f"folder {_FORMAT} {self.code}")
+        return fingerprint((self.image, self.mask), f"folder {_FORMAT} {self.code.meaning}")
 
     def read(self) -> tuple[Image.Image, Mask]:
         """Return the image in RGB, upright, and its mask ``(H, W)`` of class ids, 255 = ignore.
@@ -88,6 +89,8 @@ class FolderSample:
         return read_values(self.image, channels)
 
 
+@one_look()
+@many_objects()
 def load_folder(root: Path, options: DataOptions | None = None) -> Dataset:
     """Load a folder in one of the layouts above; a split that isn't there is empty.
 
@@ -105,6 +108,7 @@ def load_folder(root: Path, options: DataOptions | None = None) -> Dataset:
     """
     options = DataOptions(data=str(root)) if options is None else options
     found = find_pairs(root)
+    look_at_files(file for pair in found.pairs for file in (pair.image, pair.mask))
     looks = look_at_all(found.pairs, options.channels or 3)
     faults = [*found.faults, *faults_of(looks), *same_images(found.pairs)]
     raise_errors(faults, str(root), more=f"segnet data check {root}")
@@ -183,8 +187,8 @@ def dataset_of(
 
 def same_images(pairs: Sequence[Paired]) -> list[Fault]:
     """Return a fault for each image whose bytes another one has too: in another split, or beside it."""
-    with ThreadPoolExecutor() as pool:
-        digests = list(pool.map(lambda pair: file_digest(pair.image), pairs))
+    images = [pair.image for pair in pairs]
+    digests = in_threads(file_digest, images, lambda image: is_seen(image, "digest"))
     first: dict[bytes, Paired] = {}
     faults = []
     for pair, digest in zip(pairs, digests, strict=True):

@@ -10,7 +10,7 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -22,8 +22,9 @@ import numpy.typing as npt
 from segnet.core.ahead import in_order
 from segnet.core.classes import IGNORE_INDEX, ClassTable
 from segnet.core.errors import SegnetError
+from segnet.core.files import cache_folder
 from segnet.data.cache import Counts
-from segnet.data.cache_folder import building, open_or_build, read_checked
+from segnet.data.cache_folder import open_or_build, read_checked
 from segnet.data.dataset import Progress, Sample
 from segnet.data.faults import Fault, raise_errors
 from segnet.data.fit import Fit, window
@@ -157,7 +158,7 @@ def _build(
     classes: ClassTable,
     fit: Fit,
     progress: Progress | None,
-    target: Path,
+    making: AbstractContextManager[Path],
     pool: ThreadPoolExecutor,
 ) -> None:
     def read(sample: Sample) -> _Read | Fault:
@@ -169,7 +170,7 @@ def _build(
     sizes, counts, places, faults = [], [], [], []
     try:
         with (
-            building(target, pool) as partial,
+            making as partial,
             (partial / "images.raw").open("wb") as images,
             (partial / "masks.raw").open("wb") as masks,
             progress(len(samples)) if progress else nullcontext(lambda: None) as advance,
@@ -194,7 +195,7 @@ def _build(
             (partial / "index.json").write_text(json.dumps(index))
     except OSError as error:
         raise SegnetError(
-            f"the images don't fit at full size in {target.parent} ({error.strerror}); make room, "
+            f"the images don't fit at full size in {cache_folder()} ({error.strerror}); make room, "
             "set SEGNET_CACHE to another folder, or shrink them with --patch-scale"
         ) from error
 

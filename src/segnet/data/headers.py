@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cache, partial
+from contextlib import suppress
+from dataclasses import astuple, dataclass
+from functools import cache, lru_cache, partial
+from pathlib import Path
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from segnet.core.ahead import in_threads
 from segnet.core.errors import SegnetError
 from segnet.data.blobs import Blob, File
 from segnet.data.faults import Fault
 from segnet.data.images import require_file, size_fault, why_unread
 from segnet.data.layout import Layout, channels_fault, layout_of
 from segnet.data.pairing import Paired
+from segnet.data.remembered import is_seen, recall
 from segnet.data.tiff import is_tiff, look_into
 
 _SMALLEST_PX = 16
@@ -43,14 +47,33 @@ class Header:
         """Width and height of the upright picture."""
         return self.stored[::-1] if self.orientation in _TURNED_SIDEWAYS else self.stored
 
+    def to_bytes(self) -> bytes:
+        """Return it as it is remembered."""
+        return json.dumps(astuple(self)).encode()
+
+    @staticmethod
+    @lru_cache(maxsize=1 << 14)
+    def from_bytes(remembered: bytes) -> Header:
+        """Return what ``to_bytes`` gave; most files say what others say."""
+        format_, mode, (width, height), orientation, frames, layout = json.loads(remembered)
+        return Header(format_, mode, (width, height), orientation, frames, Layout(*layout))
+
 
 def read_header(file: File) -> Header:
-    """Read what a file says of itself.
+    """Return what a file says of itself.
 
     Raises:
         SegnetError: not an image, or one whose first bytes are damaged.
     """
-    if not isinstance(file, Blob):
+    if isinstance(file, Blob):
+        return _read_header(file)
+    with suppress(OSError):
+        return Header.from_bytes(recall(file, "header", lambda: _read_header(file).to_bytes()))
+    return _read_header(file)  # which says what is wrong with it
+
+
+def _read_header(file: File) -> Header:
+    if isinstance(file, Path):
         require_file(file)
     try:
         with Image.open(io.BytesIO(file.read()) if isinstance(file, Blob) else file) as image:
@@ -115,8 +138,11 @@ def look_at(pair: Paired, channels: int = 3) -> Look:
 
 def look_at_all(pairs: Sequence[Paired], channels: int = 3) -> list[Look]:
     """Read the headers of many pairs, whose images are to have so many channels."""
-    with ThreadPoolExecutor() as pool:
-        return list(pool.map(partial(look_at, channels=channels), pairs))
+
+    def is_quick(pair: Paired) -> bool:
+        return is_seen(pair.image, "header") and is_seen(pair.mask, "header")
+
+    return in_threads(partial(look_at, channels=channels), pairs, is_quick)
 
 
 def look_at_images(files: Sequence[File], channels: int = 3) -> tuple[list[bool], list[Fault]]:
@@ -133,8 +159,7 @@ def look_at_images(files: Sequence[File], channels: int = 3) -> tuple[list[bool]
             return False, faults
         return header.layout.bits > 8, faults + _faults_of_image(file, header, channels)
 
-    with ThreadPoolExecutor() as pool:
-        looks = list(pool.map(look, files))
+    looks = in_threads(look, files)
     return [deep for deep, _ in looks], [fault for _, faults in looks for fault in faults]
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from segnet.core.ahead import in_threads
 from segnet.core.errors import SegnetError
 from segnet.data.dataset import Dataset, Sample
+from segnet.data.remembered import many_objects, one_look
 from segnet.runs.identity import ID_BYTES, ImageRecord, Manifest
 
 
+@one_look()
+@many_objects()
 def records_of(samples: Iterable[Sample]) -> tuple[ImageRecord, ...]:
     """Return how each image is known again; reads every file once, in a few threads.
 
@@ -29,8 +32,7 @@ def records_of(samples: Iterable[Sample]) -> tuple[ImageRecord, ...]:
         fingerprint = hashlib.sha256(sample.fingerprint()).digest()[:12]
         return ImageRecord(sample.name, ids, fingerprint)
 
-    with ThreadPoolExecutor() as pool:
-        return tuple(pool.map(record, samples))
+    return tuple(in_threads(record, [*samples]))
 
 
 def manifest_of(dataset: Dataset, options: Mapping[str, Any]) -> Manifest:

@@ -24,6 +24,7 @@ from segnet.data.folder import HOLDOUT, same_images
 from segnet.data.headers import Look, depth_faults, rotation_faults
 from segnet.data.mask_code import MaskCode, infer, read_description
 from segnet.data.pairing import DESCRIPTION, Pair, Pairs, find_pairs
+from segnet.data.remembered import one_look
 from segnet.data.survey import Surveyed, survey
 
 _SIZES = (128, 192, 256)  # that are suggested; beyond them it takes patches
@@ -116,6 +117,7 @@ class Inspection:
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(file)
 
 
+@one_look()
 def inspect_folder(root: Path, progress: Progress | None = None, *, channels: int = 3) -> Inspection:
     """Read everything in a folder once, and say all that is wrong with it.
 

@@ -10,13 +10,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import reprlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -26,13 +26,15 @@ import numpy.typing as npt
 import yaml
 from PIL import Image
 
+from segnet.core.ahead import in_threads
 from segnet.core.classes import IGNORE_INDEX, ClassTable
 from segnet.core.colours import Colour, pack, unpack
 from segnet.core.errors import SegnetError, did_you_mean
-from segnet.data.blobs import File
+from segnet.data.blobs import Blob, File
 from segnet.data.dataset import Mask
 from segnet.data.faults import Fault, raise_errors
 from segnet.data.images import decode, read_index_mask
+from segnet.data.remembered import is_seen, recall
 
 _ENTRIES = ("classes", "ignore", "values")  # of a dataset.yaml
 _NO_CLASS = -1
@@ -79,6 +81,34 @@ class Stored:
             }
         return cls(False, dict(zip(values, counts, strict=True)), palette)
 
+    @classmethod
+    def of_file(cls, file: File) -> Stored:
+        """Count what a mask file stores, colours as colours and palette masks by their values.
+
+        Raises:
+            Fault: it can't be read, or is no map of class ids.
+        """
+        if isinstance(file, Blob):
+            return cls.of(decode(file))
+        with suppress(OSError):
+            return cls._from_bytes(recall(file, "stored", lambda: cls.of(decode(file))._to_bytes()))
+        return cls.of(decode(file))  # which says what is wrong with the file
+
+    def _to_bytes(self) -> bytes:
+        palette = {value: int(pack(np.array(colour, np.uint8))) for value, colour in self.palette.items()}
+        numbers = [*self.counts, *self.counts.values(), *palette.values()]
+        return b"%d %d " % (self.in_colour, len(self.counts)) + " ".join(map(str, numbers)).encode()
+
+    @classmethod
+    def _from_bytes(cls, remembered: bytes) -> Stored:
+        in_colour, count, *numbers = map(int, remembered.split())
+        values, counts, palette = numbers[:count], numbers[count : 2 * count], numbers[2 * count :]
+        return cls(
+            bool(in_colour),
+            dict(zip(values, counts, strict=True)),
+            {value: unpack(colour) for value, colour in zip(values, palette, strict=False)},
+        )
+
 
 @dataclass(frozen=True)
 class MaskCode:
@@ -90,6 +120,11 @@ class MaskCode:
 
     values: tuple[tuple[int, int], ...]
     colours: tuple[tuple[Colour, int], ...] = ()
+
+    @cached_property
+    def meaning(self) -> str:
+        """All of it as a text, which many fingerprints are made of."""
+        return str(self)
 
     def read(self, file: File) -> Mask:
         """Read a mask ``(H, W)`` of class ids.
@@ -243,13 +278,12 @@ def count_masks(masks: Sequence[File]) -> list[Stored]:
 
     def count(file: File) -> Stored | None:
         try:
-            return Stored.of(decode(file))
+            return Stored.of_file(file)
         except Fault as fault:
             faults.append(fault)
             return None
 
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        stored = list(pool.map(count, masks))
+    stored = in_threads(count, masks, lambda mask: is_seen(mask, "stored"))
     raise_errors(sorted(faults, key=lambda fault: str(fault.file)), "the masks")
     return [each for each in stored if each is not None]
 

@@ -7,7 +7,6 @@ Images and masks pair by their path below ``images/`` and ``masks/``, without su
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,45 +124,62 @@ def _add_split(found: Pairs, split: str, folder: Path) -> None:
 
 def find_pictures(folder: Path, suffixes: tuple[str, ...], faults: list[Fault]) -> Iterator[Path]:
     """Yield the files of these suffixes in a folder and those in it, sorted; what is wrong is collected."""
-    for file in _files_below(folder):
-        suffix = file.suffix.lower()
+    for entry, _ in _pictures_below(folder, suffixes, faults):
+        yield Path(entry.path)
+
+
+def _pictures_below(
+    folder: Path, suffixes: tuple[str, ...], faults: list[Fault]
+) -> Iterator[tuple[os.DirEntry[str], str]]:
+    """Yield each file as it was listed, and its path below the folder without suffix.
+
+    Of very many files, texts take a tenth of the time that paths do.
+    """
+    for entry, above in _files_below(os.fspath(folder)):
+        stem, _, last = entry.name.rpartition(".")
+        suffix = f".{last.lower()}" if stem and last else ""
         if suffix not in suffixes:
             if suffix in _PICTURES:
-                faults.append(Fault("unreadable-format", file, f"is a {suffix} file, which isn't read"))
+                said = f"is a {suffix} file, which isn't read"
+                faults.append(Fault("unreadable-format", Path(entry.path), said))
             continue
-        if not _is_ordinary(file):
-            what = "a link to nothing" if file.is_symlink() else "a pipe, a socket or a device"
-            faults.append(Fault("no-file", file, f"is {what}"))
+        if not _is_ordinary(entry):
+            what = "a link to nothing" if entry.is_symlink() else "a pipe, a socket or a device"
+            faults.append(Fault("no-file", Path(entry.path), f"is {what}"))
             continue
-        yield file
+        yield entry, above + stem
 
 
 def _by_name(folder: Path, suffixes: tuple[str, ...], found: Pairs) -> dict[str, Path]:
     files: dict[str, Path] = {}
-    for file in find_pictures(folder, suffixes, found.faults):
-        name = file.relative_to(folder).with_suffix("").as_posix()
+    for entry, name in _pictures_below(folder, suffixes, found.faults):
         if name in files:
-            found.faults.append(Fault("same-name", file, f"has the same name as {files[name].name}"))
+            said = f"has the same name as {files[name].name}"
+            found.faults.append(Fault("same-name", Path(entry.path), said))
             continue
-        files[name] = file
+        files[name] = Path(entry.path)
     return files
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
-    """Yield what lies in a folder and those in it, sorted, without what is hidden; links lead no further."""
-    entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+def _files_below(folder: str, above: str = "") -> Iterator[tuple[os.DirEntry[str], str]]:
+    """Yield what lies in a folder and those in it, sorted, without what is hidden; links lead no further.
+
+    With each comes what stands before its name in its path below the folder, with / on every system.
+    """
+    with os.scandir(folder) as listed:
+        entries = sorted(listed, key=lambda entry: entry.name)
     for entry in entries:
         if entry.name.startswith("."):
             continue
         if entry.is_dir(follow_symlinks=False):
-            yield from _files_below(Path(entry.path))
+            yield from _files_below(entry.path, f"{above}{entry.name}/")
         else:
-            yield Path(entry.path)
+            yield entry, above
 
 
-def _is_ordinary(file: Path) -> bool:
+def _is_ordinary(entry: os.DirEntry[str]) -> bool:
     try:
-        return stat.S_ISREG(file.stat().st_mode)
+        return entry.is_file()
     except OSError:
         return False
 

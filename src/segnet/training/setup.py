@@ -26,6 +26,7 @@ from segnet.data.options import DATASET_NAMES
 from segnet.data.percentiles import measured
 from segnet.data.pets import official_id
 from segnet.data.pixels import Split, open_pixels
+from segnet.data.remembered import one_look
 from segnet.data.sources import known_classes, load_dataset
 from segnet.data.without_masks import WithoutMasks, find_without_masks, require_depth
 from segnet.inference.description import Description
@@ -103,6 +104,7 @@ class Setup:
         )
 
 
+@one_look()
 def build(
     config: TrainConfig,
     console: Console,
