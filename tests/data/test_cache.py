@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from segnet import ClassTable, SegnetError
+from segnet.data import cache_folder
 from segnet.data.cache import open_cached
 from segnet.data.fit import Fit
 from segnet.data.images import RESIZE
@@ -142,7 +144,22 @@ def test_a_folder_that_cannot_be_written_to_is_named_with_the_way_out(tmp_path):
         build(SAMPLES, tmp_path / "file" / "cache")
 
 
-def test_what_a_killed_build_left_is_not_read_and_goes_after_a_day(tmp_path):
+def test_what_a_killed_build_left_goes_when_the_next_is_built(tmp_path):
+    def killed(folder):
+        with cache_folder._building(folder / ("0" * 32), ThreadPoolExecutor(), {}, lambda: None) as partial:
+            (partial / "images.npy").write_bytes(b"half")
+            os._exit(9)
+
+    process = multiprocessing.get_context("fork").Process(target=killed, args=(tmp_path,))
+    process.start()
+    process.join(60)
+    assert process.exitcode == 9
+    assert len(list(tmp_path.glob("*.partial"))) == 1
+    build(SAMPLES, tmp_path)
+    assert list(tmp_path.glob("*.partial")) == []
+
+
+def test_what_an_older_version_left_is_not_read_and_goes_after_a_day(tmp_path):
     killed = tmp_path / "0123.abc.partial"
     killed.mkdir()
     (killed / "images.npy").write_bytes(b"half")

@@ -12,7 +12,7 @@ from typing import Annotated, Any, NoReturn
 import cyclopts
 from cyclopts import Parameter
 
-from segnet.cli import data, look, predict, run, score, ship, show  # noqa: F401 - each adds its commands
+from segnet.cli import cache, data, look, predict, run, score, ship, show  # noqa: F401 - each adds its commands
 from segnet.cli.app import BAD_INPUT, INTERRUPTED, OUR_FAULT, PIPE_CLOSED, app, say_error
 from segnet.core.errors import SegnetError
 from segnet.core.extras import missing_package

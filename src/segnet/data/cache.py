@@ -63,6 +63,7 @@ def open_cached(
     classes: ClassTable,
     fit: Fit,
     *,
+    data: str = "",
     folder: Path | None = None,
     progress: Progress | None = None,
 ) -> CachedSplit:
@@ -72,6 +73,7 @@ def open_cached(
         samples: what to read, at least one.
         classes: what the mask values may be; 255 is always allowed.
         fit: how they are brought to its size.
+        data: what the list of caches calls the samples' dataset.
         folder: where caches are; by default the user's cache folder.
         progress: called with the number of samples; the context it returns gives a function that is called
             after each one.
@@ -80,7 +82,8 @@ def open_cached(
         SegnetError: no sample, or all that can't be read or hold a mask value that is no class, in one.
     """
     build = partial(_build, samples, classes, fit, progress)
-    return open_or_build(samples, _meaning(fit), folder, partial(_open, count=len(samples)), build)
+    about = {"what": f"{len(samples):,} images of {fit.size[1]}x{fit.size[0]} px", "data": data}
+    return open_or_build(samples, _meaning(fit), about, folder, partial(_open, count=len(samples)), build)
 
 
 def _open(folder: Path, count: int) -> CachedSplit | None:

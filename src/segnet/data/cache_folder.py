@@ -10,8 +10,8 @@ import hashlib
 import os
 import shutil
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -23,7 +23,16 @@ from PIL import Image
 from segnet.core.ahead import in_threads
 from segnet.core.classes import ClassTable
 from segnet.core.errors import SegnetError
-from segnet.core.files import cache_folder
+from segnet.data.cache_use import (
+    drop_left,
+    guarded,
+    hold,
+    hold_guarded,
+    limit,
+    make_room,
+    pixel_folder,
+    write_about,
+)
 from segnet.data.dataset import HasValues, Mask, Sample
 from segnet.data.faults import Fault
 from segnet.data.intensity import Intensity, Pixels
@@ -32,12 +41,11 @@ from segnet.data.values import open_as
 
 Split = TypeVar("Split")
 
-_STALE_AFTER_S = 24 * 3600
-
 
 def open_or_build(
     samples: Sequence[Sample],
     meaning: bytes,
+    about: Mapping[str, str],
     folder: Path | None,
     open_: Callable[[Path], Split | None],
     build: Callable[[AbstractContextManager[Path], ThreadPoolExecutor], object],
@@ -47,6 +55,7 @@ def open_or_build(
     Args:
         samples: what is cached.
         meaning: what is made of them, which their cache is named by too.
+        about: what it holds, for people: "what", and of which "data".
         folder: where caches are; by default the user's cache folder.
         open_: returns what a cache's folder holds, or None where there is none that is whole.
         build: fills the folder that the context gives it, with threads to work in.
@@ -58,16 +67,23 @@ def open_or_build(
         raise SegnetError("the split is empty: there is no image in it")
     identities = _identities(samples)
     key = hashlib.sha256(meaning + b"".join(identities)).hexdigest()[:32]
-    target = (folder or cache_folder() / "pixels") / key
+    target = (folder or pixel_folder()) / key
+    let_go = hold(target)
     split = open_(target)
     if split is None:
+        let_go()
+        limit()  # a wrong one is said before the work
         with ThreadPoolExecutor() as pool:
-            build(_building(target, pool, lambda: _require_unchanged(samples, identities)), pool)
+            build(_building(target, pool, about, lambda: _require_unchanged(samples, identities)), pool)
+        let_go = hold(target)
         split = open_(target)
+        make_room(target.parent, target)
     if split is None:
+        let_go()
         raise SegnetError(
             f"the cache {target} can't be read; remove it, or set SEGNET_CACHE to another folder"
         )
+    weakref.finalize(split, let_go)
     return split
 
 
@@ -94,12 +110,15 @@ def _require_unchanged(samples: Sequence[Sample], before: list[bytes]) -> None:
 
 
 @contextmanager
-def _building(target: Path, pool: ThreadPoolExecutor, check: Callable[[], None]) -> Iterator[Path]:
+def _building(
+    target: Path, pool: ThreadPoolExecutor, about: Mapping[str, str], check: Callable[[], None]
+) -> Iterator[Path]:
     """Give a folder to fill, which becomes ``target`` in the end; on an error it is gone and the pool stops.
 
     Args:
         target: its place.
         pool: what works on it.
+        about: what it will hold, for people.
         check: is called when all is read, and raises where it must not be kept.
 
     Raises:
@@ -107,9 +126,11 @@ def _building(target: Path, pool: ThreadPoolExecutor, check: Callable[[], None])
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _drop_stale(target.parent)
-        partial = Path(tempfile.mkdtemp(prefix=f"{target.name}.", suffix=".partial", dir=target.parent))
-        partial.chmod(0o755)  # mkdtemp's own is for its user alone, but a cache may be shared
+        with guarded(target.parent):
+            drop_left(target.parent)
+            partial = Path(tempfile.mkdtemp(prefix=f"{target.name}.", suffix=".partial", dir=target.parent))
+            partial.chmod(0o755)  # mkdtemp's own is for its user alone, but a cache may be shared
+            let_go = hold_guarded(partial)
     except OSError as error:
         raise SegnetError(
             f"the cache can't be written to {target.parent} ({error.strerror}); "
@@ -118,6 +139,7 @@ def _building(target: Path, pool: ThreadPoolExecutor, check: Callable[[], None])
     try:
         yield partial
         check()
+        write_about(partial, about)
         try:
             partial.rename(target)
         except OSError:
@@ -127,6 +149,7 @@ def _building(target: Path, pool: ThreadPoolExecutor, check: Callable[[], None])
         pool.shutdown(wait=True, cancel_futures=True)
         raise
     finally:
+        let_go()
         shutil.rmtree(partial, ignore_errors=True)
 
 
@@ -166,13 +189,3 @@ def _read(sample: Sample, intensity: Intensity) -> tuple[Image.Image | Pixels, M
         return sample.read_as(intensity)
     image, mask = sample.read()  # of a source that has nothing but RGB
     return open_as(image, intensity), mask
-
-
-def _drop_stale(folder: Path) -> None:
-    """Remove what killed builds left; a running one is younger than a day."""
-    for partial in folder.glob("*.partial"):
-        try:
-            if time.time() - partial.stat().st_mtime > _STALE_AFTER_S:
-                shutil.rmtree(partial, ignore_errors=True)
-        except FileNotFoundError:
-            pass

@@ -94,6 +94,7 @@ def open_full_size(
     classes: ClassTable,
     fit: Fit,
     *,
+    data: str = "",
     folder: Path | None = None,
     progress: Progress | None = None,
 ) -> FullSizeSplit:
@@ -103,6 +104,7 @@ def open_full_size(
         samples: what to read, at least one.
         classes: what the mask values may be; 255 is always allowed.
         fit: the scale, and the size of a patch.
+        data: what the list of caches calls the samples' dataset.
         folder: where caches are; by default the user's cache folder.
         progress: shows how many samples are read.
 
@@ -112,8 +114,10 @@ def open_full_size(
     scale = fit.patch_scale
     meaning = f"segnet full size 1 {scale} {fit.resize if scale != 1 else ''}{fit.intensity.key}"
     build = partial(_build, samples, classes, fit, progress)
+    of_scale = "" if scale == 1 else f" times {scale:g}"
+    about = {"what": f"{len(samples):,} images at their own size{of_scale}", "data": data}
     return open_or_build(
-        samples, meaning.encode(), folder, partial(_open, count=len(samples), fit=fit), build
+        samples, meaning.encode(), about, folder, partial(_open, count=len(samples), fit=fit), build
     )
 
 

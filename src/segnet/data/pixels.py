@@ -14,8 +14,13 @@ Split = CachedSplit | FullSizeSplit
 
 
 def open_pixels(
-    samples: Sequence[Sample], classes: ClassTable, fit: Fit, *, progress: Progress | None = None
+    samples: Sequence[Sample],
+    classes: ClassTable,
+    fit: Fit,
+    *,
+    data: str = "",
+    progress: Progress | None = None,
 ) -> Split:
     """Open samples as a network of this fit takes them; arguments and errors are those of ``open_cached``."""
     opener = open_cached if fit.patch_scale is None else open_full_size
-    return opener(samples, classes, fit, progress=progress)
+    return opener(samples, classes, fit, data=data, progress=progress)

@@ -127,7 +127,7 @@ def _cached(
     samples: Sequence[Sample], dataset: Dataset, segmenter: Segmenter, most: int, what: str
 ) -> Pictures:
     some = [samples[row] for row in evenly_spread(len(samples), most)]
-    cached = open_pixels(some, dataset.classes, segmenter.description.fit)
+    cached = open_pixels(some, dataset.classes, segmenter.description.fit, data=dataset.name)
     if isinstance(cached, FullSizeSplit):
         cached, what = example_patches(cached, most), f"patches of {what}"
     part = "" if len(some) == len(samples) else f"{len(some)} of "

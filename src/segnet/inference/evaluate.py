@@ -260,7 +260,7 @@ def open_chosen(
     segmenter: Segmenter, dataset: Dataset, chosen: Chosen
 ) -> tuple[Predictor, Split, torch.device]:
     """Return what predicts, the images that ``choose_samples`` chose, for this model, and its device."""
-    cached = open_pixels(chosen.samples, dataset.classes, segmenter.description.fit)
+    cached = open_pixels(chosen.samples, dataset.classes, segmenter.description.fit, data=dataset.name)
     if segmenter.runtime.name == "torch":
         return predictor(segmenter.model), cached, torch.device(segmenter.device)
     return _exported_predictor(segmenter.runtime), cached, torch.device("cpu")

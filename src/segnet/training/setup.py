@@ -309,6 +309,7 @@ def open_split(
         samples,
         dataset.classes,
         replace(fit_of(config, dataset.intensity), size=size),
+        data=f"{dataset.name}, {what}",
         progress=partial(counting, console, f"reading {what}"),
     )
 
