@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -16,6 +17,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 import segnet
 from segnet import SegnetError, TrainConfig
+from segnet.core.files import cache_folder
 from segnet.runs.run_folder import RunFolder
 from segnet.training.checkpoint import Position, State, read_checkpoint, read_newest, save_checkpoint
 from segnet.training.save_every import SaveEvery, parse_save_every
@@ -423,3 +425,40 @@ def test_on_the_command_line_how_often_and_what_a_fault_does_are_typed(drawn_fol
     segnet("train", "--config", "config.yaml", "--save-every", "1.5").is_a_mistake_in_one_line(
         "steps or a time"
     )
+
+
+def test_ctrl_c_while_the_gif_is_drawn_says_how_to_go_on(tiny_config, tmp_path, monkeypatch, capsys):
+    whole = segnet.train(tiny_config(epochs=1, out=tmp_path / "whole"))
+
+    def stop(*_):
+        signal.raise_signal(signal.SIGINT)
+
+    capsys.readouterr()
+    with monkeypatch.context() as patched:
+        patched.setattr("segnet.training.artifacts.write_learning_gif", stop)
+        with pytest.raises(KeyboardInterrupt):
+            segnet.train(tiny_config(epochs=1))
+    assert capsys.readouterr().out.endswith(f"stopped; go on with: segnet resume {tmp_path / 'run'}\n")
+    require_same(segnet.resume(tmp_path / "run").folder, whole.folder)
+
+
+def test_a_clock_that_was_set_back_changes_nothing(drawn_folder, tmp_path, whole):
+    """All files are from tomorrow then."""
+    with ctrl_c_at(STEPS + 1):
+        run = segnet.train(modern(drawn_folder, tmp_path / "run"))
+    tomorrow = time.time() + 86400
+    for path in (*run.folder.rglob("*"), *cache_folder().rglob("*")):
+        os.utime(path, (tomorrow, tomorrow))
+    require_same(segnet.resume(run.folder).folder, whole.folder)
+
+
+@pytest.mark.parametrize("seconds", [0.2, 0.6, 1.5])
+def test_sigterm_while_libraries_are_imported_ends_without_a_word(drawn_folder, tmp_path, seconds):
+    command = [sys.executable, "-m", "segnet", "train", "--data", str(drawn_folder)]
+    command += ["--out", str(tmp_path / "run"), "--model", "segnet-lite", "--epochs", "1000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        time.sleep(seconds)
+        process.terminate()
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode in (130, -signal.SIGTERM), "the latter while Python itself begins"
+    assert errors == b""

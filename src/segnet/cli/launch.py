@@ -16,6 +16,7 @@ from segnet.cli import cache, data, look, predict, run, score, ship, show  # noq
 from segnet.cli.app import BAD_INPUT, INTERRUPTED, OUR_FAULT, PIPE_CLOSED, app, say_error
 from segnet.core.errors import SegnetError
 from segnet.core.extras import missing_package
+from segnet.training.interrupt import stop_like_ctrl_c
 
 _EXPECTED = (SegnetError, cyclopts.CycloptsError, OSError)
 
@@ -45,6 +46,7 @@ def main() -> NoReturn:
     # that takes the cores from whom they wait for. A short spin costs an idle machine next to nothing
     # (benchmarks/cpu_settings.py). This must be set before torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    stop_like_ctrl_c()  # also while libraries are imported
     _print_anything()
     # Pillow warns of half the pixels that it refuses: nothing a user of a large photo can do anything about
     warnings.filterwarnings("ignore", r"Image size .* exceeds limit")

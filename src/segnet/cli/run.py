@@ -59,7 +59,6 @@ def train(
         file: a YAML file with options, such as the config.yaml of a run; those on the command line win.
         seeds: one run for each of so many seeds, such as 3, or of these, such as 0,1,2, all in one folder.
     """
-    from segnet.training.interrupt import stop_like_ctrl_c
     from segnet.training.loop import train as fit
 
     if seeds is not None:
@@ -68,9 +67,7 @@ def train(
 
         which = parse_seeds(seeds)
         require_seedless(config)
-        stop_like_ctrl_c()
         return _say_seeds(train_seeds(config, which))
-    stop_like_ctrl_c()
     return _say_result(fit(config))
 
 
@@ -102,7 +99,6 @@ def resume(
         out: with --from, the new run's folder; without it a new one below runs/.
     """
     from segnet.runs.seeds import SeedFolder
-    from segnet.training.interrupt import stop_like_ctrl_c
     from segnet.training.resume import resume as fit
 
     if run.strip() and SeedFolder(expand_home(run)).exists:
@@ -112,9 +108,7 @@ def resume(
             raise SegnetError(
                 f"{run} holds several runs; --epochs, --data, --on-nan, --from and --out are for one of them"
             )
-        stop_like_ctrl_c()
         return _say_seeds(resume_seeds(run))
-    stop_like_ctrl_c()
     start = int(from_) if from_ is not None and from_.isdecimal() else from_
     return _say_result(fit(run, epochs=epochs, data=data, on_nan=on_nan, from_epoch=start, out=out))
 

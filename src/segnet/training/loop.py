@@ -121,8 +121,12 @@ def fit(setup: Setup, folder: RunFolder, state: State) -> Run:
     except KeyboardInterrupt:
         finished = False
         saves.save_where_stopped()
-    outcome = finish(setup, folder, state, finished=finished)
-    tracking.end(outcome)
+    try:
+        outcome = finish(setup, folder, state, finished=finished)
+        tracking.end(outcome)
+    except KeyboardInterrupt:
+        console.print(f"stopped; go on with: segnet resume {folder.path}", highlight=False, soft_wrap=True)
+        raise
     setup.model.eval()
     if outcome is None:
         return Run(folder.path, config, finished, 0, None, None)
