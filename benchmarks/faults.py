@@ -70,9 +70,14 @@ class Trial:
     notes: list[str] = field(default_factory=list)
 
     @property
+    def disk(self) -> Path:
+        """Where a disk of the trial's own is mounted, if any."""
+        return self.folder / "disk"
+
+    @property
     def run(self) -> Path:
         """The run's folder."""
-        return self.folder / "run"
+        return self.disk / "run"
 
     @property
     def cache(self) -> Path:
@@ -283,7 +288,7 @@ def _killed_when_there(trial: Trial, pattern: str, times: int) -> Ended:
 
 def killed_in_a_save(trial: Trial) -> Ended:
     """SIGKILL while a state is written, or between two renamings."""
-    return _killed_when_there(trial, "run/last/.state.*", trial.random.randint(1, 9))
+    return _killed_when_there(trial, "disk/run/last/.state.*", trial.random.randint(1, 9))
 
 
 def killed_in_the_cache(trial: Trial) -> Ended:
@@ -293,7 +298,7 @@ def killed_in_the_cache(trial: Trial) -> Ended:
 
 def killed_in_the_gif(trial: Trial) -> Ended:
     """SIGKILL while the GIF or the report is written."""
-    return _killed_when_there(trial, trial.random.choice(("run/.learning.*", "run/.report.*")), 1)
+    return _killed_when_there(trial, trial.random.choice(("disk/run/.learning.*", "disk/run/.report.*")), 1)
 
 
 def terminated(trial: Trial) -> Ended:
@@ -330,23 +335,21 @@ def disk_full(trial: Trial) -> Ended:
     """A disk on which the run has no room; afterwards there is more."""
     size = int(trial.random.uniform(0.02, 1.1) * trial.lab.size)
     trial.at = f"{size / 1e3:.0f} kB"
-    (trial.run).mkdir()
-    mount(trial.run, size)
+    mount(trial.disk, size)
     ended = begin(trial).wait()
-    mount(trial.run, 64 * 2**20, "remount,")
+    mount(trial.disk, 64 * 2**20, "remount,")
     return ended
 
 
 def read_only(trial: Trial) -> Ended:
     """The disk becomes read-only at a random instant, as after an error; afterwards it isn't any more."""
-    trial.run.mkdir()
-    mount(trial.run, 64 * 2**20)
+    mount(trial.disk, 64 * 2**20)
     running = begin(trial)
     time.sleep(trial.instant())
-    while not running.ended() and not _remounts(trial.run, "ro"):
+    while not running.ended() and not _remounts(trial.disk, "ro"):
         time.sleep(0.001)  # a file is being written
     ended = running.wait()
-    _remounts(trial.run, "rw")
+    _remounts(trial.disk, "rw")
     return ended
 
 
@@ -455,7 +458,7 @@ def prepare(place: Path) -> Lab:
     draw(lab.data)
     time.sleep(2.2)  # younger files aren't remembered
     for name in ("first", "whole"):
-        (place / name).mkdir()
+        (place / name / "disk").mkdir(parents=True)
         trial = Trial(lab, random.Random(0), place / name)
         started = time.monotonic()
         ended = begin(trial, "learn imports").wait()
@@ -467,7 +470,7 @@ def prepare(place: Path) -> Lab:
                 importlib.import_module(module)
     lab.whole = trial.run
     lab.size = sum(path.stat().st_size for path in trial.run.rglob("*") if path.is_file())
-    again = lab.place / "first" / "run"
+    again = lab.place / "first" / "disk" / "run"
     if found := differences(lab, again):
         sys.exit(f"two undisturbed runs differ: {found}")
     return lab
@@ -491,7 +494,7 @@ def draw(folder: Path) -> None:
 def do(lab: Lab, kind: Callable[[Trial], Ended], number: int) -> dict[str, str]:
     """Do one trial."""
     folder = lab.place / f"{kind.__name__}-{number}"
-    folder.mkdir()
+    (folder / "disk").mkdir(parents=True)
     trial = Trial(lab, random.Random(f"{kind.__name__} {number}"), folder)
     started = time.monotonic()
     try:
@@ -505,7 +508,7 @@ def do(lab: Lab, kind: Callable[[Trial], Ended], number: int) -> dict[str, str]:
             kept = lab.place / "differ" / folder.name
             shutil.copytree(folder, kept, dirs_exist_ok=True)
     finally:
-        subprocess.run(["umount", "-q", trial.run], check=False, stderr=subprocess.DEVNULL)
+        subprocess.run(["umount", "-q", trial.disk], check=False, stderr=subprocess.DEVNULL)
         shutil.rmtree(folder, ignore_errors=True)
     return {
         "kind": kind.__name__.replace("_", " "),
