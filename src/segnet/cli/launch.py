@@ -13,9 +13,10 @@ import cyclopts
 from cyclopts import Parameter
 
 from segnet.cli import cache, data, look, predict, run, score, ship, show  # noqa: F401 - each adds its commands
-from segnet.cli.app import BAD_INPUT, INTERRUPTED, OUR_FAULT, PIPE_CLOSED, app, say_error
-from segnet.core.errors import SegnetError
+from segnet.cli.app import BAD_INPUT, INTERRUPTED, OUR_FAULT, PIPE_CLOSED, PROCESS_LOST, app, say_error
+from segnet.core.errors import EndedElsewhereError, ProcessLostError, SegnetError
 from segnet.core.extras import missing_package
+from segnet.core.place import may_speak, started_as
 from segnet.training.interrupt import stop_like_ctrl_c
 
 _EXPECTED = (SegnetError, cyclopts.CycloptsError, OSError)
@@ -48,6 +49,8 @@ def main() -> NoReturn:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     stop_like_ctrl_c()  # also while libraries are imported
     _print_anything()
+    if started_as().rank and _command() not in ("segnet train", "segnet resume"):
+        sys.exit(0)  # only these take many processes: of others one runs
     # Pillow warns of half the pixels that it refuses: nothing a user of a large photo can do anything about
     warnings.filterwarnings("ignore", r"Image size .* exceeds limit")
     try:
@@ -63,11 +66,21 @@ def main() -> NoReturn:
             traceback.print_exc()
         if isinstance(error, ModuleNotFoundError):
             error = missing_package(_command(), error.name) or error
-        say_error(_as_line(error))
+        if not isinstance(error, EndedElsewhereError) and may_speak():
+            say_error(_as_line(error))
         if isinstance(error, OSError) and error.filename is None:  # it was our output that found no room
             _drop_output()
+        if isinstance(error, ProcessLostError):
+            _leave_at_once(PROCESS_LOST)
         code = BAD_INPUT if isinstance(error, _EXPECTED) or _is_out_of_memory(error) else OUR_FAULT
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _leave_at_once(code: int) -> NoReturn:
+    """End without the clearing up in which torch.distributed waits for who is gone."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _print_anything() -> None:

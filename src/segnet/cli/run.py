@@ -13,6 +13,7 @@ from segnet.cli.app import INTERRUPTED, app
 from segnet.cli.score import print_scores
 from segnet.core.errors import SegnetError
 from segnet.core.files import expand_home
+from segnet.core.place import started_as
 from segnet.core.settings import Whole
 from segnet.training.config import RUN, TrainConfig
 
@@ -66,6 +67,7 @@ def train(
         from segnet.training.several import require_seedless, train_seeds
 
         which = parse_seeds(seeds)
+        _require_one_process("--seeds")
         require_seedless(config)
         return _say_seeds(train_seeds(config, which))
     return _say_result(fit(config))
@@ -79,6 +81,7 @@ def resume(
     epochs: Annotated[Whole | None, Parameter(show_default=False)] = None,
     data: Annotated[str | None, Parameter(show_default=False)] = None,
     on_nan: Annotated[Literal["stop", "skip"] | None, Parameter(show_default=False)] = None,
+    accumulate: Annotated[Whole | None, Parameter(show_default=False)] = None,
     from_: Annotated[
         str | None, Parameter(name="--from", metavar="best|EPOCH", negative=(), show_default=False)
     ] = None,
@@ -94,6 +97,7 @@ def resume(
         epochs: train to this epoch in place of the planned one.
         data: where its data is now, if it has moved.
         on_nan: stop where a step's loss isn't finite, or skip (drop) that step, in place of what it says.
+        accumulate: compute a batch in so many parts, in place of what it says: for fewer processes.
         from_: branch from this epoch, of which a state must be kept (segnet train --keep-epochs), or from the
             best, of which without a state the weights are taken and the optimizer starts anew.
         out: with --from, the new run's folder; without it a new one below runs/.
@@ -104,13 +108,24 @@ def resume(
     if run.strip() and SeedFolder(expand_home(run)).exists:
         from segnet.training.several import resume_seeds
 
-        if any(given is not None for given in (epochs, data, on_nan, from_, out)):
+        if any(given is not None for given in (epochs, data, on_nan, accumulate, from_, out)):
             raise SegnetError(
-                f"{run} holds several runs; --epochs, --data, --on-nan, --from and --out are for one of them"
+                f"{run} holds several runs; --epochs, --data, --on-nan, --accumulate, --from and --out are "
+                "for one of them"
             )
+        _require_one_process(f"{run} holds several runs, and")
         return _say_seeds(resume_seeds(run))
     start = int(from_) if from_ is not None and from_.isdecimal() else from_
-    return _say_result(fit(run, epochs=epochs, data=data, on_nan=on_nan, from_epoch=start, out=out))
+    return _say_result(
+        fit(run, epochs=epochs, data=data, on_nan=on_nan, accumulate=accumulate, from_epoch=start, out=out)
+    )
+
+
+def _require_one_process(what: str) -> None:
+    if started_as().total > 1:
+        raise SegnetError(
+            f"{what} takes one process; start it without torchrun, or one run for each seed with it"
+        )
 
 
 def _say_seeds(path: Path) -> int:
@@ -132,6 +147,8 @@ def _say_seeds(path: Path) -> int:
 def _say_result(run: Run) -> int:
     from segnet.runs.run_folder import RunFolder
 
+    if started_as().rank:  # another process says it
+        return 0 if run.finished else INTERRUPTED
     console = Console(highlight=False, soft_wrap=True)
     if run.val is not None:
         console.print(f"epoch {run.best_epoch}, the best, on {run.val.scored_on}")

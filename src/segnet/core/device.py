@@ -12,14 +12,17 @@ import torch
 from torch import nn
 
 from segnet.core.errors import SegnetError
+from segnet.core.place import place
 
 
 def pick_device(name: str | torch.device) -> torch.device:
-    """Return the device by name; "auto" takes cuda, then mps, then cpu.
+    """Return the device by name; "auto" takes cuda, then mps, then cpu. Each of many processes gets its own.
 
     Raises:
         SegnetError: a name torch doesn't know, or a device that isn't there.
     """
+    if place().total > 1:
+        return _own_device(str(name))
     if name == "auto":
         best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
         return torch.device(best)
@@ -29,6 +32,24 @@ def pick_device(name: str | torch.device) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
         raise SegnetError(f"the device {name!r} can't be used here; try --device auto or cpu") from error
     return device
+
+
+def _own_device(name: str) -> torch.device:
+    """Return the device of one of many processes: the GPU of its number on its machine, or the CPU."""
+    here, gpus = place(), torch.cuda.device_count()
+    if name == "cpu" or (name == "auto" and not gpus):
+        return torch.device("cpu")
+    if name not in ("auto", "cuda"):
+        raise SegnetError(
+            f"--device {name} with {here.total} processes; give cuda, of which each takes a GPU, or cpu"
+        )
+    if gpus < here.local_total:
+        raise SegnetError(
+            f"{here.local_total} processes on this machine need as many GPUs, and it has {gpus}; "
+            f"start torchrun with --nproc-per-node {max(gpus, 1)}, or give --device cpu"
+        )
+    torch.cuda.set_device(here.local_rank)
+    return torch.device("cuda", here.local_rank)
 
 
 def move(model: nn.Module, device: torch.device) -> nn.Module:

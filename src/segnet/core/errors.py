@@ -10,6 +10,14 @@ class SegnetError(Exception):
     """What is wrong, where, and what to do, in one line written for the person who can fix it."""
 
 
+class ProcessLostError(SegnetError):
+    """Another process of the run has died, or hangs."""
+
+
+class EndedElsewhereError(SegnetError):
+    """Another process ends the run, and says why."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"``, or the list of what exists where nothing comes near."""
     known = sorted(known)

@@ -21,6 +21,13 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional as F
 
 from segnet.core.pooling import Size, max_unpool_2x2
+from segnet.core.sync_batch_norm import (
+    BatchStatistics,
+    SyncBatchNorm2d,
+    batch_statistics,
+    is_synchronised,
+    over_the_batch,
+)
 
 Rebuild = Callable[[], Tensor]
 # Values that the backward pass handles at once: some MiB are all it needs besides the maps themselves.
@@ -30,10 +37,11 @@ _BLOCK = 1 << 20
 def can_recompute(norm: nn.Module, x: Tensor) -> TypeGuard[nn.BatchNorm2d]:
     """Say whether this batch norm should run here: only in training, and only if it is quite an ordinary one.
 
-    Compilers plan memory themselves, and a synchronised batch norm talks to other processes.
+    Compilers plan memory themselves, and torch's own synchronised batch norm talks to other processes.
     """
     return (
-        type(norm) is nn.BatchNorm2d
+        isinstance(norm, nn.BatchNorm2d)
+        and type(norm) in (nn.BatchNorm2d, SyncBatchNorm2d)
         and norm.training
         and torch.is_grad_enabled()
         and not torch.compiler.is_compiling()
@@ -46,6 +54,20 @@ def can_recompute(norm: nn.Module, x: Tensor) -> TypeGuard[nn.BatchNorm2d]:
 
 def batch_norm_relu(y: Tensor, norm: nn.BatchNorm2d) -> Tensor:
     """Return ``relu(norm(y))`` for training, keeping ``y`` alone; ``y`` is ``(N, C, H, W)``."""
+    found = batch_statistics(y, norm) if is_synchronised(norm) else _own_statistics(y, norm)
+    z: Tensor = _BatchNormReLU.apply(y, norm.weight, norm.bias, found, norm.eps)
+    source, weight, bias = y.detach(), norm.weight.detach(), norm.bias.detach()
+
+    def rebuild() -> Tensor:
+        with torch.no_grad():
+            return _normalised(source, weight, bias, found.mean, found.variance, norm.eps).relu_()
+
+    _set_rebuild(z, rebuild)
+    return z
+
+
+def _own_statistics(y: Tensor, norm: nn.BatchNorm2d) -> BatchStatistics:
+    """Take the statistics of this process's maps, and let the running ones follow them."""
     if y.numel() == y.shape[1]:
         raise ValueError(
             f"batch norm can't be trained on one value for each channel, got {tuple(y.shape)}: "
@@ -57,15 +79,7 @@ def batch_norm_relu(y: Tensor, norm: nn.BatchNorm2d) -> Tensor:
     mean, variance = torch.batch_norm_update_stats(
         y.detach(), norm.running_mean, norm.running_var, norm.momentum
     )
-    z: Tensor = _BatchNormReLU.apply(y, norm.weight, norm.bias, mean, variance, norm.eps)
-    source, weight, bias = y.detach(), norm.weight.detach(), norm.bias.detach()
-
-    def rebuild() -> Tensor:
-        with torch.no_grad():
-            return _normalised(source, weight, bias, mean, variance, norm.eps).relu_()
-
-    _set_rebuild(z, rebuild)
-    return z
+    return BatchStatistics(mean, variance, None, stands_in=False)
 
 
 def rebuildable_unpool_2x2(values: Tensor, codes: Tensor, size: Size) -> Tensor:
@@ -112,31 +126,34 @@ def get_rebuild(x: Tensor) -> Rebuild | None:
 class _BatchNormReLU(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, y: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, eps: float
+        ctx: Any, y: Tensor, weight: Tensor, bias: Tensor, found: BatchStatistics, eps: float
     ) -> Tensor:
-        ctx.save_for_backward(y, weight, bias, mean, variance)
-        ctx.eps = eps
-        return _normalised(y, weight, bias, mean, variance, eps).relu_()
+        ctx.save_for_backward(y, weight, bias, found.mean, found.variance)
+        ctx.found, ctx.eps = found, eps
+        return _normalised(y, weight, bias, found.mean, found.variance, eps).relu_()
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
         y, weight, bias, mean, variance = ctx.saved_tensors
         if torch.is_grad_enabled():  # for a second derivative the gradient must itself be differentiable
+            if ctx.found.values is not None:
+                raise NotImplementedError("synchronised batch norm has no second derivative")
             z = F.relu(F.batch_norm(y, None, None, weight, bias, True, 0.0, ctx.eps))
             first = torch.autograd.grad(z, (y, weight, bias), grad, create_graph=True)
-            return *first, None, None, None
+            return *first, None, None
         z = _normalised(y, weight, bias, mean, variance, ctx.eps)
-        return *_backward(grad, z, y, weight, mean, variance, ctx.eps), None, None, None
+        return *_backward(grad, z, y, weight, ctx.found, ctx.eps), None, None
 
 
 def _backward(
-    grad: Tensor, z: Tensor, y: Tensor, weight: Tensor, mean: Tensor, variance: Tensor, eps: float
+    grad: Tensor, z: Tensor, y: Tensor, weight: Tensor, found: BatchStatistics, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of ``y``, weight and bias; the first takes the memory of ``z``.
 
     Batch norm's gradient as in arXiv 1502.03167, section 3; the stock operation needs two more maps.
     """
-    inverse_std = (variance + eps).rsqrt()
+    mean = found.mean
+    inverse_std = (found.variance + eps).rsqrt()
     channel = (1, -1, 1, 1)
     centre = mean.view(channel)
     total, total_times_y = torch.zeros_like(mean), torch.zeros_like(mean)
@@ -145,14 +162,20 @@ def _backward(
         torch.ops.aten.threshold_backward.grad_input(block_grad, block_z, 0, grad_input=block_z)
         total += block_z.sum((0, 2, 3), dtype=mean.dtype)
         total_times_y += (block_y - centre).mul_(block_z).sum((0, 2, 3))
-    count = y.numel() // y.shape[1]
+    own_weight, own_bias = total_times_y * inverse_std, total
+    count: int | Tensor = y.numel() // y.shape[1]
+    if found.values is not None:
+        count = found.values
+        total, total_times_y = over_the_batch(total, total_times_y)
+    if found.stands_in:
+        return z.zero_(), own_weight, own_bias
     by_grad = weight * inverse_std
     by_y = -by_grad * inverse_std.square() * total_times_y / count
     constant = -by_grad * total / count - by_y * mean
     for _, block_z, block_y in zip(*blocks, strict=True):
         rest = torch.addcmul(constant.view(channel), block_y, by_y.view(channel))
         block_z.copy_(rest.addcmul_(block_z, by_grad.view(channel)))
-    return z, total_times_y * inverse_std, total
+    return z, own_weight, own_bias
 
 
 def _normalised(

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import kornia.augmentation as K
 import torch
+from kornia.augmentation.container.params import ParamItem
 from torch import Tensor
 from torch.nn import functional as F
 
+from segnet.data.shares import Share, share_of
+
 Size = tuple[int, int]
+
+_OF_THE_BATCH = ("order", "forward_input_shape")  # what kornia draws once for all of its images
 
 
 class Augmentation:
@@ -41,8 +47,10 @@ class Augmentation:
         self._colour = (brightness, contrast, saturation, hue)
         self._pipelines: dict[Size, K.AugmentationSequential | None] = {}
 
-    def __call__(self, images: Tensor, masks: Tensor, size: Size, seed: int) -> tuple[Tensor, Tensor]:
-        """Augment one batch.
+    def __call__(
+        self, images: Tensor, masks: Tensor, size: Size, seed: int, share: Share | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Augment one batch, or a process's share of it just as in the whole batch.
 
         Args:
             images: uint8 ``(N, C, H, W)``; saturation and hue take three channels.
@@ -50,19 +58,22 @@ class Augmentation:
             size: ``(H, W)`` of the result.
             seed: decides every random choice. It also seeds torch's global generator, so whatever else is
                 random in this step (dropout) is the same again after a resume.
+            share: which images of the batch these are; None is all, in their order.
 
         Returns:
             float32 images in [0, 1] in channels-last order, and uint8 masks.
         """
         torch.manual_seed(seed)
+        share = share or share_of(len(images), len(images), 1)
         if self._dihedral:
-            images, masks = _flipped_and_turned(images, masks)
+            images, masks = _flipped_and_turned(images, masks, share)
         image = images.float().div_(255)
         image, masks = self._smoothed(image, masks, size)
         pipeline = self._pipeline(size, resize=image.shape[-2:] != size)
         if pipeline is not None:
             # float masks: 0..255 are exact, and kornia samples masks by nearest
-            image, moved = pipeline(image, masks.unsqueeze(1).float())
+            params = _parameters(pipeline, image.shape, share)
+            image, moved = pipeline(image, masks.unsqueeze(1).float(), params=params)
             masks = moved.squeeze(1).to(torch.uint8)
         return image.contiguous(memory_format=torch.channels_last), masks
 
@@ -139,7 +150,22 @@ class StrongColour:
         return self._pipelines[height, width]
 
 
-def _flipped_and_turned(images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+def _parameters(
+    pipeline: K.AugmentationSequential, shape: Sequence[int], share: Share
+) -> list[ParamItem] | None:
+    """Draw what happens to each image of a batch, and return it for a share; None draws when it is needed."""
+    if share.rows == tuple(range(share.batch)):
+        return None
+    rows = torch.tensor(share.rows)
+    drawn = pipeline.forward_parameters(torch.Size((share.batch, *shape[1:])))
+    return [
+        ParamItem(name, {key: value if key in _OF_THE_BATCH else value[rows] for key, value in each.items()})
+        for name, each in drawn
+        if isinstance(each, dict)  # as it is for each of our steps
+    ]
+
+
+def _flipped_and_turned(images: Tensor, masks: Tensor, share: Share) -> tuple[Tensor, Tensor]:
     """Move each image and its mask by one of the symmetries that keep the batch's shape.
 
     Those of a rectangle are made of two flips, those of a square of these and of swapping rows and columns:
@@ -147,7 +173,8 @@ def _flipped_and_turned(images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
     """
     square = images.shape[-2] == images.shape[-1]
     # drawn on the CPU: the same on every device
-    across, down, swap = torch.randint(2, (3, len(images))).bool().to(images.device)
+    drawn = torch.randint(2, (3, share.batch)).bool()
+    across, down, swap = drawn[:, list(share.rows)].to(images.device)
 
     def moved(batch: Tensor) -> Tensor:
         shape = (-1, *(1,) * (batch.ndim - 1))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from segnet.core.classes import ClassTable
 from segnet.core.errors import SegnetError, did_you_mean
+from segnet.core.place import place
 from segnet.data.batches import load_batches, split_into_batches
 from segnet.data.dataset import Dataset, Sample
 from segnet.data.full_size import FullSizeSplit
@@ -51,7 +52,8 @@ def predict_split(
     if isinstance(split, FullSizeSplit):
         yield from _predict_tiles(predict, split, device, numbers)
         return
-    for images, masks in load_batches(split.take, split_into_batches(numbers, _BATCH), device):
+    batches = split_into_batches(numbers, _BATCH) if numbers else []  # one of many processes may have none
+    for images, masks in load_batches(split.take, batches, device):
         with torch.inference_mode():
             yield predict(images), masks
 
@@ -82,11 +84,15 @@ def evaluate_split(
     """Score what predicts on a split at the split's size, in float32 whatever it was trained in.
 
     Of two classes, the foreground's best threshold is chosen on the split. ``article`` adds the article's
-    two IoUs, which only compare with the article's.
+    two IoUs, which only compare with the article's. Each of many processes predicts its share of the batches,
+    and all return the scores of the split.
     """
     counter = ScoreCounter(classes, device, article=article, threshold="chosen here")
-    for logits, masks in predict_split(predict, split, device):
+    batches = split_into_batches(range(len(split)), 1 if isinstance(split, FullSizeSplit) else _BATCH)
+    own = [number for batch in batches[place().rank :: place().total] for number in batch]
+    for logits, masks in predict_split(predict, split, device, own):
         counter.add(logits, masks)
+    counter.sum_up()
     return counter.scores(scored_on)
 
 

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from segnet.core.classes import IGNORE_INDEX, ClassTable
+from segnet.core.processes import total
 from segnet.objectives.threshold import ThresholdCounter
 from segnet.runs.scores import ClassScores, ScoredOn, Scores
 
@@ -49,7 +50,7 @@ class ScoreCounter:
         self._lines = None if foreground is None else ThresholdCounter(foreground, device)
         self._article = article
         self._matrix = MulticlassConfusionMatrix(
-            len(classes), ignore_index=IGNORE_INDEX, validate_args=False
+            len(classes), ignore_index=IGNORE_INDEX, validate_args=False, sync_on_compute=False
         ).to(device)
         self._loss = torch.zeros((), dtype=torch.float64)
         self._custom_iou = torch.zeros((), dtype=torch.float64)
@@ -69,6 +70,16 @@ class ScoreCounter:
             scored = (target != IGNORE_INDEX).any(-1).any(-1)
             self._custom_iou += (article_custom_iou(logits, target) * scored).cpu().double().sum()
             self._images += int(scored.sum())
+
+    def sum_up(self) -> None:
+        """Add what the other processes have counted, each a part of the split."""
+        total(self._matrix.confmat)
+        if self._lines is not None:
+            total(self._lines.counts)
+        images = torch.tensor(self._images)
+        for each in (self._loss, self._custom_iou, images):
+            total(each)
+        self._images = int(images)
 
     def scores(self, scored_on: ScoredOn | None = None) -> Scores:
         """Return the scores of everything counted so far, with what it was."""

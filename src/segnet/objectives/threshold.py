@@ -23,7 +23,7 @@ class ThresholdCounter:
         """Count for the class ``foreground``, 0 or 1."""
         self._foreground = foreground
         self._edges = torch.linspace(0, 1, STEPS + 1, device=device)
-        self._counts = torch.zeros(2, STEPS + 2, dtype=torch.int64, device=device)
+        self.counts = torch.zeros(2, STEPS + 2, dtype=torch.int64, device=device)
 
     def add(self, logits: Tensor, target: Tensor) -> None:
         """Count a batch: logits ``(N, 2, H, W)``, class ids ``(N, H, W)``, 255 = ignore."""
@@ -32,17 +32,17 @@ class ThresholdCounter:
         is_foreground = (target[known] == self._foreground).long()
         step = torch.bucketize(probability, self._edges)  # i: above edge i - 1, and not above edge i
         counts = torch.bincount(is_foreground * (STEPS + 2) + step, minlength=2 * (STEPS + 2))
-        self._counts += counts.view(2, STEPS + 2)
+        self.counts += counts.view(2, STEPS + 2)
 
     def best(self) -> float | None:
         """Return the line with the best IoU, of equal ones the nearest to 0.5; None without foreground."""
         ious = [self.iou(step / STEPS) for step in range(1, STEPS)]
         found = [(iou, -abs(step - STEPS / 2), step) for step, iou in enumerate(ious, 1) if iou is not None]
-        return max(found)[2] / STEPS if found and self._counts[1].any() else None
+        return max(found)[2] / STEPS if found and self.counts[1].any() else None
 
     def iou(self, threshold: float) -> float | None:
         """Return the foreground's IoU if it is what has a probability above this, to hundredths."""
-        background, foreground = self._counts.cpu().numpy().astype(np.int64)
+        background, foreground = self.counts.cpu().numpy().astype(np.int64)
         above = round(threshold * STEPS) + 1
         hits, false = int(foreground[above:].sum()), int(background[above:].sum())
         union = int(foreground.sum()) + false

@@ -104,6 +104,11 @@ class RunFolder:
         return self.path / "last" / "trackers.json"
 
     @property
+    def job(self) -> Path:
+        """Which job of torchrun's it is of."""
+        return self.path / "last" / "job"
+
+    @property
     def report(self) -> Path:
         """The page for people."""
         return self.path / "report.html"

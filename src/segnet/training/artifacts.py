@@ -9,7 +9,9 @@ import torch
 
 from segnet.core.files import replacing
 from segnet.core.foreground import foreground_of
+from segnet.core.place import place
 from segnet.data.cache import CachedSplit
+from segnet.data.shares import share_of
 from segnet.inference.bundle import read_model, write_bundle
 from segnet.inference.description import Description
 from segnet.inference.evaluate import Evaluation, evaluate_images, is_articles, predictor
@@ -22,10 +24,12 @@ from segnet.runs.image_scores import rank_worst, write_image_scores
 from segnet.runs.records import EpochRecord, Outcome
 from segnet.runs.run_folder import RunFolder
 from segnet.training.checkpoint import State
+from segnet.training.config import TrainConfig
 from segnet.training.derived import derived_lines
 from segnet.training.environment import describe_environment
 from segnet.training.epoch import epoch_length
 from segnet.training.preview import draw_preview
+from segnet.training.restart import note_job
 from segnet.training.setup import Setup, fit_of, open_split
 
 
@@ -34,6 +38,7 @@ def begin(setup: Setup, folder: RunFolder) -> None:
     folder.write_config(setup.settings)
     folder.write_manifest(setup.manifest)
     folder.write_json(folder.environment, describe_environment(setup.device) | _facts(setup))
+    note_job(folder)
 
 
 def say_start(setup: Setup, folder: RunFolder) -> None:
@@ -55,6 +60,7 @@ def say_start(setup: Setup, folder: RunFolder) -> None:
     if setup.step_loss.unlabeled is not None:
         lines.append(setup.step_loss.unlabeled.line)
     lines += derived_lines(config)
+    lines += _on_spread(config)
     if setup.class_weights is not None:
         weights = zip(dataset.classes.names, setup.class_weights.tolist(), strict=True)
         lines.append(f"class weights: {', '.join(f'{name} {weight:.3g}' for name, weight in weights)}")
@@ -68,6 +74,19 @@ def say_start(setup: Setup, folder: RunFolder) -> None:
             )
     for line in lines:
         setup.console.print(line, highlight=False, soft_wrap=True)
+
+
+def _on_spread(config: TrainConfig) -> list[str]:
+    """Return how a batch is spread over processes and parts."""
+    processes, size, lines = place().total, config.batch_size, []
+    if processes > 1:
+        shares = {len(share_of(size, size, 1, rank, processes).rows) for rank in range(processes)}
+        each = " or ".join(map(str, sorted(shares)))
+        over = "all of them" if config.sync_batch_norm else "each process's own"
+        lines.append(f"{processes} processes take {each} of {size} images a step; batch norm over {over}")
+    if config.accumulate > 1:
+        lines.append(f"a step's {size} images in {config.accumulate} parts, which batch norm sees one by one")
+    return lines
 
 
 def _on_channels(setup: Setup) -> list[str]:

@@ -13,7 +13,9 @@ from torch import nn
 
 from segnet.core.device import pick_device
 from segnet.core.errors import SegnetError, require_all
+from segnet.core.place import place
 from segnet.data.batches import split_into_batches
+from segnet.data.shares import smallest_share
 from segnet.data.sources import check_data, known_classes
 from segnet.models import create_model, require_image_size
 from segnet.models.describe import learned_names
@@ -75,6 +77,7 @@ def check(config: TrainConfig, model: nn.Module | None = None, *, new: bool = Tr
         check_model,
         check_teacher,
         lambda: require_unlabeled(config),
+        lambda: require_spread(config),
         check_weights,
         check_device,
     )
@@ -125,13 +128,41 @@ def require_unfrozen_epochs(config: TrainConfig) -> None:
 
 
 def require_batch(config: TrainConfig, count: int, least: int) -> None:
-    """Raise SegnetError where batch norm would get a single value for each channel of the smallest map."""
-    smallest = min(len(batch) for batch in split_into_batches(range(count), config.batch_size))
+    """Raise SegnetError where a process, or batch norm, would get too little of a batch.
+
+    Args:
+        config: the run.
+        count: images or patches of an epoch.
+        least: pixels that a side of the network's smallest map stands for.
+    """
+    processes, accumulate, size = place().total, config.accumulate, config.batch_size
+    if processes > count:
+        raise SegnetError(
+            f"{processes} processes are more than the {count} images of an epoch; start {count} or fewer"
+        )
+    if size < (needed := processes * accumulate):
+        spread = f"{processes} processes, " if processes > 1 else ""
+        raise SegnetError(
+            f"--batch-size {size} is the whole batch, too small for {spread}--accumulate {accumulate}: "
+            f"give {needed} or more ({needed}, {2 * needed}, {3 * needed}, ... share evenly)"
+        )
+    apart = 1 if config.sync_batch_norm else processes  # who batch norm's images are shared between
+    batches = {len(batch) for batch in split_into_batches(range(count), size)}
+    smallest = min(smallest_share(images, size, accumulate, apart) for images in batches)
     if smallest == 1 and max(train_size(config, 0)) < 2 * least:
+        together = ", or --sync-batch-norm" if apart > 1 else ""
         raise SegnetError(
             f"one image of {max(train_size(config, 0))} px in a batch leaves batch norm a single value; "
-            f"raise --batch-size or {size_option(config)}"
+            f"raise --batch-size or {size_option(config)}{together}"
         )
+
+
+def require_spread(config: TrainConfig) -> None:
+    """Raise SegnetError for what a batch that is spread over processes, or parts, doesn't go with."""
+    if config.unlabeled is not None and (place().total > 1 or config.accumulate > 1):
+        raise SegnetError("--unlabeled takes one process, without --accumulate")
+    if config.compile and place().total > 1:
+        raise SegnetError("--compile takes one process; leave it out")
 
 
 def require_weights(config: TrainConfig, classes: Sequence[str]) -> None:

@@ -107,7 +107,14 @@ class TrainConfig(DataOptions):
     """Passes over the training images. modern takes more where they are few."""
 
     batch_size: Annotated[Whole, says_recipe("batch_size", _RECIPE)] = FROM_RECIPE
-    """Images in a training batch. modern takes fewer where an epoch would have few steps."""
+    """Images in a training batch, over all processes. modern takes fewer where an epoch would have few
+    steps."""
+
+    accumulate: Annotated[Whole, Parameter(group=_DEVICE)] = 1
+    """Parts that a batch is computed in, one after another, to need less memory; batch norm sees a part."""
+
+    sync_batch_norm: Annotated[bool, Parameter(group=_DEVICE)] = True
+    """With many processes: batch norm over the images of all of them. Without, each normalises its own."""
 
     loss: Annotated[str, says_recipe("loss", _LOSS)] = FROM_RECIPE
     """What training makes small: cross-entropy (article), label-smoothing, boundary (cross-entropy, more near
@@ -366,6 +373,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "patches": (0, 100 * _MANY),
     "epochs": (1, _MANY),
     "batch_size": (1, _MANY),
+    "accumulate": (1, _MANY),
     "lr": (0, 1000),
     "teacher_weight": (0, 1),
     "teacher_temperature": (0.1, 100),

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from segnet.core.device import cpu_name
+from segnet.core.place import place
 
 
 def describe_environment(device: torch.device) -> dict[str, Any]:
@@ -29,6 +30,7 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
         "cpu": cpu_name(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "processes": place().total,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 

@@ -13,6 +13,9 @@ _LIKE_CTRL_C = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasat
 _STOPS = (signal.SIGINT, *_LIKE_CTRL_C)
 
 
+_noted: threading.Event | None = None
+
+
 def stop_like_ctrl_c() -> None:
     """Let SIGTERM, as schedulers and containers send it, and SIGHUP end a program as cleanly as Ctrl-C does.
 
@@ -30,6 +33,9 @@ def interrupts_wait() -> Iterator[Callable[[], bool]]:
     A block that has places where it may be stopped asks the function it gets whether it should be, and raises
     KeyboardInterrupt there itself. Only Python's main thread gets signals; in others this does nothing.
     """
+    if _noted is not None:
+        yield _noted.is_set
+        return
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
@@ -49,3 +55,26 @@ def interrupts_wait() -> Iterator[Callable[[], bool]]:
             signal.signal(number, signal.default_int_handler)
     if came:
         raise KeyboardInterrupt
+
+
+@contextmanager
+def only_noted() -> Iterator[None]:
+    """Inside, what would raise KeyboardInterrupt is only noted, for who asks in ``interrupts_wait``.
+
+    For one of many processes, which must stop where the others do.
+    """
+    global _noted
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    noted = _noted = threading.Event()
+    before = {number: signal.getsignal(number) for number in _STOPS}
+    ours = [number for number, handler in before.items() if handler is signal.default_int_handler]
+    for number in ours:
+        signal.signal(number, lambda *_: noted.set())
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, before[number])
+        _noted = None

@@ -6,6 +6,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,10 @@ from rich.console import Console
 from torch import nn
 
 from segnet.core.device import peak_memory_mib
+from segnet.core.place import is_writer, place
+from segnet.core.processes import first_of_machine, from_writer, joined, leave, shared
 from segnet.data.batches import load_batches
+from segnet.data.shares import share_of
 from segnet.inference.evaluate import evaluate_split, is_articles, predictor
 from segnet.models.names import name_of
 from segnet.runs.records import EpochRecord
@@ -28,10 +32,13 @@ from segnet.training.check import check, require_finite
 from segnet.training.checkpoint import Position, State, save_checkpoint
 from segnet.training.config import TrainConfig
 from segnet.training.epoch import epoch_batches, seed_of
+from segnet.training.gradients import take_gradients
+from segnet.training.in_step import console_of_one, in_step
 from segnet.training.interrupt import interrupts_wait
 from segnet.training.loss_watch import LossWatch, Step
 from segnet.training.preview import choose_preview
 from segnet.training.progress import epoch_progress, say_epoch, step_status
+from segnet.training.restart import begun_before
 from segnet.training.saves import Saves
 from segnet.training.schedule import learning_rate, train_size
 from segnet.training.setup import Setup, build
@@ -73,16 +80,29 @@ def train(config: TrainConfig, *, model: nn.Module | None = None, console: Conso
     """
     if model is not None:
         config = replace(config, model=name_of(model))
-    check(config, model)
-    setup = build(config, console or Console(), model)
-    folder, state = new_run_folder(config.out, setup.stem), State()
-    with folder.locked():
+    with joined():
+        if (begun := begun_before(config.out)) is not None:
+            from segnet.training.resume import resume  # which itself goes on here
+
+            return resume(begun.path, model=model, console=console)
+        return _begin(config, model, console)
+
+
+def _begin(config: TrainConfig, model: nn.Module | None, console: Console | None) -> Run:
+    def checked_and_built() -> Setup:
+        check(config, model)
+        return build(config, console or console_of_one(), model)
+
+    setup = first_of_machine(checked_and_built)
+    folder, state = from_writer(lambda: new_run_folder(config.out, setup.stem)), State()
+    with folder.locked() if is_writer() else nullcontext():
         try:
-            begin(setup, folder)
-            save_checkpoint(folder, setup.settings, state, setup.parts())  # now it can be resumed
+            if is_writer():
+                begin(setup, folder)
+                save_checkpoint(folder, setup.settings, state, setup.parts())  # now it can be resumed
             return fit(setup, folder, state)
         except Exception:
-            if state.epoch == 0 and state.saved == (0, 0):
+            if is_writer() and state.epoch == 0 and state.saved == (0, 0):
                 shutil.rmtree(folder.path, ignore_errors=True)
             raise
 
@@ -93,11 +113,16 @@ def fit(setup: Setup, folder: RunFolder, state: State) -> Run:
     Raises:
         SegnetError: the run diverged, or a file can't be written; the folder holds the last good state.
     """
-    config, console = setup.config, setup.console
+    with in_step(setup):
+        return _fit(setup, folder, state)
+
+
+def _fit(setup: Setup, folder: RunFolder, state: State) -> Run:
+    config, console, writes = setup.config, setup.console, is_writer()
     network: nn.Module = torch.compile(setup.model) if config.compile else setup.model  # type: ignore[assignment]
     preview = choose_preview(setup.val)
     say_start(setup, folder)
-    tracking = Tracking(folder, parse_trackers(config.track), setup.settings, console)
+    tracking = Tracking(folder, parse_trackers(config.track) if writes else (), setup.settings, console)
     watch = LossWatch(setup, folder, state)
     saves, finished = Saves(setup, folder, state, watch), True
     try:
@@ -114,13 +139,18 @@ def fit(setup: Setup, folder: RunFolder, state: State) -> Run:
             with interrupts_wait():  # state and files change together or not at all
                 state.records.append(record)
                 state.position = None
-                keep_epoch(setup, folder, state, preview)
+                if writes:
+                    keep_epoch(setup, folder, state, preview)
                 saves.save()
                 say_epoch(console, state, config)
             tracking.epochs(state.records)
     except KeyboardInterrupt:
         finished = False
         saves.save_where_stopped()
+    leave()  # what is left is the writer's
+    if not writes:
+        best = state.best
+        return Run(folder.path, config, finished, best.epoch if best else 0, best.val if best else None, None)
     try:
         outcome = finish(setup, folder, state, finished=finished)
         tracking.end(outcome)
@@ -145,6 +175,11 @@ def _train_epoch(
     config, device = setup.config, setup.device
     size = train_size(config, epoch)
     take, batches = epoch_batches(config, setup.train, epoch)
+    here = place()
+    shares = [
+        share_of(len(batch), config.batch_size, config.accumulate, here.rank, here.total) for batch in batches
+    ]
+    own = [share.of(batch) for share, batch in zip(shares, batches, strict=True)]
     now.loss_sum = total = now.loss_sum.to(device)
     asked = time.perf_counter()
     started, begun = asked - now.seconds, now.step
@@ -152,26 +187,28 @@ def _train_epoch(
     watch.begin_epoch()
     if config.freeze_encoder:
         _freeze_encoder(setup.model, frozen=epoch < config.freeze_encoder)
+    network = shared(network)
     with epoch_progress(setup.console, f"epoch {epoch + 1}/{config.epochs}", len(batches), begun) as advance:
-        for step, (images, masks) in enumerate(load_batches(take, batches[begun:], device), begun):
+        for step, (images, masks) in enumerate(load_batches(take, own[begun:], device), begun):
             now.waited += time.perf_counter() - asked
             now.lr = learning_rate(config, epoch, step / len(batches))
             for group in setup.optimizer.param_groups:
                 group["lr"] = now.lr
 
-            images, masks = setup.augment(images, masks, size, seed_of(config.seed, epoch, step))
-            loss, measured = setup.step_loss(network, images, masks, Moment(epoch, step, len(batches)))
+            share, count = shares[step], len(batches[step])
+            images, masks = setup.augment(images, masks, size, seed_of(config.seed, epoch, step), share)
+            setup.optimizer.zero_grad(set_to_none=True)
+            moment = Moment(epoch, step, len(batches))
+            loss, measured = take_gradients(network, setup.step_loss, images, masks, moment, share)
             if watch.lets_learn(loss, Step(epoch, step, batches[step])):
-                setup.optimizer.zero_grad(set_to_none=True)
-                loss.backward()
                 if config.clip_norm:
                     nn.utils.clip_grad_norm_(setup.model.parameters(), config.clip_norm)
                 setup.optimizer.step()
                 if setup.ema is not None:
                     setup.ema.update(setup.model)
-                total += loss.detach() * len(images)
-                now.add(measured, len(images))
-                now.seen += len(images)
+                total += loss * count
+                now.add(measured, count)
+                now.seen += count
             else:
                 now.skipped += 1
 

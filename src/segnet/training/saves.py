@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from segnet.core.place import is_writer
+from segnet.core.processes import agreed
 from segnet.runs.run_folder import RunFolder
 from segnet.runs.steps import write_steps
 from segnet.training.check import require_finite
@@ -31,12 +33,12 @@ class Saves:
             KeyboardInterrupt: ``stopped()``; the position is then in the state.
             SegnetError: the run has diverged, or the state can't be written.
         """
-        due = self._every.is_due(position.step, time.monotonic() - self._last)
-        if due or stopped():
+        due, stop = agreed(self._every.is_due(position.step, time.monotonic() - self._last), stopped())
+        if due or stop:
             self._state.position = position
             if due:
                 self.save()
-            if stopped():
+            if stop:
                 raise KeyboardInterrupt
             self._state.position = None
 
@@ -50,10 +52,12 @@ class Saves:
         if position := state.position:  # after an epoch this has been looked at
             self._watch.settle()
             require_finite(float(position.loss_sum), setup.eval_model, state.epoch + 1)
-        if state.first_steps:
-            write_steps(self._folder, state.first_steps)
-        save_checkpoint(self._folder, setup.settings, state, setup.parts())
-        keep_state(self._folder, state, setup.config.keep_epochs)
+        if is_writer():
+            if state.first_steps:
+                write_steps(self._folder, state.first_steps)
+            save_checkpoint(self._folder, setup.settings, state, setup.parts())
+            keep_state(self._folder, state, setup.config.keep_epochs)
+        state.saved = state.at
         self._last = time.monotonic()
 
     def save_where_stopped(self) -> None:

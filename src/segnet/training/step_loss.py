@@ -40,7 +40,12 @@ class StepLoss:
     unlabeled: Unlabeled | None = None
 
     def __call__(
-        self, network: nn.Module, images: Tensor, masks: Tensor, moment: Moment
+        self,
+        network: nn.Module,
+        images: Tensor,
+        masks: Tensor,
+        moment: Moment,
+        whole: Tensor | None = None,
     ) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Run the network and return the loss, a scalar, and what was measured besides.
 
@@ -49,6 +54,7 @@ class StepLoss:
             images: float32 ``(N, C, H, W)`` in [0, 1], augmented.
             masks: uint8 ``(N, H, W)``, 255 = ignore.
             moment: which step it is; what is random is a function of it and the seed.
+            whole: the masks of the whole step, where these are a part of it; the parts' losses then sum up.
         """
         views = None if self.unlabeled is None else self._views(self.unlabeled, len(images), moment)
         with autocast(self.device, self.config.precision):
@@ -56,9 +62,9 @@ class StepLoss:
             taught = None if self.teacher is None else self.teacher.logits(images)
 
         with_masks = logits if views is None else logits[: len(images)]
-        loss = self._loss(with_masks, masks, self.class_weights)
+        loss = self._loss(with_masks, masks, self.class_weights, whole)
         if self.teacher is not None and taught is not None:
-            loss = self.teacher.mixed(loss, with_masks, taught, masks)
+            loss = self.teacher.mixed(loss, with_masks, taught, masks, whole)
         if views is None:
             return loss, {}
 

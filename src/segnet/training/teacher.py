@@ -20,6 +20,7 @@ from segnet.core.classes import IGNORE_INDEX
 from segnet.core.device import move
 from segnet.core.errors import SegnetError
 from segnet.core.files import expand_home
+from segnet.core.processes import batch_sums
 from segnet.data.intensity import Intensity
 from segnet.inference.bundle import build_model, read_description, read_model
 from segnet.inference.description import Description
@@ -47,9 +48,11 @@ class Teacher:
         answer: Tensor = self.model(images)
         return answer
 
-    def mixed(self, loss: Tensor, student: Tensor, taught: Tensor, mask: Tensor) -> Tensor:
+    def mixed(
+        self, loss: Tensor, student: Tensor, taught: Tensor, mask: Tensor, whole: Tensor | None = None
+    ) -> Tensor:
         """Return (1 - w) · the loss against the masks + w · ``distillation``."""
-        softened = distillation(student, taught, mask, self.temperature)
+        softened = distillation(student, taught, mask, self.temperature, whole)
         return (1 - self.weight) * loss + self.weight * softened
 
     def line(self) -> str:
@@ -94,7 +97,9 @@ class Teacher:
             )
 
 
-def distillation(student: Tensor, teacher: Tensor, mask: Tensor, temperature: float) -> Tensor:
+def distillation(
+    student: Tensor, teacher: Tensor, mask: Tensor, temperature: float, whole: Tensor | None = None
+) -> Tensor:
     """Return T² · the mean over pixels of KL(softmax(teacher / T) ‖ softmax(student / T)), a scalar.
 
     T² keeps the gradients as large as those of the masks' loss, whatever the temperature (section 2 of the
@@ -108,11 +113,14 @@ def distillation(student: Tensor, teacher: Tensor, mask: Tensor, temperature: fl
         teacher: logits of the same shape.
         mask: ``(N, H, W)``, of which only 255 = ignore is looked at.
         temperature: T, above 0.
+        whole: the mask of the whole batch, where these are a part of it; the parts then sum up to it.
     """
     ours, theirs = ((logits.float() / temperature).log_softmax(1) for logits in (student, teacher))
     divergence = F.kl_div(ours, theirs, reduction="none", log_target=True).sum(1)
     counted = mask != IGNORE_INDEX
-    return temperature**2 * (divergence * counted).sum() / counted.sum().clamp(min=1)
+    pixels = (counted if whole is None else whole != IGNORE_INDEX).sum()
+    total, pixels = batch_sums((divergence * counted).sum(), pixels)
+    return temperature**2 * total / pixels.clamp(min=1)
 
 
 def sketch_teacher(config: TrainConfig) -> nn.Module:

@@ -1,0 +1,74 @@
+"""Which process of a run this one is: torchrun, or whoever else starts them, says it in the environment.
+
+RANK of WORLD_SIZE, LOCAL_RANK on its machine, and where they meet. Imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, NamedTuple
+
+
+class Place(NamedTuple):
+    """Which process this is."""
+
+    rank: int = 0
+    total: int = 1
+    local_rank: int = 0
+    """On its machine."""
+    local_total: int = 1
+
+
+class Meeting(NamedTuple):
+    """Where processes have met."""
+
+    place: Place
+    store: Any
+    """A ``torch.distributed.Store``: words that each leaves for the others, without waiting for them."""
+
+
+_meeting: Meeting | None = None
+
+
+def started_as() -> Place:
+    """Return which process the environment says that this one is."""
+    names = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+    if not all(os.environ.get(name) for name in names):
+        return Place()
+    rank, total = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    local_rank = int(os.environ.get("LOCAL_RANK", rank))
+    return Place(rank, total, local_rank, int(os.environ.get("LOCAL_WORLD_SIZE", total)))
+
+
+def meeting() -> Meeting | None:
+    """Return where this process has met the others, None while it is alone."""
+    return _meeting
+
+
+def set_meeting(found: Meeting | None) -> None:
+    """Note that they have met, or have left."""
+    global _meeting
+    _meeting = found
+
+
+def place() -> Place:
+    """Return which process of those that have met this one is."""
+    return Place() if _meeting is None else _meeting.place
+
+
+def is_writer() -> bool:
+    """Say whether this process is the one that writes files and prints."""
+    return place().rank == 0
+
+
+def may_speak() -> bool:
+    """Say whether this process is the one to print what ends the run: the first that asks.
+
+    Before they have met it is the first of each machine.
+    """
+    if _meeting is None:
+        return started_as().local_rank == 0
+    try:
+        return bool(_meeting.store.add("spoken", 1) == 1)
+    except RuntimeError:  # whoever keeps the store is gone
+        return True

@@ -1,0 +1,147 @@
+"""Batch norm over the whole batch where its images are spread over processes; on any device.
+
+torch's own SyncBatchNorm computes on GPUs alone. Each process takes the count, mean and variance of its
+share; merged, they are those of the batch without the cancellation of sums of squares (Chan et al., "Updating
+formulae and a pairwise algorithm for computing sample variances", 1979). Shares may differ in size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from segnet.core import processes
+from segnet.core.errors import SegnetError
+
+_stands_in = False
+
+
+class BatchStatistics(NamedTuple):
+    """Of a map's channels, over the whole batch."""
+
+    mean: Tensor
+    """``(C,)``."""
+    variance: Tensor
+    """``(C,)``, biased."""
+    values: Tensor | None
+    """Values of a channel, a scalar; None where a process has all of them."""
+    stands_in: bool
+    """Whether this process's images take no part."""
+
+
+class SyncBatchNorm2d(nn.BatchNorm2d):
+    """``nn.BatchNorm2d`` whose training steps normalise over all processes; elsewhere it is that."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise ``(N, C, H, W)``."""
+        if not is_synchronised(self):
+            return super().forward(x)
+        normalised: Tensor = _Normalise.apply(x, self.weight, self.bias, batch_statistics(x, self), self.eps)
+        return normalised
+
+
+def is_synchronised(norm: nn.Module) -> bool:
+    """Say whether a batch norm talks to other processes now: in a step that is learnt from, not elsewhere."""
+    return isinstance(norm, SyncBatchNorm2d) and norm.training and torch.is_grad_enabled()
+
+
+@contextmanager
+def synchronised(model: nn.Module) -> Iterator[None]:
+    """Let every batch norm of a model be synchronised inside.
+
+    Raises:
+        SegnetError: one that can't be.
+    """
+    norms = {
+        name: norm
+        for name, norm in model.named_modules()
+        if isinstance(norm, nn.modules.batchnorm._BatchNorm)
+    }
+    for name, norm in norms.items():
+        if (
+            type(norm) is not nn.BatchNorm2d
+            or not norm.affine
+            or norm.running_mean is None
+            or norm.momentum is None
+        ):
+            raise SegnetError(
+                f"the batch norm {name} can't be synchronised: that takes a BatchNorm2d with weights, "
+                "running statistics and a momentum; give --no-sync-batch-norm"
+            )
+    try:
+        for norm in norms.values():
+            norm.__class__ = SyncBatchNorm2d  # the parameters, and who holds them, stay as they are
+        yield
+    finally:
+        for norm in norms.values():
+            norm.__class__ = nn.BatchNorm2d
+
+
+@contextmanager
+def standing_in() -> Iterator[None]:
+    """Inside, this process has no image of the batch, and the one it computes with counts for nothing."""
+    global _stands_in
+    _stands_in = True
+    try:
+        yield
+    finally:
+        _stands_in = False
+
+
+@torch.no_grad()
+def batch_statistics(x: Tensor, norm: nn.BatchNorm2d) -> BatchStatistics:
+    """Take the statistics of ``(N, C, H, W)`` over all processes, and let the running ones follow them."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    assert norm.num_batches_tracked is not None
+    assert norm.momentum is not None
+    own_mean, own_variance = torch.batch_norm_update_stats(x.detach(), None, None, 0.0)
+    count = 0 if _stands_in else x.numel() // x.shape[1]
+    own = torch.cat((own_mean.new_full((1,), count), own_mean, own_variance)).double()
+    counts, means, variances = processes.gathered(own).split((1, x.shape[1], x.shape[1]), dim=1)
+    total = counts.sum()
+    shares = counts / total
+    mean = (shares * means).sum(0)
+    variance = (shares * (variances + (means - mean).square())).sum(0)
+    norm.num_batches_tracked.add_(1)
+    norm.running_mean.lerp_(mean.to(norm.running_mean), norm.momentum)
+    unbiased = variance * (total / (total - 1).clamp(min=1))
+    norm.running_var.lerp_(unbiased.to(norm.running_var), norm.momentum)
+    return BatchStatistics(mean.to(own_mean), variance.to(own_mean), total.to(own_mean), _stands_in)
+
+
+def over_the_batch(sums: Tensor, products: Tensor) -> tuple[Tensor, Tensor]:
+    """Return two vectors ``(C,)`` of the backward pass, summed over all processes."""
+    both = processes.total(torch.stack((sums, products)))
+    return both[0], both[1]
+
+
+class _Normalise(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, found: BatchStatistics, eps: float
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight, found.mean, found.variance)
+        ctx.found, ctx.eps = found, eps
+        return torch.native_batch_norm(x, weight, bias, found.mean, found.variance, False, 0.0, eps)[0]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        x, weight, mean, variance = ctx.saved_tensors
+        channel = (1, -1, 1, 1)
+        inverse_std = (variance + ctx.eps).rsqrt()
+        centred = x - mean.view(channel)
+        own_total = grad.sum((0, 2, 3), dtype=mean.dtype)
+        own_products = (centred * grad).sum((0, 2, 3), dtype=mean.dtype)
+        total, products = over_the_batch(own_total, own_products)
+        mean_grad = (total / ctx.found.values).view(channel)
+        slope = (inverse_std.square() * products / ctx.found.values).view(channel)
+        flow = (grad - mean_grad - centred * slope) * (weight * inverse_std).view(channel)
+        flow = torch.zeros_like(grad) if ctx.found.stands_in else flow.to(grad.dtype)
+        return flow, own_products * inverse_std, own_total, None, None
