@@ -1,0 +1,251 @@
+"""Many processes are one run: torchrun starts them, and all that is said here is seen from outside."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch.distributed as dist
+
+from segnet import TrainConfig, resume, train
+from segnet.runs.records import read_run
+from segnet.runs.steps import read_steps
+
+from .conftest import TINY, draw_folder
+
+pytestmark = pytest.mark.skipif(not dist.is_available(), reason="this torch has no torch.distributed")
+
+PATIENCE_S = 300
+"""What a test waits before it fails; each takes a fraction of it on an idle machine."""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return draw_folder(tmp_path_factory.mktemp("processes"), count=19)
+
+
+def options(data, **changes):
+    """Settings that say the same in one process and in many; SGD, since Adam blows rounding up."""
+    settings = {
+        "data": str(data),
+        "model": "segnet-lite",
+        "model_options": TINY,
+        "size": 32,
+        "batch_size": 8,
+        "epochs": 2,
+        "optimizer": "sgd",
+        "lr": 0.01,
+        "device": "cpu",
+        "precision": "float32",
+    }
+    return settings | changes
+
+
+def typed(settings):
+    words = []
+    for name, value in settings.items():
+        option = "--" + name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(option if value else option.replace("--", "--no-", 1))
+        else:
+            words += [option, json.dumps(value) if isinstance(value, dict) else str(value)]
+    return words
+
+
+@contextmanager
+def started(processes, *words, folder, more=()):
+    """Let torchrun start a command, and clear away whatever is left of it."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes), *more]
+    running = subprocess.Popen(
+        [*command, "-m", "segnet", *map(str, words)],
+        cwd=folder,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield running
+    finally:
+        if running.poll() is None:
+            os.killpg(running.pid, signal.SIGTERM)
+            try:
+                running.wait(40)
+            except subprocess.TimeoutExpired:
+                os.killpg(running.pid, signal.SIGKILL)
+        running.stdout.close()
+
+
+def run_many(processes, *words, folder):
+    with started(processes, *words, folder=folder) as running:
+        out, _ = running.communicate(timeout=PATIENCE_S)
+    return running.returncode, out
+
+
+def said(out):
+    """The lines that are segnet's errors."""
+    return [line for line in out.splitlines() if line.startswith("segnet: ")]
+
+
+def losses(folder):
+    return [step.loss for step in read_steps(folder)]
+
+
+def lines_until(running, wanted):
+    """Read lines until one matches."""
+    lines = []
+    for line in running.stdout:
+        lines.append(line)
+        if re.search(wanted, line):
+            return lines
+    raise AssertionError("".join(lines))
+
+
+def workers(running):
+    """The process of each rank."""
+    found = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(status.read_text().rsplit(")", 1)[1].split()[1])
+            if parent == running.pid:
+                words = (status.parent / "environ").read_bytes().split(b"\0")
+                rank = next(word[5:] for word in words if word.startswith(b"RANK="))
+                found[int(rank)] = int(status.parent.name)
+        except (OSError, StopIteration):
+            continue
+    return found
+
+
+@pytest.mark.parametrize(
+    ("model", "processes", "changes"),
+    [
+        ("segnet-lite", 2, {"batch_size": 16, "model_options": {}, "epochs": 20}),
+        ("segnet", 2, {"batch_size": 16, "model_options": {"stages": 3}, "epochs": 20}),
+        # the last batch has three images, one for each of three processes and none for the fourth
+        (
+            "segnet-lite",
+            4,
+            {"class_weights": "median-frequency", "loss": "cross-entropy+dice", "dihedral": True},
+        ),
+    ],
+    ids=["segnet-lite", "segnet", "uneven"],
+)
+def test_their_losses_are_those_of_one(data, tmp_path, model, processes, changes):
+    settings = options(data, model=model, lr=0.001, **changes)
+    train(TrainConfig(**settings, out=tmp_path / "one"))
+    code, out = run_many(processes, "train", *typed(settings), "--out", "many", folder=tmp_path)
+    assert code == 0, out
+    one, many = losses(tmp_path / "one"), losses(tmp_path / "many")
+    assert len(one) == len(many) >= 6
+    assert many[:20] == pytest.approx(one[:20], abs=1e-5)
+    val = [read_run(tmp_path / name).epochs[0].val for name in ("one", "many")]
+    assert val[0].loss == pytest.approx(val[1].loss, abs=1e-4)
+    assert sum(map(sum, val[0].confusion)) == sum(map(sum, val[1].confusion))
+
+
+def test_one_of_them_writes_and_speaks(data, tmp_path):
+    settings = options(data, recipe="modern", epochs=2)
+    train(TrainConfig(**settings, out=tmp_path / "one"))
+    code, out = run_many(2, "train", *typed(settings), folder=tmp_path)
+    assert code == 0, out
+    (many,) = (tmp_path / "runs").iterdir()
+    files = [
+        {path.relative_to(root) for path in root.rglob("*") if path.is_file()}
+        for root in (tmp_path / "one", many)
+    ]
+    assert files[1] - files[0] == {Path("last/job")}
+    assert files[0] <= files[1]
+    assert len(re.findall(r"^epoch 1/2", out, re.MULTILINE)) == 1
+    assert "2 processes take 4 of 8 images a step; batch norm over all of them" in out
+    assert json.loads((many / "environment.json").read_text())["processes"] == 2
+    for name in ("many", "one"):
+        assert len(read_run(many if name == "many" else tmp_path / name).epochs) == 2
+
+
+def test_a_run_of_two_goes_on_with_one_and_with_three(data, tmp_path):
+    settings = options(data, lr=0.001, epochs=3)
+    train(TrainConfig(**settings, out=tmp_path / "one"))
+    code, out = run_many(2, "train", *typed(settings | {"epochs": 1}), "--out", "many", folder=tmp_path)
+    assert code == 0, out
+    resume(tmp_path / "many", epochs=2)
+    code, out = run_many(3, "resume", "many", "--epochs", "3", folder=tmp_path)
+    assert code == 0, out
+    assert losses(tmp_path / "many") == pytest.approx(losses(tmp_path / "one"), abs=1e-5)
+
+
+def test_without_synchronised_batch_norm_each_normalises_its_own(data, tmp_path):
+    settings = options(data, sync_batch_norm=False)
+    code, out = run_many(2, "train", *typed(settings), "--out", "many", folder=tmp_path)
+    assert code == 0, out
+    assert "batch norm over each process's own" in out
+    train(TrainConfig(**options(data, accumulate=2), out=tmp_path / "parts"))
+    # the first step's parts are the processes' shares, and so are the images that batch norm sees
+    assert losses(tmp_path / "many")[0] == pytest.approx(losses(tmp_path / "parts")[0], abs=1e-5)
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc to find the processes")
+@pytest.mark.parametrize("rank", [0, 1])
+def test_one_that_is_killed_ends_the_others_in_one_line(data, tmp_path, rank):
+    settings = options(data, epochs=100_000)
+    with started(2, "train", *typed(settings), "--out", "run", folder=tmp_path) as running:
+        lines_until(running, "^epoch 2/")
+        os.kill(workers(running)[rank], signal.SIGKILL)
+        killed = time.monotonic()
+        out = running.stdout.read()
+        assert running.wait(PATIENCE_S) != 0
+        assert time.monotonic() - killed < 30
+    assert len(said(out)) == 1, out
+    assert "another process of this run has died" in said(out)[0]
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc to find the processes")
+def test_restarted_processes_go_on_with_their_run(data, tmp_path):
+    settings = options(data, epochs=40, lr=0.001)
+    more = ("--max-restarts", "1")
+    with started(2, "train", *typed(settings), folder=tmp_path, more=more) as running:
+        lines_until(running, "^epoch 3/")
+        os.kill(workers(running)[0], signal.SIGKILL)
+        out = running.stdout.read()
+        assert running.wait(PATIENCE_S) == 0, out
+    (run,) = (tmp_path / "runs").iterdir()
+    assert len(read_run(run).epochs) == 40
+    train(TrainConfig(**settings, out=tmp_path / "one"))
+    assert losses(run)[:20] == pytest.approx(losses(tmp_path / "one")[:20], abs=1e-5)
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc to find the processes")
+def test_a_stop_that_one_hears_is_a_stop_of_all(data, tmp_path):
+    settings = options(data, epochs=100_000)
+    with started(2, "train", *typed(settings), "--out", "run", folder=tmp_path) as running:
+        lines_until(running, "^epoch 2/")
+        os.kill(workers(running)[1], signal.SIGTERM)
+        out = running.stdout.read()
+        running.wait(PATIENCE_S)
+    assert said(out) == []
+    assert "stopped; go on with: segnet resume run" in out
+    assert not read_run(tmp_path / "run").outcome.finished
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"batch_size": 8, "accumulate": 5}, "give 10 or more (10, 20, 30, ... share evenly)"),
+        ({"device": "mps"}, "--device mps with 2 processes; give cuda, of which each takes a GPU, or cpu"),
+        ({"compile": True}, "--compile takes one process"),
+        ({"loss": "cross-entropi"}, "cross-entropi"),
+    ],
+)
+def test_a_mistake_is_said_once(data, tmp_path, changes, says):
+    code, out = run_many(2, "train", *typed(options(data, **changes)), "--out", "run", folder=tmp_path)
+    assert code != 0
+    assert len(said(out)) == 1, out
+    assert says in said(out)[0]
+    assert re.findall(r"exitcode  : (-?\d+)", out)[-1] == "2"
+    assert not (tmp_path / "run").exists()
