@@ -10,8 +10,10 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch.distributed as dist
+from PIL import Image
 
 from segnet import TrainConfig, resume, train
 from segnet.runs.records import read_run
@@ -27,7 +29,12 @@ PATIENCE_S = 300
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return draw_folder(tmp_path_factory.mktemp("processes"), count=19)
+    """Images full of noise: where a channel is almost constant, batch norm blows its rounding up."""
+    root = draw_folder(tmp_path_factory.mktemp("processes"), count=19)
+    for path in root.glob("*/images/*.png"):
+        noise = np.random.default_rng(int(path.stem)).integers(0, 256, (32, 32, 3), np.uint8)
+        Image.fromarray(noise).save(path)
+    return root
 
 
 def options(data, **changes):
@@ -127,7 +134,7 @@ def workers(running):
     ("model", "processes", "changes"),
     [
         ("segnet-lite", 2, {"batch_size": 16, "model_options": {}, "epochs": 20}),
-        ("segnet", 2, {"batch_size": 16, "model_options": {"stages": 3}, "epochs": 20}),
+        ("segnet", 2, {"batch_size": 16, "model_options": {"stages": 2}, "epochs": 20}),
         # the last batch has three images, one for each of three processes and none for the fourth
         (
             "segnet-lite",

@@ -1,0 +1,215 @@
+"""Measure what a second process brings to training, and estimate what 64 GPUs would.
+
+The same model trains on random images, with one process and with several in turn, each on one core and with
+the same images a process: torchrun starts them as it starts ``segnet train``, and the steps are those of the
+training loop, with gradients summed by DistributedDataParallel and batch norm over all images. The bytes are
+those that a process gives into sums and gathers in a step, counted as they are given. Usage::
+
+    python benchmarks/processes.py --csv processes.csv
+    python benchmarks/processes.py --model segnet --size 64 --processes 2
+
+The estimate (``--model-gpus SECONDS``, what a GPU takes for an image) is arithmetic, see ``estimate``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from segnet.bench.machine import describe_machine
+from segnet.core.device import keep_freed_memory, move
+from segnet.core.place import place, started_as
+from segnet.core.processes import joined, shared
+from segnet.core.sync_batch_norm import synchronised
+from segnet.data.shares import share_of
+from segnet.models import create_model
+from segnet.training.config import TrainConfig
+from segnet.training.gradients import take_gradients
+from segnet.training.optimizer import build_optimizer
+from segnet.training.step_loss import Moment, StepLoss
+
+
+class Link(NamedTuple):
+    """What joins GPUs."""
+
+    bytes_per_second: float
+    latency_s: float
+
+
+NVLINK = Link(200e9, 10e-6)  # inside a machine of eight; what all-reduces reach, below the data sheet
+NETWORK = Link(20e9, 20e-6)  # a 200 Gbit/s network between machines
+IN_A_MACHINE = 8
+BACKWARD = 2 / 3  # share of a step's computation during which gradients can travel
+
+
+def estimate(gpus: int, images: int, image_s: float, gradient_bytes: int, norms: int) -> tuple[float, float]:
+    """Return the seconds of a step on so many GPUs, and the share of perfect scaling that this is.
+
+    Weak scaling: each GPU has ``images`` of ``image_s`` seconds, alone and together. Assumed besides: data
+    is never waited for; all GPUs are as fast; gradients go round a ring, 2 (G - 1) / G of their bytes over
+    its slowest link and a latency for each of 2 (G - 1) hops, and hide behind the backward pass, but for the
+    last sixth of them, whose layers are the last to have a gradient; batch norm waits for a gather and a sum
+    in each layer, log2(G) latencies each, and hides behind nothing. Nothing of this is measured.
+    """
+    compute = images * image_s
+    if gpus == 1:
+        return compute, 1.0
+    link = NVLINK if gpus <= IN_A_MACHINE else NETWORK
+    ring = 2 * (gpus - 1) / gpus * gradient_bytes / link.bytes_per_second + 2 * (gpus - 1) * link.latency_s
+    exposed = max(ring / 6, ring - BACKWARD * compute)
+    batch_norm = 2 * norms * math.ceil(math.log2(gpus)) * link.latency_s
+    step = compute + exposed + batch_norm
+    return step, compute / step
+
+
+def counting() -> dict[str, int]:
+    """Return where the bytes of this process's sums and gathers are counted from now on."""
+    counted = {"bytes": 0, "calls": 0}
+    for name in ("all_reduce", "all_gather"):
+        original = getattr(torch.distributed, name)
+
+        def counts(*arguments: Any, original: Any = original, **more: Any) -> Any:
+            tensor = arguments[-1]
+            counted["bytes"] += tensor.numel() * tensor.element_size()
+            counted["calls"] += 1
+            return original(*arguments, **more)
+
+        setattr(torch.distributed, name, counts)
+    return counted
+
+
+def train_steps(options: argparse.Namespace) -> None:
+    """Train in this process, which may be one of several, and let the first print what it found."""
+    keep_freed_memory()
+    torch.set_num_threads(1)
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[started_as().local_rank % len(cores)]})
+    with joined():
+        here = place()
+        counted = counting()
+        torch.manual_seed(0)
+        config = TrainConfig(data="synthetic", batch_size=options.images * here.total, device="cpu")
+        model = move(create_model(options.model), torch.device("cpu")).train()
+        optimizer = build_optimizer(model, config)
+        step_loss = StepLoss(config, torch.device("cpu"), None)
+        size = config.batch_size
+        share = share_of(size, size, 1, here.rank, here.total)
+        images = torch.rand(options.images, 3, options.size, options.size)
+        images = images.contiguous(memory_format=torch.channels_last)
+        masks = torch.randint(0, 3, (options.images, options.size, options.size), dtype=torch.uint8)
+        with synchronised(model):
+            network = shared(model)
+            seconds = []
+            for step in range(options.steps + 2):
+                if step == 2:  # the first two find their kernels and their order
+                    counted.update(bytes=0, calls=0)
+                began = time.perf_counter()
+                optimizer.zero_grad(set_to_none=True)
+                take_gradients(network, step_loss, images, masks, Moment(0, step, options.steps + 2), share)
+                optimizer.step()
+                seconds.append(time.perf_counter() - began)
+        if here.rank == 0:
+            gradients = sum(each.numel() * each.element_size() for each in model.parameters())
+            print(
+                json.dumps(
+                    {
+                        "processes": here.total,
+                        "images_per_second": size / statistics.median(seconds[2:]),
+                        "gradient_bytes": gradients if here.total > 1 else 0,
+                        "other_bytes": counted["bytes"] // options.steps if here.total > 1 else 0,
+                        "other_calls": counted["calls"] // options.steps if here.total > 1 else 0,
+                    }
+                )
+            )
+
+
+def measure(processes: int, options: argparse.Namespace) -> dict[str, Any]:
+    """Start processes of this script and return what they found."""
+    own = ["--train", "--model", options.model, "--size", options.size, "--images", options.images]
+    many = ["-m", "torch.distributed.run", "--nproc-per-node", processes] if processes > 1 else []
+    command = [sys.executable, *many, __file__, *own, "--steps", options.steps]
+    done = subprocess.run(
+        [str(word) for word in command],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=3600,
+    )
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def blocks(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Yield what one process and several do, in turn, so that what else the machine does hits both."""
+    for block in range(options.blocks):
+        for processes in (1, options.processes):
+            yield {"block": block, "model": options.model, "size": options.size} | measure(processes, options)
+
+
+def say_estimate(options: argparse.Namespace) -> None:
+    """Print what GPUs would do that take so many seconds for an image."""
+    model = create_model(options.model)
+    gradients = sum(each.numel() * each.element_size() for each in model.parameters())
+    norms = sum(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+    print(f"{options.model}: {gradients / 1e6:.1f} MB of gradients, {norms} batch norms; an estimate")
+    for gpus in (1, 2, 4, 8, 16, 32, 64):
+        step, share = estimate(gpus, options.images, options.model_gpus, gradients, norms)
+        print(f"{gpus:3} GPUs  {gpus * options.images / step:10.0f} img/s  {share:6.1%} of perfect")
+
+
+def main() -> None:
+    """Measure, print and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--model", default="segnet-lite")
+    parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--images", type=int, default=8, help="of each process in a step")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--blocks", type=int, default=3)
+    parser.add_argument("--csv", type=Path)
+    parser.add_argument("--model-gpus", type=float, metavar="SECONDS", help="estimate only")
+    parser.add_argument("--train", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.train:
+        train_steps(options)
+        return
+    if options.model_gpus:
+        say_estimate(options)
+        return
+    rows = []
+    for row in blocks(options):
+        rows.append(row)
+        print(f"{row['processes']} processes  {row['images_per_second']:7.2f} img/s", flush=True)
+    rates = {n: [r["images_per_second"] for r in rows if r["processes"] == n] for n in (1, options.processes)}
+    ratios = [many / one for one, many in zip(*rates.values(), strict=True)]
+    last = rows[-1]
+    print(
+        f"{options.processes} processes: {statistics.median(ratios):.2f}x one ({min(ratios):.2f} to "
+        f"{max(ratios):.2f}); {last['gradient_bytes'] / 1e6:.2f} MB of gradients and "
+        f"{last['other_bytes'] / 1e3:.1f} kB in {last['other_calls']} other sums a step and process"
+    )
+    if options.csv:
+        with options.csv.open("w", newline="") as file:
+            file.write(describe_machine(1) + "\n")
+            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()
