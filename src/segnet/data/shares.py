@@ -49,7 +49,7 @@ def share_of(images: int, batch_size: int, accumulate: int, rank: int = 0, total
     """
     rows: list[int] = []
     parts: list[Part] = []
-    wanted = min(accumulate, math.ceil(images * accumulate / batch_size))
+    wanted = min(accumulate, images, math.ceil(images * accumulate / batch_size))
     for part in _evenly(range(images), wanted):
         own = _evenly(part, total)[rank]
         # two images, since batch norm that isn't synchronised can't do with one

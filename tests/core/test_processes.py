@@ -1,0 +1,86 @@
+"""Processes that share a batch find its loss, gradients and statistics, to the last digits of float64."""
+
+import os
+import socket
+import subprocess
+import sys
+from contextlib import nullcontext
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from segnet import create_model
+from segnet.core.place import place
+from segnet.core.processes import agreed, from_writer, joined, shared
+from segnet.core.sync_batch_norm import standing_in, synchronised
+from segnet.objectives.losses import make_loss
+
+LOSS = "cross-entropy+boundary+focal+label-smoothing+dice+tversky"
+MODELS = {"segnet": {"stages": 2}, "segnet-lite": {"stages": [[8, 1], [8, 1]], "bottleneck": [8, 1, 3]}}
+SHARES = (slice(0, 1), slice(1, 5), None)  # the third process has no image
+PATIENCE_S = 300
+
+
+def batch():
+    random = torch.Generator().manual_seed(1)
+    images = torch.rand(5, 3, 20, 18, dtype=torch.float64, generator=random)
+    masks = torch.randint(0, 3, (5, 20, 18), generator=random).byte()
+    masks[0, :9] = 255  # shares differ in what they count, too
+    return images, masks
+
+
+def learn(name):
+    """Return the loss, the gradients and the statistics of one step, as this process finds them."""
+    torch.manual_seed(0)
+    model = create_model(name, 3, **MODELS[name]).double().train()
+    images, masks = batch()
+    here = place()
+    rows = SHARES[here.rank] if here.total > 1 else slice(None)
+    apart = nullcontext()
+    if rows is None:
+        rows, apart = slice(0, 2), standing_in()
+        masks = torch.full_like(masks, 255)
+    with synchronised(model) if here.total > 1 else nullcontext(), apart:
+        weights = torch.tensor([1.0, 2.0, 0.5], dtype=torch.float64)
+        network = shared(model)
+        loss = make_loss(LOSS)(network(images[rows]), masks[rows], weights)
+        (loss * here.total).backward()
+    return [loss.detach(), *(parameter.grad for parameter in model.parameters()), *model.buffers()]
+
+
+def many(rank, folder):
+    with joined():
+        found = {name: learn(name) for name in MODELS}
+        found["agreed"] = list(agreed(rank == 1, False))
+        found["said"] = from_writer(lambda: f"by {rank}")
+    torch.save(found, f"{folder}/{rank}.pt")
+
+
+@pytest.mark.skipif(not dist.is_available(), reason="this torch was built without torch.distributed")
+def test_three_processes_learn_what_one_does(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    where = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "3"}
+    processes = [
+        subprocess.Popen([sys.executable, __file__, str(rank), tmp_path], env=where | {"RANK": str(rank)})
+        for rank in range(3)
+    ]
+    try:
+        assert [process.wait(timeout=PATIENCE_S) for process in processes] == [0, 0, 0]
+    finally:
+        for process in processes:
+            process.kill()
+    alone = {name: learn(name) for name in MODELS}
+    for rank in range(3):
+        found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        assert found["agreed"] == [True, False]
+        assert found["said"] == "by 0"
+        for name, one in alone.items():
+            for ours, expected in zip(found[name], one, strict=True):
+                torch.testing.assert_close(ours, expected, rtol=1e-8, atol=1e-11)
+
+
+if __name__ == "__main__":
+    many(int(sys.argv[1]), sys.argv[2])
