@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -165,38 +165,27 @@ class _Wanted:
 
     def finish(self, picture: Picture, result: Segmentation) -> tuple[dict[str, Any], AnnotatedImage | None]:
         """Write what was found in an image, in any thread; return what is said of it."""
-        from segnet.inference.predict_files import write_segmentation
+        from segnet.inference.predict_files import describe, write_segmentation
 
-        line: dict[str, Any] = {"image": str(picture.file)}
-        if picture.page is not None:
-            line["page"] = picture.page
         annotated, regions = None, None
+        files: Mapping[str, object] = {}
         if self.writer is not None:
             annotated = self.writer.describe(result, picture)
-            line["annotations"] = str(annotated.file)
+            files = {"annotations": annotated.file}
             regions = annotated.regions
         elif self.out == "-":
             result.index_image().save(sys.stdout.buffer, format="PNG")
         else:
-            written = write_segmentation(
+            files = write_segmentation(
                 result,
                 expand_home(self.out),
                 picture.name,
                 overlay=self.overlay,
                 probabilities=self.probabilities,
-            )
-            files = asdict(written)
-            files["uncertainty_map"] = files.pop("uncertainty")
-            line |= {key: str(file) for key, file in files.items() if file is not None}
-        line["size"] = [result.image.height, result.image.width]
-        line["areas"] = {name: round(share, 6) for name, share in result.areas().items()}
-        if result.uncertainty is not None:
-            line["uncertainty"] = float(f"{result.uncertainty.mean(dtype='float64'):.6g}")
-        if self.regions:
-            if regions is None:
-                regions = list(result.regions(least_px=self.least_region))
-            line["regions"] = [region.to_dict() for region in regions]
-        return line, annotated
+            ).by_kind()
+        if self.regions and regions is None:
+            regions = list(result.regions(least_px=self.least_region))
+        return describe(picture, result, files, regions if self.regions else None), annotated
 
     def keep(self, line: dict[str, Any], annotated: AnnotatedImage | None) -> dict[str, Any]:
         """Take what ``finish`` gave, image by image in order; return what is printed."""

@@ -27,6 +27,8 @@ _BROUGHT_BY = {
     "onnx": ("onnx", "'segnet[export]'"),
     "onnx_ir": ("onnx-ir", "'segnet[export]'"),
     "onnxscript": ("onnxscript", "'segnet[export]'"),
+    "ray": ("Ray", "'segnet[ray]'"),
+    "fsspec": ("fsspec", "'segnet[ray]'"),
     "onnxruntime": ("ONNX Runtime", "onnxruntime"),
     "openvino": ("OpenVINO", "'segnet[openvino]'"),
     "tensorboard": ("TensorBoard", "'segnet[tensorboard]'"),

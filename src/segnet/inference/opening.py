@@ -30,6 +30,7 @@ def load(
     model: nn.Module | None = None,
     device: torch.device | str = "auto",
     runtime: str = "auto",
+    threads: int | None = None,
 ) -> Segmenter:
     """Open a run folder, a file (``.safetensors``, ``.onnx``, ``.xml``) or a bundled name, in this order.
 
@@ -42,6 +43,8 @@ def load(
         runtime: what computes. "auto" takes torch for what was trained, and for what was exported ONNX
             Runtime or, where that isn't installed, OpenVINO; a bundled name on a CPU opens its exported file
             where one of them is installed. Else "torch", "onnxruntime" or "openvino".
+        threads: how many compute an exported model on the CPU, by default as many as its runtime sees fit;
+            torch's are set by ``torch.set_num_threads``.
 
     Raises:
         SegnetError: nothing of that name, a run without a model yet, a file that is no model of ours, no
@@ -50,11 +53,11 @@ def load(
     """
     if runtime not in RUNTIMES:
         raise SegnetError(f"there is no runtime {runtime!r}{did_you_mean(runtime, RUNTIMES)}")
-    path = find_model(path_or_name, exported=model is None and _wants_exported(runtime, str(device)))
+    path = find_model(path_or_name, exported=model is None and wants_exported(runtime, str(device)))
     if path.suffix.lower() in _OPENED_BY:
         if model is not None:
             raise SegnetError(f"{path} is exported and holds its model; open it without model=")
-        return _open_exported(path, str(device), runtime)
+        return _open_exported(path, str(device), runtime, threads)
     return _open_trained(path, model, device, runtime)
 
 
@@ -95,7 +98,8 @@ def bundled_names() -> list[str]:
     return sorted(_bundled_files())
 
 
-def _wants_exported(runtime: str, device: str) -> bool:
+def wants_exported(runtime: str, device: str) -> bool:
+    """Say whether ``load`` takes the exported file of a bundled model."""
     if runtime == "auto":
         return device in ("auto", "cpu") and any(map(is_installed, _EXPORTED_RUNTIMES))
     return runtime in _EXPORTED_RUNTIMES
@@ -134,7 +138,7 @@ def _open_trained(path: Path, model: nn.Module | None, device: torch.device | st
     return Segmenter(TorchRuntime(opened, pick_device(device)), description)
 
 
-def _open_exported(path: Path, device: str, runtime: str) -> Segmenter:
+def _open_exported(path: Path, device: str, runtime: str, threads: int | None) -> Segmenter:
     openers = _OPENED_BY[path.suffix.lower()]
     if runtime == "auto":
         runtime = next(filter(is_installed, openers), openers[0])
@@ -149,9 +153,9 @@ def _open_exported(path: Path, device: str, runtime: str) -> Segmenter:
     if runtime == "onnxruntime":
         from segnet.inference.runtimes.with_onnxruntime import OnnxRuntime
 
-        session = OnnxRuntime(path, device)
+        session = OnnxRuntime(path, device, threads)
         return Segmenter(session, session.description)
     from segnet.inference.runtimes.with_openvino import OpenVino
 
-    compiled = OpenVino(path, device)
+    compiled = OpenVino(path, device, threads)
     return Segmenter(compiled, compiled.description)

@@ -1,17 +1,17 @@
 """Prediction for many files: which they are, what is found in each, and what is written.
 
 Threads read the next images and write the last results while one batch is computed; only so many pixels are
-held at a time, whatever the size of the photos.
+held at a time, whatever the size of the photos. ``bulk`` does the same on many machines.
 """
 
 from __future__ import annotations
 
 import glob
 import math
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
 import numpy as np
@@ -23,6 +23,7 @@ from segnet.core.files import expand_home, replacing
 from segnet.data.headers import read_header
 from segnet.data.images import IMAGE_SUFFIXES
 from segnet.inference.large import LargePicture
+from segnet.inference.regions import Region
 from segnet.inference.segmentation import Segmentation
 from segnet.inference.segmenter import Prepared, Segmenter
 
@@ -32,11 +33,15 @@ _PROBABILITIES = ".probabilities.npy"
 
 # Images computed together: on a CPU a few are as fast as many and take less memory; GPUs want more.
 _BATCH_ON_CPU, _BATCH = 4, 16
+FILES_TOGETHER = 16
+"""After so many files a batch ends, full or not, so the same files at another place share theirs as here."""
+
 _AHEAD = 32  # images that are read ahead, and as many that wait to be written
 _AHEAD_PIXELS = 1 << 25  # of these: 100 MiB of photos, and what belongs to them; a larger one goes alone
 
 Result = Segmentation | SegnetError
 T = TypeVar("T")
+Name = TypeVar("Name", bound=PurePath)
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,12 @@ class Written:
     probabilities: Path | None
     """Softmax over the classes, ``(C, H, W)`` float16 as numpy writes it."""
 
+    def by_kind(self) -> dict[str, Path]:
+        """Return the files that there are, by what they are called where an image is described."""
+        found: dict[str, Path | None] = asdict(self)
+        found["uncertainty_map"] = found.pop("uncertainty")
+        return {kind: file for kind, file in found.items() if file is not None}
+
 
 def find_images(sources: Sequence[str]) -> list[Path]:
     """Return the image files that the sources stand for, each once, in the order given.
@@ -96,7 +107,16 @@ def find_images(sources: Sequence[str]) -> list[Path]:
             )
             raise SegnetError(f"there is no image {source}: {reason}; check the path")
         found |= dict.fromkeys(files)
-    images = [file for file in found if not file.name.endswith((_MASK, _OVERLAY, _UNCERTAINTY))]
+    return without_outputs(found, sources)
+
+
+def without_outputs(files: Iterable[Name], sources: Sequence[str]) -> list[Name]:
+    """Return the files that aren't named like outputs.
+
+    Raises:
+        SegnetError: all are, as found in the sources.
+    """
+    images = [file for file in files if not file.name.endswith((_MASK, _OVERLAY, _UNCERTAINTY))]
     if not images:
         raise SegnetError(
             f"{' '.join(sources)}: by their names (*{_MASK}, *{_OVERLAY}, *{_UNCERTAINTY}) these are "
@@ -116,6 +136,12 @@ def pictures_of(images: Iterable[Path], sources: Sequence[str] = ()) -> Iterator
         sources: what it was given.
     """
     folders = [path for path in map(expand_home, sources) if path.is_dir()]
+    for image, name in named(images, folders):
+        yield from pages_of(image, name)
+
+
+def named(images: Iterable[Name], folders: Sequence[PurePath]) -> Iterator[tuple[Name, str]]:
+    """Yield each image with the name of its outputs, as ``pictures_of`` has it but for pages."""
     used: set[str] = set()
     for image in images:
         above = next((folder for folder in folders if image.is_relative_to(folder)), image.parent)
@@ -124,15 +150,20 @@ def pictures_of(images: Iterable[Path], sources: Sequence[str] = ()) -> Iterator
         while name.casefold() in used:  # some file systems don't tell a.png from A.png
             name, number = f"{stem}-{number}", number + 1
         used.add(name.casefold())
-        pages, pixels = 1, 0
-        with suppress(SegnetError):  # which is said where it is read
-            header = read_header(image)
-            pages, pixels = header.frames, math.prod(header.stored)
-        if pages == 1:
-            yield Picture(image, name, None, pixels)
-        else:
-            for page in range(1, pages + 1):
-                yield Picture(image, f"{name}.page{page}", page, pixels)
+        yield image, name
+
+
+def pages_of(image: Path, name: str) -> Iterator[Picture]:
+    """Yield each page of an image whose outputs have this name."""
+    pages, pixels = 1, 0
+    with suppress(SegnetError):  # which is said where it is read
+        header = read_header(image)
+        pages, pixels = header.frames, math.prod(header.stored)
+    if pages == 1:
+        yield Picture(image, name, None, pixels)
+    else:
+        for page in range(1, pages + 1):
+            yield Picture(image, f"{name}.page{page}", page, pixels)
 
 
 def write_segmentation(
@@ -168,6 +199,30 @@ def write_segmentation(
         with replacing(written.probabilities) as temporary:
             result.save_probabilities(temporary)
     return written
+
+
+def describe(
+    picture: Picture, result: Segmentation, files: Mapping[str, object], regions: Iterable[Region] | None
+) -> dict[str, Any]:
+    """Return what is said of an image, as JSON takes it.
+
+    Args:
+        picture: the image.
+        result: what was found in it.
+        files: what was written, by kind.
+        regions: those to list, if any.
+    """
+    line: dict[str, Any] = {"image": str(picture.file)}
+    if picture.page is not None:
+        line["page"] = picture.page
+    line |= {kind: str(file) for kind, file in files.items()}
+    line["size"] = [result.image.height, result.image.width]
+    line["areas"] = {name: round(share, 6) for name, share in result.areas().items()}
+    if result.uncertainty is not None:
+        line["uncertainty"] = float(f"{result.uncertainty.mean(dtype='float64'):.6g}")
+    if regions is not None:
+        line["regions"] = [region.to_dict() for region in regions]
+    return line
 
 
 def predict_files(
@@ -236,8 +291,13 @@ def _batches(
 ) -> Iterator[list[tuple[Picture, Prepared | SegnetError]]]:
     """Cut into batches of up to ``most`` images and not too many pixels; a bad file counts as an image."""
     batch: list[tuple[Picture, Prepared | SegnetError]] = []
-    pixels = 0
+    files = pixels = 0
     for each in prepared:
+        if each[0].page in (None, 1):
+            files += 1
+            if batch and files % FILES_TOGETHER == 1:
+                yield batch
+                batch, pixels = [], 0
         batch.append(each)
         pixels += 0 if isinstance(each[1], SegnetError) else _pixels(each[1].image)
         if len(batch) == most or pixels > _AHEAD_PIXELS:
