@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -22,10 +22,13 @@ from segnet.core.extras import require_package
 from segnet.core.files import expand_home
 from segnet.core.settings import Whole
 
+_LISTED = 20  # files of a bulk prediction that couldn't be read; the manifest has all
+
 if TYPE_CHECKING:
     from segnet.core.classes import ClassTable
     from segnet.inference.annotations import Annotated as AnnotatedImage
     from segnet.inference.annotations import AnnotationWriter
+    from segnet.inference.bulk_worker import Options
     from segnet.inference.predict_files import Picture
     from segnet.inference.segmentation import Segmentation
 
@@ -50,6 +53,9 @@ def predict(
     max_megapixels: Whole = 178,
     device: str = "auto",
     runtime: RuntimeName = "auto",
+    engine: Literal["local", "ray"] = "local",
+    workers: Annotated[Whole | None, Parameter(show_default=False)] = None,
+    ray_address: Annotated[str | None, Parameter(show_default=False)] = None,
 ) -> int:
     """Segment images of any size and kind; each mask has its image's own size.
 
@@ -82,6 +88,11 @@ def predict(
         max_megapixels: refuse images of more million pixels, which may be small files made to fill memory.
         device: auto, or a device by name.
         runtime: what computes: torch, or for exported models onnxruntime or openvino; auto takes what fits.
+        engine: local computes in this process; ray in many, also on other machines, from and to any address
+            of fsspec's (s3://...), and a second start goes on where the first was stopped.
+        workers: with ray, how many processes compute; by default one a core, or one a GPU.
+        ray_address: HOST:PORT of a Ray cluster's head, or auto for the one this machine belongs to; without
+            it ray takes this machine's own cores.
     """
     from segnet.data.images import allow_pixels
     from segnet.inference.opening import is_bundled, load
@@ -91,23 +102,43 @@ def predict(
         raise SegnetError("- stands for one image from standard input; give it alone, or files alone")
     if not stdin and not images:
         raise SegnetError("no image given; name files, folders or patterns, or - for standard input")
+    if samples and runtime == "auto" and is_bundled(model):
+        runtime = "torch"  # no exported model has dropout
+    if least_region < 1:
+        raise SegnetError(f"--least-region is a number of pixels from 1, got {least_region}")
+    if regions or format_ != "masks":  # before an image is read
+        for package in ("scipy", "shapely"):
+            require_package("--regions" if format_ == "masks" else f"--format {format_}", package)
+    if engine == "ray":
+        from segnet.inference.bulk_worker import Options
+
+        other = {"-": stdin, "--out -": out == "-", f"--format {format_}": format_ != "masks"}
+        for given in filter(other.get, other):
+            raise SegnetError(f"--engine ray writes masks of many files; leave {given} or --engine ray out")
+        options = Options(
+            runtime,
+            device,
+            None if threshold is None else _threshold(threshold),
+            overlay,
+            probabilities,
+            least_region if regions else None,
+            samples,
+            seed,
+            max_megapixels,
+        )
+        return _predict_bulk(images, out, model, options, workers, ray_address)
+    if workers is not None or ray_address is not None:
+        raise SegnetError("--workers and --ray-address go with --engine ray; add it or leave them out")
     files = [] if stdin else find_images(images)
     if out == "-" and len([*islice(pictures_of(files), 2)]) > 1:
         what = f"{len(files)} images" if len(files) > 1 else "several pages"
         raise SegnetError(f"--out - writes one mask, but there are {what}; give --out a folder")
-    if samples and runtime == "auto" and is_bundled(model):
-        runtime = "torch"  # no exported model has dropout
     segmenter = load(model, device=device, runtime=runtime)
     if threshold is not None:
         segmenter = segmenter.at_threshold(_threshold(threshold))
     if out == "-" and probabilities:
         raise SegnetError("--out - writes a mask alone; give --out a folder for --probabilities")
     allow_pixels(max_megapixels)
-    if least_region < 1:
-        raise SegnetError(f"--least-region is a number of pixels from 1, got {least_region}")
-    if regions or format_ != "masks":  # before an image is read
-        for package in ("scipy", "shapely"):
-            require_package("--regions" if format_ == "masks" else f"--format {format_}", package)
     wanted = _Wanted(out, overlay, probabilities, regions, least_region)
     if format_ != "masks":
         wanted.annotate_as(format_, segmenter.classes, tolerance)
@@ -132,6 +163,38 @@ def predict(
     if failed and done > 1:
         say_error(f"{failed} of {done} images could not be read")
     return 0 if not failed else BAD_INPUT if failed == done else SOME_FAILED
+
+
+def _predict_bulk(
+    images: Sequence[str],
+    out: str,
+    model: str,
+    options: Options,
+    workers: int | None,
+    ray_address: str | None,
+) -> int:
+    from segnet.inference.bulk import predict_bulk
+
+    begun = predict_bulk(images, out, model, options, workers=workers, ray_address=ray_address)
+    if begun.left < begun.files:
+        print(f"segnet: {begun.files - begun.left} of {begun.files} files are done already", file=sys.stderr)
+    failed, done = [*begun.failed], begun.done
+    with closing(begun.lines) as pieces, _counted(begun.left) as count_one:
+        for lines in pieces:
+            done += len(lines)
+            for line in lines:
+                if line.get("page", 1) == 1:
+                    count_one()
+                if "error" in line:
+                    failed.append(line)
+                else:
+                    print(json.dumps(line), flush=True)
+    for line in failed[:_LISTED]:
+        say_error(line["error"])
+    if failed and done > 1:
+        where = f"; all are in {out}/manifest" if len(failed) > _LISTED else ""
+        say_error(f"{len(failed)} of {done} images could not be read{where}")
+    return 0 if not failed else BAD_INPUT if len(failed) == done else SOME_FAILED
 
 
 def _threshold(text: str) -> float | Literal["chosen"]:

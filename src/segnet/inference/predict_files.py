@@ -41,7 +41,6 @@ _AHEAD_PIXELS = 1 << 25  # of these: 100 MiB of photos, and what belongs to them
 
 Result = Segmentation | SegnetError
 T = TypeVar("T")
-Name = TypeVar("Name", bound=PurePath)
 
 
 @dataclass(frozen=True)
@@ -107,16 +106,16 @@ def find_images(sources: Sequence[str]) -> list[Path]:
             )
             raise SegnetError(f"there is no image {source}: {reason}; check the path")
         found |= dict.fromkeys(files)
-    return without_outputs(found, sources)
+    return without_outputs(found, sources, lambda file: file.name)
 
 
-def without_outputs(files: Iterable[Name], sources: Sequence[str]) -> list[Name]:
+def without_outputs(files: Iterable[T], sources: Sequence[str], name_of: Callable[[T], str]) -> list[T]:
     """Return the files that aren't named like outputs.
 
     Raises:
         SegnetError: all are, as found in the sources.
     """
-    images = [file for file in files if not file.name.endswith((_MASK, _OVERLAY, _UNCERTAINTY))]
+    images = [file for file in files if not name_of(file).endswith((_MASK, _OVERLAY, _UNCERTAINTY))]
     if not images:
         raise SegnetError(
             f"{' '.join(sources)}: by their names (*{_MASK}, *{_OVERLAY}, *{_UNCERTAINTY}) these are "
@@ -136,12 +135,13 @@ def pictures_of(images: Iterable[Path], sources: Sequence[str] = ()) -> Iterator
         sources: what it was given.
     """
     folders = [path for path in map(expand_home, sources) if path.is_dir()]
-    for image, name in named(images, folders):
+    images = [*images]
+    for image, name in zip(images, names_of(images, folders), strict=True):
         yield from pages_of(image, name)
 
 
-def named(images: Iterable[Name], folders: Sequence[PurePath]) -> Iterator[tuple[Name, str]]:
-    """Yield each image with the name of its outputs, as ``pictures_of`` has it but for pages."""
+def names_of(images: Iterable[PurePath], folders: Sequence[PurePath]) -> Iterator[str]:
+    """Yield what each image's outputs are called, as ``pictures_of`` has it but for pages."""
     used: set[str] = set()
     for image in images:
         above = next((folder for folder in folders if image.is_relative_to(folder)), image.parent)
@@ -150,7 +150,7 @@ def named(images: Iterable[Name], folders: Sequence[PurePath]) -> Iterator[tuple
         while name.casefold() in used:  # some file systems don't tell a.png from A.png
             name, number = f"{stem}-{number}", number + 1
         used.add(name.casefold())
-        yield image, name
+        yield name
 
 
 def pages_of(image: Path, name: str) -> Iterator[Picture]:
