@@ -179,7 +179,8 @@ def _predict_bulk(
     if begun.left < begun.files:
         print(f"segnet: {begun.files - begun.left} of {begun.files} files are done already", file=sys.stderr)
     failed, done = [*begun.failed], begun.done
-    with closing(begun.lines) as pieces, _counted(begun.left) as count_one:
+    with _counted(begun.left) as count_one, closing(begun.lines) as pieces:
+        printed = sys.stdout  # Ray prints to what bears this name later
         for lines in pieces:
             done += len(lines)
             for line in lines:
@@ -188,7 +189,7 @@ def _predict_bulk(
                 if "error" in line:
                     failed.append(line)
                 else:
-                    print(json.dumps(line), flush=True)
+                    print(json.dumps(line), file=printed, flush=True)
     for line in failed[:_LISTED]:
         say_error(line["error"])
     if failed and done > 1:

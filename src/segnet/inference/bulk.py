@@ -42,7 +42,8 @@ class Begun:
     failed: list[Line]
     """What was said of those of them that couldn't be read."""
     lines: Generator[list[Line], None, None]
-    """The lines of each piece that is done now, in no order. Closing it ends the workers."""
+    """The lines of each piece that is done now, in no order. Closing it ends the workers; until then what is
+    printed to ``sys.stdout``, where Ray prints too, is dropped."""
 
 
 def predict_bulk(

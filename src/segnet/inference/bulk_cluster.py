@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ _OURS = re.compile(r"^(?:.*\.)?(?:SegnetError|MissingPackageError|Fault): (.+)$"
 @contextmanager
 def cluster(address: str | None, cores: int, model_bytes: int) -> Iterator[Any]:
     """Give Ray, connected to the cluster at an address, or to a new one of this machine's cores.
+
+    Meanwhile nothing that is printed to ``sys.stdout`` appears.
 
     Raises:
         SegnetError: no cluster answers there, or none can be started here.
@@ -69,7 +71,9 @@ def cluster(address: str | None, cores: int, model_bytes: int) -> Iterator[Any]:
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
-        yield ray
+        # Ray prints there what becomes of its tasks; the caller keeps the true one for results
+        with Path(os.devnull).open("w") as nothing, redirect_stdout(nothing):
+            yield ray
     finally:
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
@@ -110,8 +114,8 @@ def explained(error: Exception) -> Exception:
         return SegnetError(ours[-1])
     if "died" in text or "unavailable" in text.lower():
         return SegnetError(
-            f"workers died and could not be replaced ({_last_line(text)}); what is done is kept, and a second "
-            "start does the rest"
+            f"workers died and could not be replaced ({_last_line(text)}); what is done is kept, and a "
+            "second start does the rest"
         )
     return RuntimeError(_last_line(text) or type(error).__name__)
 

@@ -35,18 +35,19 @@ def begin(place: Place, settings: Mapping[str, Any]) -> set[int]:
         SegnetError: there is something else, or the results of other settings, or it can't be written to.
     """
     before = place.read(_SETTINGS)
-    if before is None:
-        if any(name != MANIFEST for name in place.names()):
-            raise SegnetError(
-                f"{place.shown} holds files, and not of a bulk prediction; give --out a new folder"
-            )
-        place.require_writable()
-        publish_text(place, _SETTINGS, json.dumps(settings, indent=2) + "\n")
-        return set()
-    _require_same(place, before, settings)
+    has_results = any(name != MANIFEST for name in place.names())
+    if before is None and has_results:
+        raise SegnetError(f"{place.shown} holds files, and not of a bulk prediction; give --out a new folder")
     place.require_writable()
+    text = json.dumps(settings, indent=2) + "\n"
     numbers = (_PART.fullmatch(name) for name in place.names(MANIFEST))
-    return {int(number[1]) for number in numbers if number}
+    done = {int(number[1]) for number in numbers if number}
+    if before is not None and (done or has_results):
+        _require_same(place, before, settings)
+    elif before != text.encode():  # of an earlier start that came to nothing
+        place.remove(_SETTINGS)
+        publish_text(place, _SETTINGS, text)
+    return done
 
 
 def part_name(number: int) -> str:

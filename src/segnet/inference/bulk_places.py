@@ -102,6 +102,11 @@ class Place:
                 f"can't write to {self.shown}: {reason(error)}; choose another place or make room"
             ) from error
 
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        with suppress(FileNotFoundError):
+            self.file_system.rm_file(f"{self.root}/{name}")
+
     def begin_again(self, name: str, most: int) -> int | None:
         """Note that something is begun, and return how often it was before; None for so often or more.
 
@@ -109,6 +114,7 @@ class Place:
             SegnetError: that can't be written.
         """
         try:
+            self.file_system.makedirs(f"{self.root}/{_TEMPORARY}", exist_ok=True)
             for number in range(most):
                 marker = f"{self.root}/{_TEMPORARY}/{name}-{number}"
                 if not self.file_system.exists(marker):
@@ -149,7 +155,7 @@ class Place:
             if self.file_system.isfile(path):
                 raise SegnetError(f"{self.shown} is a file; name a folder")
             found = self.file_system.ls(path, detail=False)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
         except SegnetError:
             raise

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 
-_ATTEMPTS = 5  # a piece that so many workers have begun and not ended is at fault itself
+_ATTEMPTS = 3  # a piece that so many workers have begun and not ended is at fault itself
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Worker:
     """Segments pieces, batches of Ray Data with one row each.
 
     Args:
-        model: the files of the model by name, the one to open first; a reference of Ray's to them.
+        model: the files of the model by name, the one to open first, or Ray's reference to them.
         options: what is asked for.
         place: where results go.
         file_systems: what the images lie in.
@@ -79,13 +79,14 @@ class Worker:
     ) -> None:
         if version != __version__:
             raise SegnetError(f"a worker has segnet {__version__}, and not {version}; install one everywhere")
-        import ray
+        if not isinstance(model, Mapping):
+            import ray
 
-        files: Mapping[str, bytes] = ray.get(model)
+            model = ray.get(model)
         self._folder = tempfile.TemporaryDirectory(prefix="segnet-model-")
-        for name, content in files.items():
+        for name, content in model.items():
             (Path(self._folder.name) / name).write_bytes(content)
-        path = Path(self._folder.name) / next(iter(files))
+        path = Path(self._folder.name) / next(iter(model))
         allow_pixels(options.max_megapixels)
         # as many workers as cores: threads of each would be in the others' way
         self.segmenter = load(path, device=options.device, runtime=options.runtime, threads=1)
@@ -97,7 +98,7 @@ class Worker:
         self.start = start
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        """Do the pieces of a batch: columns ``piece``, their number, and ``sources``, JSON; gives ``lines``."""
+        """Do the pieces of a batch: columns ``piece``, a number, and ``sources``, JSON; gives ``lines``."""
         lines = [
             self.do(int(number), [Source(*each) for each in json.loads(sources)])
             for number, sources in zip(batch["piece"], batch["sources"], strict=True)
@@ -116,7 +117,8 @@ class Worker:
         if self.place.begin_again(f"{self.start}-{number}", _ATTEMPTS) is None:
             raise SegnetError(
                 f"{_ATTEMPTS} workers died while they did {sources[0].shown} and the files after it, perhaps "
-                "for want of memory; what is done is kept, and a second start does the rest; try fewer --workers"
+                "for want of memory; what is done is kept, and a second start does the rest, with fewer "
+                "--workers perhaps"
             )
         with tempfile.TemporaryDirectory(prefix="segnet-piece-") as folder:
             lines = list(self._segment(sources, Path(folder)))
