@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from segnet import SegnetError, __version__
+from segnet.inference.bulk_cluster import explained
 from segnet.inference.bulk_manifest import begin, part_name, read_part
 from segnet.inference.bulk_places import Place, find_sources
 from segnet.inference.bulk_worker import Options, Worker
@@ -40,8 +41,6 @@ class Bucket(DirFileSystem):
 
     def get_file(self, path, *others, **options):
         time.sleep(0.1)
-        if "deadly" in path:
-            os._exit(1)
         return super().get_file(path, *others, **options)
 
     def mv(self, *paths, **options):
@@ -196,6 +195,14 @@ def test_a_worker_of_another_version_says_so(here, onnx_file):
     model = {"model.onnx": onnx_file.read_bytes()}
     with pytest.raises(SegnetError, match=f"a worker has segnet {__version__}, and not 9.9"):
         Worker(model, Options(), Place.at("out"), [], "9.9", "0")
+
+
+def test_what_a_worker_raises_is_said_in_one_line():
+    text = 'ray::MapWorker() (pid=1)\n  File "a.py"\nsegnet.core.errors.SegnetError: can\'t write out/a.png: full'
+    assert str(explained(RuntimeError(text))) == "can't write out/a.png: full"
+    assert isinstance(explained(RuntimeError(text)), SegnetError)
+    fault = explained(RuntimeError("ray::MapWorker()\nZeroDivisionError: division by zero\n"))
+    assert (type(fault), str(fault)) == (RuntimeError, "ZeroDivisionError: division by zero")
 
 
 # Paths and addresses
@@ -357,12 +364,3 @@ def test_a_second_start_does_the_rest(segnet, here, bucket, onnx_file, begin_com
     assert (
         err == "segnet: bucket://out was begun with overlay on and not off; go on so, or give another --out\n"
     )
-
-
-def test_a_file_that_kills_every_worker_ends_it(here, bucket, onnx_file, begin_command):
-    draw(bucket / "in", 2)
-    shutil.copy(bucket / "in/0/0000.jpg", bucket / "in/deadly.jpg")
-    code, _, err = end(begin_command("bucket://in/deadly.jpg", "--model", onnx_file, "--workers", 1))
-    assert code == 2
-    assert err.startswith("segnet: 3 workers died while they did bucket://in/deadly.jpg")
-    assert err.count("\n") == 1

@@ -65,18 +65,18 @@ def cluster(address: str | None, cores: int, model_bytes: int) -> Iterator[Any]:
         if address is None:
             raise SegnetError(f"Ray can't start on this machine: {reason(error)}") from error
         raise _no_cluster(address, reason(error)) from error
-    try:
-        for name in ("ray", "ray.data"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = False
-        context.print_on_execution_start = False
-        # Ray prints there what becomes of its tasks; the caller keeps the true one for results
-        with Path(os.devnull).open("w") as nothing, redirect_stdout(nothing):
+    # Ray prints there what becomes of its tasks, some of it when it ends; the caller keeps the true one
+    with Path(os.devnull).open("w") as nothing, redirect_stdout(nothing):
+        try:
+            for name in ("ray", "ray.data"):
+                logging.getLogger(name).setLevel(logging.CRITICAL)
+            context = ray.data.DataContext.get_current()
+            context.enable_progress_bars = False
+            context.print_on_execution_start = False
             yield ray
-    finally:
-        ray.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            ray.shutdown()
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
