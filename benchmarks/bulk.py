@@ -1,9 +1,9 @@
 """What ``segnet predict --engine ray`` takes beside the ordinary command, and what a killed worker costs.
 
-Small drawn images, segmented by the bundled model: by the ordinary command, by two workers of a local cluster,
-and by two of which one is killed (SIGKILL) when a third of the pieces is done. Each bulk prediction is then
-looked at: as many results as images, each image once in the manifest, and every file equal to the ordinary
-command's, byte for byte.
+Small drawn images, segmented by the bundled model: by the ordinary command, by two workers of a local
+cluster, and by two of which one is killed (SIGKILL) when a third of the pieces is done. Each bulk prediction
+is then looked at: as many results as images, each image once in the manifest, and every file equal to the
+ordinary command's, byte for byte.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+import ray
 from PIL import Image
+
+from segnet.bench.machine import describe_machine
 
 COMMAND = (sys.executable, "-m", "segnet", "predict")
 
@@ -69,6 +72,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=160, help="pixels of an image's width")
     parser.add_argument("--csv", type=Path)
     args = parser.parse_args()
+    machine = describe_machine(2)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
@@ -104,6 +108,7 @@ def main() -> None:
             print(rows[-1], flush=True)
     if args.csv:
         with args.csv.open("w", newline="") as file:
+            file.write(f"{machine}, ray {ray.__version__}\n")
             writer = csv.DictWriter(file, rows[0])
             writer.writeheader()
             writer.writerows(rows)

@@ -181,6 +181,10 @@ RUN = {
         "--size 32 --batch-sizes 1 --repeats 1 --runtimes torch",
         "takes minutes, on an idle machine; the other runtimes are in tests/bench",
     ),
+    "segnet predict * --engine ray *": (
+        its_options_exist,
+        "starts a cluster, for half a minute; tests/inference/test_bulk.py has two",
+    ),
     "python benchmarks/bayesian_samples.py *": ("--samples 2", "two samples in place of 16"),
     "python benchmarks/drawn_cells.py *": ("", "nothing to shorten"),
     "python benchmarks/*": (its_script_takes_the_options, "takes minutes, on an idle machine"),
