@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ import pytest
 from PIL import Image
 
 from segnet import SegnetError, __version__
+from segnet.inference import bulk_cluster
 from segnet.inference.bulk_cluster import explained
 from segnet.inference.bulk_manifest import begin, part_name, read_part
 from segnet.inference.bulk_places import Place, find_sources
@@ -305,6 +307,19 @@ def test_what_makes_no_sense_in_bulk_is_refused(segnet, here):
         (("predict", "in", "--workers", 2), "--workers and --ray-address go with --engine ray"),
     ]:
         segnet(*arguments).is_a_mistake_in_one_line(says)
+
+
+def test_what_listens_but_is_no_ray_is_not_waited_for(here, monkeypatch):
+    monkeypatch.setattr(bulk_cluster, "_ANSWER_S", 3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        with (
+            pytest.raises(
+                SegnetError, match=f"no Ray cluster can be reached at {address}: .* in 3 s; start one"
+            ),
+            bulk_cluster.cluster(address, 1, 0),
+        ):
+            pass
 
 
 def test_a_worker_killed_in_the_middle_costs_nothing(segnet, here, bucket, onnx_file, begin_command):
