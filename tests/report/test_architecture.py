@@ -27,7 +27,7 @@ def test_every_model_is_drawn(tmp_path, name):
         ("segnet", "segnet: 15,274,892 parameters; 120 KiB of two-bit codes pass"),
         ("unet", "unet: 31,037,769 parameters; 7.5 MiB of whole maps (float32) pass"),
         ("vit", "vit: 86,284,806 parameters; nothing passes from encoder to decoder but the deepest map"),
-        ("segnet-lite", "segnet-lite: 737,938 parameters; 18 KiB of two-bit codes and 1.12 MiB of whole maps"),
+        ("segnet-lite", "737,938 parameters; 18 KiB of two-bit codes and 1.12 MiB of whole maps"),
     ],
 )
 def test_the_text_says_what_passes(name, says):
