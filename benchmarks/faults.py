@@ -346,8 +346,9 @@ def read_only(trial: Trial) -> Ended:
     mount(trial.disk, 64 * 2**20)
     running = begin(trial)
     time.sleep(trial.instant())
-    while not running.ended() and not _remounts(trial.disk, "ro"):
-        time.sleep(0.001)  # a file is being written
+    while not (done := running.ended()) and not _remounts(trial.disk, "ro"):
+        time.sleep(0.001)  # a file is open, if only the run's lock
+    trial.notes += ["the run was over before the disk could become read-only"] if done else []
     ended = running.wait()
     _remounts(trial.disk, "rw")
     return ended
