@@ -326,7 +326,7 @@ def test_a_worker_killed_in_the_middle_costs_nothing(segnet, here, bucket, onnx_
     """Two workers of a cluster of this machine; images from an address, results to a path."""
     draw(bucket / "in", 120)
     (bucket / "in" / "0" / "broken.jpg").write_bytes(b"no image")
-    before = {*Path("/tmp").glob("segnet-ray-*")}
+    before = {*Path("/tmp").glob("segnet-*")}
     ran = begin_command("bucket://in", "--model", onnx_file, "--out", "out", "--workers", 2)
     wait_for(lambda: len([*Path("out/manifest").glob("part-*")]) >= 2 or ran.poll() is not None)
     family = psutil.Process(ran.pid).children(recursive=True)
@@ -349,7 +349,7 @@ def test_a_worker_killed_in_the_middle_costs_nothing(segnet, here, bucket, onnx_
         {*images} - {"bucket://in/0/broken.jpg"}
     )
     assert not any(each.is_running() for each in family)
-    assert {*Path("/tmp").glob("segnet-ray-*")} <= before
+    assert {*Path("/tmp").glob("segnet-*")} <= before
     assert [path.name for path in (here / "out" / "manifest").glob(".*")] == []
 
 

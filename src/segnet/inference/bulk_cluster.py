@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import secrets
 import shutil
 import socket
 import subprocess
@@ -39,7 +40,10 @@ def cluster(address: str | None, cores: int, model_bytes: int) -> Iterator[Any]:
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
         "RAY_BACKEND_LOG_LEVEL": "fatal",
     }
-    if address is not None and address != "auto":
+    if address is None and "RAY_AUTH_MODE" not in os.environ:
+        # its ports are open to the network: a token keeps others out, and isn't left in the home folder
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    elif address is not None and address != "auto":
         _require_answer(address)
     import ray
     import ray.data
@@ -48,7 +52,8 @@ def cluster(address: str | None, cores: int, model_bytes: int) -> Iterator[Any]:
     # the folder holds sockets, whose paths are limited to about 100 characters
     folder = tempfile.mkdtemp(prefix="segnet-ray-", dir="/tmp" if Path("/tmp").is_dir() else None)  # noqa: S108
     try:
-        with _without_standard_error():  # Ray's first line says how much it will say
+        # Ray's first line says how much it will say. What workers that were killed leave goes with the folder.
+        with _without_standard_error(), _temporary_files_in(folder if address is None else None):
             if address is None:
                 ray.init(
                     "local",
@@ -77,6 +82,21 @@ def cluster(address: str | None, cores: int, model_bytes: int) -> Iterator[Any]:
         finally:
             ray.shutdown()
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _temporary_files_in(folder: str | None) -> Iterator[None]:
+    """Tell processes that are started now where to put temporary files."""
+    before = os.environ.get("TMPDIR")
+    if folder is not None:
+        os.environ["TMPDIR"] = folder
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop("TMPDIR", None)
+        else:
+            os.environ["TMPDIR"] = before
 
 
 @contextmanager

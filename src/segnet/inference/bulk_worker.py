@@ -83,13 +83,15 @@ class Worker:
             import ray
 
             model = ray.get(model)
-        self._folder = tempfile.TemporaryDirectory(prefix="segnet-model-")
-        for name, content in model.items():
-            (Path(self._folder.name) / name).write_bytes(content)
-        path = Path(self._folder.name) / next(iter(model))
         allow_pixels(options.max_megapixels)
-        # as many workers as cores: threads of each would be in the others' way
-        self.segmenter = load(path, device=options.device, runtime=options.runtime, threads=1)
+        # Ray ends workers by killing them, so nothing may wait for their end to be removed
+        with tempfile.TemporaryDirectory(prefix="segnet-model-", ignore_cleanup_errors=True) as folder:
+            for name, content in model.items():
+                (Path(folder) / name).write_bytes(content)
+            # as many workers as cores: threads of each would be in the others' way
+            self.segmenter = load(
+                Path(folder) / next(iter(model)), device=options.device, runtime=options.runtime, threads=1
+            )
         if options.threshold is not None:
             self.segmenter = self.segmenter.at_threshold(options.threshold)
         self.options = options
