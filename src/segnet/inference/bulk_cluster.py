@@ -52,7 +52,7 @@ def cluster(address: str | None, cores: int, model_bytes: int) -> Iterator[Any]:
     # the folder holds sockets, whose paths are limited to about 100 characters
     folder = tempfile.mkdtemp(prefix="segnet-ray-", dir="/tmp" if Path("/tmp").is_dir() else None)  # noqa: S108
     try:
-        # Ray's first line says how much it will say. What workers that were killed leave goes with the folder.
+        # Ray's first line says how much it will say; what killed workers leave goes with the folder
         with _without_standard_error(), _temporary_files_in(folder if address is None else None):
             if address is None:
                 ray.init(
