@@ -29,6 +29,7 @@ _BROUGHT_BY = {
     "onnxscript": ("onnxscript", "'segnet[export]'"),
     "ray": ("Ray", "'segnet[ray]'"),
     "fsspec": ("fsspec", "'segnet[ray]'"),
+    "psutil": ("psutil", "'segnet[ray]'"),
     "onnxruntime": ("ONNX Runtime", "onnxruntime"),
     "openvino": ("OpenVINO", "'segnet[openvino]'"),
     "tensorboard": ("TensorBoard", "'segnet[tensorboard]'"),

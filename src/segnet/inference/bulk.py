@@ -69,7 +69,7 @@ def predict_bulk(
     Raises:
         SegnetError: what the user can mend; nothing has been computed then.
     """
-    for package in ("ray", "fsspec"):
+    for package in ("ray", "fsspec", "psutil"):
         require_package("--engine ray", package)
     if workers is not None and workers < 1:
         raise SegnetError(f"--workers is a number from 1, got {workers}")

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from segnet.core.errors import SegnetError
 from segnet.inference.bulk_places import reason
 
 _STORE = 256 << 20  # bytes for what processes hand to each other: names and lines, beside the model
-_CONNECT_S, _ANSWER_S = 5, 20
+_CONNECT_S, _ANSWER_S, _END_S = 5, 20, 10
 _OURS = re.compile(r"^(?:.*\.)?(?:SegnetError|MissingPackageError|Fault): (.+)$", re.MULTILINE)
 
 
@@ -80,8 +80,29 @@ def cluster(address: str | None, cores: int, model_bytes: int) -> Iterator[Any]:
             context.print_on_execution_start = False
             yield ray
         finally:
-            ray.shutdown()
+            _shut_down(ray)
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _shut_down(ray: Any) -> None:
+    """End what Ray has started here; on a busy machine some of its workers outlive it."""
+    import psutil
+
+    family = psutil.Process().children(recursive=True)
+    started = [each for each in family if "ray" in _command_of(each)]
+    ray.shutdown()
+    for each in psutil.wait_procs(started, timeout=_END_S)[1]:
+        with suppress(psutil.Error):
+            each.kill()
+
+
+def _command_of(process: Any) -> str:
+    import psutil
+
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:  # it has ended
+        return ""
 
 
 @contextmanager
