@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from segnet.training.loop import train as train
     from segnet.training.resume import resume as resume
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOME = {
     "ClassTable": "core.classes",

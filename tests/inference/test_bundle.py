@@ -154,6 +154,16 @@ def test_a_description_that_is_wrong_is_one_line_with_the_file(file, changes, sa
     assert len(str(error.value)) < 250 + len(str(file))
 
 
+def test_a_file_of_the_first_segnet_lite_is_told_from_one_that_lacks_something(file, weights):
+    first = {name: tensor for name, tensor in weights.items() if "lateral" not in name}
+    rewrite(file, tensors=first)
+    with pytest.raises(SegnetError, match="segnet 0.1 wrote it, whose segnet-lite was another network"):
+        read_model(file)
+    rewrite(file, tensors=first, versions={"segnet": "0.2.0"})
+    with pytest.raises(SegnetError, match=r"lateral.* is absent in the file"):
+        read_model(file)
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_of_a_training_that_diverged_are_refused(file, weights, value):
     broken = weights["classifier.weight"].clone()

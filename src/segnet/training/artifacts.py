@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from segnet import __version__
 from segnet.core.files import replacing
 from segnet.core.foreground import foreground_of
 from segnet.core.place import place
@@ -190,7 +191,7 @@ def _describe(setup: Setup, record: EpochRecord) -> Description:
         }
         | ({"unlabeled": len(setup.manifest.unlabeled)} if setup.manifest.unlabeled else {}),
         data=setup.identity,
-        versions={"torch": torch.__version__},
+        versions={"segnet": __version__, "torch": torch.__version__},
         notice=setup.notice,
         threshold=record.val.threshold,
     )
