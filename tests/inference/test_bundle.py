@@ -155,11 +155,10 @@ def test_a_description_that_is_wrong_is_one_line_with_the_file(file, changes, sa
 
 
 def test_a_file_of_the_first_segnet_lite_is_told_from_one_that_lacks_something(file, weights):
-    first = {name: tensor for name, tensor in weights.items() if "lateral" not in name}
-    rewrite(file, tensors=first)
-    with pytest.raises(SegnetError, match="segnet 0.1 wrote it, whose segnet-lite was another network"):
+    rewrite(file, tensors={name: tensor for name, tensor in weights.items() if "depthwise_norm" not in name})
+    with pytest.raises(SegnetError, match=r"segnet 0\.1 wrote it, whose segnet-lite was another network"):
         read_model(file)
-    rewrite(file, tensors=first, versions={"segnet": "0.2.0"})
+    rewrite(file, tensors={name: tensor for name, tensor in weights.items() if "lateral" not in name})
     with pytest.raises(SegnetError, match=r"lateral.* is absent in the file"):
         read_model(file)
 

@@ -25,10 +25,7 @@ from segnet.models.names import is_own, name_of, short_name
 
 _REMEDY = "give a run folder or the model.safetensors of one"
 _OWN_REMEDY = "build it as it was built for training"
-# Models that were of another shape in files that don't say by which version they were written.
-_OF_ANOTHER_SHAPE = {
-    "segnet-lite": "segnet 0.1 wrote it, whose segnet-lite was another network: train again, or open it there"
-}
+_FIRST_LITE = "segnet 0.1 wrote it, whose segnet-lite was another network: train again, or open it there"
 
 
 def write_bundle(path: Path, weights: Mapping[str, Tensor], description: Description) -> None:
@@ -109,8 +106,9 @@ def read_model(path: Path, model: nn.Module | None = None) -> tuple[nn.Module, D
         ) from error
     except (RuntimeError, TypeError, ValueError) as error:
         needed = description.model if given is None else f"{given}, the model given"
-        why = None if "segnet" in description.versions else _OF_ANOTHER_SHAPE.get(description.model)
-        raise SegnetError(f"the weights in {path} don't fit {needed}: {why or error}") from error
+        first_lite = needed == "segnet-lite" and not any("depthwise_norm" in name for name in weights)
+        why = _FIRST_LITE if first_lite else error
+        raise SegnetError(f"the weights in {path} don't fit {needed}: {why}") from error
     if broken is not None:
         raise SegnetError(
             f"{path} can't predict: {broken} holds NaN or infinity, so its training diverged; "
