@@ -139,7 +139,7 @@ def test_a_file_that_is_no_model_of_ours_is_named_with_what_to_give(tmp_path, co
         ({"options": {"stages": 3}}, "segnet-lite can't be built with"),
         (
             {"options": {"stages": [[4, 1]], "bottleneck": [4, 0, 3]}},
-            r"is \(2, 8, 1, 1\) in the file and \(2, 4, 1, 1\) in the model",
+            r"is \(8, 8, 1, 1\) in the file and \(8, 4, 1, 1\) in the model",
         ),
         ({"options": {"stages": [[8, 1], [8, 1]], "bottleneck": [8, 0, 3]}}, "is absent in the file and"),
         ({"model": "segnet", "options": {}}, "in the file and absent in the model"),
