@@ -9,7 +9,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,10 +120,17 @@ def architectures() -> Iterable[str]:
     from segnet.models import MODELS
     from segnet.report.models import layers_table
 
+    told: dict[object, str] = {}
     for name, model in MODELS.items():
-        more = "show_root_toc_entry: false, merge_init_into_class: true"
-        options = f"{{members: [{model.__qualname__}], heading_level: 3, show_root_heading: false, {more}}}"
-        yield from ("", f"## {name}", "", f"::: {model.__module__}", f"    options: {options}")
+        built = model.func if isinstance(model, partial) else model
+        first = told.setdefault(built, name)
+        yield from ("", f"## {name}", "")
+        if first == name:
+            more = "show_root_toc_entry: false, merge_init_into_class: true"
+            shown = f"members: [{built.__qualname__}], heading_level: 3, show_root_heading: false, {more}"
+            yield from (f"::: {built.__module__}", f"    options: {{{shown}}}")
+        else:
+            yield f"[{first}](#{first}) in another width."
         yield from ("", f'??? note "The layers of {name}, one image of {SIZE[0]}x{SIZE[1]}"', "")
         yield from (f"    {line}" for line in printed(layers_table(facts_of(name), SIZE)))
 
