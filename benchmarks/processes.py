@@ -23,6 +23,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -102,7 +103,7 @@ def train_steps(options: argparse.Namespace) -> None:
         here = place()
         counted = counting()
         torch.manual_seed(0)
-        config = TrainConfig(data="synthetic", batch_size=options.images * here.total, device="cpu")
+        config = TrainConfig(data="synthetic", batch_size=options.images * here.total, precision="float32")
         model = move(create_model(options.model), torch.device("cpu")).train()
         optimizer = build_optimizer(model, config)
         step_loss = StepLoss(config, torch.device("cpu"), None)
@@ -111,7 +112,7 @@ def train_steps(options: argparse.Namespace) -> None:
         images = torch.rand(options.images, 3, options.size, options.size)
         images = images.contiguous(memory_format=torch.channels_last)
         masks = torch.randint(0, 3, (options.images, options.size, options.size), dtype=torch.uint8)
-        with synchronised(model):
+        with synchronised(model) if here.total > 1 else nullcontext():
             network = shared(model)
             seconds = []
             for step in range(options.steps + 2):

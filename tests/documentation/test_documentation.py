@@ -86,6 +86,11 @@ def its_options_exist(words, monkeypatch):
     app.parse_args(words[1:], exit_on_error=False, print_error=False)
 
 
+def segnet_takes_the_options(words, monkeypatch):
+    """Read the options of the segnet that something else starts."""
+    its_options_exist(words[words.index("segnet") :], monkeypatch)
+
+
 def its_script_takes_the_options(words, monkeypatch):
     """Let the script read its arguments, and stop it there."""
     parse = argparse.ArgumentParser.parse_args
@@ -188,6 +193,8 @@ RUN = {
     "python benchmarks/bayesian_samples.py *": ("--samples 2", "two samples in place of 16"),
     "python benchmarks/drawn_cells.py *": ("", "nothing to shorten"),
     "python benchmarks/*": (its_script_takes_the_options, "takes minutes, on an idle machine"),
+    "torchrun *": (segnet_takes_the_options, "tests/training/test_processes.py starts processes"),
+    "srun torchrun *": (segnet_takes_the_options, "there is no SLURM here"),
     "make *": (make_has_the_target, "installs everything anew, then takes minutes"),
     "python3 -m venv *": (its_files_exist, "installs"),
     "pip install *": (its_files_exist, "installs"),
@@ -471,7 +478,7 @@ def options_of_segnet(segnet, monkeypatch):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_options_that_prose_names_exist(page, options_of_segnet):
-    known = options_of_segnet | {"--extra-index-url"}  # pip's
+    known = options_of_segnet | {"--extra-index-url", "--max-restarts", "--rdzv-id"}  # pip's and torchrun's
     if page != "README.md":
         for script in (ROOT / "benchmarks").glob("*.py"):
             known |= {*re.findall(r'add_argument\(\s*"(--[a-z-]+)"', script.read_text())}

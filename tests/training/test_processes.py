@@ -165,6 +165,14 @@ def test_a_last_batch_that_leaves_one_without_an_image_is_trained_on_too(data, t
     assert_the_losses_of_one(options(data, lr=0.001, **changes), 4, tmp_path, steps=6)
 
 
+def test_bfloat16_takes_many_processes_too(data, tmp_path):
+    settings = options(data, precision="bfloat16", epochs=1)
+    train(TrainConfig(**settings, out=tmp_path / "one"))
+    code, out = run_many(2, "train", *typed(settings), "--out", "many", folder=tmp_path)
+    assert code == 0, out
+    assert losses(tmp_path / "many") == pytest.approx(losses(tmp_path / "one"), abs=0.05)
+
+
 def test_one_of_them_writes_and_speaks(data, tmp_path):
     settings = options(data, recipe="modern", epochs=2)
     train(TrainConfig(**settings, out=tmp_path / "one"))

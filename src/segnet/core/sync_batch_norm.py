@@ -100,7 +100,9 @@ def batch_statistics(x: Tensor, norm: nn.BatchNorm2d) -> BatchStatistics:
     assert norm.running_var is not None
     assert norm.num_batches_tracked is not None
     assert norm.momentum is not None
-    own_mean, own_variance = torch.batch_norm_update_stats(x.detach(), None, None, 0.0)
+    # in the precision of the running statistics, and without a trace in them
+    places = norm.running_mean.clone(), norm.running_var.clone()
+    own_mean, own_variance = torch.batch_norm_update_stats(x.detach(), *places, 0.0)
     count = 0 if _stands_in else x.numel() // x.shape[1]
     own = torch.cat((own_mean.new_full((1,), count), own_mean, own_variance)).double()
     counts, means, variances = processes.gathered(own).split((1, x.shape[1], x.shape[1]), dim=1)
