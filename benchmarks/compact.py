@@ -32,7 +32,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import onnx
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -41,7 +40,7 @@ import segnet
 from segnet.bench.latency import compare_models
 from segnet.bench.machine import describe_machine
 from segnet.core.device import cpu_name
-from segnet.export.onnx_graph import to_graph
+from segnet.export.onnx_graph import OPSET, quiet
 from segnet.models.compact import WIDTHS
 from segnet.models.describe import count_macs, count_parameters
 from segnet.runs.records import read_run
@@ -145,7 +144,7 @@ def latency(args: argparse.Namespace) -> None:
         for name, model in models.items():
             if name not in WIDTHS:
                 files[name] = Path(folder) / f"{name}.onnx"
-                onnx.save(to_graph(model.eval(), (SIDE_PX, SIDE_PX)), files[name])
+                export(model.eval(), files[name])
         measured = compare_models(
             [*WIDTHS],
             beside=[*files.values()],
@@ -163,11 +162,26 @@ def latency(args: argparse.Namespace) -> None:
             "macs": count_macs(model),
         }
         for each in measured:
-            if Path(each.side.name).stem == name:
+            if Path(each.side.model).stem == name:
                 row[f"{each.side.runtime}_fastest_ms"] = round(each.fastest_ms, 3)
                 row[f"{each.side.runtime}_median_ms"] = round(each.median_ms, 3)
         rows.append(row | times[name])
     write_rows(args.csv, rows, describe_machine(args.threads))
+
+
+def export(model: nn.Module, path: Path) -> None:
+    """Write a peer as its users do: by PyTorch's own exporter, for images of one size."""
+    with quiet():
+        torch.onnx.export(
+            model,
+            (torch.zeros(1, 3, SIDE_PX, SIDE_PX),),
+            path,
+            dynamo=True,
+            external_data=False,
+            opset_version=OPSET,
+            input_names=["image"],
+            output_names=["logits"],
+        )
 
 
 def torch_times(model: nn.Module, repeats: int) -> dict[str, float]:

@@ -86,6 +86,12 @@ def save_small(picture: Image.Image, width: str | int, file: str | Path) -> None
         picture.quantize(256, dither=Image.Dither.NONE).save(temporary, "png", optimize=True)
 
 
+def draw_compact_benchmark(scores: str, latency: str, file: str) -> None:
+    """Draw what ``benchmarks/compact.py`` measured once."""
+    script = [sys.executable, "benchmarks/compact.py", "picture", "--scores", scores, "--latency", latency]
+    subprocess.run([*script, "--out", file], cwd=ROOT, check=True)
+
+
 def draw_pooling_benchmark(measured: str, file: str) -> None:
     """Draw what ``segnet bench pooling`` wrote: measured again, the numbers on the page would be others."""
     from segnet.bench.pooling import Comparison, draw
@@ -124,6 +130,7 @@ def draw_prediction(run: str, file: str) -> None:
 
 OUR_OWN = {
     "preview": copy_preview,
+    "compact-benchmark": draw_compact_benchmark,
     "pooling-benchmark": draw_pooling_benchmark,
     "python": run_page,
     "prediction": draw_prediction,
