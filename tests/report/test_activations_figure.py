@@ -18,7 +18,7 @@ def test_the_table_has_the_ranges_and_shares_of_each_step(pets_lite):
     rows = [*zip(*(column.cells for column in steps_table(figure).columns), strict=True)]
     assert [row[0] for row in rows] == ["after the convolution", "after batch norm", "after ReLU"]
     for row, step in zip(rows, figure.steps, strict=True):
-        by_channel = [step.values[:, channel] for channel in range(24)]
+        by_channel = [step.values[:, channel] for channel in range(32)]
         means = [float(each.mean()) for each in by_channel]
         assert row[1] == f"{min(means):.2f} to {max(means):.2f}"
         standard_deviations = [float(each.std()) for each in by_channel]
