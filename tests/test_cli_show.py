@@ -39,7 +39,7 @@ def test_receptive_field_is_computed_and_of_a_trained_model_measured(segnet, her
     shown = segnet("show", "receptive-field", "pets-lite", "photo.jpg", "--out", "field.svg")
     assert (shown.code, shown.err) == (0, "")
     last = [line.split() for line in shown.out.splitlines() if "bottleneck.5.depthwise" in line]
-    assert last == [["bottleneck.5.depthwise", "depthwise", "conv", "5x5", "16", "458"]]
+    assert last == [["bottleneck.5.depthwise", "depthwise", "conv", "5x5", "16", "450"]]
     assert "mean of 1 image" in shown.out
     assert (here / "field.svg").read_text().startswith("<?xml")
     untrained = segnet("show", "receptive-field", "segnet-basic")
@@ -52,7 +52,7 @@ def test_architecture_is_shown_of_a_name_and_of_a_file(segnet, here):
     assert (shown.code, shown.err) == (0, "")
     assert "7.5 MiB of whole maps" in shown.out
     assert (here / "unet.svg").read_text().startswith("<?xml")
-    assert "48 KiB of two-bit codes" in segnet("show", "architecture", "pets-lite").out
+    assert "18 KiB of two-bit codes" in segnet("show", "architecture", "pets-lite").out
 
 
 def test_filters_shows_a_layer_and_a_channel_of_a_trained_model(segnet, here, photo):
@@ -69,7 +69,7 @@ def test_filters_shows_a_layer_and_a_channel_of_a_trained_model(segnet, here, ph
         "f.png",
     )
     assert (shown.code, shown.err) == (0, "")
-    assert "encoder.1 sees 14 px; what excites it most in 1 image:" in shown.out
+    assert "encoder.1 sees 26 px; what excites it most in 1 image:" in shown.out
     assert "channel 5: " in shown.out
     assert Image.open(here / "f.png").width > 1000
 
@@ -79,7 +79,7 @@ def test_activations_are_shown_step_by_step(segnet, here, photo):
         "show", "activations", "pets-lite", "photo.jpg", "--layer", "encoder.1.units.0", "--out", "a.png"
     )
     assert (shown.code, shown.err) == (0, "")
-    assert "pets-lite, encoder.1.units.0: 48 channels, 1 image" in shown.out
+    assert "pets-lite, encoder.1.units.0: 96 channels, 1 image" in shown.out
     assert Image.open(here / "a.png").width > 1000
 
 
