@@ -200,7 +200,8 @@ def test_a_run_of_two_goes_on_with_one_and_with_three(data, tmp_path):
     resume(tmp_path / "many", epochs=2)
     code, out = run_many(3, "resume", "many", "--epochs", "3", folder=tmp_path)
     assert code == 0, out
-    assert losses(tmp_path / "many") == pytest.approx(losses(tmp_path / "one"), abs=1e-5)
+    # looser than above: the last batch of an epoch has few images, whose batch norm magnifies rounding
+    assert losses(tmp_path / "many") == pytest.approx(losses(tmp_path / "one"), abs=1e-4)
 
 
 def test_without_synchronised_batch_norm_each_normalises_its_own(data, tmp_path):
