@@ -241,7 +241,7 @@ def test_restarted_processes_go_on_with_their_run(data, tmp_path):
     (run,) = (tmp_path / "runs").iterdir()
     assert len(read_run(run).epochs) == 40
     train(TrainConfig(**settings, out=tmp_path / "one"))
-    assert losses(run)[:20] == pytest.approx(losses(tmp_path / "one")[:20], abs=1e-5)
+    assert losses(run)[:20] == pytest.approx(losses(tmp_path / "one")[:20], abs=1e-4)
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc to find the processes")
