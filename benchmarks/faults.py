@@ -36,8 +36,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads don't outlive a fork
-
 import numpy as np
 from PIL import Image
 
@@ -427,6 +425,11 @@ OTHERS = (
 MOUNTS = (disk_full, read_only)
 
 
+def name_of(kind: Callable[[Trial], Ended]) -> str:
+    """Return a kind's name as the CSV and the command line have it."""
+    return kind.__name__.replace("_", " ")
+
+
 def ends_well(kind: Callable[[Trial], Ended], ended: Ended) -> str:
     """Return what is wrong with how a disturbed run ended, "" for nothing."""
     code, lines = ended.code, ended.said.splitlines()
@@ -512,7 +515,7 @@ def do(lab: Lab, kind: Callable[[Trial], Ended], number: int) -> dict[str, str]:
         subprocess.run(["umount", "-q", trial.disk], check=False, stderr=subprocess.DEVNULL)
         shutil.rmtree(folder, ignore_errors=True)
     return {
-        "kind": kind.__name__.replace("_", " "),
+        "kind": name_of(kind),
         "trial": str(number),
         "at": trial.at,
         "ended": str(ended.code),
@@ -549,10 +552,11 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, required=True)
     parser.add_argument("--kills", type=int, default=200, help="in all: half anywhere, half aimed")
     parser.add_argument("--others", type=int, default=20, help="of each other kind")
-    parser.add_argument("--only", help="kinds whose names hold this")
-    parser.add_argument("--place", type=Path, help="where to work; a temporary folder by default")
+    parser.add_argument("--only", nargs="+", metavar="KIND", choices=[*map(name_of, KILLS + OTHERS)])
+    parser.add_argument("--place", type=Path, help="an empty folder to work in; a temporary one by default")
     parser.add_argument("--table", action="store_true", help="print what the CSV says")
     args = parser.parse_args()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: threads don't outlive a fork
     rows: list[dict[str, str]] = []
     if args.csv.exists():
         with args.csv.open(newline="") as file:
@@ -575,8 +579,7 @@ def main() -> None:
         (kind, number)
         for kind, count in wanted
         for number in range(count)
-        if (kind.__name__.replace("_", " "), str(number)) not in done
-        and (args.only is None or args.only in kind.__name__.replace("_", " "))
+        if (name_of(kind), str(number)) not in done and (not args.only or name_of(kind) in args.only)
     ]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         lab = prepare(args.place or Path(temporary))

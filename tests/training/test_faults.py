@@ -1,12 +1,17 @@
 """A few trials of the campaign that ``benchmarks/faults.py`` does by hundreds."""
 
+import csv
 import importlib.util
+import os
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "faults.py"
+KINDS = ["killed in a save", "killed in the cache", "terminated", "disk full"]
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, and mounts a tmpfs")
 
@@ -20,23 +25,32 @@ def faults():
 
 
 @pytest.fixture(scope="module")
-def lab(faults, tmp_path_factory):
-    return faults.prepare(tmp_path_factory.mktemp("lab"))
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("campaign")
 
 
-@pytest.mark.parametrize("kind", ["killed_in_a_save", "killed_in_the_cache", "terminated", "disk_full"])
-def test_a_run_that_was_disturbed_goes_on_to_the_same_bytes(faults, lab, kind):
-    disturb = getattr(faults, kind)
-    if disturb in faults.MOUNTS and not faults.may_mount():
+@pytest.fixture(scope="module")
+def rows(place):
+    """What the script says of a trial of each kind: in a process of its own, since it forks."""
+    file = place.with_name("faults.csv")
+    command = [sys.executable, SCRIPT, "--csv", file, "--place", place, "--kills", "6", "--others", "1"]
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    done = subprocess.run([*command, "--only", *KINDS], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    with file.open(newline="") as table:
+        return {row["kind"]: row for row in csv.DictReader(table)}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_that_was_disturbed_goes_on_to_the_same_bytes(faults, rows, kind):
+    if kind == "disk full" and not faults.may_mount():
         pytest.skip("this user may mount nothing")
-    row = faults.do(lab, disturb, 0)
-    assert (row["equal"], row["notes"]) in (("yes", ""), ("yes", "had not begun")), row
+    assert (rows[kind]["equal"], rows[kind]["notes"]) in (("yes", ""), ("yes", "had not begun")), rows[kind]
 
 
-def test_what_differs_is_told(faults, lab, tmp_path):
+def test_what_differs_is_told(faults, rows, place, tmp_path):
     """Otherwise no trial could fail."""
-    import shutil
-
+    lab = faults.Lab(place, place / "data", place / "whole/disk/run")
     copy = shutil.copytree(lab.whole, tmp_path / "run")
     assert faults.differences(lab, copy) == []
     steps = copy / "steps.jsonl"
