@@ -170,6 +170,10 @@ RUN = {
         its_options_exist,
         "a minute of training; tests/training and tests/report have shorter ones",
     ),
+    "segnet show pooling --break all runs/*": (
+        "--break bilinear",
+        "one way in place of four, on the data of the run here",
+    ),
     "segnet show pooling --break all *": (
         "--break bilinear --data synthetic",
         "one way in place of four, on the same drawn pets",
