@@ -37,10 +37,10 @@ from torch import nn
 from torch.nn import functional as F
 
 import segnet
+from segnet.bench.entries import export_by_torch
 from segnet.bench.latency import compare_models
 from segnet.bench.machine import describe_machine
-from segnet.core.device import cpu_name
-from segnet.export.onnx_graph import OPSET, quiet
+from segnet.core.device import cpu_name, move
 from segnet.models.compact import WIDTHS
 from segnet.models.describe import count_macs, count_parameters
 from segnet.runs.records import read_run
@@ -144,7 +144,9 @@ def latency(args: argparse.Namespace) -> None:
         for name, model in models.items():
             if name not in WIDTHS:
                 files[name] = Path(folder) / f"{name}.onnx"
-                export(model.eval(), files[name])
+                # as its users do, for images of one size
+                example = torch.zeros(1, 3, SIDE_PX, SIDE_PX)
+                export_by_torch(model.eval(), example, files[name], any_batch=False)
         measured = compare_models(
             [*WIDTHS],
             beside=[*files.values()],
@@ -169,21 +171,6 @@ def latency(args: argparse.Namespace) -> None:
     write_rows(args.csv, rows, describe_machine(args.threads))
 
 
-def export(model: nn.Module, path: Path) -> None:
-    """Write a peer as its users do: by PyTorch's own exporter, for images of one size."""
-    with quiet():
-        torch.onnx.export(
-            model,
-            (torch.zeros(1, 3, SIDE_PX, SIDE_PX),),
-            path,
-            dynamo=True,
-            external_data=False,
-            opset_version=OPSET,
-            input_names=["image"],
-            output_names=["logits"],
-        )
-
-
 def torch_times(model: nn.Module, repeats: int) -> dict[str, float]:
     """Return the time of an image in eager PyTorch, and how many images a second train."""
     image = torch.rand(1, 3, SIDE_PX, SIDE_PX)
@@ -197,7 +184,7 @@ def torch_times(model: nn.Module, repeats: int) -> dict[str, float]:
     model.train()
     images = torch.rand(TRAIN_BATCH, 3, SIDE_PX, SIDE_PX).contiguous(memory_format=torch.channels_last)
     masks = torch.randint(3, (TRAIN_BATCH, SIDE_PX, SIDE_PX))
-    model.to(memory_format=torch.channels_last)
+    move(model, images.device)
     optimizer = torch.optim.AdamW(model.parameters())
     steps = []
     for _ in range(TRAIN_STEPS):

@@ -12,7 +12,7 @@ import onnx
 import torch
 from onnx import ModelProto, TensorProto
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from segnet.bench.pooling import stock_copy
@@ -143,23 +143,28 @@ def sides_of_stock(
         return torch_sides
     path = to / "stock.onnx"
     try:
-        with quiet():
-            torch.onnx.export(
-                stock,
-                (torch.zeros(2, 3, *size),),
-                path,
-                dynamo=True,
-                external_data=False,
-                opset_version=OPSET,
-                input_names=["image"],
-                output_names=["logits"],
-                dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
-            )
+        export_by_torch(stock, torch.zeros(2, 3, *size), path, any_batch=True)
     except Exception as error:  # whatever stops the exporter, there is no file
         raise SegnetError(f"stock PyTorch can't export {model.name}") from error
     parameters, size_bytes = count_parameters(stock), path.stat().st_size
     exported = [Side(name, each, path, 1.0, parameters, size_bytes, batch_sizes) for each in asked]
     return torch_sides + exported
+
+
+def export_by_torch(module: nn.Module, example: Tensor, path: Path, *, any_batch: bool) -> None:
+    """Write a module as PyTorch's own exporter does, for images of the example's size."""
+    with quiet():
+        torch.onnx.export(
+            module,
+            (example,),
+            path,
+            dynamo=True,
+            external_data=False,
+            opset_version=OPSET,
+            input_names=["image"],
+            output_names=["logits"],
+            dynamic_shapes=({0: torch.export.Dim.DYNAMIC},) if any_batch else None,
+        )
 
 
 _NONE: Pixels = np.empty((0, 0, 0, 3), np.uint8)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import csv
 import math
-import os
 import statistics
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
@@ -34,6 +33,7 @@ from segnet.bench.entries import (
     sides_of_stock,
 )
 from segnet.bench.side import Side, SideProcess
+from segnet.core.ahead import count_cores
 from segnet.core.errors import SegnetError, did_you_mean
 from segnet.core.extras import is_installed, require_package
 from segnet.core.files import replacing
@@ -238,12 +238,6 @@ def require_counts(repeats: int, batch_sizes: Sequence[int], threads: int) -> No
         raise SegnetError(
             f"--repeats, --batch-sizes and --threads must be at least 1, got {repeats}, {given} and {threads}"
         )
-
-
-def count_cores() -> int:
-    """Return how many cores this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
 
 
 def _choose(runtimes: Sequence[str] | None, say: Say) -> list[str]:

@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import cyclopts
 from cyclopts import Parameter
@@ -46,7 +46,7 @@ def list_(*, json_: Annotated[bool, Parameter(name="--json", negative=())] = Fal
 
     folder, allowed = cache_folder(), limit()
     caches = kept_caches(pixel_folder())
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": each.name,
             "what": each.what,
@@ -61,7 +61,7 @@ def list_(*, json_: Annotated[bool, Parameter(name="--json", negative=())] = Fal
         {"name": path.name, "what": what, "data": "", "bytes": size, "used": None, "in_use": False}
         for path, what, size in _others(folder)
     ]
-    total = sum(row["bytes"] for row in rows)  # type: ignore[misc]
+    total = sum(row["bytes"] for row in rows)
     if json_:
         print(json.dumps({"folder": str(folder), "limit": allowed, "bytes": total, "kept": rows}))
         return
@@ -71,8 +71,8 @@ def list_(*, json_: Annotated[bool, Parameter(name="--json", negative=())] = Fal
         table.add_column("size", justify="right")
         table.add_column("last used")
         for row in rows:
-            used = "in use" if row["in_use"] else _when(row["used"])  # type: ignore[arg-type]
-            table.add_row(*(str(row[name]) for name in ("name", "what", "data")), _size(row["bytes"]), used)  # type: ignore[arg-type]
+            used = "in use" if row["in_use"] else _when(row["used"])
+            table.add_row(*(str(row[name]) for name in ("name", "what", "data")), _size(row["bytes"]), used)
         print_whole(table)
     most = "no limit is set" if allowed is None else f"pixels may take {_size(allowed)}"
     console.print(f"{_size(total)} in {folder}; {most}", markup=False)

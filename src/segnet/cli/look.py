@@ -276,6 +276,7 @@ def bench_models(
         profile: in place of all this, the share of pooling in each model's time in ONNX Runtime.
         csv: write the numbers to this file.
     """
+    from segnet.core.ahead import count_cores
     from segnet.core.extras import require_package
 
     for package in ("torch", "onnx", "onnxscript", "onnxruntime"):
@@ -283,7 +284,7 @@ def bench_models(
     from segnet.bench import latency, pooling_share
     from segnet.bench.machine import describe_machine
 
-    computing = latency.count_cores() if threads is None else threads
+    computing = count_cores() if threads is None else threads
     machine = describe_machine(computing)
     title = f"{size[0]}x{size[1]}, {computing} threads"
     if profile:

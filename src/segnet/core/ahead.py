@@ -15,6 +15,12 @@ Result = TypeVar("Result")
 _TOGETHER = 64  # handing one item to a thread takes longer than what is done with many of them
 
 
+def count_cores() -> int:
+    """Return how many cores this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+
+
 def in_threads(
     function: Callable[[Item], Result],
     items: Sequence[Item],

@@ -71,10 +71,11 @@ def to_graph(
     Raises:
         SegnetError: a model that torch's exporter can't export; gives its reason.
     """
-    multiple = 2 ** sum(isinstance(module, EncoderStage) for module in model.modules())
     if isinstance(model, CompactSegNet):
+        multiple = model.minimum_size
         with even_sizes():
-            return _padded(change(_traced(model, size, channels, model.minimum_size)), model.minimum_size)
+            return _padded(change(_traced(model, size, channels, multiple)), multiple, channels)
+    multiple = 2 ** sum(isinstance(module, EncoderStage) for module in model.modules())
     if multiple > 1:
         with even_sizes():
             even = change(_traced(model, size, channels, multiple))
@@ -185,7 +186,7 @@ def _tidy(model: ModelProto) -> ModelProto:
     return model
 
 
-def _padded(inner: ModelProto, multiple: int) -> ModelProto:
+def _padded(inner: ModelProto, multiple: int, channels: int) -> ModelProto:
     """Pad images for a network that takes sides in multiples, and crop its logits, as its model does.
 
     The model picks rows and columns by index, which ONNX Runtime does slowly: a sixth of segnet-lite's time.
@@ -193,11 +194,7 @@ def _padded(inner: ModelProto, multiple: int) -> ModelProto:
     graph = inner.graph
     _prefix(graph, "inner/")
     image, logits = graph.input[0], graph.output[0]
-    constants = {"multiple": [multiple] * 2, "zeros": [0, 0], "sides": [2, 3]}
-    graph.initializer.extend(
-        numpy_helper.from_array(np.array(value, np.int64), f"size/{name}")
-        for name, value in constants.items()
-    )
+    _add_constants(graph, multiple=[multiple] * 2, zeros=[0, 0], sides=[2, 3])
     before = [
         _node("Shape", [INPUT], "size/pixels", start=2),
         _node("Neg", ["size/pixels"], "size/less"),
@@ -206,20 +203,7 @@ def _padded(inner: ModelProto, multiple: int) -> ModelProto:
         _node("Pad", [INPUT, "size/pads", "", "size/sides"], image.name, mode="edge"),
     ]
     after = _node("Slice", [logits.name, "size/zeros", "size/pixels", "size/sides"], OUTPUT)
-    nodes = [*before, *graph.node, after]
-    del graph.node[:]
-    graph.node.extend(nodes)
-    graph.value_info.extend([image, logits])
-    for value, name in ((image, INPUT), (logits, OUTPUT)):
-        outside = onnx.ValueInfoProto()
-        outside.CopyFrom(value)
-        outside.name = name
-        for axis, side in ((2, "height"), (3, "width")):
-            outside.type.tensor_type.shape.dim[axis].dim_param = side
-        listed = graph.input if name == INPUT else graph.output
-        del listed[:]
-        listed.append(outside)
-    return inner
+    return _with_nodes([*before, *graph.node, after], inner, channels)
 
 
 def _either(even: ModelProto, whole: ModelProto, multiple: int, channels: int) -> ModelProto:
@@ -237,11 +221,7 @@ def _either(even: ModelProto, whole: ModelProto, multiple: int, channels: int) -
     del whole.graph.initializer[:]
 
     image, logits = graph.input[0], graph.output[0]
-    constants = {"multiple": [multiple] * 2, "zeros": [0, 0], "sides": [2, 3], "none": 0}
-    graph.initializer.extend(
-        numpy_helper.from_array(np.array(value, np.int64), f"size/{name}")
-        for name, value in constants.items()
-    )
+    _add_constants(graph, multiple=[multiple] * 2, zeros=[0, 0], sides=[2, 3], none=0)
     before = [
         _node("Shape", ["image"], "size/pixels", start=2),
         _node("Mod", ["size/pixels", "size/multiple"], "size/over"),
@@ -251,8 +231,6 @@ def _either(even: ModelProto, whole: ModelProto, multiple: int, channels: int) -
         _node("Equal", ["size/total", "size/none"], "size/is_even"),
     ]
     nodes = [*before, *graph.node]
-    classes = logits.type.tensor_type.shape.dim[1].dim_value
-    outside = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch", classes, "height", "width"])
     then = helper.make_graph(
         [_node("Identity", [logits.name], "even/out")], "even", [], [_unshaped("even/out")]
     )
@@ -261,12 +239,31 @@ def _either(even: ModelProto, whole: ModelProto, multiple: int, channels: int) -
     )
     _rename(other, {whole.graph.input[0].name: INPUT})
     nodes.append(_node("If", ["size/is_even"], OUTPUT, then_branch=then, else_branch=other))
-    inside = helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["batch", channels, "height", "width"])
+    return _with_nodes(nodes, even, channels)
+
+
+def _add_constants(graph: GraphProto, **constants: int | list[int]) -> None:
+    """Give a graph the whole numbers that nodes about sizes compute with, as ``size/NAME``."""
+    graph.initializer.extend(
+        numpy_helper.from_array(np.array(value, np.int64), f"size/{name}")
+        for name, value in constants.items()
+    )
+
+
+def _with_nodes(nodes: list[NodeProto], inner: ModelProto, channels: int) -> ModelProto:
+    """Return a model of these nodes, those of ``inner`` among them, for images of any size."""
+    graph = inner.graph
+    image, logits = graph.input[0], graph.output[0]
+    classes = logits.type.tensor_type.shape.dim[1].dim_value
+    inside, outside = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", count, "height", "width"])
+        for name, count in ((INPUT, channels), (OUTPUT, classes))
+    )
     put_together = helper.make_graph(
         nodes, "segnet", [inside], [outside], graph.initializer, value_info=[*graph.value_info, image, logits]
     )
-    model = helper.make_model(put_together, opset_imports=even.opset_import, producer_name="segnet")
-    model.ir_version = even.ir_version
+    model = helper.make_model(put_together, opset_imports=inner.opset_import, producer_name="segnet")
+    model.ir_version = inner.ir_version
     return model
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import secrets
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from segnet import __version__
+from segnet.core.ahead import count_cores
 from segnet.core.errors import SegnetError
 from segnet.core.extras import require_package
 from segnet.data.images import allow_pixels
@@ -121,7 +121,7 @@ def _computed(
     ray_address: str | None,
 ) -> Generator[list[Line], None, None]:
     options: Options = arguments[0]
-    with cluster(ray_address, workers or _cores(), sum(map(len, files.values()))) as ray:
+    with cluster(ray_address, workers or count_cores(), sum(map(len, files.values()))) as ray:
         wants_gpu = options.device == "cuda" or (options.device == "auto" and options.runtime == "torch")
         at_once, gpus = places_for_workers(ray, wants_gpu, required=options.device == "cuda")
         at_once = max(1, min(workers or at_once, at_once, len(todo)))
@@ -145,7 +145,3 @@ def _model_files(path: Path) -> dict[str, bytes]:
     """Return what a model consists of, by name, the file to open first."""
     beside = [path.with_suffix(".bin")] if path.suffix.lower() == ".xml" else []
     return {file.name: file.read_bytes() for file in (path, *beside)}
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

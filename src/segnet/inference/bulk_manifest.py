@@ -96,4 +96,6 @@ def _difference(key: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) ->
 
 
 def _said(value: Any) -> str:
-    return {None: "left out", True: "on", False: "off"}.get(value, str(value))
+    if isinstance(value, bool):  # 0 and 1 are numbers, though equal to these
+        return "on" if value else "off"
+    return "left out" if value is None else str(value)
