@@ -16,14 +16,14 @@ from segnet import DataOptions, SegnetError, load_dataset
 from segnet.data.augment import StrongColour
 from segnet.data.pets import official_id
 from segnet.data.without_masks import find_without_masks
-from segnet.inference.bundle import read_description
+from segnet.inference.bundle import read_description, read_model
 from segnet.objectives.losses import cross_entropy
 from segnet.runs.identity import ImageRecord
 from segnet.runs.run_folder import RunFolder
 from segnet.training.check import check
 from segnet.training.setup import build
 from segnet.training.step_loss import Moment
-from segnet.training.unlabeled import Views
+from segnet.training.unlabeled import SureClasses
 
 from .test_resume import STEPS, metrics, require_same, stop_at_every_step
 
@@ -60,6 +60,15 @@ def quiet():
     return Console(quiet=True)
 
 
+@pytest.fixture(scope="module")
+def taught(drawn_folder, tmp_path_factory):
+    """A run of a wider model on the same images."""
+    wider = {"stages": [[12, 1], [12, 1]], "bottleneck": [12, 0, 3]}
+    settings = {"model": "segnet-lite", "model_options": wider, "size": SIZE, "batch_size": 4, "epochs": 1}
+    out = tmp_path_factory.mktemp("taught") / "run"
+    return segnet.train(segnet.TrainConfig(data=str(drawn_folder), out=out, **settings)).folder
+
+
 class Sure(nn.Module):
     """Finds class 1 with this probability wherever the red channel is above a half, and else class 0."""
 
@@ -92,13 +101,13 @@ def test_targets_are_the_sure_classes_of_the_weak_view_and_the_strong_one_is_in_
         return images
 
     views = replace(unlabeled, labeller=Sure(0.97), strong=strong).views(0, 0, 4, SIZE, CPU)
-    assert torch.equal(views.targets == 1, kept["weak"][:, 0] > 0.5)
+    assert torch.equal(views.answers.targets == 1, kept["weak"][:, 0] > 0.5)
     assert torch.equal(views.images, kept["weak"])
-    assert set(views.targets.unique().tolist()) == {0, 1}
-    assert float(views.confident_share) == 1
+    assert set(views.answers.targets.unique().tolist()) == {0, 1}
+    assert float(views.answers.measured()["confident_share"]) == 1
     unsure = replace(unlabeled, labeller=Sure(0.94)).views(0, 0, 4, SIZE, CPU)
-    assert set(unsure.targets.unique().tolist()) == {255}
-    assert float(unsure.confident_share) == 0
+    assert set(unsure.answers.targets.unique().tolist()) == {255}
+    assert float(unsure.answers.measured()["confident_share"]) == 0
 
 
 def test_strong_colour_moves_no_pixel():
@@ -121,9 +130,9 @@ def test_the_loss_is_cross_entropy_at_the_targets_over_all_pixels():
     targets[0, 1, 2], targets[1, 3, 3] = 2, 0
     logs = logits.double().log_softmax(1)
     expected = -(logs[0, 2, 1, 2] + logs[1, 0, 3, 3]) / 32
-    views = Views(torch.zeros(2, 3, 4, 4), targets, torch.tensor(32))
-    assert float(views.loss(logits)) == pytest.approx(float(expected), rel=1e-5)
-    assert float(views.confident_share) == pytest.approx(2 / 32)
+    sure = SureClasses(targets, torch.tensor(32))
+    assert float(sure.loss(logits)) == pytest.approx(float(expected), rel=1e-5)
+    assert float(sure.measured()["confident_share"]) == pytest.approx(2 / 32)
 
 
 @pytest.mark.parametrize(("threshold", "learns"), [(1.0, False), (0.0, True)])
@@ -136,6 +145,40 @@ def test_where_nothing_is_sure_nothing_is_learnt_from(config, quiet, threshold, 
     assert float(measured["confident_share"]) == float(learns)
     loss.backward()
     assert all(parameter.grad is None for parameter in setup.ema.module.parameters())
+
+
+def test_a_teacher_answers_for_all_pixels_and_needs_no_average(config, taught, quiet):
+    settings = {"teacher": str(taught), "teacher_temperature": 3.0, "ema_decay": 0.0, "flip": 0.5}
+    setup = build(config(**settings), quiet)
+    unlabeled, kept = setup.step_loss.unlabeled, {}
+
+    def strong(images):
+        kept["weak"] = images
+        return 1 - images
+
+    views = replace(unlabeled, strong=strong).views(0, 0, 4, SIZE, CPU)
+    teacher, _ = read_model(taught / "model.safetensors")
+    assert torch.equal(views.images, 1 - kept["weak"])
+    logits = torch.randn(4, 2, *SIZE)
+    theirs, ours = ((each / 3).log_softmax(1) for each in (teacher.eval()(kept["weak"]), logits))
+    expected = 9 * (theirs.exp() * (theirs - ours)).sum(1).mean()
+    assert float(views.answers.loss(logits)) == pytest.approx(float(expected.detach()), rel=1e-5)
+
+    images, masks = torch.rand(4, 3, *SIZE), torch.randint(2, (4, *SIZE), dtype=torch.uint8)
+    loss, measured = setup.step_loss(setup.model.train(), images, masks, Moment(1, 0, 3))
+    assert [*measured] == ["unlabeled_loss"]
+    loss.backward()
+    assert all(parameter.grad is None for parameter in setup.step_loss.teacher.model.parameters())
+
+
+def test_a_run_that_a_teacher_labels_images_for_is_stopped_and_ends_with_the_same_bytes(
+    config, taught, tmp_path
+):
+    settings = {"teacher": str(taught), "crop_scale": 0.5, "epochs": 2}
+    whole = segnet.train(config(**settings, out=tmp_path / "whole"))
+    assert all(line["unlabeled_loss"] >= 0 for line in metrics(whole.folder))
+    assert "confident" not in (whole.folder / "metrics.jsonl").read_text()
+    require_same(stop_at_every_step(config(**settings), 2 * STEPS).folder, whole.folder)
 
 
 def test_its_weight_rises_in_the_warm_up(config, quiet):
@@ -173,9 +216,9 @@ def test_filling_of_images_that_keep_their_proportions_is_no_target(config, tmp_
     wide = draw_photos(tmp_path / "wide", shape=(16, 32, 3))
     unlabeled = build(config(unlabeled=wide, keep_aspect=True), quiet).step_loss.unlabeled
     views = replace(unlabeled, labeller=Sure(0.99)).views(0, 0, 4, SIZE, CPU)
-    assert (views.targets[:, 16:] == 255).all()
-    assert (views.targets[:, :16] != 255).all()
-    assert float(views.confident_share) == 1
+    assert (views.answers.targets[:, 16:] == 255).all()
+    assert (views.answers.targets[:, :16] != 255).all()
+    assert float(views.answers.measured()["confident_share"]) == 1
 
 
 def test_a_run_that_is_stopped_at_every_step_ends_with_the_same_bytes(config, tmp_path):
@@ -245,6 +288,10 @@ def test_without_such_images_a_run_says_nothing_of_them(tiny_config):
         ({"unlabeled": "nowhere"}, "--unlabeled nowhere is no folder"),
         ({"unlabeled_threshold": 1.5}, "--unlabeled-threshold must be from 0 to 1"),
         ({"unlabeled": None, "unlabeled_weight": 2.0}, "give --unlabeled DIR too"),
+        (
+            {"teacher": "pets-lite", "unlabeled_threshold": 0.9},
+            "all that a --teacher says is learnt, so leave one of the two out",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_refused_before_data_is_read(config, changes, says):
@@ -271,7 +318,7 @@ def test_folders_that_cannot_be_learnt_from_are_refused(config, drawn_folder, ph
     refused(broken, r"501\.png is not an image")
 
 
-def test_label_smoothing_below_the_threshold_is_said(config, quiet):
+def test_label_smoothing_below_the_threshold_is_said(config, taught, quiet):
     def warnings(**changes):
         return " ".join(build(config(**changes), quiet).warnings)
 
@@ -279,6 +326,7 @@ def test_label_smoothing_below_the_threshold_is_said(config, quiet):
     assert "aims at a probability of 0.950 and no more" in warnings(**three)
     assert "aims at" not in warnings(loss="label-smoothing", unlabeled_threshold=0.9)
     assert "aims at" not in warnings()
+    assert "aims at" not in warnings(loss="label-smoothing", teacher=str(taught))
 
 
 def test_a_smaller_copy_of_a_held_out_pet_is_known_by_its_name(tmp_path):

@@ -97,8 +97,8 @@ class TrainConfig(DataOptions):
     """Patches in an epoch, 0 = as many as cover the training images once."""
 
     unlabeled: Annotated[Path | None, IN_DATA] = field(default=None, metadata=PATH)
-    """A folder of images without masks to learn from too: the averaged model labels them, and its sure pixels
-    are targets. Takes --ema-decay, as modern has it."""
+    """A folder of images without masks to learn from too: --teacher labels them, or else the averaged model,
+    whose sure pixels are targets; that takes --ema-decay, as modern has it."""
 
     resize: Annotated[Literal["nearest", "area", "bilinear"], says_recipe("resize", _RECIPE)] = FROM_RECIPE
     """How images are resized; masks always by nearest."""

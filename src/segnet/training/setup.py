@@ -44,7 +44,7 @@ from segnet.training.own_module import require_logits
 from segnet.training.progress import counting
 from segnet.training.start import seen_before, start_from
 from segnet.training.step_loss import StepLoss
-from segnet.training.teacher import open_teacher
+from segnet.training.teacher import Teacher, open_teacher
 from segnet.training.unlabeled import Unlabeled, on_threshold
 
 
@@ -178,8 +178,9 @@ def build(
     learnt_from |= {teacher.name: teacher.description} if teacher else {}
     ema = ModelEMA(model, config.ema_decay) if config.ema_decay else None
     unlabeled = None
-    if alone is not None and ema is not None:
-        unlabeled = _open_unlabeled(alone, ema.module, dataset, config, console, epoch_length(config, train))
+    labeller = teacher or (ema.module if ema else None)
+    if alone is not None and labeller is not None:
+        unlabeled = _open_unlabeled(alone, labeller, dataset, config, console, epoch_length(config, train))
     return Setup(
         config=config,
         dataset=dataset,
@@ -253,7 +254,7 @@ def _open_both(dataset: Dataset, config: TrainConfig, console: Console) -> tuple
 
 def _open_unlabeled(
     alone: WithoutMasks,
-    labeller: nn.Module,
+    labeller: nn.Module | Teacher,
     dataset: Dataset,
     config: TrainConfig,
     console: Console,

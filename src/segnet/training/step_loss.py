@@ -68,9 +68,9 @@ class StepLoss:
         if views is None:
             return loss, {}
 
-        without = views.loss(logits[len(images) :])
+        without = views.answers.loss(logits[len(images) :])
         warm = warm_up(self.config, moment.epoch, moment.step / moment.steps)
-        measured = {"unlabeled_loss": without, "confident_share": views.confident_share}
+        measured = {"unlabeled_loss": without} | views.answers.measured()
         return loss + warm * self.config.unlabeled_weight * without, measured
 
     def _views(self, unlabeled: Unlabeled, count: int, moment: Moment) -> Views:

@@ -1,16 +1,20 @@
-"""Images without masks: where the averaged model is sure of a weak view, a strong one must agree.
+"""Images without masks: what another model says of a weak view, the network must say of a strong one.
 
-FixMatch (Sohn et al., arXiv 2001.07685) pixel by pixel, labelled by the average of the weights as in Mean
-Teacher (Tarvainen and Valpola, arXiv 1703.01780). A weak view is cropped and flipped as images with masks
-are; the strong one is that very view in other colours, so that a pixel is the same place in both. It passes
-the network in one batch with the images that have masks, so that batch norm has one set of statistics.
+Without a teacher that is FixMatch (Sohn et al., arXiv 2001.07685) pixel by pixel, labelled where it is sure
+by the average of the weights as in Mean Teacher (Tarvainen and Valpola, arXiv 1703.01780). Of a teacher all
+probabilities are learnt, as from images with masks: it doesn't drift with the student, and its doubts say
+more than its classes (Chen et al., arXiv 2006.10029, section 2).
+
+A weak view is cropped and flipped as images with masks are; the strong one is that very view in other
+colours, so that a pixel is the same place in both. It passes the network in one batch with the images that
+have masks, so that batch norm has one set of statistics.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +29,17 @@ from segnet.objectives.loss_sum import parse_loss
 from segnet.objectives.losses import negative_log_likelihood
 from segnet.training.config import TrainConfig
 from segnet.training.epoch import seed_of
+from segnet.training.teacher import Teacher, distillation
+
+
+class Answers(Protocol):
+    """What is to be answered to views of images without masks."""
+
+    def loss(self, logits: Tensor) -> Tensor:
+        """Return how far logits ``(N, C, H, W)`` are from it, a scalar."""
+
+    def measured(self) -> dict[str, Tensor]:
+        """Return what an epoch's record says of them, scalars."""
 
 
 class Views(NamedTuple):
@@ -32,6 +47,12 @@ class Views(NamedTuple):
 
     images: Tensor
     """float32 ``(N, C, H, W)`` in [0, 1]."""
+    answers: Answers
+
+
+class SureClasses(NamedTuple):
+    """The classes of which a model is sure."""
+
     targets: Tensor
     """uint8 ``(N, H, W)``: classes, and 255 where the averaged model isn't sure."""
     pixels: Tensor
@@ -44,10 +65,27 @@ class Views(NamedTuple):
         """
         return negative_log_likelihood(logits, self.targets).sum() / self.pixels.clamp(min=1)
 
-    @property
-    def confident_share(self) -> Tensor:
-        """Share of the pixels that are targets."""
-        return (self.targets != IGNORE_INDEX).sum() / self.pixels.clamp(min=1)
+    def measured(self) -> dict[str, Tensor]:
+        """Return ``confident_share``: the share of the pixels that are targets."""
+        return {"confident_share": (self.targets != IGNORE_INDEX).sum() / self.pixels.clamp(min=1)}
+
+
+class Taught(NamedTuple):
+    """A teacher's logits."""
+
+    logits: Tensor
+    """``(N, C, H, W)``."""
+    filled: Tensor
+    """``(N, H, W)``: 255 where an image was filled up."""
+    temperature: float
+
+    def loss(self, logits: Tensor) -> Tensor:
+        """Return ``distillation``, a scalar."""
+        return distillation(logits, self.logits, self.filled, self.temperature)
+
+    def measured(self) -> dict[str, Tensor]:
+        """Return nothing: all pixels count."""
+        return {}
 
 
 @dataclass(frozen=True)
@@ -56,8 +94,8 @@ class Unlabeled:
 
     split: CachedSplit
     """The images; its masks are 0, and 255 where ``keep_aspect`` has filled them up."""
-    labeller: nn.Module
-    """The averaged model."""
+    labeller: nn.Module | Teacher
+    """The averaged model, or the teacher where there is one."""
     weak: Augmentation
     strong: StrongColour
     threshold: float
@@ -85,11 +123,16 @@ class Unlabeled:
         seed = seed_of(self.seed, epoch, f"unlabeled {first}")
         weak, filled = self.weak(photos.permute(0, 3, 1, 2), filled, size, seed)
         with torch.no_grad(), autocast(device, self.precision):
-            confidence, classes = self.labeller.eval()(weak).float().softmax(1).max(1)
+            answers = self._answers(weak, filled)
+        return Views(self.strong(weak), answers)
+
+    def _answers(self, weak: Tensor, filled: Tensor) -> Answers:
+        if isinstance(self.labeller, Teacher):
+            return Taught(self.labeller.logits(weak), filled, self.labeller.temperature)
+        confidence, classes = self.labeller.eval()(weak).float().softmax(1).max(1)
         there = filled != IGNORE_INDEX
         sure = there & (confidence >= self.threshold)
-        targets = classes.masked_fill(~sure, IGNORE_INDEX).to(torch.uint8)
-        return Views(self.strong(weak), targets, there.sum())
+        return SureClasses(classes.masked_fill(~sure, IGNORE_INDEX).to(torch.uint8), there.sum())
 
     def _numbers(self, first: int, count: int) -> list[int]:
         """Return which images come, counted from the run's beginning: each once before any comes again."""
@@ -112,18 +155,28 @@ def require_unlabeled(config: TrainConfig) -> None:
         raise SegnetError(f"--unlabeled {config.unlabeled} is no folder; check the path")
     if config.patch is not None:
         raise SegnetError("--unlabeled takes whole images and no --patch; leave one of them out")
-    if not config.ema_decay:
+    if config.teacher is None and not config.ema_decay:
         raise SegnetError(
             "--unlabeled lets the averaged model label images, and there is none: give --ema-decay, such as "
-            "0.99, or --recipe modern"
+            "0.99, or --recipe modern, or a --teacher that labels them"
         )
+    if config.teacher is not None and config.unlabeled_threshold != _default("unlabeled_threshold"):
+        raise SegnetError(
+            "--unlabeled-threshold is for classes that the averaged model finds; all that a --teacher says "
+            "is learnt, so leave one of the two out"
+        )
+
+
+def _default(name: str) -> Any:
+    return next(each.default for each in fields(TrainConfig) if each.name == name)
 
 
 def on_threshold(config: TrainConfig, classes: int) -> list[str]:
     """Return a line where label smoothing holds the probabilities below the threshold."""
     highest = 0.9 + 0.1 / classes
     smooth = any(term.name == "label-smoothing" for term in parse_loss(config.loss))
-    if config.unlabeled is None or not smooth or config.unlabeled_threshold <= highest:
+    used = config.unlabeled is not None and config.teacher is None
+    if not used or not smooth or config.unlabeled_threshold <= highest:
         return []
     return [
         f"label-smoothing aims at a probability of {highest:.3f} and no more, so hardly a pixel reaches "
