@@ -6,6 +6,7 @@ training loop, with gradients summed by DistributedDataParallel and batch norm o
 those that a process gives into sums and gathers in a step, counted as they are given. Usage::
 
     python benchmarks/processes.py --csv processes.csv
+    python benchmarks/processes.py --images 32 --no-sync-batch-norm --csv processes.csv  # adds its rows
     python benchmarks/processes.py --model segnet --size 64 --processes 2
 
 The estimate (``--model-gpus SECONDS``, what a GPU takes for an image) is arithmetic, see ``estimate``.
@@ -103,7 +104,12 @@ def train_steps(options: argparse.Namespace) -> None:
         here = place()
         counted = counting()
         torch.manual_seed(0)
-        config = TrainConfig(data="synthetic", batch_size=options.images * here.total, precision="float32")
+        config = TrainConfig(
+            data="synthetic",
+            batch_size=options.images * here.total,
+            precision="float32",
+            sync_batch_norm=options.sync_batch_norm,
+        )
         model = move(create_model(options.model), torch.device("cpu")).train()
         optimizer = build_optimizer(model, config)
         step_loss = StepLoss(config, torch.device("cpu"), None)
@@ -112,7 +118,7 @@ def train_steps(options: argparse.Namespace) -> None:
         images = torch.rand(options.images, 3, options.size, options.size)
         images = images.contiguous(memory_format=torch.channels_last)
         masks = torch.randint(0, 3, (options.images, options.size, options.size), dtype=torch.uint8)
-        with synchronised(model) if here.total > 1 else nullcontext():
+        with synchronised(model) if here.total > 1 and config.sync_batch_norm else nullcontext():
             network = shared(model)
             seconds = []
             for step in range(options.steps + 2):
@@ -142,7 +148,8 @@ def measure(processes: int, options: argparse.Namespace) -> dict[str, Any]:
     """Start processes of this script and return what they found."""
     own = ["--train", "--model", options.model, "--size", options.size, "--images", options.images]
     many = ["-m", "torch.distributed.run", "--nproc-per-node", processes] if processes > 1 else []
-    command = [sys.executable, *many, __file__, *own, "--steps", options.steps]
+    own += ["--steps", options.steps] + ([] if options.sync_batch_norm else ["--no-sync-batch-norm"])
+    command = [sys.executable, *many, __file__, *own]
     done = subprocess.run(
         [str(word) for word in command],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
@@ -159,7 +166,9 @@ def blocks(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Yield what one process and several do, in turn, so that what else the machine does hits both."""
     for block in range(options.blocks):
         for processes in (1, options.processes):
-            yield {"block": block, "model": options.model, "size": options.size} | measure(processes, options)
+            what = {"block": block, "model": options.model, "size": options.size, "images": options.images}
+            how = {"batch_norm": "synchronised" if options.sync_batch_norm else "each its own"}
+            yield what | how | measure(processes, options)
 
 
 def say_estimate(options: argparse.Namespace) -> None:
@@ -182,6 +191,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--blocks", type=int, default=3)
+    parser.add_argument("--sync-batch-norm", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--csv", type=Path)
     parser.add_argument("--model-gpus", type=float, metavar="SECONDS", help="estimate only")
     parser.add_argument("--train", action="store_true", help=argparse.SUPPRESS)
@@ -205,10 +215,12 @@ def main() -> None:
         f"{last['other_bytes'] / 1e3:.1f} kB in {last['other_calls']} other sums a step and process"
     )
     if options.csv:
-        with options.csv.open("w", newline="") as file:
-            file.write(describe_machine(1) + "\n")
+        is_new = not options.csv.exists()
+        with options.csv.open("a", newline="") as file:
             writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-            writer.writeheader()
+            if is_new:
+                file.write(describe_machine(1) + "\n")
+                writer.writeheader()
             writer.writerows(rows)
 
 

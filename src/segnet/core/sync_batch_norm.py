@@ -130,20 +130,28 @@ class _Normalise(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(x, weight, found.mean, found.variance)
         ctx.found, ctx.eps = found, eps
-        return torch.native_batch_norm(x, weight, bias, found.mean, found.variance, False, 0.0, eps)[0]
+        return _affine(x, weight, bias, found.mean, found.variance, eps)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Any:
         x, weight, mean, variance = ctx.saved_tensors
-        channel = (1, -1, 1, 1)
         inverse_std = (variance + ctx.eps).rsqrt()
-        centred = x - mean.view(channel)
-        own_total = grad.sum((0, 2, 3), dtype=mean.dtype)
-        own_products = (centred * grad).sum((0, 2, 3), dtype=mean.dtype)
+        # the kernel of fixed statistics sums this share's gradient, alone and times the normalised map
+        _, own_products, own_total = torch.ops.aten.native_batch_norm_backward(
+            grad, x, weight, mean, variance, None, None, False, ctx.eps, [False, True, True]
+        )
         total, products = over_the_batch(own_total, own_products)
-        mean_grad = (total / ctx.found.values).view(channel)
-        slope = (inverse_std.square() * products / ctx.found.values).view(channel)
-        flow = (grad - mean_grad - centred * slope) * (weight * inverse_std).view(channel)
-        flow = torch.zeros_like(grad) if ctx.found.stands_in else flow.to(grad.dtype)
-        return flow, own_products * inverse_std, own_total, None, None
+        if ctx.found.stands_in:
+            return torch.zeros_like(grad), own_products, own_total, None, None
+        # (grad - total / n - normalised * products / n) * weight / std, in two passes over the maps
+        scale = weight * inverse_std
+        share = scale / ctx.found.values
+        flow = _affine(x, -share * products, -share * total, mean, variance, ctx.eps)
+        flow = flow.addcmul_(grad, scale.to(grad.dtype).view(1, -1, 1, 1))
+        return flow, own_products, own_total, None, None
+
+
+def _affine(x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, eps: float) -> Tensor:
+    """Return ``(x - mean) / sqrt(variance + eps) * weight + bias`` by the kernel that has it in one pass."""
+    return torch.native_batch_norm(x, weight, bias, mean, variance, False, 0.0, eps)[0]
