@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import astuple, dataclass
 from functools import cache, lru_cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
@@ -98,8 +99,7 @@ def _read_header(file: File) -> Header:
         raise why_unread(error, str(file)) from error
 
 
-@dataclass(frozen=True)
-class Look:
+class Look(NamedTuple):
     """What the headers of a pair show."""
 
     pair: Paired

@@ -47,11 +47,12 @@ def hold_out(samples: Sequence[Sample], options: DataOptions, share: float) -> H
         by = f"kept together by {options.group_by}"
     how = f"{amount} of the training images, {by} with seed {options.seed}"
     keys = [_key(sample, options.group_by) for sample in samples]
-    if len(set(keys)) < 2 and options.group_by is not None:
+    distinct = {*keys}
+    if len(distinct) < 2 and options.group_by is not None:
         raise SegnetError(f"--group-by {options.group_by!r} puts all images into one group; correct it")
-    if len(set(keys)) < 2:  # to score, one image is enough; training says that it has none to validate on
+    if len(distinct) < 2:  # to score, one image is enough; training says that it has none to validate on
         return HeldOut(list(samples), [], how)
-    places = {key: _place(key, options.seed) for key in set(keys)}
+    places = {key: _place(key, options.seed) for key in distinct}
     chosen = {key for key, place in places.items() if low <= place < high}
     middle = (low + high) / 2
     if not chosen and options.fold is not None:

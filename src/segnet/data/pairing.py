@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from segnet.core.errors import SegnetError, did_you_mean
 from segnet.data.blobs import File
@@ -54,8 +55,7 @@ class Paired(Protocol):
         """The mask's file."""
 
 
-@dataclass(frozen=True)
-class Pair:
+class Pair(NamedTuple):
     """An image file and its mask file."""
 
     split: str
@@ -167,7 +167,7 @@ def _files_below(folder: str, above: str = "") -> Iterator[tuple[os.DirEntry[str
     With each comes what stands before its name in its path below the folder, with / on every system.
     """
     with os.scandir(folder) as listed:
-        entries = sorted(listed, key=lambda entry: entry.name)
+        entries = sorted(listed, key=attrgetter("name"))
     for entry in entries:
         if entry.name.startswith("."):
             continue

@@ -66,7 +66,7 @@ def recall(file: Path, what: What, read: Callable[[], bytes]) -> bytes:
     look = _looks[-1] if _looks else None
     seen = None if look is None else look.seen.get(os.fspath(file))
     if seen is None:
-        seen = _look_at(file, look)
+        seen = _look_at(file, look, time.time())
     known: bytes | None = getattr(seen, what)
     if known is not None:
         return known
@@ -104,10 +104,12 @@ def new_look() -> Iterator[None]:
 
 def look_at_files(files: Iterable[Path]) -> None:
     """Ask for the dates of many files in one go, which threads would do slower; inside ``one_look``."""
-    look = _looks[-1]
+    look, now = _looks[-1], time.time()
     for file in files:
-        with suppress(OSError):  # what is wrong is said where it is read
-            _look_at(file, look)
+        try:
+            _look_at(file, look, now)
+        except OSError:  # what is wrong is said where it is read
+            continue
 
 
 def is_seen(file: object, what: What) -> bool:
@@ -132,6 +134,8 @@ def many_objects() -> Iterator[None]:
         yield
     finally:
         if collects:
+            gc.freeze()  # and back: counts them as old without looking through them
+            gc.unfreeze()
             gc.enable()
 
 
@@ -147,9 +151,9 @@ class _Look:
 _looks: list[_Look] = []  # the innermost comes last
 
 
-def _look_at(file: Path, look: _Look | None) -> _Seen:
+def _look_at(file: Path, look: _Look | None, now: float) -> _Seen:
     path = os.fspath(file)
-    found, now = os.stat(path), time.time()  # noqa: PTH116 - as fast as can be
+    found = os.stat(path)  # noqa: PTH116 - as fast as can be
     seen = _Seen(_stamp(found), settled=now - max(found.st_mtime, found.st_ctime) > _SETTLED_S)
     if look.trusts if look else _trusts():
         folder, _, name = path.rpartition(os.sep)
