@@ -135,7 +135,7 @@ def train_steps(options: argparse.Namespace) -> None:
                 json.dumps(
                     {
                         "processes": here.total,
-                        "images_per_second": size / statistics.median(seconds[2:]),
+                        "images_per_second": round(size / statistics.median(seconds[2:]), 2),
                         "gradient_bytes": gradients if here.total > 1 else 0,
                         "other_bytes": counted["bytes"] // options.steps if here.total > 1 else 0,
                         "other_calls": counted["calls"] // options.steps if here.total > 1 else 0,

@@ -148,7 +148,7 @@ class _Normalise(torch.autograd.Function):
         scale = weight * inverse_std
         share = scale / ctx.found.values
         flow = _affine(x, -share * products, -share * total, mean, variance, ctx.eps)
-        flow = flow.addcmul_(grad, scale.to(grad.dtype).view(1, -1, 1, 1))
+        flow = flow.addcmul_(grad, scale.view(1, -1, 1, 1))  # not rounded to bfloat16 where the maps are
         return flow, own_products, own_total, None, None
 
 
