@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import math
+import pkgutil
 
 import pytest
 
@@ -114,6 +115,41 @@ def test_wandb_writes_every_epoch_once_for_its_sync(tiny_config):
                 found[step] = float(items["val/mean_iou"])
     assert found == pytest.approx(mean_ious(run))
     assert len(names) == 1
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "segnet.training.trackers.Tracking._note",  # of the first epoch: it is logged, and not noted
+        "segnet.training.loop.Tracking.epochs",  # after the last epoch: it is saved, and not logged
+        "segnet.training.artifacts.write_learning_gif",  # before the final scores
+        "segnet.training.loop.write_report",  # after them
+    ],
+)
+@needs("tensorboard")
+def test_tensorboard_has_all_once_wherever_a_kill_comes(tiny_config, monkeypatch, place):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    module, name = place.removesuffix(f".{(last := place.split('.')[-1])}"), last
+    owner = pkgutil.resolve_name(module.replace(".Tracking", ":Tracking"))
+    original, kills_at = getattr(owner, name), {"_note": 2, "epochs": 3}.get(name, 1)
+    calls = []
+
+    def kill(*arguments):
+        calls.append(name)
+        if len(calls) == kills_at:
+            raise SystemExit("killed")
+        return original(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, name, kill)
+        with pytest.raises(SystemExit):
+            segnet.train(tiny_config(epochs=2, track="tensorboard"))
+    run = segnet.resume(tiny_config().out)
+    events = EventAccumulator(str(run.folder / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("val/mean_iou")] == [1, 2]
+    assert [event.step for event in events.Scalars("best/val/mean_iou")] == [run.best_epoch]
+    assert (run.folder / "report.html").is_file()
 
 
 @needs("tensorboard")

@@ -20,7 +20,7 @@ from segnet.core.errors import SegnetError
 if TYPE_CHECKING:
     from rich.table import Table
 
-SOME_FAILED, BAD_INPUT, OUR_FAULT, PROCESS_LOST, INTERRUPTED, PIPE_CLOSED = 1, 2, 70, 75, 130, 141
+SOME_FAILED, BAD_INPUT, OUR_FAULT, PROCESS_LOST, PIPE_CLOSED = 1, 2, 70, 75, 141
 
 app = cyclopts.App(
     name="segnet",

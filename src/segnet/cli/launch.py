@@ -13,11 +13,11 @@ import cyclopts
 from cyclopts import Parameter
 
 from segnet.cli import cache, data, look, predict, run, score, ship, show  # noqa: F401 - each adds its commands
-from segnet.cli.app import BAD_INPUT, INTERRUPTED, OUR_FAULT, PIPE_CLOSED, PROCESS_LOST, app, say_error
+from segnet.cli.app import BAD_INPUT, OUR_FAULT, PIPE_CLOSED, PROCESS_LOST, app, say_error
 from segnet.core.errors import EndedElsewhereError, ProcessLostError, SegnetError
 from segnet.core.extras import missing_package
 from segnet.core.place import may_speak, started_as
-from segnet.training.interrupt import stop_like_ctrl_c
+from segnet.training.interrupt import INTERRUPTED, stop_like_ctrl_c
 
 _EXPECTED = (SegnetError, cyclopts.CycloptsError, OSError)
 

@@ -9,13 +9,14 @@ import cyclopts
 from cyclopts import Parameter
 from rich.console import Console
 
-from segnet.cli.app import INTERRUPTED, app
+from segnet.cli.app import app
 from segnet.cli.score import print_scores
 from segnet.core.errors import SegnetError
 from segnet.core.files import expand_home
 from segnet.core.place import started_as
 from segnet.core.settings import Whole
 from segnet.training.config import RUN, TrainConfig
+from segnet.training.interrupt import INTERRUPTED
 
 if TYPE_CHECKING:
     from cyclopts.argument import ArgumentCollection

@@ -20,7 +20,6 @@ from segnet.inference.mistakes import WORST, draw_mistakes
 from segnet.models.describe import count_macs, count_parameters
 from segnet.models.names import is_own
 from segnet.report.gif import write_learning_gif
-from segnet.report.html import write_report
 from segnet.runs.image_scores import rank_worst, write_image_scores
 from segnet.runs.records import EpochRecord, Outcome
 from segnet.runs.run_folder import RunFolder
@@ -122,11 +121,13 @@ def keep_epoch(setup: Setup, folder: RunFolder, state: State, preview: CachedSpl
 def finish(setup: Setup, folder: RunFolder, state: State, *, finished: bool) -> Outcome | None:
     """Score the best model image by image where the run is over, and write what people look at.
 
+    All but the report, without which a run isn't over: who resumes one that was killed before it was written
+    sees by that that there is more to do.
+
     Returns:
         How the run ended, None before its first epoch was done.
     """
     best, outcome = state.best, None
-    # it is written last: of a run that is killed before, resume sees by this that there is more to do
     folder.report.unlink(missing_ok=True)
     if best is not None:
         found = _score_best(setup, folder) if finished else {}
@@ -136,7 +137,6 @@ def finish(setup: Setup, folder: RunFolder, state: State, *, finished: bool) -> 
         outcome = Outcome(finished, best.epoch, setup.dataset.val_is, val, test, splits)
         folder.write_json(folder.scores, outcome.to_dict())
         write_learning_gif(folder.previews(), folder.gif)
-    write_report(folder.path)
     return outcome
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +14,9 @@ _LIKE_CTRL_C = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasat
 _STOPS = (signal.SIGINT, *_LIKE_CTRL_C)
 
 
+INTERRUPTED = 130
+"""The exit code of a program that was stopped like this."""
+
 _noted: threading.Event | None = None
 
 
@@ -20,10 +24,21 @@ def stop_like_ctrl_c() -> None:
     """Let SIGTERM, as schedulers and containers send it, and SIGHUP end a program as cleanly as Ctrl-C does.
 
     What whoever started the program has told it to ignore, as ``nohup`` does with SIGHUP, stays ignored.
+    While a library is imported any of the three ends the program at once: there an exception may be
+    swallowed, or leave a module half made for who imports it next.
     """
-    for number in _LIKE_CTRL_C:
+    for number in _STOPS:
         if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, signal.default_int_handler)
+            signal.signal(number, _stop)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    outer = frame
+    while outer is not None:
+        if outer.f_code.co_filename == "<frozen importlib._bootstrap>":
+            os._exit(INTERRUPTED)
+        outer = outer.f_back
+    signal.default_int_handler(number, frame)
 
 
 @contextmanager
@@ -45,14 +60,14 @@ def interrupts_wait() -> Iterator[Callable[[], bool]]:
         nonlocal came
         came = True
 
-    ours = [number for number in _STOPS if signal.getsignal(number) is signal.default_int_handler]
-    for number in ours:
+    before = _handlers()
+    for number in before:
         signal.signal(number, remember)
     try:
         yield lambda: came
     finally:
-        for number in ours:
-            signal.signal(number, signal.default_int_handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     if came:
         raise KeyboardInterrupt
 
@@ -68,13 +83,19 @@ def only_noted() -> Iterator[None]:
         yield
         return
     noted = _noted = threading.Event()
-    before = {number: signal.getsignal(number) for number in _STOPS}
-    ours = [number for number, handler in before.items() if handler is signal.default_int_handler]
-    for number in ours:
+    before = _handlers()
+    for number in before:
         signal.signal(number, lambda *_: noted.set())
     try:
         yield
     finally:
-        for number in ours:
-            signal.signal(number, before[number])
+        for number, handler in before.items():
+            signal.signal(number, handler)
         _noted = None
+
+
+def _handlers() -> dict[int, Callable[[int, FrameType | None], object]]:
+    """Return what now raises KeyboardInterrupt, by the signals that it is for."""
+    handlers = {number: signal.getsignal(number) for number in _STOPS}
+    ours = (signal.default_int_handler, _stop)
+    return {number: handler for number, handler in handlers.items() if handler in ours}

@@ -23,6 +23,7 @@ from segnet.data.batches import load_batches
 from segnet.data.shares import share_of
 from segnet.inference.evaluate import evaluate_split, is_articles, predictor
 from segnet.models.names import name_of
+from segnet.report.html import write_report
 from segnet.runs.records import EpochRecord
 from segnet.runs.run_folder import RunFolder, new_run_folder
 from segnet.runs.scores import Scores
@@ -126,6 +127,7 @@ def _fit(setup: Setup, folder: RunFolder, state: State) -> Run:
     watch = LossWatch(setup, folder, state)
     saves, finished = Saves(setup, folder, state, watch), True
     try:
+        tracking.epochs(state.records)  # a kill may have come between a save and its line
         while not state.is_over(config):
             now, state.position = state.position or Position(), None
             with interrupts_wait() as stopped:  # a step is whole or it is not done
@@ -154,6 +156,7 @@ def _fit(setup: Setup, folder: RunFolder, state: State) -> Run:
     try:
         outcome = finish(setup, folder, state, finished=finished)
         tracking.end(outcome)
+        write_report(folder.path)
     except KeyboardInterrupt:
         console.print(f"stopped; go on with: segnet resume {folder.path}", highlight=False, soft_wrap=True)
         raise

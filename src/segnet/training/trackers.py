@@ -76,6 +76,7 @@ class Tracking:
         noted = read_mapping(folder.trackers)
         self._ids: dict[str, str] = dict(noted.get("ids", {}))
         self._logged: int = noted.get("epochs", 0)
+        self._ended: bool = noted.get("ended", False)
         self._open: dict[str, Tracker] = {}
         for name in names:
             with self._excused(name):
@@ -86,21 +87,23 @@ class Tracking:
 
     def epochs(self, records: Sequence[EpochRecord]) -> None:
         """Log the epochs that haven't been."""
-        if not self._open:
+        if not self._open or self._logged == len(records):
             return
         for record in records[self._logged :]:
             self._log(_numbers_of(record), record.epoch)
-        self._logged = len(records)
+        self._logged, self._ended = len(records), False
         self._note()
 
     def end(self, outcome: Outcome | None) -> None:
-        """Log the final scores of a run that has ended, and close all."""
-        if outcome is not None and outcome.finished:
+        """Log the final scores of a run that has ended, where they haven't been, and close all."""
+        if self._open and outcome is not None and outcome.finished and not self._ended:
             found = {"best/val": outcome.val} | ({"best/test": outcome.test} if outcome.test else {})
             numbers = {
                 name: value for place, scores in found.items() for name, value in _scores(place, scores)
             }
             self._log(numbers, outcome.best_epoch)
+            self._ended = True
+            self._note()
         for name, tracker in [*self._open.items()]:
             with self._excused(name):
                 tracker.close()
@@ -111,7 +114,8 @@ class Tracking:
                 tracker.log(numbers, step)
 
     def _note(self) -> None:
-        write_text(self._folder.trackers, json.dumps({"ids": self._ids, "epochs": self._logged}) + "\n")
+        noted = {"ids": self._ids, "epochs": self._logged, "ended": self._ended}
+        write_text(self._folder.trackers, json.dumps(noted) + "\n")
 
     @contextmanager
     def _excused(self, name: str) -> Iterator[None]:
