@@ -1,0 +1,125 @@
+"""What images without masks bring where few have one: the same training with and without ``--unlabeled``.
+
+Of Oxford-IIIT Pet's trainval part and the extra list 30 % are held out to choose the best epoch; of the rest,
+``--labels`` images are drawn, the same for both ways and another draw for each seed. ``modern`` sets batches
+and epochs by their number, so both ways take as many steps, and the one with ``--unlabeled`` more than twice
+the time. The official test part is scored once, by the best epoch. A run is a folder below ``--runs``: one
+that was stopped goes on, and one that is done is only read::
+
+    python benchmarks/few_labels.py DATA_ROOT --unlabeled DATA_ROOT/unlabeled --runs runs --csv few_labels.csv
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import random
+import statistics
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+import segnet
+from segnet.core.device import cpu_name
+from segnet.data.pets import PetSample
+from segnet.runs.records import read_run
+
+DESCRIPTION = """classes: [pet, background, border]
+values: {1: pet, 2: background, 3: border}
+"""
+
+
+def lay_out(dataset: segnet.Dataset, labels: int, seed: int, folder: Path) -> None:
+    """Make a folder of links to so many training images, and to all to validate and test on."""
+    drawn = random.Random(seed).sample(dataset.train, labels)
+    for split, samples in {"train": drawn, "val": dataset.val, "test": dataset.test}.items():
+        for part in ("images", "masks"):
+            (folder / split / part).mkdir(parents=True)
+        for sample in samples:
+            assert isinstance(sample, PetSample)
+            for part, file in (("images", sample.image), ("masks", sample.trimap)):
+                (folder / split / part / f"{sample.name}{file.suffix}").symlink_to(file.resolve())
+    (folder / "dataset.yaml").write_text(DESCRIPTION)
+
+
+def train(labels: int, seed: int, unlabeled: Path | None, data: Path, out: Path, model: str) -> None:
+    """Train, or go on where a run was stopped."""
+    if (out / "scores.json").exists():
+        return
+    if out.exists():
+        segnet.resume(out, console=Console(quiet=True))
+        return
+    config = segnet.TrainConfig(
+        data=str(data), model=model, recipe="modern", seed=seed, unlabeled=unlabeled, out=out
+    )
+    segnet.train(config, console=Console(quiet=True))
+
+
+def row_of(labels: int, seed: int, way: str, out: Path) -> dict[str, Any]:
+    """Return what a run that has ended says."""
+    record = read_run(str(out))
+    assert record.outcome is not None
+    assert record.outcome.val is not None
+    assert record.outcome.test is not None
+    return {
+        "model": record.config["model"],
+        "labels": labels,
+        "unlabeled": way,
+        "seed": seed,
+        "epochs": len(record.epochs),
+        "batch_size": record.config["batch_size"],
+        "best_epoch": record.outcome.best_epoch,
+        "val_mean_iou": round(record.outcome.val.mean_iou, 4),
+        "test_pixel_accuracy": round(record.outcome.test.pixel_accuracy, 4),
+        "test_mean_iou": round(record.outcome.test.mean_iou, 4),
+        "minutes": round(sum(each.seconds or 0 for each in record.epochs) / 60, 1),
+        "date": date.today().isoformat(),
+        "machine": cpu_name(),
+    }
+
+
+def main() -> None:
+    """Train what isn't trained yet, and write a row for each run."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data_root", type=Path)
+    parser.add_argument("--unlabeled", type=Path, required=True, help="a folder of images without masks")
+    parser.add_argument("--runs", type=Path, required=True, help="where the run folders are kept")
+    parser.add_argument("--csv", type=Path, required=True)
+    parser.add_argument("--labels", type=int, nargs="+", default=[65, 200])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--model", default="segnet-lite")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    options = segnet.DataOptions(
+        data="oxford-pets", data_root=args.data_root, extra_list="trainval_extra.txt", holdout=0.3
+    )
+    dataset = segnet.load_dataset(options)
+    rows = []
+    for labels in args.labels:
+        for seed in args.seeds:
+            data = args.runs / f"data-{labels}-{seed}"
+            if not data.exists():
+                lay_out(dataset, labels, seed, data)
+            for way, folder in (("no", None), ("yes", args.unlabeled)):
+                out = args.runs / f"{args.model}-{labels}-{way}-{seed}"
+                train(labels, seed, folder, data, out, args.model)
+                rows.append(row_of(labels, seed, way, out))
+                print(", ".join(f"{name} {value}" for name, value in rows[-1].items()), flush=True)
+                with args.csv.open("w", newline="") as file:
+                    writer = csv.DictWriter(file, [*rows[0]], lineterminator="\n")
+                    writer.writeheader()
+                    writer.writerows(rows)
+        for way in ("no", "yes"):
+            found = [
+                row["test_mean_iou"] for row in rows if (row["labels"], row["unlabeled"]) == (labels, way)
+            ]
+            print(f"{labels} labels, unlabeled {way}: median test mean IoU {statistics.median(found):.3f}")
+
+
+if __name__ == "__main__":
+    main()
