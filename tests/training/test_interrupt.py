@@ -20,7 +20,9 @@ except BaseException:
 """
 STOPPED = """
 import os, signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore it, and nohup SIGHUP
+for number in (signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.SIG_DFL)
 from segnet.training.interrupt import interrupts_wait, stop_like_ctrl_c
 stop_like_ctrl_c()
 try:
@@ -54,11 +56,12 @@ def test_handlers_of_others_stay_as_they_are():
     def mine(number, frame):
         raise AssertionError
 
-    before = signal.signal(signal.SIGTERM, mine)
+    before = signal.signal(signal.SIGTERM, mine), signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with interrupts_wait():
             assert signal.getsignal(signal.SIGTERM) is mine
             assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in zip((signal.SIGTERM, signal.SIGINT), before, strict=True):
+            signal.signal(number, handler)
