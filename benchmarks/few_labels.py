@@ -12,7 +12,6 @@ that was stopped goes on, and one that is done is only read::
 from __future__ import annotations
 
 import argparse
-import csv
 import random
 import statistics
 from datetime import date
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from compact import write_rows
 from rich.console import Console
 
 import segnet
@@ -45,10 +45,8 @@ def lay_out(dataset: segnet.Dataset, labels: int, seed: int, folder: Path) -> No
     (folder / "dataset.yaml").write_text(DESCRIPTION)
 
 
-def train(labels: int, seed: int, unlabeled: Path | None, data: Path, out: Path, model: str) -> None:
-    """Train, or go on where a run was stopped."""
-    if (out / "scores.json").exists():
-        return
+def train(seed: int, unlabeled: Path | None, data: Path, out: Path, model: str) -> None:
+    """Train, or go on where a run was stopped; one that is done stays as it is."""
     if out.exists():
         segnet.resume(out, console=Console(quiet=True))
         return
@@ -107,13 +105,10 @@ def main() -> None:
                 lay_out(dataset, labels, seed, data)
             for way, folder in (("no", None), ("yes", args.unlabeled)):
                 out = args.runs / f"{args.model}-{labels}-{way}-{seed}"
-                train(labels, seed, folder, data, out, args.model)
+                train(seed, folder, data, out, args.model)
                 rows.append(row_of(labels, seed, way, out))
                 print(", ".join(f"{name} {value}" for name, value in rows[-1].items()), flush=True)
-                with args.csv.open("w", newline="") as file:
-                    writer = csv.DictWriter(file, [*rows[0]], lineterminator="\n")
-                    writer.writeheader()
-                    writer.writerows(rows)
+                write_rows(args.csv, rows)
         for way in ("no", "yes"):
             found = [
                 row["test_mean_iou"] for row in rows if (row["labels"], row["unlabeled"]) == (labels, way)

@@ -3,14 +3,13 @@
 import importlib.util
 import json
 import math
-import pkgutil
 
 import pytest
 
 import segnet
 from segnet import SegnetError
 from segnet.core import extras
-from segnet.training import trackers
+from segnet.training import artifacts, loop, trackers
 from segnet.training.trackers import NAMES, parse_trackers
 
 
@@ -118,26 +117,23 @@ def test_wandb_writes_every_epoch_once_for_its_sync(tiny_config):
 
 
 @pytest.mark.parametrize(
-    "place",
+    ("owner", "name", "call"),
     [
-        "segnet.training.trackers.Tracking._note",  # of the first epoch: it is logged, and not noted
-        "segnet.training.loop.Tracking.epochs",  # after the last epoch: it is saved, and not logged
-        "segnet.training.artifacts.write_learning_gif",  # before the final scores
-        "segnet.training.loop.write_report",  # after them
+        (trackers.Tracking, "_note", 2),  # of the first epoch: it is logged, and not noted
+        (trackers.Tracking, "epochs", 3),  # after the last epoch: it is saved, and not logged
+        (artifacts, "write_learning_gif", 1),  # before the final scores
+        (loop, "write_report", 1),  # after them
     ],
 )
 @needs("tensorboard")
-def test_tensorboard_has_all_once_wherever_a_kill_comes(tiny_config, monkeypatch, place):
+def test_tensorboard_has_all_once_wherever_a_kill_comes(tiny_config, monkeypatch, owner, name, call):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    module, name = place.removesuffix(f".{(last := place.split('.')[-1])}"), last
-    owner = pkgutil.resolve_name(module.replace(".Tracking", ":Tracking"))
-    original, kills_at = getattr(owner, name), {"_note": 2, "epochs": 3}.get(name, 1)
-    calls = []
+    original, calls = getattr(owner, name), []
 
     def kill(*arguments):
         calls.append(name)
-        if len(calls) == kills_at:
+        if len(calls) == call:
             raise SystemExit("killed")
         return original(*arguments)
 

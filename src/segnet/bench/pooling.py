@@ -28,7 +28,7 @@ from segnet.core.blocks import (
     EncoderStage,
     SeparableBNReLU,
 )
-from segnet.core.device import keep_freed_memory, pick_device
+from segnet.core.device import keep_freed_memory, move, pick_device
 from segnet.core.files import replacing
 from segnet.core.pooling import Size, max_pool_2x2, max_unpool_2x2
 from segnet.models import create_model
@@ -251,7 +251,7 @@ def _compare_training(
     masks = torch.randint(3, (batch_size, 128, 128), device=device)
     steps, peaks = [], []
     for model in models:
-        model.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        move(model.train(), device)
         optimizer = torch.optim.Adam(model.parameters(), 1e-3)
         steps.append(_training_step(model, optimizer, images, masks, dtype))
         steps[-1]()  # Adam's state comes with the first step

@@ -27,7 +27,7 @@ Made = TypeVar("Made")
 LONGEST_WAIT = timedelta(minutes=10)
 """For what all do at once. A process that has died is noticed in seconds; this is for one that hangs."""
 _SMALL = 2**16
-"""Bytes up to which gloo gathers in fewer turns than it sums: batch norm waits for one twice a layer."""
+"""Bytes up to which all gather and add up themselves: gloo's own sums took longer, twice a layer."""
 _POLL_S = 0.1
 _FAILED = -1_000_000
 _turns = count(1)

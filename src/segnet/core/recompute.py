@@ -26,6 +26,7 @@ from segnet.core.sync_batch_norm import (
     SyncBatchNorm2d,
     batch_statistics,
     is_synchronised,
+    normalised,
     over_the_batch,
 )
 
@@ -60,7 +61,7 @@ def batch_norm_relu(y: Tensor, norm: nn.BatchNorm2d) -> Tensor:
 
     def rebuild() -> Tensor:
         with torch.no_grad():
-            return _normalised(source, weight, bias, found.mean, found.variance, norm.eps).relu_()
+            return normalised(source, weight, bias, found.mean, found.variance, norm.eps).relu_()
 
     _set_rebuild(z, rebuild)
     return z
@@ -130,7 +131,7 @@ class _BatchNormReLU(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(y, weight, bias, found.mean, found.variance)
         ctx.found, ctx.eps = found, eps
-        return _normalised(y, weight, bias, found.mean, found.variance, eps).relu_()
+        return normalised(y, weight, bias, found.mean, found.variance, eps).relu_()
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
@@ -141,7 +142,7 @@ class _BatchNormReLU(torch.autograd.Function):
             z = F.relu(F.batch_norm(y, None, None, weight, bias, True, 0.0, ctx.eps))
             first = torch.autograd.grad(z, (y, weight, bias), grad, create_graph=True)
             return *first, None, None
-        z = _normalised(y, weight, bias, mean, variance, ctx.eps)
+        z = normalised(y, weight, bias, mean, variance, ctx.eps)
         return *_backward(grad, z, y, weight, ctx.found, ctx.eps), None, None
 
 
@@ -176,9 +177,3 @@ def _backward(
         rest = torch.addcmul(constant.view(channel), block_y, by_y.view(channel))
         block_z.copy_(rest.addcmul_(block_z, by_grad.view(channel)))
     return z, own_weight, own_bias
-
-
-def _normalised(
-    y: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, eps: float
-) -> Tensor:
-    return torch.native_batch_norm(y, weight, bias, mean, variance, False, 0.0, eps)[0]

@@ -41,8 +41,8 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
         """Normalise ``(N, C, H, W)``."""
         if not is_synchronised(self):
             return super().forward(x)
-        normalised: Tensor = _Normalise.apply(x, self.weight, self.bias, batch_statistics(x, self), self.eps)
-        return normalised
+        result: Tensor = _Normalise.apply(x, self.weight, self.bias, batch_statistics(x, self), self.eps)
+        return result
 
 
 def is_synchronised(norm: nn.Module) -> bool:
@@ -117,6 +117,11 @@ def batch_statistics(x: Tensor, norm: nn.BatchNorm2d) -> BatchStatistics:
     return BatchStatistics(mean.to(own_mean), variance.to(own_mean), total.to(own_mean), _stands_in)
 
 
+def normalised(x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, eps: float) -> Tensor:
+    """Return ``(x - mean) / sqrt(variance + eps) * weight + bias`` by the kernel that has it in one pass."""
+    return torch.native_batch_norm(x, weight, bias, mean, variance, False, 0.0, eps)[0]
+
+
 def over_the_batch(sums: Tensor, products: Tensor) -> tuple[Tensor, Tensor]:
     """Return two vectors ``(C,)`` of the backward pass, summed over all processes."""
     both = processes.total(torch.stack((sums, products)))
@@ -130,7 +135,7 @@ class _Normalise(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(x, weight, found.mean, found.variance)
         ctx.found, ctx.eps = found, eps
-        return _affine(x, weight, bias, found.mean, found.variance, eps)
+        return normalised(x, weight, bias, found.mean, found.variance, eps)
 
     @staticmethod
     @once_differentiable
@@ -147,11 +152,6 @@ class _Normalise(torch.autograd.Function):
         # (grad - total / n - normalised * products / n) * weight / std, in two passes over the maps
         scale = weight * inverse_std
         share = scale / ctx.found.values
-        flow = _affine(x, -share * products, -share * total, mean, variance, ctx.eps)
+        flow = normalised(x, -share * products, -share * total, mean, variance, ctx.eps)
         flow = flow.addcmul_(grad, scale.view(1, -1, 1, 1))  # not rounded to bfloat16 where the maps are
         return flow, own_products, own_total, None, None
-
-
-def _affine(x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, eps: float) -> Tensor:
-    """Return ``(x - mean) / sqrt(variance + eps) * weight + bias`` by the kernel that has it in one pass."""
-    return torch.native_batch_norm(x, weight, bias, mean, variance, False, 0.0, eps)[0]

@@ -60,14 +60,8 @@ def interrupts_wait() -> Iterator[Callable[[], bool]]:
         nonlocal came
         came = True
 
-    before = _handlers()
-    for number in before:
-        signal.signal(number, remember)
-    try:
+    with _stops_call(remember):
         yield lambda: came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
     if came:
         raise KeyboardInterrupt
 
@@ -83,19 +77,22 @@ def only_noted() -> Iterator[None]:
         yield
         return
     noted = _noted = threading.Event()
-    before = _handlers()
-    for number in before:
-        signal.signal(number, lambda *_: noted.set())
     try:
-        yield
+        with _stops_call(lambda *_: noted.set()):
+            yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
         _noted = None
 
 
-def _handlers() -> dict[int, Callable[[int, FrameType | None], object]]:
-    """Return what now raises KeyboardInterrupt, by the signals that it is for."""
-    handlers = {number: signal.getsignal(number) for number in _STOPS}
-    ours = (signal.default_int_handler, _stop)
-    return {number: handler for number, handler in handlers.items() if handler in ours}
+@contextmanager
+def _stops_call(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    """Inside, a handler is called where KeyboardInterrupt would be raised."""
+    before = {number: signal.getsignal(number) for number in _STOPS}
+    ours = [number for number in _STOPS if before[number] in (signal.default_int_handler, _stop)]
+    for number in ours:
+        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, before[number])

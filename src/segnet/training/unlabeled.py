@@ -12,9 +12,9 @@ have masks, so that batch norm has one set of statistics.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -160,15 +160,11 @@ def require_unlabeled(config: TrainConfig) -> None:
             "--unlabeled lets the averaged model label images, and there is none: give --ema-decay, such as "
             "0.99, or --recipe modern, or a --teacher that labels them"
         )
-    if config.teacher is not None and config.unlabeled_threshold != _default("unlabeled_threshold"):
+    if config.teacher is not None and config.unlabeled_threshold != TrainConfig.unlabeled_threshold:
         raise SegnetError(
             "--unlabeled-threshold is for classes that the averaged model finds; all that a --teacher says "
             "is learnt, so leave one of the two out"
         )
-
-
-def _default(name: str) -> Any:
-    return next(each.default for each in fields(TrainConfig) if each.name == name)
 
 
 def on_threshold(config: TrainConfig, classes: int) -> list[str]:
