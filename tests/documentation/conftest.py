@@ -143,10 +143,12 @@ def all_pets(oxford_pets, here):
 
 @pytest.fixture
 def some_pets(oxford_pets, here):
-    """``../shared/oxford-pets``, with lists of 40 photographs to train on."""
+    """``../shared/oxford-pets``, with lists of 40 photographs to train on, and 40 without masks."""
     folder = here.parent / "shared/oxford-pets"
     (folder / "annotations").mkdir(parents=True)
-    for shared in ("images", "annotations/trimaps", "annotations/test.txt"):
+    (folder / "unlabeled").mkdir()
+    without_masks = [f"unlabeled/{each.name}" for each in sorted((oxford_pets / "unlabeled").iterdir())[:40]]
+    for shared in ("images", "annotations/trimaps", "annotations/test.txt", *without_masks):
         (folder / shared).symlink_to(oxford_pets / shared)
     for names in (oxford_pets / "annotations").glob("trainval*.txt"):
         lines = names.read_text().splitlines(keepends=True)[:40]

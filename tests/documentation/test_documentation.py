@@ -158,6 +158,10 @@ RUN = {
         its_options_exist,
         "an hour; another such group is trained above",
     ),
+    "segnet train --data oxford-pets * --teacher runs/plus *": (
+        "--epochs 1 --size 32 --teacher pets-lite",
+        "an epoch of small images; the teacher took an hour, and this one has its classes too",
+    ),
     "segnet train --data oxford-pets *": ("--epochs 1 --size 32", "an epoch of small images"),
     "segnet models": ("--size 32", "measuring receptive fields takes seconds on large images"),
     "segnet models * --size 360x480": ("--size 45x60", "as above"),
