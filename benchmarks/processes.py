@@ -6,6 +6,7 @@ training loop, with gradients summed by DistributedDataParallel and batch norm o
 those that a process gives into sums and gathers in a step, counted as they are given. Usage::
 
     python benchmarks/processes.py --csv processes.csv
+    python benchmarks/processes.py --gloo --csv processes.csv  # without the memory that processes share
     python benchmarks/processes.py --images 32 --no-sync-batch-norm --csv processes.csv  # adds its rows
     python benchmarks/processes.py --model segnet --size 64 --processes 2
 
@@ -33,7 +34,7 @@ from torch import nn
 
 from segnet.bench.machine import describe_machine
 from segnet.core.device import keep_freed_memory, move
-from segnet.core.place import place, started_as
+from segnet.core.place import meeting, place, set_meeting, started_as
 from segnet.core.processes import joined, shared
 from segnet.core.sync_batch_norm import synchronised
 from segnet.data.shares import share_of
@@ -80,8 +81,12 @@ def estimate(gpus: int, images: int, image_s: float, gradient_bytes: int, norms:
 def counting() -> dict[str, int]:
     """Return where the bytes of this process's sums and gathers are counted from now on."""
     counted = {"bytes": 0, "calls": 0}
-    for name in ("all_reduce", "all_gather"):
-        original = getattr(torch.distributed, name)
+    ways: list[tuple[Any, str]] = [(torch.distributed, "all_reduce"), (torch.distributed, "all_gather")]
+    here = meeting()
+    if here is not None and here.board is not None:
+        ways.append((here.board, "gathered"))
+    for owner, name in ways:
+        original = getattr(owner, name)
 
         def counts(*arguments: Any, original: Any = original, **more: Any) -> Any:
             tensor = arguments[-1]
@@ -89,7 +94,7 @@ def counting() -> dict[str, int]:
             counted["calls"] += 1
             return original(*arguments, **more)
 
-        setattr(torch.distributed, name, counts)
+        setattr(owner, name, counts)
     return counted
 
 
@@ -101,7 +106,9 @@ def train_steps(options: argparse.Namespace) -> None:
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cores[started_as().local_rank % len(cores)]})
     with joined():
-        here = place()
+        here, met = place(), meeting()
+        if options.gloo and met is not None:
+            set_meeting(met._replace(board=None))
         counted = counting()
         torch.manual_seed(0)
         config = TrainConfig(
@@ -149,6 +156,7 @@ def measure(processes: int, options: argparse.Namespace) -> dict[str, Any]:
     own = ["--train", "--model", options.model, "--size", options.size, "--images", options.images]
     many = ["-m", "torch.distributed.run", "--nproc-per-node", processes] if processes > 1 else []
     own += ["--steps", options.steps] + ([] if options.sync_batch_norm else ["--no-sync-batch-norm"])
+    own += ["--gloo"] if options.gloo else []
     command = [sys.executable, *many, __file__, *own]
     done = subprocess.run(
         [str(word) for word in command],
@@ -167,7 +175,8 @@ def blocks(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     for block in range(options.blocks):
         for processes in (1, options.processes):
             what = {"block": block, "model": options.model, "size": options.size, "images": options.images}
-            how = {"batch_norm": "synchronised" if options.sync_batch_norm else "each its own"}
+            through = "synchronised by gloo" if options.gloo else "synchronised"
+            how = {"batch_norm": through if options.sync_batch_norm else "each its own"}
             yield what | how | measure(processes, options)
 
 
@@ -192,6 +201,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--blocks", type=int, default=3)
     parser.add_argument("--sync-batch-norm", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--gloo", action="store_true", help="let gloo pass small tensors too")
     parser.add_argument("--csv", type=Path)
     parser.add_argument("--model-gpus", type=float, metavar="SECONDS", help="estimate only")
     parser.add_argument("--train", action="store_true", help=argparse.SUPPRESS)

@@ -25,6 +25,8 @@ class Meeting(NamedTuple):
     place: Place
     store: Any
     """A ``torch.distributed.Store``: words that each leaves for the others, without waiting for them."""
+    board: Any = None
+    """A ``Board`` where all are on one machine and it can have one."""
 
 
 _meeting: Meeting | None = None
