@@ -139,3 +139,66 @@ def test_shrinking_moves_no_mask_off_its_image(crop_scale, side):
     out, out_masks = Augmentation(crop_scale=crop_scale)(images, columns, (48, 48), seed=0)
     offset = (out_masks.float() - out[:, 0] * 255)[..., 4:-4]
     assert abs(offset.mean().item()) < 0.1, "in pixels of the image before"
+
+
+def coloured_batch(count=64):
+    images = torch.randint(40, 220, (count, 3, 16, 16), dtype=torch.uint8)
+    return images, torch.zeros(count, 16, 16, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("settings", [{"rotate": 20}, {"zoom_out": 0.7}, {"rotate": 20, "zoom_out": 0.7}])
+def test_turning_and_shrinking_keep_the_mask_on_the_image_and_show_nothing_but_the_image(settings):
+    images, masks = marked_batch(32)
+    images, masks = images.clamp(100), masks.clamp(1)  # no 0 anywhere: one that is there was filled in
+    out, out_masks = Augmentation(**settings)(images, masks, (32, 32), seed=3)
+    assert set(out_masks.unique().tolist()) == {1, 2}
+    assert out.min() >= 100 / 255 - 1e-4
+    nearest_class = (out[:, 0] * 255 / 100).round()
+    assert (nearest_class == out_masks).float().mean() > 0.85  # the rest are blended pixels on edges
+    still = sum(torch.equal(after, before) for after, before in zip(out_masks, masks, strict=True))
+    assert 3 <= still <= 16, "three of ten"
+
+
+def test_an_image_is_turned_by_up_to_the_angle_either_way():
+    """The image is a ramp from left to right: its slope down the rows tells the angle."""
+    ramp = torch.arange(64, dtype=torch.uint8).mul(2).add(60).expand(128, 3, 64, 64)
+    masks = torch.zeros(128, 64, 64, dtype=torch.uint8)
+    out, _ = Augmentation(rotate=30)(ramp, masks, (64, 64), seed=0)
+    middle = out[:, 0, 28:36, 28:36]
+    across, down = middle.diff(dim=2).mean((1, 2)), middle.diff(dim=1).mean((1, 2))
+    degrees = torch.atan2(down, across).rad2deg()
+    assert 25 < degrees.max() <= 30.5
+    assert -30.5 <= degrees.min() < -25
+
+
+def test_what_is_shrunk_shows_all_of_the_image_and_its_mirror_beside_it():
+    images = torch.full((64, 3, 40, 40), 100, dtype=torch.uint8)
+    masks = torch.zeros(64, 40, 40, dtype=torch.uint8)
+    masks[:, 10:30, 10:30] = 1
+    _, out = Augmentation(zoom_out=0.5)(images, masks, (40, 40), seed=0)
+    shares = out[:, 8:32, 8:32].float().mean((1, 2)) * 24**2 / 20**2  # of the square's area, if it is whole
+    assert shares.max() <= 1.01
+    assert 0.25 <= shares.min() < 0.35
+
+
+@pytest.mark.parametrize("chance", [0.3, 1.0])
+def test_some_images_lose_their_colours(chance):
+    images, masks = coloured_batch(200)
+    out, _ = Augmentation(grayscale=chance)(images, masks, (16, 16), seed=0)
+    grey = (out.amax(1) - out.amin(1)).amax((1, 2)) < 1e-5
+    assert abs(grey.float().mean().item() - chance) < 0.1
+    weights = torch.tensor([0.299, 0.587, 0.114]).reshape(1, 3, 1, 1)
+    expected = (images.float() / 255 * weights).sum(1)
+    torch.testing.assert_close(out[grey][:, 0], expected[grey], atol=1e-3, rtol=0)
+    torch.testing.assert_close(out[~grey], images[~grey].float() / 255)
+
+
+def test_some_images_are_blurred_and_none_by_more_than_a_pixel():
+    images = torch.zeros(200, 3, 17, 17, dtype=torch.uint8)
+    images[:, :, 8, 8] = 255
+    out, _ = Augmentation(blur=0.3)(images, torch.zeros(200, 17, 17, dtype=torch.uint8), (17, 17), seed=0)
+    assert abs((out[:, 0, 8, 8] < 0.999).float().mean().item() - 0.3) < 0.1
+    torch.testing.assert_close(out[:, 0].sum((1, 2)), torch.ones(200), atol=1e-3, rtol=0)
+    distance = torch.arange(17.0).sub(8).square()
+    variance = (out[:, 0].sum(1) * distance).sum(1)
+    assert 0.5 < variance.max() <= 0.8**2 + 0.01

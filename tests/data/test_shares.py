@@ -43,6 +43,7 @@ def test_a_last_batch_is_cut_into_parts_as_large_as_the_others():
         {"flip": 0.5, "contrast": 0.3},
         {"flip": 0.5, "crop_scale": 0.4, "brightness": 0.3, "contrast": 0.3, "saturation": 0.3, "hue": 0.05},
         {"dihedral": True, "flip": 0.5},
+        {"rotate": 20, "zoom_out": 0.7, "crop_scale": 0.4, "grayscale": 0.3, "blur": 0.3, "hue": 0.1},
     ],
 )
 def test_a_share_is_augmented_as_in_the_whole_batch(settings):

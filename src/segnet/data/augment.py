@@ -15,19 +15,25 @@ from segnet.data.shares import Share, share_of
 
 Size = tuple[int, int]
 
+_MOVED = 0.7  # share of the images that are turned or shrunk; the others stay as sharp as they are
+_BLUR_PX = (0.1, 0.8)  # standard deviations
 _OF_THE_BATCH = ("order", "forward_input_shape")  # what kornia draws once for all of its images
 
 
 class Augmentation:
-    """Random crop, flips, turns and colour for a batch; the geometry moves the mask along.
+    """Random turns, crops, flips and colours for a batch; the geometry moves the mask along.
 
     Args:
         flip: chance of a horizontal flip.
         dihedral: flip both ways and turn by quarters, each of the eight ways as likely; where height and
             width differ, each of the four that keep the shape.
+        rotate: largest turn in degrees, either way; what comes into view mirrors the image at its edges.
+        zoom_out: smallest scale that an image is shrunk to, in the same way; 1 never shrinks.
         crop_scale: smallest share of the area that a crop keeps; 1 switches cropping off.
         brightness, contrast, saturation: largest relative changes, as in torchvision's ColorJitter.
         hue: largest turn of hue, as a share of the circle.
+        grayscale: chance to lose all colour.
+        blur: chance of a Gaussian blur, with a standard deviation of up to 0.8 pixels of the result.
     """
 
     def __init__(
@@ -35,16 +41,22 @@ class Augmentation:
         *,
         flip: float = 0.0,
         dihedral: bool = False,
+        rotate: float = 0.0,
+        zoom_out: float = 1.0,
         crop_scale: float = 1.0,
         brightness: float = 0.0,
         contrast: float = 0.0,
         saturation: float = 0.0,
         hue: float = 0.0,
+        grayscale: float = 0.0,
+        blur: float = 0.0,
     ) -> None:
         self._flip = flip
         self._dihedral = dihedral
+        self._rotate, self._zoom_out = rotate, zoom_out
         self._crop_scale = crop_scale
         self._colour = (brightness, contrast, saturation, hue)
+        self._grayscale, self._blur = grayscale, blur
         self._pipelines: dict[Size, K.AugmentationSequential | None] = {}
 
     def __call__(
@@ -53,7 +65,7 @@ class Augmentation:
         """Augment one batch, or a process's share of it just as in the whole batch.
 
         Args:
-            images: uint8 ``(N, C, H, W)``; saturation and hue take three channels.
+            images: uint8 ``(N, C, H, W)``; saturation, hue and grayscale take three channels.
             masks: uint8 ``(N, H, W)``, 255 = ignore.
             size: ``(H, W)`` of the result.
             seed: decides every random choice. It also seeds torch's global generator, so whatever else is
@@ -102,6 +114,9 @@ class Augmentation:
     def _pipeline(self, size: Size, *, resize: bool) -> K.AugmentationSequential | None:
         if size not in self._pipelines:
             steps = []
+            if self._rotate or self._zoom_out < 1:
+                scale = (self._zoom_out, 1.0)
+                steps.append(K.RandomAffine(self._rotate, scale=scale, padding_mode="reflection", p=_MOVED))
             if self._crop_scale < 1:
                 steps.append(K.RandomResizedCrop(size, scale=(self._crop_scale, 1.0), ratio=(3 / 4, 4 / 3)))
             elif resize:
@@ -110,6 +125,10 @@ class Augmentation:
                 steps.append(K.RandomHorizontalFlip(p=self._flip))
             if any(self._colour):
                 steps.append(K.ColorJitter(*self._colour, p=1.0))
+            if self._grayscale:
+                steps.append(K.RandomGrayscale(p=self._grayscale))
+            if self._blur:
+                steps.append(K.RandomGaussianBlur((5, 5), _BLUR_PX, p=self._blur))
             self._pipelines[size] = (
                 K.AugmentationSequential(*steps, data_keys=["input", "mask"]) if steps else None
             )

@@ -95,8 +95,10 @@ def _on_channels(setup: Setup) -> list[str]:
     if intensity.ranges is not None:
         ranges = ", ".join(f"{low:g} to {high:g}" for low, high in dict.fromkeys(intensity.ranges))
         lines.append(f"values of {ranges} are black to white, by percentiles of the training images")
-    if intensity.channels != 3 and (config.saturation or config.hue):
-        lines.append(f"{intensity.channels}-channel images have no --saturation and --hue to change")
+    if intensity.channels != 3 and (config.saturation or config.hue or config.grayscale):
+        lines.append(
+            f"{intensity.channels}-channel images have no colours for --saturation, --hue and --grayscale"
+        )
     return lines
 
 

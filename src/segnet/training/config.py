@@ -174,6 +174,12 @@ class TrainConfig(DataOptions):
     """Flip both ways and turn by quarters too, image and mask together (half turns where height and width
     differ): for images without an up and a down, as from a microscope or from above."""
 
+    rotate: Annotated[float, says_recipe("rotate", _RECIPE)] = FROM_RECIPE
+    """Largest turn of image and mask in degrees, either way; what comes into view mirrors them."""
+
+    zoom_out: Annotated[float, says_recipe("zoom_out", _RECIPE)] = FROM_RECIPE
+    """Smallest scale that image and mask are shrunk to, mirrored at their edges, 1 = never."""
+
     crop_scale: Annotated[float, says_recipe("crop_scale", _RECIPE)] = FROM_RECIPE
     """Smallest share of the area a random crop keeps, 1 = no crop."""
 
@@ -191,6 +197,12 @@ class TrainConfig(DataOptions):
 
     hue: Annotated[float, says_recipe("hue", _RECIPE)] = FROM_RECIPE
     """Largest turn of hue, as a share of the circle."""
+
+    grayscale: Annotated[float, says_recipe("grayscale", _RECIPE)] = FROM_RECIPE
+    """Chance that an image loses its colours."""
+
+    blur: Annotated[float, says_recipe("blur", _RECIPE)] = FROM_RECIPE
+    """Chance of a slight blur, up to 0.8 pixels wide."""
 
     progressive: Annotated[bool, says_recipe("progressive", _RECIPE)] = FROM_RECIPE
     """Train small first: half size for 40 % of the epochs, three quarters for 25 %; never in the last."""
@@ -386,12 +398,16 @@ _RANGES: dict[str, tuple[float, float]] = {
     "clip_norm": (0, float("inf")),
     "ema_decay": (0, 0.99999),
     "flip": (0, 1),
+    "rotate": (0, 180),
+    "zoom_out": (0.25, 1),
     "crop_scale": (0.01, 1),
     "crop_detail": (1, 4),
     "brightness": (0, 1),
     "contrast": (0, 1),
     "saturation": (0, 1),
     "hue": (0, 0.5),
+    "grayscale": (0, 1),
+    "blur": (0, 1),
     "early_stop": (0, _MANY),
     "keep_epochs": (0, _MANY),
     "freeze_encoder": (0, _MANY),

@@ -197,6 +197,8 @@ def build(
             contrast=config.contrast,
             saturation=config.saturation if channels == 3 else 0,
             hue=config.hue if channels == 3 else 0,
+            grayscale=config.grayscale if channels == 3 else 0,
+            blur=config.blur,
         ),
         class_weights=class_weights,
         step_loss=StepLoss(config, device, class_weights, teacher, unlabeled),
@@ -281,7 +283,7 @@ def _open_unlabeled(
 
 def _geometry(config: TrainConfig) -> dict[str, Any]:
     """Return how images are moved about, labelled or not."""
-    return {name: getattr(config, name) for name in ("flip", "dihedral", "crop_scale")}
+    return {name: getattr(config, name) for name in ("flip", "dihedral", "rotate", "zoom_out", "crop_scale")}
 
 
 def _detail(config: TrainConfig) -> float:
