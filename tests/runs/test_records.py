@@ -155,6 +155,17 @@ def test_the_short_identity_has_six_bytes_an_image_and_no_path():
     assert identity.held_out == "val"
 
 
+def test_images_that_an_earlier_model_was_trained_on_stay_known(tmp_path):
+    first, then = manifest(["a", "b"], ["c"], []), manifest(["d"], ["e"], [])
+    tuned = replace(then, before=DataIdentity.of(first, ()).trained)
+    RunFolder(tmp_path).write_manifest(tuned)
+    assert RunFolder(tmp_path).read_manifest() == tuned
+    identity = DataIdentity.of(tuned, ())
+    assert DataIdentity.from_plain(json.loads(json.dumps(identity.to_plain()))) == identity
+    assert identity.trained_on([*first.splits["train"], *first.splits["val"], *then.splits["train"]]) == 3
+    assert tuned.changes(then) == "", "what it started from is no part of its data"
+
+
 def test_whatever_the_order_and_the_names_the_same_images_are_the_same():
     one, other = manifest(["a", "b"], ["c"], []), manifest(["b", "a"], ["c"], [])
     renamed = [ImageRecord(f"new {each.name}", each.ids, each.fingerprint) for each in other.splits["train"]]

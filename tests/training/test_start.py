@@ -121,18 +121,42 @@ def test_an_exported_model_and_a_damaged_file_are_refused(tiny_config, tmp_path)
         segnet.train(tiny_config(start_from=str(tmp_path / "model.safetensors")))
 
 
-def test_images_that_the_first_model_was_trained_on_are_said_where_they_are_scored(
-    tiny_config, first_run, drawn_folder, tmp_path
-):
-
+@pytest.fixture
+def swapped(drawn_folder, tmp_path):
+    """The drawn folder, with the images to train on in the place of those to validate on."""
     data = tmp_path / "swapped"
     for split, other in (("train", "val"), ("val", "train")):
         for file in (drawn_folder / split).rglob("*.png"):
             target = data / other / file.relative_to(drawn_folder / split)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(file.read_bytes())
-    setup = build(tiny_config(start_from=str(first_run), data=str(data)), Console(quiet=True))
+    return data
+
+
+def test_images_that_the_first_model_was_trained_on_are_said_where_they_are_scored(
+    tiny_config, first_run, swapped
+):
+    setup = build(tiny_config(start_from=str(first_run), data=str(swapped)), Console(quiet=True))
     assert any(
         "was trained on" in line and "of the val images; scores on them flatter" in line
         for line in setup.warnings
     )
+
+
+def test_a_model_knows_what_the_one_before_it_was_trained_on_also_after_a_resume(
+    tiny_config, first_run, swapped, tmp_path
+):
+    settings = {"start_from": str(first_run), "data": str(swapped), "epochs": 2}
+    whole = segnet.train(tiny_config(**settings, out=tmp_path / "whole"))
+    val = whole.val.scored_on
+    assert val.trained_on == val.images > 0
+    identity = read_description(tmp_path / "whole/model.safetensors").data
+    first = read_description(first_run / "model.safetensors").data
+    assert identity.before == first.trained
+    segnet.train(tiny_config(**settings | {"epochs": 1}, out=tmp_path / "cut"))
+    segnet.resume(tmp_path / "cut", epochs=2)
+    assert RunFolder(tmp_path / "cut").read_manifest() == RunFolder(tmp_path / "whole").read_manifest()
+    assert read_description(tmp_path / "cut/model.safetensors").data == identity
+    data = segnet.DataOptions(data=str(swapped))
+    with pytest.raises(SegnetError, match="was trained on"):
+        segnet.evaluate(segnet.load(tmp_path / "whole"), segnet.load_dataset(data), split="val")

@@ -17,7 +17,7 @@ from segnet.core.errors import SegnetError
 
 ID_BYTES = 6  # that one of a million new images has an id of a million others: 0.4 %
 SPLITS = ("train", "val", "test")
-_UNLABELED = "unlabeled"
+_UNLABELED, _BEFORE = "unlabeled", "before"
 
 
 def image_id(content: bytes) -> bytes:
@@ -59,6 +59,8 @@ class Manifest:
     """Every split of ``SPLITS`` in the order of training; ``train`` ends with extra images."""
     unlabeled: tuple[ImageRecord, ...] = ()
     """Images without masks that are trained on too; their fingerprints are of the image alone."""
+    before: frozenset[bytes] = frozenset()
+    """Ids of the other images that the model to start from had been trained on."""
 
     @property
     def _all(self) -> dict[str, tuple[ImageRecord, ...]]:
@@ -73,7 +75,7 @@ class Manifest:
             "options": dict(self.options),
             "classes": list(self.classes),
             "splits": splits,
-        }
+        } | _packed_under(_BEFORE, self.before)
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Manifest:
@@ -83,7 +85,8 @@ class Manifest:
             for split in SPLITS
         }
         unlabeled = tuple(ImageRecord.from_plain(entry) for entry in plain["splits"].get(_UNLABELED, ()))
-        return cls(plain["name"], plain["options"], tuple(plain["classes"]), splits, unlabeled)
+        before = _unpacked(plain.get(_BEFORE, ""))
+        return cls(plain["name"], plain["options"], tuple(plain["classes"]), splits, unlabeled, before)
 
     def changes(self, now: Manifest) -> str:
         """Say in words how data differs from this, "" where it is the same image for image."""
@@ -136,6 +139,8 @@ class DataIdentity:
     splits: Mapping[str, SplitIdentity]
     unlabeled: frozenset[bytes] = frozenset()
     """Ids of the images that were trained on without masks."""
+    before: frozenset[bytes] = frozenset()
+    """Ids of the other images that the model it started from had been trained on."""
 
     @classmethod
     def of(cls, manifest: Manifest, paths: Iterable[str]) -> DataIdentity:
@@ -143,7 +148,7 @@ class DataIdentity:
         options = {name: value for name, value in manifest.options.items() if name not in paths}
         splits = {name: SplitIdentity.of(records) for name, records in manifest.splits.items()}
         unlabeled = frozenset(each for record in manifest.unlabeled for each in record.ids)
-        return cls(manifest.name, options, splits, unlabeled)
+        return cls(manifest.name, options, splits, unlabeled, manifest.before)
 
     def to_plain(self) -> dict[str, Any]:
         """Return what JSON holds: ids as one text in base64, sorted."""
@@ -156,7 +161,7 @@ class DataIdentity:
             for name, split in self.splits.items()
         }
         plain = {"name": self.name, "options": dict(self.options), "splits": splits}
-        return plain | ({_UNLABELED: _packed(self.unlabeled)} if self.unlabeled else {})
+        return plain | _packed_under(_UNLABELED, self.unlabeled) | _packed_under(_BEFORE, self.before)
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> DataIdentity:
@@ -165,8 +170,8 @@ class DataIdentity:
         for name in SPLITS:
             entry = plain["splits"][name]
             splits[name] = SplitIdentity(int(entry["images"]), str(entry["digest"]), _unpacked(entry["ids"]))
-        unlabeled = _unpacked(plain.get(_UNLABELED, ""))
-        return cls(str(plain["name"]), dict(plain["options"]), splits, unlabeled)
+        unlabeled, before = (_unpacked(plain.get(name, "")) for name in (_UNLABELED, _BEFORE))
+        return cls(str(plain["name"]), dict(plain["options"]), splits, unlabeled, before)
 
     @property
     def held_out(self) -> str:
@@ -213,10 +218,19 @@ class DataIdentity:
             f"trained, or what their values mean; {advice}"
         )
 
+    @property
+    def trained(self) -> frozenset[bytes]:
+        """Ids of all images that the model was trained on, in this run and before it."""
+        return self.splits["train"].ids | self.unlabeled | self.before
+
     def trained_on(self, records: Iterable[ImageRecord]) -> int:
         """Return how many of these images the model was trained on, under whatever name."""
-        trained = self.splits["train"].ids | self.unlabeled
+        trained = self.trained
         return sum(not trained.isdisjoint(record.ids) for record in records)
+
+
+def _packed_under(name: str, ids: frozenset[bytes]) -> dict[str, str]:
+    return {name: _packed(ids)} if ids else {}
 
 
 def _packed(ids: Iterable[bytes]) -> str:

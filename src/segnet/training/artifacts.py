@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -66,8 +67,9 @@ def say_start(setup: Setup, folder: RunFolder) -> None:
         lines.append(f"class weights: {', '.join(f'{name} {weight:.3g}' for name, weight in weights)}")
     lines += _on_channels(setup)
     lines += [f"warning: {warning}" for warning in setup.warnings]
+    of_this_run = replace(setup.identity, before=frozenset())  # of the others a warning has told
     for split in ("val", "test"):
-        repeated = setup.identity.trained_on(setup.manifest.splits[split])
+        repeated = of_this_run.trained_on(setup.manifest.splits[split])
         if repeated:
             lines.append(
                 f"warning: {repeated} of the {split} images are trained on too; their scores flatter"

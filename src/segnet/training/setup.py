@@ -155,13 +155,16 @@ def build(
         id_of_name = official_id if config.source == "oxford-pets" else None
         alone = find_without_masks(config.unlabeled, channels, held_out, id_of_name)
         manifest = replace(manifest, unlabeled=alone.records)
+    if started is not None and started.data is not None:
+        own = (*manifest.splits["train"], *manifest.unlabeled)
+        manifest = replace(manifest, before=started.data.trained.difference(*(each.ids for each in own)))
     if begun is not None:
         if changes := begun.changes(manifest):
             raise SegnetError(
                 f"the data has changed since the run began: {changes}; bring it back as it was, or start a "
                 "new run with segnet train --config and its config.yaml"
             )
-        manifest = replace(manifest, name=begun.name)
+        manifest = replace(manifest, name=begun.name, before=begun.before)
     dataset = _measured(dataset, channels, console)
     train, val = _open_both(dataset, config, console)
     pixels = count_values(train)
