@@ -225,7 +225,8 @@ def picture(args: argparse.Namespace) -> None:
         if ours:
             axes.plot(x, y, color=colour, linewidth=1, alpha=0.5)
         for name, right, up in zip(names, x, y, strict=True):
-            axes.annotate(name, (right, up), (7, -13), textcoords="offset points", fontsize=8.5, color=colour)
+            offset = (7, -13 if ours else 5)
+            axes.annotate(name, (right, up), offset, textcoords="offset points", fontsize=8.5, color=colour)
     axes.set_xscale("log")
     ticks = [1, 2, 4, 8, 16, 32]
     axes.set_xticks(ticks, [f"{tick} ms" for tick in ticks])

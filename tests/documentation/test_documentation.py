@@ -162,6 +162,14 @@ RUN = {
         "--epochs 1 --size 32 --teacher pets-lite",
         "an epoch of small images; the teacher took an hour, and this one has its classes too",
     ),
+    "segnet train --data oxford-pets * --model segnet-nano * --start-from runs/*": (
+        "--epochs 1 --size 32 --start-from pets-nano",
+        "an epoch of small images, from a network of the same shape",
+    ),
+    "segnet train --data oxford-pets * --model segnet-lite * --start-from runs/*": (
+        "--epochs 1 --size 32 --start-from pets-lite",
+        "as above",
+    ),
     "segnet train --data oxford-pets *": ("--epochs 1 --size 32", "an epoch of small images"),
     "segnet models": ("--size 32", "measuring receptive fields takes seconds on large images"),
     "segnet models * --size 360x480": ("--size 45x60", "as above"),

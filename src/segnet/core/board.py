@@ -28,7 +28,7 @@ _ALIVE_S = 0.1  # between looks at whether a process that is awaited still lives
 
 
 class Board:
-    """What each process of a machine has written last.
+    """What each process of a machine has written last; used when all have opened it.
 
     Args:
         file: what ``create`` made.
