@@ -24,6 +24,7 @@ from segnet.training.option_types import (
     spell_size,
     spell_weights,
 )
+from segnet.training.ranges import RANGES
 from segnet.training.recipes import FITS_TO_DATA, FROM_RECIPE, RECIPES, recipe_settings, says_recipe
 from segnet.training.save_every import parse_save_every
 
@@ -297,7 +298,7 @@ class TrainConfig(DataOptions):
     def _require_ranges(self) -> None:
         whole = {entry.name for entry in fields(self) if is_whole(entry)}
         wrong = []
-        for name, (lowest, highest) in _RANGES.items():
+        for name, (lowest, highest) in RANGES.items():
             value = getattr(self, name)
             if not isinstance(value, int | float) or not lowest <= value <= highest:
                 wrong.append(f"{option(name)} must be from {lowest} to {highest}, got {value}")
@@ -377,38 +378,4 @@ _PART_OF = {
     "teacher_temperature": ("teacher", "RUN"),
     "unlabeled_threshold": ("unlabeled", "DIR"),
     "unlabeled_weight": ("unlabeled", "DIR"),
-}
-
-_MANY = 1_000_000
-_RANGES: dict[str, tuple[float, float]] = {
-    "patch_scale": (0.01, 1),
-    "patches": (0, 100 * _MANY),
-    "epochs": (1, _MANY),
-    "batch_size": (1, _MANY),
-    "accumulate": (1, _MANY),
-    "lr": (0, 1000),
-    "teacher_weight": (0, 1),
-    "teacher_temperature": (0.1, 100),
-    "unlabeled_threshold": (0, 1),
-    "unlabeled_weight": (0, 1000),
-    "step_epochs": (1, _MANY),
-    "step_gamma": (0, 1),
-    "weight_decay": (0, 1000),
-    "warmup_epochs": (0, _MANY),
-    "clip_norm": (0, float("inf")),
-    "ema_decay": (0, 0.99999),
-    "flip": (0, 1),
-    "rotate": (0, 180),
-    "zoom_out": (0.25, 1),
-    "crop_scale": (0.01, 1),
-    "crop_detail": (1, 4),
-    "brightness": (0, 1),
-    "contrast": (0, 1),
-    "saturation": (0, 1),
-    "hue": (0, 0.5),
-    "grayscale": (0, 1),
-    "blur": (0, 1),
-    "early_stop": (0, _MANY),
-    "keep_epochs": (0, _MANY),
-    "freeze_encoder": (0, _MANY),
 }

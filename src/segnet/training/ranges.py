@@ -1,0 +1,36 @@
+"""The lowest and the highest value of each setting that is a number; what is beyond is a mistake."""
+
+_MANY = 1_000_000
+
+RANGES: dict[str, tuple[float, float]] = {
+    "patch_scale": (0.01, 1),
+    "patches": (0, 100 * _MANY),
+    "epochs": (1, _MANY),
+    "batch_size": (1, _MANY),
+    "accumulate": (1, _MANY),
+    "lr": (0, 1000),
+    "teacher_weight": (0, 1),
+    "teacher_temperature": (0.1, 100),
+    "unlabeled_threshold": (0, 1),
+    "unlabeled_weight": (0, 1000),
+    "step_epochs": (1, _MANY),
+    "step_gamma": (0, 1),
+    "weight_decay": (0, 1000),
+    "warmup_epochs": (0, _MANY),
+    "clip_norm": (0, float("inf")),
+    "ema_decay": (0, 0.99999),
+    "flip": (0, 1),
+    "rotate": (0, 180),
+    "zoom_out": (0.25, 1),
+    "crop_scale": (0.01, 1),
+    "crop_detail": (1, 4),
+    "brightness": (0, 1),
+    "contrast": (0, 1),
+    "saturation": (0, 1),
+    "hue": (0, 0.5),
+    "grayscale": (0, 1),
+    "blur": (0, 1),
+    "early_stop": (0, _MANY),
+    "keep_epochs": (0, _MANY),
+    "freeze_encoder": (0, _MANY),
+}
