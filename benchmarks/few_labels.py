@@ -1,10 +1,10 @@
 """What images without masks bring where few have one: the same training with and without ``--unlabeled``.
 
-Of Oxford-IIIT Pet's trainval part and the extra list 30 % are held out to choose the best epoch; of the rest,
-``--labels`` images are drawn, the same for both ways and another draw for each seed. ``modern`` sets batches
-and epochs by their number, so both ways take as many steps, and the one with ``--unlabeled`` more than twice
-the time. The official test part is scored once, by the best epoch. A run is a folder below ``--runs``: one
-that was stopped goes on, and one that is done is only read::
+Of Oxford-IIIT Pet's trainval part 30 % are held out to choose the best epoch; of the rest ``--labels`` images
+are drawn, the same for both ways and another draw for each seed. ``modern`` sets batches and epochs by their
+number, so both ways take as many steps, and the one with ``--unlabeled`` twice the time. The official test
+part is scored once, by the best epoch. A run is a folder below ``--runs``: one that was stopped goes on, and
+one that is done is only read::
 
     python benchmarks/few_labels.py DATA_ROOT --unlabeled DATA_ROOT/unlabeled --runs runs --csv few_labels.csv
 """
@@ -93,9 +93,7 @@ def main() -> None:
     parser.add_argument("--model", default="segnet-lite")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    options = segnet.DataOptions(
-        data="oxford-pets", data_root=args.data_root, extra_list="trainval_extra.txt", holdout=0.3
-    )
+    options = segnet.DataOptions(data="oxford-pets", data_root=args.data_root, holdout=0.3)
     dataset = segnet.load_dataset(options)
     rows = []
     for labels in args.labels:
