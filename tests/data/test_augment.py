@@ -141,11 +141,6 @@ def test_shrinking_moves_no_mask_off_its_image(crop_scale, side):
     assert abs(offset.mean().item()) < 0.1, "in pixels of the image before"
 
 
-def coloured_batch(count=64):
-    images = torch.randint(40, 220, (count, 3, 16, 16), dtype=torch.uint8)
-    return images, torch.zeros(count, 16, 16, dtype=torch.uint8)
-
-
 @pytest.mark.parametrize("settings", [{"rotate": 20}, {"zoom_out": 0.7}, {"rotate": 20, "zoom_out": 0.7}])
 def test_turning_and_shrinking_keep_the_mask_on_the_image_and_show_nothing_but_the_image(settings):
     images, masks = marked_batch(32)
@@ -183,7 +178,8 @@ def test_what_is_shrunk_shows_all_of_the_image_and_its_mirror_beside_it():
 
 @pytest.mark.parametrize("chance", [0.3, 1.0])
 def test_some_images_lose_their_colours(chance):
-    images, masks = coloured_batch(200)
+    images = torch.randint(40, 220, (200, 3, 16, 16), dtype=torch.uint8)
+    masks = torch.zeros(200, 16, 16, dtype=torch.uint8)
     out, _ = Augmentation(grayscale=chance)(images, masks, (16, 16), seed=0)
     grey = (out.amax(1) - out.amin(1)).amax((1, 2)) < 1e-5
     assert abs(grey.float().mean().item() - chance) < 0.1

@@ -46,7 +46,7 @@ class Board:
         self._file = file.open("r+b", buffering=0)
         fcntl.lockf(self._file, fcntl.LOCK_EX, 1, rank)  # until the process ends, whatever ends it
         memory = mmap.mmap(self._file.fileno(), _size(total, room))
-        self._turns = memoryview(memory)[: total * _LINE].cast("q")
+        self._turns = memoryview(memory)[: total * _LINE].cast("q")[:: _LINE // 8]
         places = torch.frombuffer(memory, dtype=torch.uint8, offset=total * _LINE)
         self._places = places.view(_HALVES, total, room)
         self._turn = 0
@@ -77,18 +77,18 @@ class Board:
         self._turn += 1
         places = self._places[self._turn % _HALVES, :, : tensor.nbytes]
         places[self._rank].copy_(tensor.detach().reshape(-1).view(torch.uint8))
-        self._turns[self._rank * _LINE // 8] = self._turn
+        self._turns[self._rank] = self._turn
         for other in range(self._total):
             self._wait_for(other)
         return places.contiguous().view(tensor.dtype).view(self._total, *tensor.shape)
 
     def _wait_for(self, other: int) -> None:
-        turns, turn, place = self._turns, self._turn, other * _LINE // 8
+        turns, turn = self._turns, self._turn
         for _ in range(_EAGER):
-            if turns[place] >= turn:
+            if turns[other] >= turn:
                 return
         began = looked = time.monotonic()
-        while turns[place] < turn:
+        while turns[other] < turn:
             now = time.monotonic()
             if now - began < _AWAKE_S:
                 os.sched_yield()
@@ -96,7 +96,7 @@ class Board:
                 time.sleep(_NAP_S)
             if now - looked > _ALIVE_S:
                 looked = now
-                gone = self._has_ended(other) and turns[place] < turn  # it may have written, and ended then
+                gone = self._has_ended(other) and turns[other] < turn  # it may have written, and ended then
                 if gone or now - began > self._longest_wait:
                     raise torch.distributed.DistError(f"process {other} doesn't answer")
 

@@ -17,6 +17,7 @@ Size = tuple[int, int]
 
 _MOVED = 0.7  # share of the images that are turned or shrunk; the others stay as sharp as they are
 _BLUR_PX = (0.1, 0.8)  # standard deviations
+ON_COLOURS = ("saturation", "hue", "grayscale")  # what only images of three channels can take
 _OF_THE_BATCH = ("order", "forward_input_shape")  # what kornia draws once for all of its images
 
 

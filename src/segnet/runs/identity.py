@@ -11,6 +11,7 @@ import base64
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from segnet.core.errors import SegnetError
@@ -218,15 +219,14 @@ class DataIdentity:
             f"trained, or what their values mean; {advice}"
         )
 
-    @property
+    @cached_property
     def trained(self) -> frozenset[bytes]:
         """Ids of all images that the model was trained on, in this run and before it."""
         return self.splits["train"].ids | self.unlabeled | self.before
 
     def trained_on(self, records: Iterable[ImageRecord]) -> int:
         """Return how many of these images the model was trained on, under whatever name."""
-        trained = self.trained
-        return sum(not trained.isdisjoint(record.ids) for record in records)
+        return sum(not self.trained.isdisjoint(record.ids) for record in records)
 
 
 def _packed_under(name: str, ids: frozenset[bytes]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from segnet import __version__
 from segnet.core.files import replacing
 from segnet.core.foreground import foreground_of
 from segnet.core.place import place
+from segnet.data.augment import ON_COLOURS
 from segnet.data.cache import CachedSplit
 from segnet.data.shares import share_of
 from segnet.inference.bundle import read_model, write_bundle
@@ -97,7 +98,7 @@ def _on_channels(setup: Setup) -> list[str]:
     if intensity.ranges is not None:
         ranges = ", ".join(f"{low:g} to {high:g}" for low, high in dict.fromkeys(intensity.ranges))
         lines.append(f"values of {ranges} are black to white, by percentiles of the training images")
-    if intensity.channels != 3 and (config.saturation or config.hue or config.grayscale):
+    if intensity.channels != 3 and any(getattr(config, name) for name in ON_COLOURS):
         lines.append(
             f"{intensity.channels}-channel images have no colours for --saturation, --hue and --grayscale"
         )

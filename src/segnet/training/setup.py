@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from segnet.core.device import keep_freed_memory, move, pick_device
 from segnet.core.errors import SegnetError, require_all
 from segnet.core.settings import absolute_paths, path_names
-from segnet.data.augment import Augmentation, StrongColour
+from segnet.data.augment import ON_COLOURS, Augmentation, StrongColour
 from segnet.data.balance import balance_faults, count_values
 from segnet.data.cache import CachedSplit
 from segnet.data.dataset import Dataset, Sample
@@ -194,15 +194,7 @@ def build(
         model=model,
         ema=ema,
         optimizer=build_optimizer(model, config),
-        augment=Augmentation(
-            **_geometry(config),
-            brightness=config.brightness,
-            contrast=config.contrast,
-            saturation=config.saturation if channels == 3 else 0,
-            hue=config.hue if channels == 3 else 0,
-            grayscale=config.grayscale if channels == 3 else 0,
-            blur=config.blur,
-        ),
+        augment=Augmentation(**_geometry(config), **_colours(config, channels)),
         class_weights=class_weights,
         step_loss=StepLoss(config, device, class_weights, teacher, unlabeled),
         console=console,
@@ -287,6 +279,12 @@ def _open_unlabeled(
 def _geometry(config: TrainConfig) -> dict[str, Any]:
     """Return how images are moved about, labelled or not."""
     return {name: getattr(config, name) for name in ("flip", "dihedral", "rotate", "zoom_out", "crop_scale")}
+
+
+def _colours(config: TrainConfig, channels: int) -> dict[str, Any]:
+    """Return how labelled images change where they are."""
+    names = ("brightness", "contrast", "blur", *(ON_COLOURS if channels == 3 else ()))
+    return {name: getattr(config, name) for name in names}
 
 
 def _detail(config: TrainConfig) -> float:
