@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 
 from segnet import create_model
-from segnet.core.place import place
+from segnet.core.place import may_speak, place
 from segnet.core.processes import agreed, from_writer, joined, shared
 from segnet.core.sync_batch_norm import standing_in, synchronised
 from segnet.objectives.losses import make_loss
@@ -80,6 +80,26 @@ def test_three_processes_learn_what_one_does(tmp_path):
         for name, one in alone.items():
             for ours, expected in zip(found[name], one, strict=True):
                 torch.testing.assert_close(ours, expected, rtol=1e-8, atol=1e-11)
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_before_they_have_met_the_others_leave_the_first_time_to_say_what_is_wrong(monkeypatch, stopped):
+    waits = []
+
+    def sleep(seconds):
+        waits.append(seconds)
+        if stopped:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", sleep)
+    for name, value in {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("RANK", "0")
+    assert may_speak()
+    assert waits == []
+    monkeypatch.setenv("RANK", "1")
+    assert not may_speak()
+    assert waits[0] > 0
 
 
 if __name__ == "__main__":

@@ -6,7 +6,11 @@ RANK of WORLD_SIZE, LOCAL_RANK on its machine, and where they meet. Imports noth
 from __future__ import annotations
 
 import os
+import time
+from contextlib import suppress
 from typing import Any, NamedTuple
+
+_FOR_THE_FIRST_S = 20.0
 
 
 class Place(NamedTuple):
@@ -66,10 +70,15 @@ def is_writer() -> bool:
 def may_speak() -> bool:
     """Say whether this process is the one to print what ends the run: the first that asks.
 
-    Before they have met it is the first of each machine.
+    Before they have met it is the first of each machine. The others give it time: torchrun ends all of them
+    as soon as one has ended, which would cut the first off before it has found the same.
     """
     if _meeting is None:
-        return started_as().local_rank == 0
+        if started_as().local_rank == 0:
+            return True
+        with suppress(KeyboardInterrupt):  # it has spoken, and torchrun stops us
+            time.sleep(_FOR_THE_FIRST_S)
+        return False
     try:
         return bool(_meeting.store.add("spoken", 1) == 1)
     except RuntimeError:  # whoever keeps the store is gone
