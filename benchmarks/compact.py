@@ -46,6 +46,7 @@ from segnet.models.describe import count_macs, count_parameters
 from segnet.runs.records import read_run
 
 SIDE_PX = 128
+EPOCHS = 24
 TRAIN_BATCH, TRAIN_STEPS = 32, 7
 
 
@@ -71,13 +72,14 @@ def train(args: argparse.Namespace) -> None:
     """Train what isn't trained yet and write all scores."""
     settings = {"epochs": args.epochs} | ({} if args.lr is None else {"lr": args.lr})
     suffix = "" if args.lr is None else f"-lr{args.lr:g}"
+    suffix += "" if args.epochs == EPOCHS else f"-{args.epochs}-epochs"
     rows = [*read_rows(args.csv)] if args.csv.exists() else []
     logs = args.csv.with_suffix("")
     logs.mkdir(exist_ok=True)
     for seed in args.seeds:
         for name in args.networks:
             folder = args.runs / f"{name}{suffix}-{seed}"
-            if not (folder / "scores.json").exists():
+            if not (folder / "report.html").exists():  # what a run writes last
                 train_one(name, seed, folder, args.data_root, settings)
             shutil.copy(folder / "metrics.csv", logs / f"{folder.name}.csv")
             new = row_of(name, seed, folder)
@@ -209,7 +211,7 @@ def picture(args: argparse.Namespace) -> None:
     times = {row["network"]: float(row["onnxruntime_fastest_ms"]) for row in read_rows(args.latency)}
     scores: dict[str, list[float]] = {}
     for row in read_rows(args.scores):
-        if row["network"] in times and row["lr"] == "0.004":
+        if row["network"] in times and (row["lr"], row["epochs"]) == ("0.004", str(EPOCHS)):
             scores.setdefault(row["network"], []).append(100 * float(row["test_mean_iou"]))
     figure = Figure(figsize=(7.2, 4.2), layout="constrained")
     axes = figure.add_subplot()
@@ -265,7 +267,7 @@ def main() -> None:
     step.add_argument("--csv", type=Path, required=True)
     step.add_argument("--networks", nargs="+", choices=NETWORKS, default=[*NETWORKS], metavar="NETWORK")
     step.add_argument("--seeds", nargs="+", type=int, default=[0])
-    step.add_argument("--epochs", type=int, default=24)
+    step.add_argument("--epochs", type=int, default=EPOCHS)
     step.add_argument("--lr", type=float, help="in place of the recipe's")
     step.set_defaults(run=train)
     step = steps.add_parser("latency", help="measure all networks in every runtime")

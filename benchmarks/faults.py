@@ -8,7 +8,8 @@ is installed.
 
 Each trial is a row of the CSV, written when it is done: started again, the script goes on behind the last.
 Runs are forked from a process that has imported everything, so that a trial takes seconds. Needs Linux; what
-fills a disk or makes it read-only mounts a tmpfs and so needs root, and is left out where that isn't allowed.
+fills a disk mounts a tmpfs and what makes a folder read-only sets an attribute of ext4, both as root, and each
+is left out where that isn't allowed.
 
 ::
 
@@ -340,16 +341,23 @@ def disk_full(trial: Trial) -> Ended:
 
 
 def read_only(trial: Trial) -> Ended:
-    """The disk becomes read-only at a random instant, as after an error; afterwards it isn't any more."""
-    mount(trial.disk, 64 * 2**20)
+    """At a random instant nothing of the run can be changed or made any more; afterwards it can again.
+
+    By the attribute "immutable", which files that are open heed too: a disk on which a run holds its lock
+    can't be mounted anew as read-only.
+    """
     running = begin(trial)
     time.sleep(trial.instant())
-    while not (done := running.ended()) and not _remounts(trial.disk, "ro"):
-        time.sleep(0.001)  # a file is open, if only the run's lock
-    trial.notes += ["the run was over before the disk could become read-only"] if done else []
+    make_unchangeable(trial.disk, True)
     ended = running.wait()
-    _remounts(trial.disk, "rw")
+    make_unchangeable(trial.disk, False)
     return ended
+
+
+def make_unchangeable(folder: Path, unchangeable: bool) -> None:
+    """Let nobody change a folder and what is in it, or let them again."""
+    command = ["chattr", "-R", "+i" if unchangeable else "-i", str(folder)]
+    subprocess.run(command, capture_output=True, check=False)  # a file may have gone meanwhile
 
 
 def mount(place: Path, size: int, how: str = "") -> None:
@@ -358,19 +366,24 @@ def mount(place: Path, size: int, how: str = "") -> None:
     subprocess.run(command, check=True, capture_output=True)
 
 
-def _remounts(place: Path, how: str) -> bool:
-    return not subprocess.run(["mount", "-o", f"remount,{how}", place], capture_output=True).returncode
-
-
-def may_mount() -> bool:
-    """Whether this user may mount a tmpfs."""
-    with tempfile.TemporaryDirectory() as place:
+def is_allowed(kind: Callable[[Trial], Ended]) -> bool:
+    """Whether this user may do to a disk here what this kind does."""
+    if kind not in ON_DISKS:
+        return True
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
         try:
-            mount(Path(place), 2**20)
+            if kind is disk_full:
+                mount(place, 2**20)
+                subprocess.run(["umount", place], check=True)
+                return True
+            make_unchangeable(place, True)
+            with suppress(PermissionError):
+                (place / "file").touch()
+            make_unchangeable(place, False)
+            return not (place / "file").exists()
         except (OSError, subprocess.CalledProcessError):
             return False
-        subprocess.run(["umount", place], check=True)
-    return True
 
 
 def cache_damaged(trial: Trial) -> Ended:
@@ -407,7 +420,7 @@ def clock_set_back(trial: Trial) -> Ended:
 
 
 def paused(trial: Trial) -> Ended:
-    """SIGSTOP at a random instant, and SIGCONT some seconds later."""
+    """SIGSTOP at a random instant, and SIGCONT a minute later."""
     running = begin(trial)
     time.sleep(trial.instant())
     running.send(signal.SIGSTOP)
@@ -416,13 +429,13 @@ def paused(trial: Trial) -> Ended:
     return running.wait()
 
 
-PAUSE_S = 3.0
+PAUSE_S = 60.0
 KILLS = (killed_anywhere, killed_in_a_save, killed_in_the_cache, killed_in_the_gif)
 OTHERS = (
     terminated, hung_up, interrupted, terminated_while_importing, disk_full, read_only, cache_damaged,
     two_at_once, clock_set_back, paused,
 )  # fmt: skip
-MOUNTS = (disk_full, read_only)
+ON_DISKS = (disk_full, read_only)
 
 
 def name_of(kind: Callable[[Trial], Ended]) -> str:
@@ -435,7 +448,7 @@ def ends_well(kind: Callable[[Trial], Ended], ended: Ended) -> str:
     code, lines = ended.code, ended.said.splitlines()
     if len(lines) > 1 or any("Traceback" in line for line in lines):
         return f"more than a line was said: {lines[-1]}"
-    if kind in MOUNTS:
+    if kind in ON_DISKS:
         expected = (0, 2)
     elif kind in (terminated, hung_up, interrupted):
         expected = (0, 130)
@@ -512,6 +525,7 @@ def do(lab: Lab, kind: Callable[[Trial], Ended], number: int) -> dict[str, str]:
             kept = lab.place / "differ" / folder.name
             shutil.copytree(folder, kept, dirs_exist_ok=True)
     finally:
+        make_unchangeable(trial.disk, False)
         subprocess.run(["umount", "-q", trial.disk], check=False, stderr=subprocess.DEVNULL)
         shutil.rmtree(folder, ignore_errors=True)
     return {
@@ -571,9 +585,10 @@ def main() -> None:
         *wanted,
         *((kind, args.others) for kind in OTHERS),
     ]
-    if not may_mount():
-        print("no tmpfs may be mounted here, so no disk gets full or read-only")
-        wanted = [(kind, count) for kind, count in wanted if kind not in MOUNTS]
+    for kind in ON_DISKS:
+        if not is_allowed(kind):
+            print(f"{name_of(kind)}: can't be done by this user or on this file system, and is left out")
+            wanted = [each for each in wanted if each[0] is not kind]
     done = {(row["kind"], row["trial"]) for row in rows}
     todo = [
         (kind, number)

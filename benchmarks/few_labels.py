@@ -1,12 +1,13 @@
 """What images without masks bring where few have one: the same training with and without ``--unlabeled``.
 
-Of Oxford-IIIT Pet's trainval part 30 % are held out to choose the best epoch; of the rest ``--labels`` images
-are drawn, the same for both ways and another draw for each seed. ``modern`` sets batches and epochs by their
-number, so both ways take as many steps, and the one with ``--unlabeled`` twice the time. The official test
-part is scored once, by the best epoch. A run is a folder below ``--runs``: one that was stopped goes on, and
-one that is done is only read::
+Of Oxford-IIIT Pet's trainval part 30 % are held out to choose the best epoch; of the rest, or of that and
+one more list, ``--labels`` images are drawn, the same for both ways and another draw for each seed.
+``modern`` sets batches and epochs by their number, so both ways take as many steps, and the one with
+``--unlabeled`` twice the time. The official test part is scored once, by the best epoch. A run is a folder
+below ``--runs``: one that was stopped goes on, and one that is done is only read::
 
-    python benchmarks/few_labels.py DATA_ROOT --unlabeled DATA_ROOT/unlabeled --runs runs --csv few_labels.csv
+    python benchmarks/few_labels.py train DATA_ROOT --unlabeled DATA_ROOT/unlabeled --runs runs --csv few_labels.csv
+    python benchmarks/few_labels.py picture --csv few_labels.csv --out few_labels.png
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from compact import write_rows
+from compact import read_rows, write_rows
 from rich.console import Console
 
 import segnet
@@ -79,24 +80,15 @@ def row_of(labels: int, seed: int, way: str, out: Path) -> dict[str, Any]:
     }
 
 
-def main() -> None:
+def train_all(args: argparse.Namespace) -> None:
     """Train what isn't trained yet, and write a row for each run."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("data_root", type=Path)
-    parser.add_argument("--unlabeled", type=Path, required=True, help="a folder of images without masks")
-    parser.add_argument("--runs", type=Path, required=True, help="where the run folders are kept")
-    parser.add_argument("--csv", type=Path, required=True)
-    parser.add_argument("--labels", type=int, nargs="+", default=[65, 200])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--model", default="segnet-lite")
-    args = parser.parse_args()
     torch.set_num_threads(1)
-    options = segnet.DataOptions(data="oxford-pets", data_root=args.data_root, holdout=0.3)
+    options = segnet.DataOptions(
+        data="oxford-pets", data_root=args.data_root, holdout=0.3, extra_list=args.extra_list
+    )
     dataset = segnet.load_dataset(options)
     rows = []
-    for labels in args.labels:
+    for labels in [wanted or len(dataset.train) for wanted in args.labels]:
         for seed in args.seeds:
             data = args.runs / f"data-{labels}-{seed}"
             if not data.exists():
@@ -112,6 +104,59 @@ def main() -> None:
                 row["test_mean_iou"] for row in rows if (row["labels"], row["unlabeled"]) == (labels, way)
             ]
             print(f"{labels} labels, unlabeled {way}: median test mean IoU {statistics.median(found):.3f}")
+
+
+def picture(args: argparse.Namespace) -> None:
+    """Draw mean IoU over the number of masks: each run a dot, and lines through the medians."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 3.8), layout="constrained")
+    axes = figure.add_subplot()
+    for way, label, colour in (
+        ("no", "masks alone", "#8a8f98"),
+        ("yes", "and images without masks", "#1b7a4b"),
+    ):
+        scores: dict[int, list[float]] = {}
+        for row in read_rows(args.csv):
+            if row["unlabeled"] == way:
+                scores.setdefault(int(row["labels"]), []).append(100 * float(row["test_mean_iou"]))
+        medians = [statistics.median(scores[labels]) for labels in sorted(scores)]
+        axes.plot(sorted(scores), medians, color=colour, linewidth=1.5, label=label)
+        dots = [(labels, score) for labels, found in scores.items() for score in found]
+        axes.scatter(*zip(*dots, strict=True), s=22, color=colour, alpha=0.7)
+    axes.set_xscale("log")
+    axes.set_xticks(sorted(scores), [f"{labels:,}" for labels in sorted(scores)])
+    axes.minorticks_off()
+    axes.set_xlabel("images with masks, log scale")
+    axes.set_ylabel("mean IoU in points, 411 test images")
+    axes.grid(alpha=0.2)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="lower right")
+    figure.savefig(args.out, dpi=150)
+
+
+def main() -> None:
+    """Do a step."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    steps = parser.add_subparsers(required=True, metavar="STEP")
+    step = steps.add_parser("train", help="train and score both ways")
+    step.add_argument("data_root", type=Path)
+    step.add_argument("--unlabeled", type=Path, required=True, help="a folder of images without masks")
+    step.add_argument("--runs", type=Path, required=True, help="where the run folders are kept")
+    step.add_argument("--csv", type=Path, required=True)
+    step.add_argument("--labels", type=int, nargs="+", default=[65, 200], help="how many; 0 = all there are")
+    step.add_argument("--extra-list", help="one more list of images to draw from")
+    step.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    step.add_argument("--model", default="segnet-lite")
+    step.set_defaults(run=train_all)
+    step = steps.add_parser("picture", help="draw mean IoU over the number of masks")
+    step.add_argument("--csv", type=Path, required=True)
+    step.add_argument("--out", type=Path, required=True)
+    step.set_defaults(run=picture)
+    args = parser.parse_args()
+    args.run(args)
 
 
 if __name__ == "__main__":

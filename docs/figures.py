@@ -86,10 +86,9 @@ def save_small(picture: Image.Image, width: str | int, file: str | Path) -> None
         picture.quantize(256, dither=Image.Dither.NONE).save(temporary, "png", optimize=True)
 
 
-def draw_compact_benchmark(scores: str, latency: str, file: str) -> None:
-    """Draw what ``benchmarks/compact.py`` measured once."""
-    script = [sys.executable, "benchmarks/compact.py", "picture", "--scores", scores, "--latency", latency]
-    subprocess.run([*script, "--out", file], cwd=ROOT, check=True)
+def draw_benchmark(script: str, *words: str) -> None:
+    """Let a script of benchmarks draw what it measured once."""
+    subprocess.run([sys.executable, f"benchmarks/{script}", "picture", *words], cwd=ROOT, check=True)
 
 
 def draw_pooling_benchmark(measured: str, file: str) -> None:
@@ -130,7 +129,7 @@ def draw_prediction(run: str, file: str) -> None:
 
 OUR_OWN = {
     "preview": copy_preview,
-    "compact-benchmark": draw_compact_benchmark,
+    "benchmark": draw_benchmark,
     "pooling-benchmark": draw_pooling_benchmark,
     "python": run_page,
     "prediction": draw_prediction,
