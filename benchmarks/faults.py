@@ -7,9 +7,9 @@ last state, the losses of all steps, the scores of all epochs and images, and wh
 is installed.
 
 Each trial is a row of the CSV, written when it is done: started again, the script goes on behind the last.
-Runs are forked from a process that has imported everything, so that a trial takes seconds. Needs Linux; what
-fills a disk mounts a tmpfs and what makes a folder read-only sets an attribute of ext4, both as root, and each
-is left out where that isn't allowed.
+Runs are forked from a process that has imported everything, so that a trial takes seconds. Needs Linux.
+What fills a disk mounts a tmpfs and what makes a folder read-only sets an attribute of ext4, both as root;
+each is left out where that isn't allowed.
 
 ::
 

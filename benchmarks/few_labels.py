@@ -6,8 +6,8 @@ one more list, ``--labels`` images are drawn, the same for both ways and another
 ``--unlabeled`` twice the time. The official test part is scored once, by the best epoch. A run is a folder
 below ``--runs``: one that was stopped goes on, and one that is done is only read::
 
-    python benchmarks/few_labels.py train DATA_ROOT --unlabeled DATA_ROOT/unlabeled --runs runs --csv few_labels.csv
-    python benchmarks/few_labels.py picture --csv few_labels.csv --out few_labels.png
+    python benchmarks/few_labels.py train DATA_ROOT --unlabeled DATA_ROOT/unlabeled --runs runs --csv few.csv
+    python benchmarks/few_labels.py picture --csv few.csv --out few.png
 """
 
 from __future__ import annotations
