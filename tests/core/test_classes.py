@@ -34,6 +34,11 @@ def test_a_table_that_makes_no_sense_is_refused(names, colours, says):
         ClassTable(tuple(names), colours)
 
 
+def test_more_names_than_a_mask_has_values_are_refused_before_they_are_coloured():
+    with pytest.raises(SegnetError, match="1 to 255 classes, this one has 300"):
+        ClassTable.named([str(index) for index in range(300)])
+
+
 def test_a_background_is_dark_and_the_others_have_the_first_colours():
     table = ClassTable.named(("leaf", "background", "stem"))
     assert [sum(colour) < 200 for colour in table.colours] == [False, True, False]

@@ -4,6 +4,7 @@ import base64
 import io
 import itertools
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from segnet.core.errors import SegnetError
 from segnet.data.convert import convert
 from segnet.data.folder import load_folder
 from segnet.data.labels.label_studio import decode_brush
+from segnet.data.labels.shapes import split_of
 
 W, H = 60, 40
 OUTLINE = [(5, 5), (30, 5), (30, 20), (5, 20)]  # 25 x 15 pixels
@@ -289,6 +291,35 @@ def test_splits_of_several_coco_files_stay(tmp_path):
     assert set(masks(tmp_path / "new")) == {"train/masks/train.png", "val/masks/valid.png"}
 
 
+def test_a_split_is_a_word_of_the_files_own_name_before_its_folders(tmp_path, monkeypatch):
+    root = tmp_path / "trainval_annotations"
+    for split in ("train", "val"):
+        photo(root, f"{split}.jpg")
+        content = coco([{"category_id": 3, "segmentation": [flat(OUTLINE)]}])
+        content["images"][0] = content["images"][0] | {"file_name": f"{split}.jpg"}
+        (root / f"instances_{split}2017.json").write_text(json.dumps(content))
+    monkeypatch.chdir(root)
+    for number, source in enumerate((root, Path())):
+        assert convert(source, tmp_path / f"new-{number}").images == {"train": 1, "val": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "split"),
+    [
+        ("train/images", "train"),
+        ("TrainImages", "train"),
+        ("Validation", "val"),
+        ("VAL", "val"),
+        ("test-dev", "test"),
+        ("trainval", ""),
+        ("latest", ""),
+        ("interval", ""),
+    ],
+)
+def test_which_split_a_name_tells(text, split):
+    assert split_of(text) == split
+
+
 def test_pascal_voc_keeps_its_ids_and_splits(tmp_path):
     root = tmp_path / "VOC2012"
     for name, split in (("2007_000032", "train"), ("2007_000033", "val")):
@@ -398,6 +429,10 @@ def other_size(root):
 
 
 BROKEN = {
+    "a task without an image": (
+        text_file("export.json", '[{"id": 1, "data": {"image": null}, "annotations": []}]'),
+        "task 1 is no task as its format says",
+    ),
     "no JSON": (text_file("labels.json", "{..."), "labels.json can't be read as JSON"),
     "nested without end": (text_file("labels.json", "[" * 200_000), "labels.json can't be read as JSON"),
     "another JSON": (text_file("labels.json", '{"a": 1}'), "no labels of COCO, LabelMe"),

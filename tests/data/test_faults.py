@@ -108,6 +108,26 @@ def turned(file, orientation):
     resave(file, lambda image: image, exif=exif)
 
 
+XMP = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+
+
+def exif_of(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif.tobytes().removeprefix(b"Exif\0\0")
+
+
+def behind_the_pixels(file, kind, content):
+    """Put a chunk where ExifTool puts it."""
+    head, end, tail = file.read_bytes().rpartition(struct.pack(">I", 0) + b"IEND")
+    checksum = struct.pack(">I", zlib.crc32(kind + content))
+    write(
+        file.parent,
+        file.name,
+        head + struct.pack(">I", len(content)) + kind + content + checksum + end + tail,
+    )
+
+
 def jpeg_bytes(image):
     stream = io.BytesIO()
     image.convert("RGB").save(stream, "JPEG", quality=30)
@@ -382,6 +402,16 @@ BROKEN = {
     ),
     "turned by 180°": (lambda d: turned(d / T0, 3), "rotated", f"{T0} is turned by its EXIF data"),
     "a square turned by 90°": (lambda d: turned(d / T0, 6), "rotated", f"{T0} is turned by its EXIF data"),
+    "turned by what stands behind its pixels": (
+        lambda d: behind_the_pixels(d / T0, b"eXIf", exif_of(6)),
+        "rotated",
+        f"{T0} is turned by its EXIF data",
+    ),
+    "turned by XMP": (
+        lambda d: behind_the_pixels(d / T0, b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP),
+        "rotated",
+        f"{T0} is turned by its EXIF data",
+    ),
     "mirrored": (lambda d: turned(d / T0, 2), "rotated", f"{T0} is turned by its EXIF data"),
     "turned, its mask not": (
         lambda d: (

@@ -22,6 +22,11 @@ def test_the_file_lies_beside_the_model_and_predicts_the_same(exported, model_fi
     assert load(exported.path).description == load(model_file).description
 
 
+def test_a_name_may_hold_what_patterns_are_made_of(model_file, photos, tmp_path):
+    done = export(model_file, ExportOptions(images=str(photos), out=tmp_path / "net[1].onnx"))
+    assert done.size_bytes == (tmp_path / "net[1].onnx").stat().st_size > 0
+
+
 def test_the_report_says_what_was_compared_and_with_what_result(exported, photos):
     report = json.loads(exported.report.read_text())
     assert report["passed"] is True

@@ -43,6 +43,12 @@ def counted(*batches):
     return images.add_to(scores.scores()), images.images
 
 
+def test_where_probabilities_tie_the_logits_decide_as_they_do_for_the_split():
+    logits = torch.tensor([20.0, 20.000002])[None, :, None, None].expand(1, 2, 16, 16)
+    scores, (image,) = counted((logits, torch.ones(1, 16, 16, dtype=torch.uint8)))
+    assert scores.pixel_accuracy == image.pixel_accuracy == 1
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_each_image_scores_what_it_does_alone(seed):
     logits, mask = random_batch(seed)

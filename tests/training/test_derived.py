@@ -54,6 +54,7 @@ def derived(images, share=COMMON, **typed):
         (588, 0.0, {}, {}),
         (588, COMMON, {"batch_size": 128}, {}),
         (49, COMMON, {"batch_size": 8}, {"epochs": 150}),
+        (49, COMMON, {"accumulate": 4}, {"batch_size": 8, "epochs": 150}),
         (49, COMMON, {"batch_size": 32, "epochs": 60}, {}),
         (49, COMMON, {"epochs": 20}, {"batch_size": 4}),
         (49, 0.05, {"loss": "cross-entropy"}, {"batch_size": 4, "epochs": 75}),

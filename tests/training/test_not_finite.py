@@ -110,6 +110,25 @@ def test_a_model_of_ours_goes_on_by_a_command_from_weights_that_are_finite(confi
     assert all(tensor.isfinite().all() for tensor in kept.parts["model"].values())
 
 
+class Overflows(nn.Module):
+    """Learns with finite weights, and answers a whole image that it isn't trained on with NaN."""
+
+    def __init__(self):
+        super().__init__()
+        self.out = nn.Conv2d(3, 2, 1)
+
+    def forward(self, image):
+        return self.out(image) * (1.0 if self.training else torch.nan)
+
+
+def test_a_model_whose_answers_are_no_numbers_is_not_kept(config):
+    with pytest.raises(
+        SegnetError, match=r"the logits of validation images \(loss nan\) .* in epoch 1; lower"
+    ):
+        segnet.train(config(), model=Overflows())
+    assert not config().out.exists()
+
+
 def test_before_anything_was_saved_nothing_is_left_behind(config):
     with pytest.raises(SegnetError, match=r"epoch 1, step \d, on .*; --on-nan skip drops such steps$"):
         segnet.train(config(), model=breaks())

@@ -33,3 +33,12 @@ def test_the_average_follows_its_formula_and_copies_integer_counts():
             expected = decay * expected + (1 - decay) * step
     assert average.module.weight.item() == pytest.approx(expected, rel=1e-5)
     assert average.module.num_batches_tracked.item() == 20
+
+
+def test_a_constant_with_infinity_stays_what_it_is():
+    model = nn.BatchNorm2d(1)
+    model.register_buffer("mask", torch.tensor([0.0, -torch.inf]))
+    average = ModelEMA(model, 0.9)
+    for _ in range(3):
+        average.update(model)
+    assert average.module.mask.tolist() == [0.0, -torch.inf]

@@ -109,7 +109,9 @@ def test_runs_on_other_images_or_classes_do_not_compare(tiny_config, tmp_path):
         verdict_of_images(runs[0], runs[2])
 
 
-@pytest.mark.parametrize(("text", "seeds"), [("3", (0, 1, 2)), ("0,1,2", (0, 1, 2)), ("4, 2", (4, 2))])
+@pytest.mark.parametrize(
+    ("text", "seeds"), [("3", (0, 1, 2)), ("0,1,2", (0, 1, 2)), ("4, 2", (4, 2)), (" 2 ", (0, 1))]
+)
 def test_seeds_are_how_many_or_which(text, seeds):
     assert parse_seeds(text) == seeds
 
@@ -125,6 +127,7 @@ def test_seeds_are_how_many_or_which(text, seeds):
         ("-3", "must be how many"),
         ("", "must be how many"),
         ("1,", "must be how many"),
+        ("1 2", "must be how many"),
     ],
 )
 def test_seeds_that_make_no_sense_are_refused(text, says):

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from rich.console import Console
+from torch import nn
 
 import segnet
 from segnet import SegnetError, TrainConfig
@@ -10,8 +11,9 @@ from segnet.inference.bundle import read_description, read_model, read_weights
 from segnet.runs.run_folder import RunFolder
 from segnet.training.check import check
 from segnet.training.checkpoint import Position, State
-from segnet.training.loop import _train_epoch
+from segnet.training.loop import _freeze_encoder, _train_epoch
 from segnet.training.loss_watch import LossWatch
+from segnet.training.optimizer import build_optimizer
 from segnet.training.setup import build
 
 from .conftest import TINY
@@ -87,6 +89,15 @@ def test_the_frozen_epoch_leaves_the_encoder_bit_for_bit(tiny_config, first_run)
     )
 
 
+def test_what_its_owner_has_frozen_stays_so_when_the_encoder_learns_again():
+    model = nn.Module()
+    model.encoder = nn.Sequential(nn.Conv2d(3, 4, 1).requires_grad_(False), nn.Conv2d(4, 4, 1))
+    optimizer = build_optimizer(model, TrainConfig())
+    for frozen in (True, False):
+        _freeze_encoder(model, optimizer, frozen=frozen)
+        assert [parameter.requires_grad for parameter in model.parameters()] == [False] * 2 + [not frozen] * 2
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
@@ -96,6 +107,7 @@ def test_the_frozen_epoch_leaves_the_encoder_bit_for_bit(tiny_config, first_run)
         ({"freeze_encoder": 3}, "leaves the encoder no epoch of 3"),
         ({"freeze_encoder": -1}, "--freeze-encoder must be from 0"),
         ({"freeze_encoder": 1, "model": "vit", "model_options": {}}, "no part called encoder"),
+        ({"freeze_encoder": 1, "epochs": 2, "recompute_statistics": True}, "leave one of them out"),
         (
             {
                 "start_from": "pets-lite",

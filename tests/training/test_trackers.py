@@ -3,6 +3,8 @@
 import importlib.util
 import json
 import math
+from contextlib import nullcontext
+from unittest.mock import Mock
 
 import pytest
 
@@ -169,8 +171,34 @@ class Failing:
             raise OSError("no space left\non the device")
         self.steps.append(step)
 
-    def close(self):
+    def close(self, *, failed):
         raise AssertionError("it was left out")
+
+
+class Watching:
+    """A tracker that remembers how a run ended."""
+
+    def __init__(self):
+        self.ended = []
+
+    def log(self, numbers, step):
+        pass
+
+    def close(self, *, failed):
+        self.ended.append(failed)
+
+
+@pytest.mark.parametrize(
+    ("ends", "failed"), [(None, False), (KeyboardInterrupt, False), (SegnetError("diverged"), True)]
+)
+def test_a_tracker_is_closed_however_a_run_ends(tiny_config, monkeypatch, ends, failed):
+    watching = Watching()
+    monkeypatch.setitem(trackers._OPEN, "tensorboard", lambda *_: (watching, "known"))
+    if ends is not None:
+        monkeypatch.setattr(loop, "_validate", Mock(side_effect=ends))
+    with pytest.raises(SegnetError, match="diverged") if failed else nullcontext():
+        segnet.train(tiny_config(track="tensorboard"))
+    assert watching.ended == [failed]
 
 
 def test_a_tracker_that_fails_is_left_out_and_the_run_goes_on(tiny_config, monkeypatch, capsys):
@@ -204,7 +232,7 @@ def test_a_tracker_that_is_not_installed_is_said_before_anything_is_read(tiny_co
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("tensorbord", "there is no tracker 'tensorbord'; there are .*did you mean 'tensorboard'"),
+        ("tensorbord", "there is no tracker 'tensorbord'; did you mean 'tensorboard'"),
         ("", "there is no tracker ''"),
         ("wandb,", "there is no tracker ''"),
         ("wandb,wandb", "names a tracker twice"),

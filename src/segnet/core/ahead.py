@@ -12,6 +12,7 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_MOST_THREADS = 32
 _TOGETHER = 64  # handing one item to a thread takes longer than what is done with many of them
 
 
@@ -28,11 +29,11 @@ def in_threads(
 ) -> list[Result]:
     """Return ``function(item)`` for each item; what is quick is done last, in the caller's thread."""
     slow = [place for place, item in enumerate(items) if not is_quick(item)]
-    together = max(1, min(_TOGETHER, len(slow) // (4 * (os.cpu_count() or 1))))
+    together = max(1, min(_TOGETHER, len(slow) // (4 * count_cores())))
     parts = [slow[first : first + together] for first in range(0, len(slow), together)]
     if not parts:
         return [function(item) for item in items]
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(min(_MOST_THREADS, count_cores() + 4)) as pool:  # some wait for the disk
         found = pool.map(lambda part: [function(items[place]) for place in part], parts)
         done = dict(zip(slow, chain.from_iterable(found), strict=True))
     return [done[place] if place in done else function(item) for place, item in enumerate(items)]
@@ -59,7 +60,7 @@ def in_order(
         weigh: what one takes of the budget, such as its pixels.
         budget: how much at a time.
     """
-    pool = ThreadPoolExecutor(max(2, os.cpu_count() or 1), thread_name_prefix="ahead")
+    pool = ThreadPoolExecutor(max(2, count_cores()), thread_name_prefix="ahead")
     waiting: deque[tuple[int, Future[Result]]] = deque()
     held = 0
     try:

@@ -29,8 +29,7 @@ class ClassTable:
     ignore_index: int = IGNORE_INDEX
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.names) <= 255:
-            raise SegnetError(f"a class table holds 1 to 255 classes, this one has {len(self.names)}")
+        _require_count(self.names)
         if len(set(self.names)) != len(self.names):
             raise SegnetError(f"class names must differ: {', '.join(self.names)}")
         if len(self.colours) != len(self.names):
@@ -39,6 +38,7 @@ class ClassTable:
     @classmethod
     def named(cls, names: Sequence[str]) -> ClassTable:
         """Build a table from names alone, with colours of our own choice; a background is dark."""
+        _require_count(names)
         others, around = iter(distinct_colours(len(names))), background_of(names)
         return cls(tuple(names), tuple(NIGHT_BLUE if name == around else next(others) for name in names))
 
@@ -60,3 +60,8 @@ class ClassTable:
     def paint(self, mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Turn masks ``(.., H, W)`` of ids into pictures ``(.., H, W, 3)``."""
         return self.palette()[mask]
+
+
+def _require_count(names: Sequence[str]) -> None:
+    if not 1 <= len(names) <= IGNORE_INDEX:
+        raise SegnetError(f"a class table holds 1 to {IGNORE_INDEX} classes, this one has {len(names)}")

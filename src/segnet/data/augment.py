@@ -58,7 +58,7 @@ class Augmentation:
         self._crop_scale = crop_scale
         self._colour = (brightness, contrast, saturation, hue)
         self._grayscale, self._blur = grayscale, blur
-        self._pipelines: dict[Size, K.AugmentationSequential | None] = {}
+        self._pipelines: dict[tuple[Size, bool], K.AugmentationSequential | None] = {}
 
     def __call__(
         self, images: Tensor, masks: Tensor, size: Size, seed: int, share: Share | None = None
@@ -113,7 +113,8 @@ class Augmentation:
         return image[:, :, rows][..., columns], masks[:, rows][..., columns]
 
     def _pipeline(self, size: Size, *, resize: bool) -> K.AugmentationSequential | None:
-        if size not in self._pipelines:
+        key = size, resize
+        if key not in self._pipelines:
             steps = []
             if self._rotate or self._zoom_out < 1:
                 scale = (self._zoom_out, 1.0)
@@ -130,10 +131,10 @@ class Augmentation:
                 steps.append(K.RandomGrayscale(p=self._grayscale))
             if self._blur:
                 steps.append(K.RandomGaussianBlur((5, 5), _BLUR_PX, p=self._blur))
-            self._pipelines[size] = (
+            self._pipelines[key] = (
                 K.AugmentationSequential(*steps, data_keys=["input", "mask"]) if steps else None
             )
-        return self._pipelines[size]
+        return self._pipelines[key]
 
 
 class StrongColour:

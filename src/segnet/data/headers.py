@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import astuple, dataclass
@@ -11,7 +12,7 @@ from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from segnet.core.ahead import in_threads
 from segnet.core.errors import SegnetError
@@ -25,6 +26,7 @@ from segnet.data.tiff import is_tiff, look_into
 
 _SMALLEST_PX = 16
 _TURNED_SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+_PNG = b"\x89PNG\r\n\x1a\n"  # what its chunks follow: length, name, content and checksum of each
 _SAME_FORMAT = {"MPO": "JPEG"}  # phones put a preview behind their JPEG
 
 
@@ -73,14 +75,31 @@ def read_header(file: File) -> Header:
     return _read_header(file)  # which says what is wrong with it
 
 
+def _may_be_turned(png: ImageFile.ImageFile) -> bool:
+    """Whether a PNG has an orientation, in EXIF or XMP, before its pixels or behind them.
+
+    Pillow would decode every pixel to look behind them; here they are leapt over.
+    """
+    stream = png.fp
+    assert stream is not None
+    place = stream.tell()
+    stream.seek(len(_PNG))
+    found = False
+    while not found and len(head := stream.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", head)
+        found = kind == b"eXIf" or (kind == b"iTXt" and b"Orientation" in stream.read(length))
+        stream.seek(length + 4 if kind != b"iTXt" else 4, io.SEEK_CUR)
+    stream.seek(place)
+    return found
+
+
 def _read_header(file: File) -> Header:
     if isinstance(file, Path):
         require_file(file)
     try:
         with Image.open(io.BytesIO(file.read()) if isinstance(file, Blob) else file) as image:
             frames = 1 if image.format in _SAME_FORMAT else getattr(image, "n_frames", 1)
-            # of a PNG, getexif would decode every pixel to look behind them too
-            said = image.format != "PNG" or "exif" in image.info
+            said = image.format != "PNG" or _may_be_turned(image)
             orientation = image.getexif().get(ExifTags.Base.Orientation, 1) if said else 1
             known = orientation in range(2, 9)
             layout = layout_of(image)

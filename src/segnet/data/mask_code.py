@@ -188,7 +188,7 @@ def read_description(file: Path) -> tuple[ClassTable, MaskCode]:
     """
     try:
         entries = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:  # a date that there isn't is a ValueError
         raise SegnetError(f"{file} can't be read as YAML: {' '.join(str(error).split())}") from error
     try:
         return _parse(entries)

@@ -104,7 +104,7 @@ def export(
         if failure:
             target = target.with_name(f"{target.stem}.failed{target.suffix}")
         size = 0
-        for part in sorted(Path(folder).glob(f"{draft.stem}.*"), key=lambda each: each.suffix == ".xml"):
+        for part in sorted(Path(folder).iterdir(), key=lambda each: each.suffix == ".xml"):
             content = part.read_bytes()
             size += len(content)
             with replacing(target.with_suffix(part.suffix)) as temporary:

@@ -44,8 +44,12 @@ def learned_names(model: nn.Module) -> set[str]:
     Other buffers are constants, in which infinity may well have its place: the mask of an attention.
     """
     parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
-    statistics = ("running_mean", "running_var")
-    return parameters | {name for name in model.state_dict() if name.endswith(statistics)}
+    return parameters | {name for name in model.state_dict() if is_statistic(name)}
+
+
+def is_statistic(name: str) -> bool:
+    """Whether a buffer of this name is a running statistic of a batch norm."""
+    return name.endswith(("running_mean", "running_var"))
 
 
 @dataclass(frozen=True)

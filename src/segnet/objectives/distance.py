@@ -67,7 +67,7 @@ def squared_distance_at(places: Tensor, points: Tensor, reach: float) -> Tensor:
         reach: pixels; beyond it the result may be larger than the distance.
 
     Returns:
-        float32 ``(P,)``, infinite where a row of the image within reach holds no point.
+        float32 ``(P,)``, infinite where no row of the image within reach holds a point.
     """
     height, width = points.shape[1:]
     column = torch.arange(width, device=points.device, dtype=torch.float32)

@@ -44,7 +44,8 @@ class ImageCounter:
         """Score one batch: logits ``(N, C, H, W)``, mask ``(N, H, W)`` of class ids, 255 = ignore."""
         logits, target = logits.to(self._device).float(), mask.to(self._device).long()
         known = target != IGNORE_INDEX
-        confidence, predicted = logits.softmax(1).max(1)
+        predicted = logits.argmax(1)  # as ScoreCounter has it: probabilities tie where logits don't
+        confidence = logits.softmax(1).gather(1, predicted[:, None])[:, 0]
         right = known & (predicted == target)
         band = edge_band(target)
         loss = F.cross_entropy(logits, target, ignore_index=IGNORE_INDEX, reduction="none")

@@ -41,12 +41,9 @@ def _parse_term(part: str, text: str) -> Term:
     weight, star, name = part.rpartition("*")
     name = name.strip()
     if name not in NAMES:
-        what = f"has no loss {name!r}" if name else "lacks a term"
-        hint = did_you_mean(name, NAMES) if name else ""
-        raise SegnetError(
-            f"--loss {text} {what}; there are {', '.join(NAMES)}, and sums such as "
-            f"cross-entropy+0.5*dice{hint}"
-        )
+        lacks = "lacks a term; a sum is written as in cross-entropy+0.5*dice"
+        what = f"has no loss {name!r}{did_you_mean(name, NAMES)}" if name else lacks
+        raise SegnetError(f"--loss {text} {what}")
     try:
         number = float(weight) if star else 1.0
     except ValueError:

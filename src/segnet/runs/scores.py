@@ -102,7 +102,7 @@ class Scores:
     """Expected calibration error: mean over pixels of how far their bin's confidence and accuracy differ."""
 
     foreground_iou: float | None = None
-    """Of two classes, the IoU of the one that is looked for (``core/classes.py``), by argmax; it and what
+    """Of two classes, the IoU of the one that is looked for (``core/foreground.py``), by argmax; it and what
     follows are None for more classes."""
 
     threshold: float | None = None

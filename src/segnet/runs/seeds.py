@@ -77,7 +77,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     Raises:
         SegnetError: something else, fewer than two, or one twice.
     """
-    if not re.fullmatch(r"\d+(,\d+)*", text.replace(" ", "")):
+    if not re.fullmatch(r"\s*\d+\s*(,\s*\d+\s*)*", text):
         raise SegnetError(f"--seeds must be how many, such as 3, or which, such as 0,1,2, got {text}")
     seeds = tuple(int(seed) for seed in text.split(","))
     if len(seeds) == 1 and seeds[0] > _MOST:

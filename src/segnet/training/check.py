@@ -21,6 +21,7 @@ from segnet.models import create_model, require_image_size
 from segnet.models.describe import learned_names
 from segnet.models.names import is_own
 from segnet.runs.run_folder import require_free
+from segnet.runs.scores import Scores
 from segnet.training.config import TrainConfig
 from segnet.training.own_module import require_known, require_own
 from segnet.training.schedule import train_size, train_sizes
@@ -108,6 +109,11 @@ def require_encoder(config: TrainConfig, model: nn.Module, *, new: bool) -> None
         raise SegnetError("--start-from brings the encoder's weights; leave --encoder-weights out")
     if config.freeze_encoder and not hasattr(model, "encoder"):
         raise SegnetError(f"{config.model} has no part called encoder to freeze; leave --freeze-encoder out")
+    if config.freeze_encoder and config.recompute_statistics:
+        raise SegnetError(
+            "--freeze-encoder keeps the encoder's statistics and --recompute-statistics takes all anew; "
+            "leave one of them out"
+        )
     require_unfrozen_epochs(config)
     if config.encoder_weights is not None and not hasattr(model, "load_encoder"):
         raise SegnetError(f"{config.model} takes no --encoder-weights; segnet, segnet-vgg16, fcn and unet do")
@@ -196,7 +202,17 @@ def require_finite(train_loss: float, model: nn.Module, epoch: int) -> None:
     if math.isfinite(train_loss) and all(bool(tensor.isfinite().all()) for tensor in tensors):
         return
     what = "weights" if math.isfinite(train_loss) else f"loss ({train_loss})"
-    raise SegnetError(
+    raise _diverged(what, epoch)
+
+
+def require_finite_logits(scores: Scores, epoch: int) -> None:
+    """Raise SegnetError where finite weights answered with what is no number: they are as useless."""
+    if scores.loss is not None and not math.isfinite(scores.loss):
+        raise _diverged(f"logits of validation images (loss {scores.loss})", epoch)
+
+
+def _diverged(what: str, epoch: int) -> SegnetError:
+    return SegnetError(
         f"the {what} went beyond all bounds in epoch {epoch}; lower --lr, or set --clip-norm 1 or "
         "--precision float32"
     )

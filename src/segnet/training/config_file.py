@@ -82,7 +82,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         values = yaml.safe_load(expand_home(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise SegnetError(f"can't read the configuration {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # a date that there isn't is a ValueError
         raise SegnetError(f"the configuration {path} is no YAML: {error}") from error
     if not isinstance(values, dict):
         raise SegnetError(f"the configuration {path} must hold lines such as 'epochs: 20'")

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from segnet.core.place import place
 from segnet.core.settings import option
 from segnet.data.balance import Counts
 from segnet.data.batches import split_into_batches
@@ -75,7 +76,8 @@ def _for_few_images(config: TrainConfig, images: int, things: str) -> Iterator[D
         return
     batch_size = config.batch_size
     if "batch_size" in config.undecided:
-        while batch_size > LEAST_BATCH and images // batch_size < FEW_STEPS:
+        least = max(LEAST_BATCH, 2 * config.accumulate * place().total)  # each part two images at least
+        while batch_size // 2 >= least and images // batch_size < FEW_STEPS:
             batch_size //= 2
         would = _counted(_steps(images, config.batch_size))
         reason = f"of {images} {things}; {config.batch_size} would make {would} an epoch"

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from segnet import __version__
 from segnet.core.device import cpu_name
 from segnet.core.place import place
 
@@ -22,7 +23,7 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
     names = ("torch", "numpy", "pillow", "kornia", "torchmetrics", "safetensors")
     return {
         "command": _command(),
-        "segnet": version("segnet"),
+        "segnet": __version__,
         "python": platform.python_version(),
         "packages": {name: version(name) for name in names},
         "platform": platform.platform(),

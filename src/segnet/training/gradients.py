@@ -14,6 +14,7 @@ from segnet.core.place import place
 from segnet.core.processes import gathered
 from segnet.core.sync_batch_norm import standing_in
 from segnet.data.shares import Share
+from segnet.models.describe import is_statistic
 from segnet.training.epoch import seed_of
 from segnet.training.step_loss import Moment, StepLoss
 
@@ -67,7 +68,7 @@ def average_statistics(model: nn.Module, share: Share) -> None:
     """
     if place().total == 1:
         return
-    floats = [buffer for buffer in model.buffers() if buffer.is_floating_point()]
+    floats = [buffer for name, buffer in model.named_buffers() if is_statistic(name)]
     if not floats:
         return
     seen = sum(part.end - part.first for part in share.parts if not part.stands_in)

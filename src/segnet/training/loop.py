@@ -29,7 +29,7 @@ from segnet.runs.run_folder import RunFolder, new_run_folder
 from segnet.runs.scores import Scores
 from segnet.training.artifacts import begin, finish, keep_epoch, say_start
 from segnet.training.batch_norm import recompute_statistics
-from segnet.training.check import check, require_finite
+from segnet.training.check import check, require_finite, require_finite_logits
 from segnet.training.checkpoint import Position, State, save_checkpoint
 from segnet.training.config import TrainConfig
 from segnet.training.epoch import epoch_batches, seed_of
@@ -114,16 +114,16 @@ def fit(setup: Setup, folder: RunFolder, state: State) -> Run:
     Raises:
         SegnetError: the run diverged, or a file can't be written; the folder holds the last good state.
     """
-    with in_step(setup):
-        return _fit(setup, folder, state)
+    trackers = parse_trackers(setup.config.track) if is_writer() else ()
+    with in_step(setup), Tracking(folder, trackers, setup.settings, setup.console) as tracking:
+        return _fit(setup, folder, state, tracking)
 
 
-def _fit(setup: Setup, folder: RunFolder, state: State) -> Run:
+def _fit(setup: Setup, folder: RunFolder, state: State, tracking: Tracking) -> Run:
     config, console, writes = setup.config, setup.console, is_writer()
     network: nn.Module = torch.compile(setup.model) if config.compile else setup.model  # type: ignore[assignment]
     preview = choose_preview(setup.val)
     say_start(setup, folder)
-    tracking = Tracking(folder, parse_trackers(config.track) if writes else (), setup.settings, console)
     watch = LossWatch(setup, folder, state)
     saves, finished = Saves(setup, folder, state, watch), True
     try:
@@ -136,6 +136,7 @@ def _fit(setup: Setup, folder: RunFolder, state: State) -> Run:
                 state.position = now
             started = time.perf_counter()
             scores = _validate(setup)
+            require_finite_logits(scores, state.epoch + 1)
             seconds = round(time.perf_counter() - started, 3)
             record = EpochRecord(**measured, val=scores, validation_seconds=seconds)
             with interrupts_wait():  # state and files change together or not at all
@@ -189,7 +190,7 @@ def _train_epoch(
     network.train()
     watch.begin_epoch()
     if config.freeze_encoder:
-        _freeze_encoder(setup.model, frozen=epoch < config.freeze_encoder)
+        _freeze_encoder(setup.model, setup.optimizer, frozen=epoch < config.freeze_encoder)
     network = shared(network)
     with epoch_progress(setup.console, f"epoch {epoch + 1}/{config.epochs}", len(batches), begun) as advance:
         for step, (images, masks) in enumerate(load_batches(take, own[begun:], device), begun):
@@ -237,11 +238,16 @@ def _train_epoch(
     }
 
 
-def _freeze_encoder(model: nn.Module, *, frozen: bool) -> None:
-    """Keep the encoder's weights, and the statistics of its batch norm, as they are; or let them learn."""
+def _freeze_encoder(model: nn.Module, optimizer: torch.optim.Optimizer, *, frozen: bool) -> None:
+    """Keep the encoder's weights, and the statistics of its batch norm, as they are; or let them learn.
+
+    What the owner of a module has frozen isn't the optimizer's, and stays so.
+    """
     encoder = model.get_submodule("encoder")
     encoder.train(not frozen)
-    encoder.requires_grad_(not frozen)
+    learnt = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    for parameter in encoder.parameters():
+        parameter.requires_grad_(not frozen and id(parameter) in learnt)
 
 
 def _validate(setup: Setup) -> Scores:

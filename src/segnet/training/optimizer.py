@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from segnet.models.describe import learned_names
 from segnet.training.config import TrainConfig
 
 
@@ -39,19 +40,25 @@ class ModelEMA:
         self.module = copy.deepcopy(model).requires_grad_(False)
         self.decay = decay
         self.updates = 0
+        learned = learned_names(model)
+        self._averages = [
+            name in learned and tensor.is_floating_point()
+            for name, tensor in chain(model.named_parameters(), model.named_buffers())
+        ]
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
         """Take the model's weights in; the first time they are the average."""
         own, current = (list(chain(m.parameters(), m.buffers())) for m in (self.module, model))
-        pairs = [(a, b) for a, b in zip(own, current, strict=True) if a.is_floating_point()]
+        all_pairs = [*zip(own, current, strict=True)]
+        pairs = [pair for pair, averages in zip(all_pairs, self._averages, strict=True) if averages]
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.updates else 0.0
         if decay:
             torch._foreach_lerp_([a for a, _ in pairs], [b for _, b in pairs], 1 - decay)
         else:
             torch._foreach_copy_([a for a, _ in pairs], [b for _, b in pairs])
-        for a, b in zip(own, current, strict=True):
-            if not a.is_floating_point():  # batch norm counts its batches in integers
+        for (a, b), averages in zip(all_pairs, self._averages, strict=True):
+            if not averages:  # a count of batches, a constant: an attention's mask has -inf, and no mean
                 a.copy_(b)
         self.updates += 1
 

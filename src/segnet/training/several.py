@@ -74,7 +74,7 @@ def _train_missing(folder: SeedFolder, config: TrainConfig, console: Console) ->
         for number, seed in enumerate(seeds, 1):
             run = RunFolder(folder.run(seed))
             outcome = read_run(run.path).outcome if run.scores.is_file() else None
-            if outcome is not None and outcome.finished:
+            if outcome is not None and outcome.finished and run.report.is_file():
                 continue
             console.print(f"seed {seed}, {number} of {len(seeds)}", highlight=False)
             try:

@@ -35,8 +35,8 @@ class Tracker(Protocol):
     def log(self, numbers: Mapping[str, float], step: int) -> None:
         """Take numbers by their names; ``step`` is the epoch, counted from 1."""
 
-    def close(self) -> None:
-        """Write what is left."""
+    def close(self, *, failed: bool) -> None:
+        """Write what is left, and say whether an error has ended the run."""
 
 
 def parse_trackers(text: str | None) -> tuple[str, ...]:
@@ -48,9 +48,7 @@ def parse_trackers(text: str | None) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(",")) if text is not None else ()
     for name in names:
         if name not in NAMES:
-            raise SegnetError(
-                f"there is no tracker {name!r}; there are {', '.join(NAMES)}{did_you_mean(name, NAMES)}"
-            )
+            raise SegnetError(f"there is no tracker {name!r}{did_you_mean(name, NAMES)}")
     if len(set(names)) < len(names):
         raise SegnetError(f"--track {text} names a tracker twice")
     return names
@@ -95,7 +93,7 @@ class Tracking:
         self._note()
 
     def end(self, outcome: Outcome | None) -> None:
-        """Log the final scores of a run that has ended, where they haven't been, and close all."""
+        """Log the final scores of a run that has ended, where they haven't been."""
         if self._open and outcome is not None and outcome.finished and not self._ended:
             found = {"best/val": outcome.val} | ({"best/test": outcome.test} if outcome.test else {})
             numbers = {
@@ -104,9 +102,16 @@ class Tracking:
             self._log(numbers, outcome.best_epoch)
             self._ended = True
             self._note()
+
+    def __enter__(self) -> Tracking:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Close all, however the run ends."""
+        failed = kind is not None and kind is not KeyboardInterrupt
         for name, tracker in [*self._open.items()]:
             with self._excused(name):
-                tracker.close()
+                tracker.close(failed=failed)
 
     def _log(self, numbers: Mapping[str, float], step: int) -> None:
         for name, tracker in [*self._open.items()]:
@@ -166,7 +171,7 @@ class _TensorBoard:
             self._writer.add_scalar(name, value, step)
         self._writer.flush()
 
-    def close(self) -> None:
+    def close(self, *, failed: bool) -> None:
         self._writer.close()
 
 
@@ -191,8 +196,8 @@ class _MLflow:
             # what else a class's name may hold is refused
             self._client.log_metric(self._run, re.sub(r"[^\w\-. :/]", "_", name), value, step=step)
 
-    def close(self) -> None:
-        self._client.set_terminated(self._run)
+    def close(self, *, failed: bool) -> None:
+        self._client.set_terminated(self._run, "FAILED" if failed else "FINISHED")
 
 
 def _open_mlflow(
@@ -212,8 +217,8 @@ def _open_mlflow(
     return _MLflow(client, run), run
 
 
-class _Module:
-    """trackio, and wandb, whose calls it has."""
+class _Trackio:
+    """trackio, whose runs don't fail, and what wandb has in common with it."""
 
     def __init__(self, module: Any) -> None:
         self._module = module
@@ -221,8 +226,13 @@ class _Module:
     def log(self, numbers: Mapping[str, float], step: int) -> None:
         self._module.log(dict(numbers), step=step)
 
-    def close(self) -> None:
+    def close(self, *, failed: bool) -> None:
         self._module.finish()
+
+
+class _Wandb(_Trackio):
+    def close(self, *, failed: bool) -> None:
+        self._module.finish(exit_code=int(failed))
 
 
 def _open_trackio(
@@ -232,7 +242,7 @@ def _open_trackio(
 
     name = known or f"{folder.path.resolve().name}-{secrets.token_hex(4)}"  # its runs are known by name
     trackio.init(project=_PROJECT, name=name, config=dict(settings), resume="allow", embed=False)
-    return _Module(trackio), name
+    return _Trackio(trackio), name
 
 
 def _open_wandb(
@@ -253,7 +263,7 @@ def _open_wandb(
         config=dict(settings),
         settings=wandb.Settings(console="off", silent=True, disable_git=True, disable_code=True),
     )
-    return _Module(run), number
+    return _Wandb(run), number
 
 
 def _has_key() -> bool:

@@ -63,7 +63,7 @@ def _add(labels: Labels, file: Path, content: dict[str, Any], folders: Sequence[
     known = {entry["id"] for entry in content["images"]}
     for lost in sorted(map(str, of_image.keys() - known))[:1]:
         labels.faults.append(Fault("bad-label", file, f"has annotations of an image {lost} that it lacks"))
-    split = split_of(str(file.relative_to(file.parents[1]))) if several else ""
+    split = split_of(file.stem) or split_of(file.resolve().parent.name) if several else ""
     for entry in content["images"]:
         name = str(entry["file_name"])
         where = f"{file}: {name}"

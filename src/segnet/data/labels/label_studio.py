@@ -66,7 +66,10 @@ def read_label_studio(file: Path, folders: Sequence[Path]) -> Labels:
 def _named(task: dict[str, Any]) -> str:
     """Return the address of a task's image: its only one, or that of the key image."""
     data = task["data"]
-    return str(data.get("image") or next(value for value in data.values() if isinstance(value, str)))
+    address = data.get("image") or next((value for value in data.values() if isinstance(value, str)), None)
+    if address is None:
+        raise KeyError("image")
+    return str(address)
 
 
 def _image(task: dict[str, Any], folders: Sequence[Path]) -> Path | None:

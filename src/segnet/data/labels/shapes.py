@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,11 @@ from segnet.core.extras import require_package
 from segnet.data.dataset import Mask
 from segnet.data.faults import Fault
 
+_SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
 _FARTHEST = 10  # image sides that a point may lie outside: what is farther is no point of this image
 
 
@@ -157,6 +163,9 @@ def name_below(name: str) -> str:
 
 
 def split_of(text: str) -> str:
-    """Return the split that a file's or folder's name tells, or nothing."""
-    words = text.lower().replace("validation", "val").replace("valid", "val")
-    return next((split for split in ("train", "val", "test") if split in words), "")
+    """Return the split that a word of a file's or folder's name is, the first if several are, or nothing.
+
+    ``instances_train2017`` and ``TrainImages`` have one; ``trainval``, ``latest`` and ``interval`` have none.
+    """
+    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", text)
+    return next((_SPLITS[word] for word in map(str.lower, words) if word in _SPLITS), "")
