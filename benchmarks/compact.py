@@ -104,6 +104,7 @@ def train_one(name: str, seed: int, folder: Path, data_root: Path, settings: dic
         holdout=0.3,
         recipe="modern",
         ema_decay=0.995,
+        loss="cross-entropy",
         seed=seed,
         out=folder,
         **({"model": name} if ours else {}),

@@ -52,7 +52,13 @@ def train(seed: int, unlabeled: Path | None, data: Path, out: Path, model: str) 
         segnet.resume(out, console=Console(quiet=True))
         return
     config = segnet.TrainConfig(
-        data=str(data), model=model, recipe="modern", seed=seed, unlabeled=unlabeled, out=out
+        data=str(data),
+        model=model,
+        recipe="modern",
+        loss="cross-entropy",
+        seed=seed,
+        unlabeled=unlabeled,
+        out=out,
     )
     segnet.train(config, console=Console(quiet=True))
 

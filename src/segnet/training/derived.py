@@ -27,8 +27,8 @@ LEAST_STEPS = 900
 """Steps in a run whose epochs are short. With twice as many the cells came out no better."""
 MOST_EPOCHS = 600
 """The end of that where an epoch is a single step."""
-RARE = 1 / 16
-"""Share of the pixels below which a class is rare: the cells' 5 % are, a pet's border of 8 % isn't."""
+RARE = 1 / 8
+"""Share of the pixels below which a class is rare, as the cells' 5 % and a pet's border of 8 % are."""
 
 
 class Derived(NamedTuple):
