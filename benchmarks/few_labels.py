@@ -35,7 +35,7 @@ values: {1: pet, 2: background, 3: border}
 
 def lay_out(dataset: segnet.Dataset, labels: int, seed: int, folder: Path) -> None:
     """Make a folder of links to so many training images, and to all to validate and test on."""
-    drawn = random.Random(seed).sample(dataset.train, labels)
+    drawn = random.Random(seed).sample([*dataset.train, *dataset.extra], labels)
     for split, samples in {"train": drawn, "val": dataset.val, "test": dataset.test}.items():
         for part in ("images", "masks"):
             (folder / split / part).mkdir(parents=True)
@@ -94,7 +94,8 @@ def train_all(args: argparse.Namespace) -> None:
     )
     dataset = segnet.load_dataset(options)
     rows = []
-    for labels in [wanted or len(dataset.train) for wanted in args.labels]:
+    there = len(dataset.train) + len(dataset.extra)
+    for labels in [wanted or there for wanted in args.labels]:
         for seed in args.seeds:
             data = args.runs / f"data-{labels}-{seed}"
             if not data.exists():
