@@ -740,3 +740,28 @@ def test_a_copy_goes_to_a_new_folder_beside(where, data, tmp_path):
     write(tmp_path, "there/file", b"mine")
     with pytest.raises(SegnetError, match=r"name a (new )?folder"):
         require_new_folder(tmp_path / where, data)
+
+
+@pytest.mark.parametrize("part", ["nothing", "images", "masks of other names", "masks that are JPEGs"])
+def test_a_folder_without_a_usable_pair_is_told_what_it_lacks(part, tmp_path):
+    """Without a dataset.yaml too, where the masks are asked what they mean."""
+    (tmp_path / "images").mkdir()
+    if part != "nothing":
+        put(tmp_path, "", "a", 0)
+        shutil.rmtree(tmp_path / "masks") if part == "images" else None
+    if part == "masks of other names":
+        move(tmp_path, "masks/a.png", "masks/a_mask.png")
+    if part == "masks that are JPEGs":
+        save_as(tmp_path, "masks/a.png", "masks/a.jpg")
+    inspection = inspect_folder(tmp_path)
+    assert inspection.faults
+    assert not any(fault.kind == "mask-meaning" for fault in inspection.faults)
+
+
+def test_a_value_that_one_mask_alone_holds_is_a_stray(good_folder, tmp_path):
+    data = shutil.copytree(good_folder, tmp_path / "data")
+    (data / "dataset.yaml").unlink()
+    resave(data / M0, values([0, 7]))  # in place of the square
+    (fault,) = inspect_folder(data).faults
+    assert str(fault.file).endswith(M0)
+    assert "holds 7, which no other of the 13 masks does; they hold 0, 1" in str(fault)

@@ -103,6 +103,7 @@ def _as_line(error: Exception) -> str:
         text = str(error)
         if isinstance(error, cyclopts.UnusedCliTokensError):
             text = f"No option takes {' '.join(error.unused_tokens or ())}."
+        text += "" if text.endswith((".", "?")) else "."
         return f"{text} See: {' '.join(('segnet', *(error.command_chain or ())))} --help"
     if isinstance(error, OSError):
         return f"{error.filename or 'standard output'}: {error.strerror or error}"

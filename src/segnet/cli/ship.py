@@ -74,6 +74,8 @@ def export(
         max_loss=max_loss,
         data={name: value for name, value in given.items() if value is not None},
     )
+    if not json_:
+        print(f"exporting {model}, and comparing the file with it", flush=True)
     exported = write(model, options)
     if json_:
         print(json.dumps(as_json(exported, model, options)))

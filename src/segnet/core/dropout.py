@@ -33,8 +33,8 @@ def require_dropout(model: nn.Module) -> None:
     """
     if not _active_dropouts(model):
         raise SegnetError(
-            f"{type(model).__name__} has no dropout, so all samples would be alike; train a Bayesian one, "
-            "for example --model segnet-basic --model-options '{\"dropout\": 0.5}'"
+            f"the model ({type(model).__name__}) has no dropout, so all samples would be alike; train a "
+            "Bayesian one, for example --model segnet-basic --model-options '{\"dropout\": 0.5}'"
         )
 
 

@@ -156,7 +156,7 @@ def inspect_folder(root: Path, progress: Progress | None = None, *, channels: in
     faults += same_images(readable)
     faults += _alike(surveyed, found)
 
-    if described is None and not description.exists():
+    if described is None and not description.exists() and any(each.stored for each in surveyed):
         try:
             described = infer(((s.pair.mask, s.stored) for s in surveyed if s.stored), root, description)
         except Fault as fault:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import reprlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -304,11 +304,16 @@ def infer(
     counts: Counter[int] = Counter()
     palette: dict[int, tuple[Colour, File]] = {}
     largest: tuple[int, File | str] = (0, where)
+    held_by: dict[int, list[File]] = defaultdict(list)
+    count = 0
     for file, stored in masks:
+        count += 1
         if stored.in_colour:
             said = "is a colour image and there is no dataset.yaml"
             raise Fault("mask-meaning", file, said, _name_colours(stored, f"write to {description}"))
         counts.update(stored.counts)
+        for value in stored.counts:
+            held_by[value].append(file)
         largest = max(largest, (len(stored.counts), file), key=lambda each: each[0])
         for value, colour in stored.palette.items():
             first, other = palette.setdefault(value, (colour, file))
@@ -339,6 +344,16 @@ def infer(
                 "a lossy format or from smoothing",
                 f"save masks as PNG without anti-aliasing, or write to {description} 'values: {{{meaning}}}' "
                 "and let segnet data check --fix move each pixel to the nearest class",
+            )
+        strays = [value for value in ids if len(held_by[value]) == 1]
+        others = [value for value in ids if value not in strays]
+        if strays and len(others) > 1 and others == list(range(len(others))):
+            file = held_by[strays[0]][0]
+            raise Fault(
+                "mask-meaning",
+                file,
+                f"holds {strays[0]}, which no other of the {count} masks does; they hold {_spell(others)}",
+                f"mend it, or write to {description} what it means: 'values: {{{meaning}}}'",
             )
         raise Fault(
             "mask-meaning",

@@ -134,7 +134,11 @@ def _check(options: ExportOptions) -> None:
     if options.calibrate is not None and options.precision != "int8":
         raise SegnetError("--calibrate is for --int8")
     if options.out is not None and options.out.suffix != _SUFFIX[options.to]:
-        raise SegnetError(f"{options.out}: a file for {options.to} ends in {_SUFFIX[options.to]}")
+        suffix = _SUFFIX[options.to]
+        if options.out.is_dir():
+            example = f"{options.out / 'model'}{suffix}"
+            raise SegnetError(f"--out {options.out} is a folder; name a file, such as {example}")
+        raise SegnetError(f"--out {options.out}: a file for {options.to} ends in {suffix}")
     if options.to == "openvino":
         require_package("segnet export --to openvino", "openvino")
     if options.to == "onnx" or options.precision == "int8":

@@ -75,7 +75,7 @@ def _decides_pixels(setting: str, config: Mapping[str, Any]) -> bool:
 def runs_table(runs: Sequence[RunRecord]) -> Table:
     """Return a row for each run: its model, its cost and its best epoch's scores on the validation images."""
     classes = _classes(runs)
-    table = Table(box=SIMPLE_HEAD)
+    table = Table(box=SIMPLE_HEAD, caption="scores of the best epoch on the validation images")
     for name in ("run", "model"):
         table.add_column(name)
     columns = (
@@ -111,7 +111,7 @@ def settings_table(runs: Sequence[RunRecord]) -> Table | None:
     names = dict.fromkeys(name for run in runs for name in run.config)
     for name in names:
         values = [_text(run.config.get(name)) for run in runs]
-        if name not in ("model", "out") and len(set(values)) > 1:
+        if name not in ("model", "out", "derived") and len(set(values)) > 1:
             table.add_row(name, *values)
     return table if table.row_count else None
 

@@ -141,10 +141,10 @@ def verdict_of_images(first: RunRecord, second: RunRecord) -> str:
     if any(chosen[0][content].truth != chosen[1][content].truth for content in order):
         raise SegnetError(f"{pair} the same images were scored at other sizes or against other masks")
     found = bootstrap_difference(*([each[content] for content in order] for each in chosen))
-    images = f"the choice of the {len(order):,} {split} images"
+    images = f"the {len(order):,} {split} images"
     return (
-        f"{_sentence(first.name, second.name, found)}: {_beyond(found)} what {images} gives (paired "
-        "bootstrap). It says nothing of other seeds: those take --seeds"
+        f"on {images} {_sentence(first.name, second.name, found)}: {_beyond(found)} what their choice gives "
+        "(paired bootstrap). It says nothing of other seeds: those take --seeds"
     )
 
 

@@ -124,7 +124,7 @@ def _go_on(
     _require_given(path, config.model, model)
     if damage:
         console.print(f"warning: {damage}", highlight=False, soft_wrap=True)
-    elif state.position:
+    elif not state.is_over(config):
         console.print(f"it goes on {place_of(state.at)}", highlight=False, soft_wrap=True)
     if epochs is not None and epochs < state.epoch:
         raise SegnetError(f"--epochs {epochs}: {path} has done {state.epoch} epochs already; give more")
