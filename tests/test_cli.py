@@ -509,3 +509,24 @@ def test_a_disk_that_is_full_when_torch_saves_is_one_line(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_ctrl_c_while_the_command_is_imported_ends_it_without_a_word():
+    program = """
+import sys
+
+import segnet.cli
+
+
+class CtrlC:
+    @staticmethod
+    def find_spec(name, *_):
+        if name == "segnet.cli.launch":
+            raise KeyboardInterrupt
+
+
+sys.meta_path.insert(0, CtrlC)
+segnet.cli.main()
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, b"", b"")

@@ -17,7 +17,6 @@ _BROUGHT_BY = {
     "matplotlib": ("matplotlib", _TRAIN),
     "requests": ("requests", _TRAIN),
     "safetensors": ("safetensors", _TRAIN),
-    "torchmetrics": ("torchmetrics", _TRAIN),
     "yaml": ("PyYAML", _TRAIN),
     "scipy": ("SciPy", _REGIONS),
     "shapely": ("Shapely", _REGIONS),

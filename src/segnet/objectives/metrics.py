@@ -15,7 +15,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchmetrics.classification import MulticlassConfusionMatrix
 
 from segnet.core.classes import IGNORE_INDEX, ClassTable
 from segnet.core.processes import total
@@ -49,9 +48,7 @@ class ScoreCounter:
         self._threshold = threshold
         self._lines = None if foreground is None else ThresholdCounter(foreground, device)
         self._article = article
-        self._matrix = MulticlassConfusionMatrix(
-            len(classes), ignore_index=IGNORE_INDEX, validate_args=False, sync_on_compute=False
-        ).to(device)
+        self._matrix = torch.zeros(len(classes), len(classes), dtype=torch.int64, device=device)
         self._loss = torch.zeros((), dtype=torch.float64)
         self._custom_iou = torch.zeros((), dtype=torch.float64)
         self._images = 0
@@ -60,7 +57,7 @@ class ScoreCounter:
         """Count one batch: logits ``(N, C, H, W)``, mask ``(N, H, W)`` of class ids, 255 = ignore."""
         logits = logits.float()
         target = mask.long()
-        self._matrix.update(logits.argmax(1), target)
+        self._matrix += confusion(logits.argmax(1), target, len(self.classes))
         if self._lines is not None:
             self._lines.add(logits, target)
         loss = F.cross_entropy(logits, target, ignore_index=IGNORE_INDEX, reduction="sum")
@@ -73,7 +70,7 @@ class ScoreCounter:
 
     def sum_up(self) -> None:
         """Add what the other processes have counted, each a part of the split."""
-        total(self._matrix.confmat)
+        total(self._matrix)
         if self._lines is not None:
             total(self._lines.counts)
         images = torch.tensor(self._images)
@@ -83,7 +80,7 @@ class ScoreCounter:
 
     def scores(self, scored_on: ScoredOn | None = None) -> Scores:
         """Return the scores of everything counted so far, with what it was."""
-        matrix = self._matrix.compute().cpu().numpy()
+        matrix = self._matrix.cpu().numpy()
         pixels = int(matrix.sum())
         scores = scores_from_confusion(
             matrix, self.classes, loss=float(self._loss) / pixels if pixels else None, scored_on=scored_on
@@ -101,6 +98,22 @@ class ScoreCounter:
             article_iou=article_iou(matrix, self.classes),
             article_custom_iou=float(self._custom_iou) / self._images if self._images else None,
         )
+
+
+def confusion(predicted: Tensor, target: Tensor, classes: int) -> Tensor:
+    """Count pixels by truth and prediction.
+
+    Args:
+        predicted: class ids, of any shape.
+        target: class ids of the same shape, 255 = ignore.
+        classes: how many there are.
+
+    Returns:
+        int64 ``(classes, classes)``; row: truth, column: prediction.
+    """
+    ignored = classes * classes  # a bin of its own spares the device a wait for how many there are
+    bins = torch.where(target == IGNORE_INDEX, ignored, target * classes + predicted)
+    return torch.bincount(bins.flatten(), minlength=ignored + 1)[:ignored].view(classes, classes)
 
 
 def scores_from_confusion(

@@ -20,7 +20,7 @@ from segnet.core.place import place
 
 def describe_environment(device: torch.device) -> dict[str, Any]:
     """Return the command, the versions and the machine."""
-    names = ("torch", "numpy", "pillow", "kornia", "torchmetrics", "safetensors")
+    names = ("torch", "numpy", "pillow", "kornia", "safetensors")
     return {
         "command": _command(),
         "segnet": __version__,
