@@ -143,8 +143,8 @@ def verdict_of_images(first: RunRecord, second: RunRecord) -> str:
     found = bootstrap_difference(*([each[content] for content in order] for each in chosen))
     images = f"the {len(order):,} {split} images"
     return (
-        f"on {images} {_sentence(first.name, second.name, found)}: {_beyond(found)} what their choice gives "
-        "(paired bootstrap). It says nothing of other seeds: those take --seeds"
+        f"on {images} {_sentence(first.name, second.name, found)}: {_beyond(found)} what the choice "
+        "of images gives (paired bootstrap). It says nothing of other seeds: those take --seeds"
     )
 
 
