@@ -77,6 +77,16 @@ def test_torchs_own_program_is_compared_too(model_file, photos, tmp_path):
     exported = export(model_file, ExportOptions("torch", out=tmp_path / "tiny.pt2", images=str(photos)))
     assert exported.parity.equal_pixels >= 0.999
     assert exported.path.is_file()
+    with pytest.raises(SegnetError, match="is exported already"):
+        export(exported.path)
+    with pytest.raises(SegnetError, match=r"no model file that segnet opens; .* torch.export.load opens it"):
+        load(exported.path)
+
+
+def test_weights_of_another_name_are_weights_all_the_same(model_file, tmp_path, noise):
+    other = tmp_path / "weights.bin"
+    other.write_bytes(model_file.read_bytes())
+    assert np.array_equal(load(other).predict(noise).mask, load(model_file).predict(noise).mask)
 
 
 MISTAKES = {

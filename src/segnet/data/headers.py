@@ -87,8 +87,9 @@ def _may_be_turned(png: ImageFile.ImageFile) -> bool:
     found = False
     while not found and len(head := stream.read(8)) == 8:
         length, kind = struct.unpack(">I4s", head)
-        found = kind == b"eXIf" or (kind == b"iTXt" and b"Orientation" in stream.read(length))
-        stream.seek(length + 4 if kind != b"iTXt" else 4, io.SEEK_CUR)
+        text = stream.read(length) if kind == b"iTXt" else b""
+        found = kind == b"eXIf" or b"Orientation" in text
+        stream.seek(length - len(text) + 4, io.SEEK_CUR)
     stream.seek(place)
     return found
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import reprlib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -304,7 +304,8 @@ def infer(
     counts: Counter[int] = Counter()
     palette: dict[int, tuple[Colour, File]] = {}
     largest: tuple[int, File | str] = (0, where)
-    held_by: dict[int, list[File]] = defaultdict(list)
+    holders: Counter[int] = Counter()
+    last_holder: dict[int, File] = {}
     count = 0
     for file, stored in masks:
         count += 1
@@ -312,8 +313,8 @@ def infer(
             said = "is a colour image and there is no dataset.yaml"
             raise Fault("mask-meaning", file, said, _name_colours(stored, f"write to {description}"))
         counts.update(stored.counts)
-        for value in stored.counts:
-            held_by[value].append(file)
+        holders.update(stored.counts.keys())
+        last_holder |= dict.fromkeys(stored.counts, file)
         largest = max(largest, (len(stored.counts), file), key=lambda each: each[0])
         for value, colour in stored.palette.items():
             first, other = palette.setdefault(value, (colour, file))
@@ -345,13 +346,12 @@ def infer(
                 f"save masks as PNG without anti-aliasing, or write to {description} 'values: {{{meaning}}}' "
                 "and let segnet data check --fix move each pixel to the nearest class",
             )
-        strays = [value for value in ids if len(held_by[value]) == 1]
+        strays = [value for value in ids if holders[value] == 1]
         others = [value for value in ids if value not in strays]
         if strays and len(others) > 1 and others == list(range(len(others))):
-            file = held_by[strays[0]][0]
             raise Fault(
                 "mask-meaning",
-                file,
+                last_holder[strays[0]],
                 f"holds {strays[0]}, which no other of the {count} masks does; they hold {_spell(others)}",
                 f"mend it, or write to {description} what it means: 'values: {{{meaning}}}'",
             )

@@ -137,6 +137,11 @@ def _opened(path: Path) -> Iterator[Any]:
     except OSError as error:
         raise SegnetError(f"the model file {path} can't be read: {error}") from error
     except SafetensorError as error:
+        if path.suffix.lower() != ".safetensors":
+            other = "; torch.export.load opens it" if path.suffix == ".pt2" else ""
+            raise SegnetError(
+                f"{path} is no model file that segnet opens; those end in .safetensors, .onnx and .xml{other}"
+            ) from error
         raise SegnetError(f"{path} is damaged or no safetensors file ({error}); {_REMEDY}") from error
 
 

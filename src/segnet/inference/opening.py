@@ -80,13 +80,7 @@ def find_model(path_or_name: str | Path, *, exported: bool) -> Path:
             raise SegnetError(
                 f"{path.parent} holds no model.safetensors: it is no run folder, or its run has no epoch yet"
             )
-    if not path.exists():
-        return _bundled(str(path_or_name), exported=exported)
-    if path.suffix.lower() not in (".safetensors", *_OPENED_BY):
-        known = ".safetensors, .onnx and .xml"
-        other = "; torch.export.load opens it" if path.suffix == ".pt2" else ""
-        raise SegnetError(f"{path} is no model file that segnet opens; those end in {known}{other}")
-    return path
+    return path if path.exists() else _bundled(str(path_or_name), exported=exported)
 
 
 def is_bundled(name: str) -> bool:
