@@ -5,9 +5,12 @@ import json
 import numpy as np
 import onnx
 import pytest
+from PIL import Image
 
 from segnet import SegnetError, load
+from segnet.export import exporter
 from segnet.export.exporter import ExportOptions, export
+from segnet.export.parity import Parity
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +45,7 @@ def test_the_report_says_what_was_compared_and_with_what_result(exported, photos
 
 def test_int8_turns_the_dense_layers_and_keeps_the_rest_as_float16(model_file, photos, tmp_path):
     options = ExportOptions(
-        precision="int8", images=str(photos), calibrate=str(photos), max_loss=100, out=tmp_path / "small.onnx"
+        precision="int8", images=str(photos), calibrate=str(photos), out=tmp_path / "small.onnx"
     )
     exported = export(model_file, options)
     graph = onnx.load(exported.path).graph
@@ -52,17 +55,41 @@ def test_int8_turns_the_dense_layers_and_keeps_the_rest_as_float16(model_file, p
 
 
 def test_a_file_that_says_something_else_gets_a_name_that_says_so(model_file, photos, tmp_path, segnet):
-    out = tmp_path / "small.onnx"
-    command = ["export", model_file, "--int8", "--images", photos, "--calibrate", photos, "--out", out]
-    ended = segnet(*map(str, command), "--max-loss", "0")
+    out, dark = tmp_path / "small.onnx", tmp_path / "dark"
+    dark.mkdir()
+    Image.new("RGB", (64, 64)).save(dark / "night.png")
+    ended = segnet(
+        *map(str, ["export", model_file, "--int8", "--images", photos, "--calibrate", dark, "--out", out])
+    )
     assert ended.code == 1
     assert "small.failed.onnx is not what" in ended.err
-    assert "points of mean IoU are lost, at most 0 may be" in ended.err
+    assert "at least 0.9 it must be; calibrate on images like those that it will get" in ended.err
     assert {path.name for path in tmp_path.glob("small*")} == {
         "small.failed.onnx",
         "small.failed.onnx.parity.json",
     }
     assert json.loads((tmp_path / "small.failed.onnx.parity.json").read_text())["passed"] is False
+
+
+def test_int8_may_lose_mean_iou_only_where_the_truth_is_known():
+    def failure(model, file, **options):
+        parity = Parity("images", 1, 0.0, 0.98, model, file, 1.0, 1.0)
+        return exporter._failure(parity, ExportOptions(precision="int8", **options))
+
+    assert failure(0.72, 0.715) == ""
+    assert failure(0.72, 0.70) == "2.00 points of mean IoU are lost, at most 1 may be"
+    assert failure(0.72, 0.70, max_loss=3) == ""
+    assert failure(None, 0.94) == "", "pixels in doubt change sides, and no score is known"
+    assert "a mean IoU of 0.880, and at least 0.9" in failure(None, 0.88)
+
+
+def test_without_the_models_own_data_int8_is_compared_on_what_it_was_calibrated_on(
+    model_file, photos, tmp_path
+):
+    options = ExportOptions(precision="int8", calibrate=str(photos), out=tmp_path / "small.onnx")
+    exported = export(model_file, options)
+    assert exported.parity.images == f"6 images of {photos}"
+    assert json.loads(exported.report.read_text())["limits"] == {"mean_iou_with_the_models_masks": 0.9}
 
 
 def test_float16_weights_are_half_the_file_and_openvino_gets_its_own_format(model_file, photos, tmp_path):

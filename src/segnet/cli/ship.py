@@ -51,7 +51,7 @@ def export(
         out: the file to write; by default beside the model, or in this folder for a bundled one.
         images: compare on these photos, a folder or a pattern, in place of the model's validation images.
         calibrate: int8: photos to calibrate on, in place of the model's training images.
-        max_loss: int8: how many points of mean IoU may be lost.
+        max_loss: int8: how many points of mean IoU may be lost, where the model's own data is there.
         data: where the model's own data is, if it has moved.
         data_root: the same for oxford-pets: a folder in the official layout.
         extra_list: oxford-pets: the list of extra training images, if the model was trained with one.
@@ -80,14 +80,14 @@ def export(
     if json_:
         print(json.dumps(as_json(exported, model, options)))
     else:
-        _print_comparison(exported)
+        _print_comparison(exported, int8=int8)
     if exported.failure:
         say_error(f"{exported.path} is not what {model} is: {exported.failure}")
         return SOME_FAILED
     return 0
 
 
-def _print_comparison(exported: Exported) -> None:
+def _print_comparison(exported: Exported, *, int8: bool) -> None:
     from segnet.runs.scores import score_text
 
     parity = exported.parity
@@ -97,7 +97,7 @@ def _print_comparison(exported: Exported) -> None:
         "equal pixels": f"{parity.equal_pixels:.4%}",
         "largest difference of a logit": f"{parity.largest_logit_difference:.3g}",
     }
-    if parity.mean_iou_model is None:
+    if not parity.has_truth:
         rows["mean IoU with the model's own masks"] = score_text(parity.mean_iou_file, digits=4)
     else:
         rows["mean IoU, model and file"] = (
@@ -106,4 +106,6 @@ def _print_comparison(exported: Exported) -> None:
     rows["one image, model and file"] = f"{parity.latency_ms_model:.1f} ms  {parity.latency_ms_file:.1f} ms"
     for what, value in rows.items():
         print(f"  {what:36}{value}")
+    if int8 and not parity.has_truth:
+        print("  what that costs of the score only the model's own data can tell (--data, --data-root)")
     print(f"report {exported.report}")

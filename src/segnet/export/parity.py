@@ -41,11 +41,16 @@ class Parity:
     latency_ms_file: float
 
     @property
+    def has_truth(self) -> bool:
+        """Whether scores are taken with the truth, and not with the model's own masks."""
+        return self.mean_iou_model is not None
+
+    @property
     def mean_iou_lost(self) -> float:
-        """How much worse the file is, 0 to 1."""
-        if self.mean_iou_file is None:
+        """How much worse the file is with the truth, 0 to 1; 0 where that isn't known."""
+        if self.mean_iou_model is None or self.mean_iou_file is None:
             return 0.0
-        return (1.0 if self.mean_iou_model is None else self.mean_iou_model) - self.mean_iou_file
+        return self.mean_iou_model - self.mean_iou_file
 
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON holds."""

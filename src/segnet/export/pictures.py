@@ -42,18 +42,24 @@ class Pictures:
 
 
 def compared_pictures(
-    source: str | Path, segmenter: Segmenter, named: str | None, data: Mapping[str, Any]
+    source: str | Path,
+    segmenter: Segmenter,
+    named: str | None,
+    data: Mapping[str, Any],
+    *,
+    instead: str | None = None,
 ) -> Pictures:
     """Return up to 256 pictures to compare on: photos by name, else what the model was validated on.
 
-    Where the model's own data isn't here, pictures are drawn: whatever an image shows, a file must say of it
-    what its model says.
+    Where the model's own data isn't here, and there are no other photos either, pictures are drawn: whatever
+    an image shows, a file must say of it what its model says.
 
     Args:
         source: what ``segmenter`` was opened from.
         segmenter: the model.
         named: a folder or a pattern.
         data: fields of ``DataOptions``: where the model's own data is now.
+        instead: photos for where that isn't here, a folder or a pattern.
 
     Raises:
         SegnetError: no such photos or data, or a photo that can't be read.
@@ -65,6 +71,8 @@ def compared_pictures(
     except SegnetError:
         if data:
             raise
+        if instead is not None:
+            return _photos(instead, segmenter, _COMPARED)
         samples = [SyntheticSample(0, index) for index in range(_DRAWN)]
         pixels = np.stack([_drawn(segmenter, sample) for sample in samples])
         what = f"{_DRAWN} pictures drawn by segnet, since the model's own data isn't here"
