@@ -31,8 +31,10 @@ from segnet.core.sync_batch_norm import (
 )
 
 Rebuild = Callable[[], Tensor]
-# Values that the backward pass handles at once: some MiB are all it needs besides the maps themselves.
-_BLOCK = 1 << 20
+# Values that the backward pass handles at once: some MiB are all it needs besides the maps themselves. A GPU
+# gets larger blocks, since there every operation is a launch: a step of segnet at batch 64 would otherwise have
+# 9,200 of them in place of 2,300.
+_BLOCK = {"cpu": 1 << 20, "cuda": 1 << 24}
 
 
 def can_recompute(norm: nn.Module, x: Tensor) -> TypeGuard[nn.BatchNorm2d]:
@@ -158,7 +160,8 @@ def _backward(
     channel = (1, -1, 1, 1)
     centre = mean.view(channel)
     total, total_times_y = torch.zeros_like(mean), torch.zeros_like(mean)
-    blocks = [tensor.split(max(1, _BLOCK // y[0].numel())) for tensor in (grad, z, y)]
+    images = max(1, _BLOCK[y.device.type] // y[0].numel())
+    blocks = [tensor.split(images) for tensor in (grad, z, y)]
     for block_grad, block_z, block_y in zip(*blocks, strict=True):
         torch.ops.aten.threshold_backward.grad_input(block_grad, block_z, 0, grad_input=block_z)
         total += block_z.sum((0, 2, 3), dtype=mean.dtype)

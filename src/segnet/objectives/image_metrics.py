@@ -49,8 +49,8 @@ class ImageCounter:
         right = known & (predicted == target)
         band = edge_band(target)
         loss = F.cross_entropy(logits, target, ignore_index=IGNORE_INDEX, reduction="none")
-        boundary = boundary_f1(predicted, target, self._classes)
-        self._boundary.append(boundary.cpu())
+        boundary = boundary_f1(predicted, target, self._classes).cpu()
+        self._boundary.append(boundary)
         self._add_to_bins(confidence[known], right[known])
         totals = {
             "pixels": known,
@@ -61,7 +61,8 @@ class ImageCounter:
             "confidence": confidence * known,
             "disagreement": known & ~right & (confidence >= CONFIDENT),
         }
-        sums = {name: each.sum((1, 2), dtype=torch.float64).tolist() for name, each in totals.items()}
+        rows = torch.stack([each.sum((1, 2), dtype=torch.float64) for each in totals.values()])
+        sums = dict(zip(totals, rows.tolist(), strict=True))
         counts = [
             self._count(ids, where) for ids, where in ((target, right), (target, known), (predicted, known))
         ]

@@ -199,7 +199,8 @@ def require_finite(train_loss: float, model: nn.Module, epoch: int) -> None:
     """
     state = model.state_dict()
     tensors = [state[name] for name in learned_names(model) & state.keys()]
-    if math.isfinite(train_loss) and all(bool(tensor.isfinite().all()) for tensor in tensors):
+    # one answer for all of them: each that is read is a wait for the device
+    if math.isfinite(train_loss) and bool(torch.stack([each.isfinite().all() for each in tensors]).all()):
         return
     what = "weights" if math.isfinite(train_loss) else f"loss ({train_loss})"
     raise _diverged(what, epoch)

@@ -51,15 +51,16 @@ class ModelEMA:
         """Take the model's weights in; the first time they are the average."""
         own, current = (list(chain(m.parameters(), m.buffers())) for m in (self.module, model))
         all_pairs = [*zip(own, current, strict=True)]
-        pairs = [pair for pair, averages in zip(all_pairs, self._averages, strict=True) if averages]
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.updates else 0.0
+        averaged = [pair for pair, averages in zip(all_pairs, self._averages, strict=True) if averages]
+        # not averaged is a count of batches, or a constant: an attention's mask has -inf, and no mean
+        copied = [pair for pair, averages in zip(all_pairs, self._averages, strict=True) if not averages]
         if decay:
-            torch._foreach_lerp_([a for a, _ in pairs], [b for _, b in pairs], 1 - decay)
+            torch._foreach_lerp_([a for a, _ in averaged], [b for _, b in averaged], 1 - decay)
         else:
-            torch._foreach_copy_([a for a, _ in pairs], [b for _, b in pairs])
-        for (a, b), averages in zip(all_pairs, self._averages, strict=True):
-            if not averages:  # a count of batches, a constant: an attention's mask has -inf, and no mean
-                a.copy_(b)
+            copied += averaged
+        if copied:
+            torch._foreach_copy_([a for a, _ in copied], [b for _, b in copied])
         self.updates += 1
 
     def state_dict(self) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from segnet.core.kernels.blocked import is_channels_last
 from segnet.core.kernels.plain import packed_height
 
-_BLOCK = 256
+_BYTES = 16 * 128  # of a map that a program takes at once: the most that each of its threads can load
 
 
 def pool(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -50,11 +50,12 @@ def _empty(like: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
 
 
 def _launch(kernel, full: Tensor, values: Tensor, codes: Tensor) -> None:
-    grid = (triton.cdiv(codes.numel(), _BLOCK),)
+    block = _BYTES // full.element_size()
+    grid = (triton.cdiv(codes.numel(), block),)
     sizes = (codes.numel(), codes.shape[1], codes.shape[2], values.shape[2], values.shape[3])
     strides = (*full.stride(), *values.stride(), *codes.stride())
     with torch.cuda.device_of(full):
-        kernel[grid](full, values, codes, *sizes, *strides, values.stride(1) == 1, _BLOCK)
+        kernel[grid](full, values, codes, *sizes, *strides, values.stride(1) == 1, block)
 
 
 @triton.jit
