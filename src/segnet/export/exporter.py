@@ -97,9 +97,7 @@ def export(
         )
     segmenter = Segmenter(*_as_trained(path, model))
     target = _target(source, options)
-    compared = compared_pictures(
-        source, segmenter, options.images, options.data, instead=options.calibrate
-    )
+    compared = compared_pictures(source, segmenter, options.images, options.data, instead=options.calibrate)
     calibration = None
     if options.precision == "int8":
         calibration = calibration_pictures(source, segmenter, options.calibrate, options.data)
@@ -206,8 +204,8 @@ def _failure(parity: Parity, options: ExportOptions) -> str:
     if options.precision == "int8" and not parity.has_truth:
         agreement = 1.0 if parity.mean_iou_file is None else parity.mean_iou_file
         return (
-            f"its masks and the model's have a mean IoU of {agreement:.3f}, and at least {AGREEMENT:g} it must "
-            "be; calibrate on images like those that it will get (--calibrate)"
+            f"its masks and the model's have a mean IoU of {agreement:.3f}, and at least {AGREEMENT:g} it must be; "
+            "calibrate on images like those that it will get (--calibrate)"
         ) * (agreement < AGREEMENT)
     if options.precision == "int8":
         lost = 100 * parity.mean_iou_lost
