@@ -32,8 +32,8 @@ from segnet.core.sync_batch_norm import (
 
 Rebuild = Callable[[], Tensor]
 # Values that the backward pass handles at once: some MiB are all it needs besides the maps themselves. A GPU
-# gets larger blocks, since there every operation is a launch: a step of segnet at batch 64 has 2,300 of them, and
-# with a CPU's blocks it would have 9,200.
+# gets larger blocks, since there every operation is a launch: a step of segnet at batch 64 has 2,300 of them,
+# and with a CPU's blocks it would have 9,200.
 _BLOCK = {"cpu": 1 << 20, "cuda": 1 << 24}
 
 

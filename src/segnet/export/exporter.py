@@ -204,7 +204,7 @@ def _failure(parity: Parity, options: ExportOptions) -> str:
     if options.precision == "int8" and not parity.has_truth:
         agreement = 1.0 if parity.mean_iou_file is None else parity.mean_iou_file
         return (
-            f"its masks and the model's have a mean IoU of {agreement:.3f}, and at least {AGREEMENT:g} it must be; "
+            f"its masks and the model's have a mean IoU of {agreement:.3f}, at least {AGREEMENT:g} it must be; "
             "calibrate on images like those that it will get (--calibrate)"
         ) * (agreement < AGREEMENT)
     if options.precision == "int8":
