@@ -204,8 +204,8 @@ def _failure(parity: Parity, options: ExportOptions) -> str:
     if options.precision == "int8" and not parity.has_truth:
         agreement = 1.0 if parity.mean_iou_file is None else parity.mean_iou_file
         return (
-            f"its masks and the model's have a mean IoU of {agreement:.3f}, at least {AGREEMENT:g} it must be; "
-            "calibrate on images like those that it will get (--calibrate)"
+            f"its masks and the model's have a mean IoU of {agreement:.3f}, at least {AGREEMENT:g} it must "
+            "be; calibrate on images like those that it will get (--calibrate)"
         ) * (agreement < AGREEMENT)
     if options.precision == "int8":
         lost = 100 * parity.mean_iou_lost
