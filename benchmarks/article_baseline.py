@@ -258,7 +258,7 @@ def main() -> None:
     precisions = dict.fromkeys(auto if name == "auto" else name for name in arguments.precision)
     variants = ["article float32", *(f"segnet {name}" for name in precisions)]
     machine = (
-        f"{describe_machine(arguments.threads)}, {device}, batch {arguments.batch_size}, "
+        f"{describe_machine(arguments.threads, device)}, {device}, batch {arguments.batch_size}, "
         f"images of {median_megapixels(arguments.data_root):.2f} megapixels"
     )
     print(machine)

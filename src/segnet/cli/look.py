@@ -201,12 +201,13 @@ def bench_pooling(
 
     from segnet.bench.machine import describe_machine
     from segnet.bench.pooling import compare_pooling, draw, write_csv
+    from segnet.core.device import pick_device
 
     if batch_size < 1 or repeats < 1:
         raise SegnetError(f"--batch-size and --repeats must be at least 1, got {batch_size} and {repeats}")
     if plot is not None:
         require_suffix(plot, (".png", ".svg"))
-    machine = describe_machine(torch.get_num_threads())
+    machine = describe_machine(torch.get_num_threads(), pick_device(device))
     print(machine.removeprefix("# "))
     print(f"{'':42}{'stock':>10}{'ours':>10}{'':5}{'ours/stock':>12}")
     rows = []
