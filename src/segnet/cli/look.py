@@ -9,6 +9,7 @@ from typing import Annotated
 
 import cyclopts
 from cyclopts import Parameter, Token
+from rich.console import Console
 
 from segnet.cli.app import SOME_FAILED, app, print_whole, require_suffix, say_error
 from segnet.core.errors import SegnetError
@@ -52,11 +53,13 @@ def models(
     if model_options is not None or num_classes is not None:
         raise SegnetError("--num-classes and --model-options are for one model; name it")
     every, refused = [], []
-    for each in MODELS:
-        try:
-            every.append(describe_model(each, size=size))
-        except SegnetError as mistake:  # an image too small for this one, or that it can't cut up
-            refused.append(mistake)
+    with Console(stderr=True).status("") as status:  # on a terminal alone
+        for each in MODELS:
+            status.update(f"measuring {each}")
+            try:
+                every.append(describe_model(each, size=size))
+            except SegnetError as mistake:  # an image too small for this one, or that it can't cut up
+                refused.append(mistake)
     if not every:
         raise refused[0]
     if json_:

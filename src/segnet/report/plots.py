@@ -50,7 +50,7 @@ class Chart:
     title: str
     epochs: Sequence[int]
     curves: Sequence[Curve]
-    scale: Literal["score", "from zero", "log"] = "from zero"
+    scale: Literal["score", "from zero"] = "from zero"
     number: str = "{:.3f}"
     marked_epoch: int | None = None
     changes: Mapping[int, str] = field(default_factory=dict)  # first epoch of a new setting: its label
@@ -101,12 +101,11 @@ def learning_curves(
             "Learning rate",
             epochs,
             [Curve("", [record.lr for record in records], BLUE, steps=True)],
-            scale="log",
             number="{:.2g}",
         ),
     ]
-    sizes = _size_changes(records)
-    return [(chart.title, draw_svg(replace(chart, changes=sizes))) for chart in charts]
+    scored = [replace(chart, changes=_size_changes(records)) for chart in charts[:-1]]
+    return [(chart.title, draw_svg(chart)) for chart in (*scored, charts[-1])]
 
 
 def _class_curves(val: Sequence[Scores], colours: Mapping[str, Colour]) -> list[Curve]:
@@ -244,11 +243,6 @@ def _set_scale(axes: Axes, chart: Chart) -> None:
     low, high = min(finite, default=0.0), max(finite, default=1.0)
     if chart.scale == "score":
         axes.set_ylim(0, 1)
-    elif chart.scale == "log" and low > 0 and high > 20 * low:
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter("{x:g}")  # the scale has put in its own
-        axes.tick_params(which="minor", length=0)
-        axes.set_ylim(low / 1.3, high * 1.3)
     else:
         axes.set_ylim(min(0.0, 1.1 * low), max(1.1 * high, 1e-12))
 

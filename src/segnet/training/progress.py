@@ -20,6 +20,7 @@ from segnet.training.schedule import train_size
 
 _WAITS_LONG = 0.1  # share of an epoch, from which the data is what to look at
 _REFRESH_S = 0.25
+_LINE_S = 60.0  # between the lines of an epoch in a log
 
 
 @contextmanager
@@ -41,10 +42,24 @@ def epoch_progress(
 ) -> Iterator[Callable[[Callable[[], str]], None]]:
     """Show one epoch; the function it gives counts a step and shows what ``status()`` says now and then.
 
-    ``status`` is only called when it is shown, since reading a loss waits for the device.
+    On a terminal that is a bar; elsewhere a line a minute, so that the log of a long epoch shows that it goes
+    on. ``status`` is only called when it is shown, since reading a loss waits for the device.
     """
-    if not console.is_terminal:
+    if console.quiet:
         yield lambda status: None
+        return
+    if not console.is_terminal:
+        said = time.monotonic()
+
+        def say(status: Callable[[], str]) -> None:
+            nonlocal said, done
+            done += 1
+            if time.monotonic() - said > _LINE_S:
+                said = time.monotonic()
+                line = f"{title} · step {done}/{steps} · {status()}"
+                console.print(line, highlight=False, soft_wrap=True)
+
+        yield say
         return
     with _bar(console) as bar:
         task = bar.add_task(title, total=steps, completed=done, status="")
