@@ -88,13 +88,15 @@ def _print(found: Inspection, shown: int) -> None:
             console.print(f"\n{level}s: {meaning}", style="bold red" if level == "error" else "bold yellow")
         files = f"{len(faults):,} " if len(faults) > 1 else ""
         console.print(f"  {files}{known.title}", markup=False, style="bold")
-        for fault in faults[:shown]:
-            said = f"{found.relative(fault.file)} {found.shortened(fault.detail)}"
-            console.print(f"    {said}", markup=False)
+        few = faults[: max(1, shown)]
+        for remedy in dict.fromkeys(fault.remedy for fault in few):
+            for fault in few[:shown]:
+                if fault.remedy == remedy:
+                    said = f"{found.named(fault.file)} {found.shortened(fault.detail)}"
+                    console.print(f"    {said}", markup=False)
+            console.print(f"    -> {found.shortened(remedy)}", markup=False)
         if len(faults) > shown > 0:
             console.print(f"    .. and {len(faults) - shown:,} more; --json lists them all", markup=False)
-        for remedy in dict.fromkeys(fault.remedy for fault in faults[: max(1, shown)]):
-            console.print(f"    -> {found.shortened(remedy)}", markup=False)
     if found.classes:
         console.print()
         _print_classes(found)
@@ -135,10 +137,14 @@ def _print_classes(found: Inspection) -> None:
             "–" if each.thickness_px is None else f"{each.thickness_px:.1f}",
         )
     print_whole(table)
+    console = Console(highlight=False, soft_wrap=True)
+    if found.uncounted:
+        verb = "isn't" if found.uncounted == 1 else "aren't"
+        console.print(f"{_counted(found.uncounted, 'mask')} with errors {verb} counted here", markup=False)
     if found.without_objects:
-        Console(highlight=False, soft_wrap=True).print(
-            f"{found.without_objects:,} masks hold nothing but {found.classes[0].name}", markup=False
-        )
+        verb = "holds" if found.without_objects == 1 else "hold"
+        said = f"{_counted(found.without_objects, 'mask')} {verb} nothing but {found.classes[0].name}"
+        console.print(said, markup=False)
 
 
 def _print_copy(repaired: Repaired, target: Path | None) -> None:

@@ -62,6 +62,8 @@ class Inspection:
     """How many images have so many channels of so many bits, as they are stored."""
     without_objects: int
     """Masks of nothing but the first class."""
+    uncounted: int
+    """Masks whose classes aren't counted, since they or their image have errors."""
     suggestion: str
     """Which size to train at, and why; empty where nothing tells."""
     seconds: float
@@ -101,6 +103,7 @@ class Inspection:
                 for (channels, bits), count in sorted(self.layouts.items())
             ],
             "masks_without_objects": self.without_objects,
+            "masks_not_counted": self.uncounted,
             "smallest_image": self.smallest,
             "largest_image": self.largest,
             "suggestion": self.suggestion or None,
@@ -115,6 +118,10 @@ class Inspection:
         """Return a file as it is called below the folder."""
         path = Path(file)
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(file)
+
+    def named(self, file: Path | str) -> str:
+        """Return the same for a sentence, in which the folder itself has its name."""
+        return self.root.resolve().name if Path(file) == self.root else self.relative(file)
 
 
 @one_look()
@@ -162,7 +169,10 @@ def inspect_folder(root: Path, progress: Progress | None = None, *, channels: in
         except Fault as fault:
             faults.append(fault)
     table, code = described or (None, None)
-    classes, without = _count(surveyed, table, code, found, root, faults) if table and code else ((), 0)
+    counted = (
+        ((), 0, 0) if table is None or code is None else _count(surveyed, table, code, found, root, faults)
+    )
+    classes, without, uncounted = counted
     sizes = sorted((each.look.image.size for each in surveyed if each.look.image), key=np.prod)
     return Inspection(
         root=root,
@@ -173,6 +183,7 @@ def inspect_folder(root: Path, progress: Progress | None = None, *, channels: in
         largest=sizes[-1] if sizes else None,
         layouts=dict(Counter(_stored(look) for look in looks if look.image)),
         without_objects=without,
+        uncounted=uncounted,
         suggestion=_suggest(classes, sizes),
         seconds=time.perf_counter() - started,
         surveyed=tuple(surveyed),
@@ -188,19 +199,25 @@ def _count(
     found: Pairs,
     root: Path,
     faults: list[Fault],
-) -> tuple[tuple[ClassCount, ...], int]:
-    """Count the classes in all masks, and add what that shows to be wrong."""
+) -> tuple[tuple[ClassCount, ...], int, int]:
+    """Count the classes in all masks, and add what that shows to be wrong.
+
+    Returns:
+        the classes, how many masks hold the first of them alone, and how many couldn't be counted.
+    """
     pixels = {split: np.zeros(256, np.int64) for split in ("train", "val", "test")}
     images: dict[int, Counter[str]] = defaultdict(Counter)
     outlines: Counter[int] = Counter()
-    without = 0
+    without = uncounted = 0
     for each in surveyed:
         if each.stored is None:
+            uncounted += 1
             continue
         try:
             counts = code.count_classes(each.stored, each.pair.mask)
         except Fault as fault:
             faults.append(fault)
+            uncounted += 1
             continue
         shown = {class_id for class_id in counts if class_id != IGNORE_INDEX}
         if not shown:
@@ -217,7 +234,8 @@ def _count(
     else:  # which images are held out depends on the options; every class may be among them
         val, few = pixels["train"], round(HOLDOUT * len(found.pairs)) or 1
     if pixels["train"].any():
-        faults += balance_faults(str(root), table.names, pixels["train"], val, few)
+        balance = balance_faults(str(root), table.names, pixels["train"], val, few)
+        faults += [_as_far_as_counted(fault, uncounted) for fault in balance]
     totals = np.sum([*pixels.values()], axis=0)
     scored = int(totals[: len(table)].sum()) or 1
     classes = tuple(
@@ -230,7 +248,15 @@ def _count(
         )
         for i, name in enumerate(table.names)
     )
-    return classes, without
+    return classes, without, uncounted
+
+
+def _as_far_as_counted(fault: Fault, uncounted: int) -> Fault:
+    """Return a fault of the classes' pixels that says how many masks it knows nothing of."""
+    if not uncounted or fault.kind == "few-to-validate":
+        return fault
+    masks = "1 mask with errors isn't" if uncounted == 1 else f"{uncounted:,} masks with errors aren't"
+    return Fault(fault.kind, fault.file, f"{fault.detail}; {masks} counted", fault.remedy)
 
 
 def _stored(look: Look) -> tuple[int, int]:
