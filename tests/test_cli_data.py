@@ -68,6 +68,18 @@ def test_faults_are_listed_with_their_remedy_and_end_with_two(data, segnet):
     assert "images/3.png" not in ended.out
 
 
+def test_what_the_counts_know_nothing_of_is_said(data, segnet):
+    """A class is in two masks, and neither can be counted: it isn't simply absent."""
+    (data / "dataset.yaml").write_text("classes: [background, square, tree]\n")
+    Image.fromarray(np.full((32, 32), 2, np.uint8)).save(data / "masks/5.png")
+    (data / "masks/5.png").write_bytes((data / "masks/5.png").read_bytes()[:60])
+    Image.fromarray(np.array([[2, 7]], np.uint8).repeat(32, 0).repeat(16, 1)).save(data / "masks/6.png")
+    ended = segnet("data", "check", "data")
+    assert "data has tree in no mask at all; 2 masks with errors aren't counted\n" in ended.out
+    assert "\n2 masks with errors aren't counted here\n" in ended.out
+    assert json.loads(segnet("data", "check", "data", "--json").out)["masks_not_counted"] == 2
+
+
 def test_json_has_every_file_and_nothing_else_is_printed(data, segnet):
     for name in ("1", "2", "3"):
         (data / f"masks/{name}.png").unlink()

@@ -169,9 +169,7 @@ def inspect_folder(root: Path, progress: Progress | None = None, *, channels: in
         except Fault as fault:
             faults.append(fault)
     table, code = described or (None, None)
-    counted = (
-        ((), 0, 0) if table is None or code is None else _count(surveyed, table, code, found, root, faults)
-    )
+    counted = _count(surveyed, table, code, found, root, faults) if table and code else ((), 0, 0)
     classes, without, uncounted = counted
     sizes = sorted((each.look.image.size for each in surveyed if each.look.image), key=np.prod)
     return Inspection(
