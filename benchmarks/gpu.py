@@ -147,9 +147,12 @@ def trained(place: Place, folder: Path, **settings: Any) -> None:
     if place.small:
         settings |= {"model": "segnet-nano", "epochs": min(2, settings["epochs"]), "batch_size": 4}
     config = TrainConfig(device=str(place.device), out=folder, **settings)
+    begun = (folder / "last").exists()  # its first state, without which there is nothing to go on from
+    if not begun:
+        shutil.rmtree(folder, ignore_errors=True)
     try:
         with interrupted_at(place.deadline):
-            run = segnet.train(config)
+            run = segnet.resume(folder) if begun else segnet.train(config)
     except KeyboardInterrupt:  # before the first step, or while the report was written
         raise CutOffError from None
     if not run.finished:

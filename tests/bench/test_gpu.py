@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 from segnet.data.cache import open_cached
 from segnet.data.fit import Fit
 from segnet.data.sources import load_dataset
+from segnet.training import loop
 from segnet.training.config import TrainConfig
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -73,10 +75,21 @@ def test_images_are_repeated_up_to_an_epoch_of_the_article(gpu, place):
     assert names == sorted(path.stem for path in (folder / "train" / "masks").iterdir())
 
 
-def test_a_step_that_was_cut_off_goes_on_and_one_that_is_done_is_left_alone(gpu, place, monkeypatch):
-    """As ``recipes`` on a GPU that is lent for some minutes: the run ends at a step and goes on from it."""
+def raised(error):
+    if error is not None:
+        raise error
+
+
+@pytest.mark.parametrize("during", ["the training", "the report"])
+def test_a_step_that_was_cut_off_goes_on_and_one_that_is_done_is_left_alone(gpu, place, monkeypatch, during):
+    """As ``recipes`` where a GPU is at hand for some minutes: the run ends at a step and goes on from it."""
     monkeypatch.setattr(sys, "argv", ["gpu.py"])
     steps = []
+    if during == "the report":
+        monkeypatch.setattr(gpu, "interrupted_at", lambda deadline: nullcontext())
+        write = loop.write_report
+        once = iter([KeyboardInterrupt])
+        monkeypatch.setattr(loop, "write_report", lambda path: raised(next(once, None)) or write(path))
 
     def long(where):
         folder = where.results / "runs" / "long"
