@@ -1,9 +1,10 @@
 """``benchmarks/gpu.py`` where there is no GPU: what it trains on, and that what was cut off goes on."""
 
 import json
+import os
+import signal
 import sys
 import time
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -75,21 +76,20 @@ def test_images_are_repeated_up_to_an_epoch_of_the_article(gpu, place):
     assert names == sorted(path.stem for path in (folder / "train" / "masks").iterdir())
 
 
-def raised(error):
-    if error is not None:
-        raise error
-
-
 @pytest.mark.parametrize("during", ["the training", "the report"])
 def test_a_step_that_was_cut_off_goes_on_and_one_that_is_done_is_left_alone(gpu, place, monkeypatch, during):
     """As ``recipes`` where a GPU is at hand for some minutes: the run ends at a step and goes on from it."""
     monkeypatch.setattr(sys, "argv", ["gpu.py"])
-    steps = []
-    if during == "the report":
-        monkeypatch.setattr(gpu, "interrupted_at", lambda deadline: nullcontext())
-        write = loop.write_report
-        once = iter([KeyboardInterrupt])
-        monkeypatch.setattr(loop, "write_report", lambda path: raised(next(once, None)) or write(path))
+    where = {"the training": "epoch_progress", "the report": "write_report"}[during]
+    original, once, steps = getattr(loop, where), [True], []
+
+    def cut_off(*arguments):
+        if once:
+            once.pop()
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(*arguments)
+
+    monkeypatch.setattr(loop, where, cut_off)
 
     def long(where):
         folder = where.results / "runs" / "long"
@@ -99,13 +99,18 @@ def test_a_step_that_was_cut_off_goes_on_and_one_that_is_done_is_left_alone(gpu,
 
     monkeypatch.setitem(gpu.STEPS, "long", long)
     report = place.results / "long.json"
-    assert not gpu.take("long", place._replace(deadline=time.monotonic()), "# here")
+    assert not gpu.take("long", place, "# here")
     assert json.loads(report.read_text())["state"] == "cut off"
     assert gpu.take("long", place, "# here")
     found = json.loads(report.read_text())
     assert (found["state"], found["rows"], found["machine"]) == ("done", [{"trained": True}], "here")
     assert gpu.take("long", place, "# here")
     assert len(steps) == 1
+
+
+def test_at_the_deadline_ctrl_c_is_pressed(gpu):
+    with pytest.raises(KeyboardInterrupt), gpu.interrupted_at(time.monotonic()):
+        time.sleep(60)
 
 
 def test_a_step_that_fails_says_so_and_the_next_is_done(gpu, place, monkeypatch, tmp_path):
