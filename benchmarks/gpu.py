@@ -36,12 +36,13 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from compact import read_rows
 from PIL import Image
 from torch.profiler import ProfilerActivity, profile
 
@@ -136,14 +137,17 @@ def copy_pair(part: Path, image: Path, to: Path, suffix: str) -> None:
         shutil.copy(file, to / kind / f"{file.stem}{suffix}{file.suffix}")
 
 
-def trained(place: Place, folder: Path, **settings: Any) -> None:
+def trained(place: Place, folder: Path, **settings: Any) -> bool:
     """Train, or go on where a run was cut off, or leave alone one that is done.
+
+    Returns:
+        whether all of it was done now.
 
     Raises:
         CutOffError: the deadline came first.
     """
     if (folder / "report.html").exists():  # what a run writes last
-        return
+        return False
     if place.small:
         settings |= {"model": "segnet-nano", "epochs": min(2, settings["epochs"]), "batch_size": 4}
     config = TrainConfig(device=str(place.device), out=folder, **settings)
@@ -157,6 +161,7 @@ def trained(place: Place, folder: Path, **settings: Any) -> None:
         raise CutOffError from None
     if not run.finished:
         raise CutOffError
+    return not begun
 
 
 @contextmanager
@@ -171,17 +176,18 @@ def interrupted_at(deadline: float) -> Iterator[None]:
         timer.cancel()
 
 
-def command(place: Place, log: str, *words: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, with what it says in a file.
+def command(place: Place, log: str, *words: object, may_fail: bool = False, **environment: str) -> bool:
+    """Run a command to its end, with what it says in a file, and return whether it went well.
 
     Raises:
         CutOffError: the deadline came first.
+        RuntimeError: it failed, where it may not.
     """
     with (place.results / log).open("a") as file:
         file.write(f"$ {' '.join(map(str, words))}\n")
         file.flush()
         try:
-            return subprocess.run(
+            done = subprocess.run(
                 [str(word) for word in words],
                 stdout=file,
                 stderr=subprocess.STDOUT,
@@ -192,6 +198,9 @@ def command(place: Place, log: str, *words: object, **environment: str) -> subpr
             )
         except subprocess.TimeoutExpired:
             raise CutOffError from None
+    if done.returncode and not may_fail:
+        raise RuntimeError(f"a command ended with {done.returncode}; see {log}")
+    return not done.returncode
 
 
 def equal(place: Place) -> Rows:
@@ -200,9 +209,9 @@ def equal(place: Place) -> Rows:
         began = time.monotonic()
         words = [sys.executable, "-m", "pytest", "-q", HERE.parent / name, "-p", "no:cacheprovider"]
         words += ["-k", "share_a_byte"] if place.small else []
-        done = command(place, "equal.log", *words)
+        passed = command(place, "equal.log", *words, may_fail=True)
         last = (place.results / "equal.log").read_text().strip().splitlines()[-1]
-        yield {"tests": name, "passed": done.returncode == 0, "says": last, "seconds": since(began)}
+        yield {"tests": name, "passed": passed, "says": last, "seconds": since(began)}
 
 
 def pooling(place: Place) -> Rows:
@@ -225,14 +234,12 @@ def same(place: Place) -> Rows:
             shutil.rmtree(out, ignore_errors=True)
             settings = {"data": str(data), "model": model, "recipe": "article", "epochs": epochs}
             code = (
-                "import sys, torch, segnet; from pathlib import Path; "
+                "import torch, segnet; from pathlib import Path; "
                 f"torch.use_deterministic_algorithms({deterministic}); "
                 f"segnet.train(segnet.TrainConfig(**{settings!r}, device={str(place.device)!r}, "
                 f"out=Path({str(out)!r})))"
             )
-            done = command(place, "same.log", sys.executable, "-c", code, CUBLAS_WORKSPACE_CONFIG=":4096:8")
-            if done.returncode:
-                raise RuntimeError(f"training ended with {done.returncode}; see same.log")
+            command(place, "same.log", sys.executable, "-c", code, CUBLAS_WORKSPACE_CONFIG=":4096:8")
             digests.append(hashlib.sha256((out / "model.safetensors").read_bytes()).hexdigest())
         yield {
             "deterministic": deterministic,
@@ -249,12 +256,13 @@ def epochs(place: Place) -> Rows:
         for compiled in (False,) if place.small else (False, True):
             name = f"epochs-{precision}{'-compiled' if compiled else ''}"
             folder, began = place.results / "runs" / name, time.monotonic()
-            trained(
+            whole = trained(
                 place, folder, data=str(data), model="segnet", recipe="article", epochs=4,
                 precision=precision, compile=compiled,
             )  # fmt: skip
             seconds = since(began)
             records = read_run(str(folder)).epochs
+            in_epochs = sum((each.seconds or 0) + (each.validation_seconds or 0) for each in records)
             later = records[1:]  # the first compiles, and finds its algorithms
             yield {
                 "variant": name,
@@ -263,11 +271,7 @@ def epochs(place: Place) -> Rows:
                 "images_per_second": statistics.median(each.images_per_second or 0 for each in later),
                 "waiting_for_data": statistics.median(each.data_wait_share or 0 for each in later),
                 "validation_s": statistics.median(each.validation_seconds or 0 for each in later),
-                "between_epochs_s": round(
-                    (seconds - sum((r.seconds or 0) + (r.validation_seconds or 0) for r in records))
-                    / len(records),
-                    3,
-                ),
+                "beside_an_epoch_s": round((seconds - in_epochs) / len(records), 3) if whole else None,
                 "peak_mib": records[-1].peak_memory_mib,
             }
 
@@ -278,12 +282,10 @@ def baseline(place: Place) -> Rows:
         raise ValueError("baseline needs --photographs, with images/ and annotations/ of Oxford-IIIT Pet")
     table = place.results / "article_baseline.csv"
     size = ["--batch-size", 2, "--steps", 1, "--blocks", 1] if place.small else []
-    done = command(
+    command(
         place, "baseline.log", sys.executable, HERE / "article_baseline.py", place.photographs,
         "--csv", table, "--device", place.device, *size,
     )  # fmt: skip
-    if done.returncode:
-        raise RuntimeError(f"article_baseline.py ended with {done.returncode}; see baseline.log")
     yield {"csv": table.name, "says": (place.results / "baseline.log").read_text().splitlines()[-4:]}
 
 
@@ -294,13 +296,11 @@ def profiled(place: Place) -> Rows:
     kinds += [ProfilerActivity.CUDA] if place.device.type == "cuda" else []
     for precision in ("float32", "bfloat16"):
         settings = {"data": str(data), "model": "segnet", "recipe": "article", "precision": precision}
-        for name in ("warm-up", "measured"):
+        found = profile(activities=kinds)
+        for name, around in (("warm-up", nullcontext()), ("measured", found)):
             folder = place.results / "runs" / f"profile-{precision}-{name}"
             shutil.rmtree(folder, ignore_errors=True)
-            if name == "warm-up":
-                trained(place, folder, epochs=1, **settings)
-                continue
-            with profile(activities=kinds) as found:
+            with around:
                 trained(place, folder, epochs=1, **settings)
         table = found.key_averages()
         record = read_run(str(folder)).epochs[0]
@@ -354,14 +354,11 @@ def speedrun(place: Place) -> Rows:
             table = place.results / f"speedrun-{variant}-{seed}.csv"
             if not table.exists():
                 words = ["--plain"] if variant == "plain" else []
-                done = command(
+                command(
                     place, "speedrun.log", sys.executable, HERE / "speedrun.py", data, *words, *size,
                     "--seeds", seed, "--device", place.device, "--csv", table,
                 )  # fmt: skip
-                if done.returncode:
-                    raise RuntimeError(f"speedrun.py ended with {done.returncode}; see speedrun.log")
-            names, values = (line.split(",") for line in table.read_text().splitlines()[1:3])
-            yield dict(zip(names, values, strict=True))
+            yield from read_rows(table)
 
 
 STEPS: dict[str, Callable[[Place], Rows]] = {

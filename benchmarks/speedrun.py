@@ -32,6 +32,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segnet.bench.machine import describe_machine
+from segnet.bench.pooling import _wait as wait
 from segnet.core.classes import ClassTable
 from segnet.core.device import move, pick_device
 from segnet.data.augment import Augmentation
@@ -43,6 +44,8 @@ from segnet.inference.evaluate import evaluate_split, predictor
 from segnet.models import create_model
 from segnet.objectives.losses import cross_entropy
 from segnet.training.config import TrainConfig
+from segnet.training.optimizer import build_optimizer
+from segnet.training.schedule import learning_rate
 
 SIZE = (128, 128)
 EPOCH_IMAGES, EPOCHS = 3680, 20  # the article's
@@ -78,13 +81,14 @@ def plain(
     settings: Settings, model: nn.Module, device: torch.device, seed: int
 ) -> tuple[Step, torch.optim.Optimizer]:
     """Return the article's step: Adam at 1e-3, times 0.7 every seven epochs, float32, a flip and contrast."""
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    augment = Augmentation(flip=0.5, contrast=0.3)
+    config = TrainConfig(recipe="article")
+    optimizer = build_optimizer(model, config)
+    augment = Augmentation(flip=config.flip, contrast=config.contrast)
     seeds = iter(range(seed << 32, (seed + 1) << 32))
 
     def step(images: Tensor, masks: Tensor, way: float) -> Tensor:
         for group in optimizer.param_groups:
-            group["lr"] = 1e-3 * 0.7 ** int(way * EPOCHS / 7)
+            group["lr"] = learning_rate(config, int(way * EPOCHS), 0.0)
         images, masks = augment(images, masks, SIZE, next(seeds))
         loss = cross_entropy(model(images), masks)
         optimizer.zero_grad(set_to_none=True)
@@ -154,7 +158,7 @@ def batches(
     rounds = range(-(-settings.images // len(images)))
     numbers = [number for each in rounds for number in shuffled_order(len(images), (seed << 16) + each)]
     order = torch.tensor(numbers[: settings.images]).to(images.device)
-    # the last batch takes what is left: a graph is of one size
+    # a graph is of one size: a last batch that would be short takes images before it once more
     for start in range(0, settings.images, settings.batch_size):
         rows = order[start : start + settings.batch_size]
         if len(rows) < settings.batch_size:
@@ -196,11 +200,6 @@ def run(variant: str, settings: Settings, data: Data, device: torch.device, seed
         "pixel_accuracy": round(scores.pixel_accuracy or 0.0, 4),
         "mean_iou": round(scores.mean_iou or 0.0, 4),
     }
-
-
-def wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def open_data(root: Path, holdout: float) -> Data:

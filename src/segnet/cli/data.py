@@ -126,6 +126,8 @@ def _counted(number: int, what: str) -> str:
 def _print_classes(found: Inspection) -> None:
     from rich.table import Table
 
+    from segnet.data.inspection import not_counted
+
     table = Table("class")
     for title in ("share of\npixels", *(f"images in\n{split}" for split in found.images), "thickness\nin px"):
         table.add_column(title, justify="right")
@@ -139,8 +141,7 @@ def _print_classes(found: Inspection) -> None:
     print_whole(table)
     console = Console(highlight=False, soft_wrap=True)
     if found.uncounted:
-        verb = "isn't" if found.uncounted == 1 else "aren't"
-        console.print(f"{_counted(found.uncounted, 'mask')} with errors {verb} counted here", markup=False)
+        console.print(f"{not_counted(found.uncounted)} here", markup=False)
     if found.without_objects:
         verb = "holds" if found.without_objects == 1 else "hold"
         said = f"{_counted(found.without_objects, 'mask')} {verb} nothing but {found.classes[0].name}"

@@ -253,8 +253,13 @@ def _as_far_as_counted(fault: Fault, uncounted: int) -> Fault:
     """Return a fault of the classes' pixels that says how many masks it knows nothing of."""
     if not uncounted or fault.kind == "few-to-validate":
         return fault
-    masks = "1 mask with errors isn't" if uncounted == 1 else f"{uncounted:,} masks with errors aren't"
-    return Fault(fault.kind, fault.file, f"{fault.detail}; {masks} counted", fault.remedy)
+    return Fault(fault.kind, fault.file, f"{fault.detail}; {not_counted(uncounted)}", fault.remedy)
+
+
+def not_counted(masks: int) -> str:
+    """Say how many masks the counts of classes know nothing of."""
+    subject = "1 mask with errors isn't" if masks == 1 else f"{masks:,} masks with errors aren't"
+    return f"{subject} counted"
 
 
 def _stored(look: Look) -> tuple[int, int]:

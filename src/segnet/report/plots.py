@@ -104,8 +104,10 @@ def learning_curves(
             number="{:.2g}",
         ),
     ]
-    scored = [replace(chart, changes=_size_changes(records)) for chart in charts[:-1]]
-    return [(chart.title, draw_svg(chart)) for chart in (*scored, charts[-1])]
+    sizes = _size_changes(records)
+    *scored, rate = charts
+    charts = [*(replace(chart, changes=sizes) for chart in scored), rate]
+    return [(chart.title, draw_svg(chart)) for chart in charts]
 
 
 def _class_curves(val: Sequence[Scores], colours: Mapping[str, Colour]) -> list[Curve]:
