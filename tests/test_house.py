@@ -1,11 +1,16 @@
-"""The house: a room imports only from floors below its own, never in a circle; files stay short."""
+"""The house: a room imports only from floors below its own, never in a circle; files stay short.
+
+And nothing depends on where the repository lies: `git clone` calls its folder segnet, as the package is called.
+"""
 
 import ast
+import itertools
 from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parents[1] / "src" / "segnet"
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "segnet"
 FLOORS = {
     "core": 1, "runs": 1,
     "models": 2, "data": 2, "objectives": 2,
@@ -60,3 +65,18 @@ def test_no_two_rooms_have_files_of_one_name():
     names = [file.stem for file in FILES if file.stem != "__init__"]
     twice = {name for name in names if names.count(name) > 1}
     assert twice <= {"cache", "pooling"}, "the cache has its command, pooling its benchmark"
+
+
+@pytest.mark.parametrize("folder", ["src", "tests", "benchmarks", "docs", "notebooks"])
+def test_nothing_looks_for_the_package_in_the_parts_of_a_path(folder):
+    """A file of ours is one below `segnet.__file__`; in a clone every file has a part called segnet."""
+    found = [
+        f"{file.relative_to(ROOT)}:{node.lineno}"
+        for file in sorted((ROOT / folder).rglob("*.py"))
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Compare)
+        for one, other in itertools.permutations((node.left, *node.comparators), 2)
+        if isinstance(one, ast.Constant) and isinstance(one.value, str) and "segnet" in one.value
+        if isinstance(other, ast.Attribute) and other.attr in ("parts", "parent", "filename", "__file__")
+    ]
+    assert found == []

@@ -12,6 +12,7 @@ from collections import Counter
 from concurrent.futures import Future
 from pathlib import Path
 
+import kornia
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
@@ -22,6 +23,7 @@ from segnet.data import batches
 from segnet.training import loss_watch
 
 NAME = "pretended"
+SEGNET, KORNIA = (Path(package.__file__).parent for package in (segnet, kornia))
 WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "equal.", "unique", "_unique", "bincount")
 noted = Counter()
 
@@ -67,10 +69,10 @@ class Everything(TorchDispatchMode):
 def note(what):
     """Count who did it, the innermost first: kornia, or functions of segnet."""
     frames = [(Path(frame.filename), frame.name) for frame in traceback.extract_stack()]
-    if any("kornia" in file.parts for file, _ in frames):
+    if any(file.is_relative_to(KORNIA) for file, _ in frames):
         who = "kornia"
     else:
-        own = [f"{file.stem}.{name}" for file, name in reversed(frames) if "segnet" in file.parts]
+        own = [f"{file.stem}.{name}" for file, name in reversed(frames) if file.is_relative_to(SEGNET)]
         who = " < ".join(own)
     noted[what, who] += 1
 
