@@ -1,6 +1,6 @@
 """The house: a room imports only from floors below its own, never in a circle; files stay short.
 
-And nothing depends on where the repository lies: `git clone` calls its folder segnet, as the package is called.
+And nothing depends on where the repository lies: a clone's folder is called segnet, as the package is.
 """
 
 import ast

@@ -572,7 +572,13 @@ def said_in_training(data):
 
 def test_sixty_kinds_of_broken_folders_are_here():
     assert len(BROKEN) >= 60
-    elsewhere = {"alike", "mode", "bad-label", "flat-label"}  # below, in test_images.py and test_convert.py
+    elsewhere = {
+        "alike",
+        "one-name",
+        "mode",
+        "bad-label",
+        "flat-label",
+    }  # below, in test_images.py and test_convert.py
     assert {kind for _, kind, _ in BROKEN.values()} >= KINDS.keys() - elsewhere
 
 
@@ -672,7 +678,7 @@ def repaired(data, tmp_path):
 
 
 # What remains as it was in a repaired copy: nobody but the user can mend it.
-NOT_MENDED = {"alike", "never-occurs", "not-validated", "few-to-validate", "small", "depths"}
+NOT_MENDED = {"alike", "one-name", "never-occurs", "not-validated", "few-to-validate", "small", "depths"}
 NO_COPY = {"layout", "mask-meaning", "nothing-to-learn", "ignored-class"}
 
 

@@ -173,9 +173,14 @@ KINDS = {
     ),
     "alike": Kind(
         "warning",
-        "images that look alike on both sides of a split",
-        "frames of one scene make scores too good: keep a scene on one side, with --group-by where a part is "
-        "held out",
+        "images of one scene on both sides of a split",
+        "frames and crops of one scene make scores too good: keep each scene on one side of the split",
+        "",
+    ),
+    "one-name": Kind(
+        "warning",
+        "names that differ by a counter alone, on both sides of a split",
+        "if these are frames or crops of one scene, scores come out too good: keep each scene on one side",
         "",
     ),
     "few-to-validate": Kind(

@@ -15,7 +15,6 @@ import numpy as np
 
 from segnet.core.classes import IGNORE_INDEX, ClassTable
 from segnet.core.errors import SegnetError
-from segnet.data.alike import alike
 from segnet.data.balance import balance_faults
 from segnet.data.dataset import Progress
 from segnet.data.digests import file_digest
@@ -25,10 +24,12 @@ from segnet.data.headers import Look, depth_faults, rotation_faults
 from segnet.data.mask_code import MaskCode, infer, read_description
 from segnet.data.pairing import DESCRIPTION, Pair, Pairs, find_pairs
 from segnet.data.remembered import one_look
+from segnet.data.scenes import MOST_IMAGES, counted_scenes, group_by_names, same_scenes
 from segnet.data.survey import Surveyed, survey
 
 _SIZES = (128, 192, 256)  # that are suggested; beyond them it takes patches
 _SCALES = (0.25, 0.5, 1)
+_SIDES = {"train": 0, "val": 1, "test": 2}
 _THINNEST_PX = 1.5  # of a region, as area / half its outline, that a network's output still shows
 
 
@@ -128,7 +129,7 @@ class Inspection:
 def inspect_folder(root: Path, progress: Progress | None = None, *, channels: int = 3) -> Inspection:
     """Read everything in a folder once, and say all that is wrong with it.
 
-    Memory grows by some kilobytes a pair: no pixels are kept but thumbnails.
+    Memory grows by some kilobytes a pair: no pixels are kept but a small version.
 
     Args:
         root: the folder, in a layout of ``folder.py``.
@@ -159,9 +160,9 @@ def inspect_folder(root: Path, progress: Progress | None = None, *, channels: in
     faults += [fault for each in surveyed for fault in each.faults]
     looks = [each.look for each in surveyed]
     faults += rotation_faults(looks) + depth_faults(looks)
-    readable = [each.pair for each in surveyed if each.thumbnail]
+    readable = [each.pair for each in surveyed if each.readable]
     faults += same_images(readable)
-    faults += _alike(surveyed, found)
+    faults += _alike(surveyed, found, root)
 
     if described is None and not description.exists() and any(each.stored for each in surveyed):
         try:
@@ -267,19 +268,42 @@ def _stored(look: Look) -> tuple[int, int]:
     return look.image.layout.channels, look.image.layout.bits
 
 
-def _alike(surveyed: Sequence[Surveyed], found: Pairs) -> list[Fault]:
-    """Return a fault for each image that looks like one on the other side of a split."""
+def _alike(surveyed: Sequence[Surveyed], found: Pairs, root: Path) -> list[Fault]:
+    """Return a fault for each image whose scene is on another side of a split, by its pixels or its name."""
     held_out = "val" not in found.splits
-    faults: dict[Path, Fault] = {}
-    for one, other in alike([each.thumbnail for each in surveyed]):
-        a, b = sorted((surveyed[one].pair, surveyed[other].pair), key=lambda pair: pair.split != "train")
-        if a.split == b.split and not (held_out and a.split == "train"):
-            continue
-        where = "and either may be held out" if a.split == b.split else f"of the split {a.split}"
-        said = f"looks like {a.image}, {where}"
-        if not _same_bytes(a, b):
-            faults.setdefault(b.image, Fault("alike", b.image, said))
-    return list(faults.values())
+    pairs = [each.pair for each in surveyed]
+    sides = [_SIDES[pair.split] if pair.split != "train" or not held_out else -1 for pair in pairs]
+    shown = [*same_scenes([each.view for each in surveyed], sides)]
+    names = [pair.name for pair in pairs]
+    counted = counted_scenes(names, sides)
+    by_name = [(other, number) for number, other in counted.items() if number not in {b for _, b in shown}]
+    pattern = group_by_names(names, shown + by_name)
+    remedy = _how_to_keep_together(pattern, held_out)
+    faults = []
+    if len(pairs) > MOST_IMAGES:
+        said = (
+            f"holds {len(pairs):,} images, of which an even choice of {MOST_IMAGES:,} at most were compared"
+        )
+        faults.append(Fault("alike", root, said, remedy))
+    for kind, said, ones in (
+        ("alike", "shows the scene of", shown),
+        ("one-name", "differs by a counter alone from", by_name),
+    ):
+        for one, other in ones:
+            a, b = pairs[one], pairs[other]
+            where = "and either may be held out" if a.split == b.split else f"of the split {a.split}"
+            if not _same_bytes(a, b):
+                faults.append(Fault(kind, b.image, f"{said} {a.image}, {where}", remedy))
+    return faults
+
+
+def _how_to_keep_together(pattern: str, held_out: bool) -> str:
+    if not pattern:
+        return ""
+    option = f"--group-by '{pattern}'"
+    if held_out:
+        return f"hold whole scenes out: segnet train {option}"
+    return f"put all pairs into one images/ and one masks/, and hold whole scenes out: segnet train {option}"
 
 
 def _same_bytes(a: Pair, b: Pair) -> bool:

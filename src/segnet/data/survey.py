@@ -21,9 +21,8 @@ from segnet.data.images import decode, open_rgb
 from segnet.data.intensity import Intensity, require_numbers, visible
 from segnet.data.mask_code import Stored
 from segnet.data.pairing import Pair
+from segnet.data.scenes import MOST_IMAGES, View, view_of
 from segnet.data.values import read_values
-
-THUMBNAIL_PX = 16
 
 T = TypeVar("T")
 
@@ -40,8 +39,10 @@ class Surveyed:
     look: Look
     faults: tuple[Fault, ...]
     """All of this pair alone, those of ``look`` among them."""
-    thumbnail: bytes
-    """The image in grey, 16x16; empty where it can't be read or shows a single colour."""
+    readable: bool
+    """Whether the image can be read, and shows more than a single colour."""
+    view: View | None
+    """What finds its scene in other images; None where it isn't readable, or isn't among those compared."""
     stored: Stored | None
     """What the mask stores; None where it can't be read."""
     edges: dict[int, int]
@@ -56,24 +57,24 @@ def survey(pairs: Sequence[Pair], *, by_colour: bool, channels: int = 3) -> Iter
         by_colour: read palette masks by their colours.
         channels: that the images are to have.
     """
+    compared = frozenset(pairs[:: -(-len(pairs) // MOST_IMAGES) or 1])
 
     def one(pair: Pair) -> Surveyed:
-        return _survey(pair, by_colour, channels)
+        return _survey(pair, by_colour, channels, pair in compared)
 
     return in_order(one, pairs, most=_AHEAD, weigh=_pixels, budget=_AHEAD_PIXELS)
 
 
-def _survey(pair: Pair, by_colour: bool, channels: int) -> Surveyed:
+def _survey(pair: Pair, by_colour: bool, channels: int, compared: bool) -> Surveyed:
     look = look_at(pair, channels)
     faults = [*look.faults]
-    thumbnail, stored, edges = b"", None, {}
+    readable, view, stored, edges = False, None, None, {}
     if look.image is not None and look.image.frames == 1 and look.image.layout.fits(channels):
         image = _tried(lambda: _picture(look, channels), faults)
         if image is not None and _is_blank(image):
             faults.append(Fault("blank", pair.image, "shows a single colour"))
         elif image is not None:
-            small = image.convert("L").resize((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX)
-            thumbnail = small.tobytes()
+            readable, view = True, view_of(image) if compared else None
     if look.mask is not None and look.mask.frames == 1:
         mask = _tried(lambda: decode(pair.mask), faults)
         stored = None if mask is None else _tried(lambda: Stored.of(mask, by_colour=by_colour), faults)
@@ -82,7 +83,7 @@ def _survey(pair: Pair, by_colour: bool, channels: int) -> Surveyed:
         elif stored is not None:
             frequent = sorted(stored.counts.items(), key=lambda item: -item[1])[:_MOST_VALUES]
             stored = Stored(stored.in_colour, dict(frequent), {})
-    return Surveyed(pair, look, tuple(faults), thumbnail, stored, edges)
+    return Surveyed(pair, look, tuple(faults), readable, view, stored, edges)
 
 
 def _picture(look: Look, channels: int) -> Image.Image:
