@@ -26,6 +26,7 @@ _SIDES_PX = (256, 181, 128)  # the longer side at each scale
 _MOST_CORNERS = (64, 40, 24)  # at each scale
 _LEAST_CORNER = 60.0  # smaller eigenvalue of the summed gradients: below it is noise
 _MARGIN_PX = 9
+_LEAST_PX = 2 * _MARGIN_PX + 6  # of a side
 _SMALL_PX = 96
 _BYTES = 16  # of a description
 _COMPARED = np.random.default_rng(0).integers(0, 64, (8 * _BYTES, 2))  # which of 8x8 grey values
@@ -59,7 +60,7 @@ class View(NamedTuple):
     """Its corners ``(K, 16)``: 128 bits each."""
     places: Floats
     """Where they are ``(K, 2)``: x and y in pixels, of an image whose longer side has 256."""
-    size: tuple[float, float]
+    size: tuple[int, int]
     """Width and height in these pixels."""
     small: npt.NDArray[np.uint8]
     """The image in grey, 96x96."""
@@ -67,46 +68,53 @@ class View(NamedTuple):
 
 def view_of(image: Image.Image) -> View:
     """Return what is kept of an image of any mode that converts to grey."""
-    grey = image.convert("L")
-    unit = _SIDES_PX[0] / max(grey.size)
+    unit = _SIDES_PX[0] / max(image.size)
+    grey = _scaled(image.convert("L"), unit)
     described, places = [np.zeros((0, _BYTES), np.uint8)], [np.zeros((0, 2), np.float32)]
     for side, most in zip(_SIDES_PX, _MOST_CORNERS, strict=True):
-        scale = side / max(grey.size)
-        width, height = (max(2 * _MARGIN_PX + 6, round(length * scale)) for length in grey.size)
-        resample = Image.Resampling.BOX if scale < 1 else Image.Resampling.BILINEAR
-        blurred = grey.resize((width, height), resample).filter(ImageFilter.GaussianBlur(1.2))
-        pixels = np.asarray(blurred, np.float32)
+        scale = side / _SIDES_PX[0]
+        pixels = np.asarray(_scaled(grey, scale).filter(ImageFilter.GaussianBlur(1.2)), np.float32)
         y, x = _corners(pixels, most)
         described.append(_describe(pixels, y, x))
-        places.append((np.stack([x, y], 1) * (unit / scale)).astype(np.float32))
+        places.append((np.stack([x, y], 1) / scale).astype(np.float32))
     small = np.asarray(grey.resize((_SMALL_PX, _SMALL_PX), Image.Resampling.BOX))
-    size = (grey.width * unit, grey.height * unit)
-    return View(np.concatenate(described), np.concatenate(places), size, small)
+    return View(np.concatenate(described), np.concatenate(places), grey.size, small)
+
+
+def _scaled(image: Image.Image, scale: float) -> Image.Image:
+    width, height = (max(_LEAST_PX, round(length * scale)) for length in image.size)
+    resample = Image.Resampling.BOX if scale < 1 else Image.Resampling.BILINEAR
+    return image.resize((width, height), resample)
 
 
 def _corners(pixels: Floats, most: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return rows and columns of the strongest corners (Shi and Tomasi, CVPR 1994), one within 7x7 pixels."""
-    across, down = np.zeros_like(pixels), np.zeros_like(pixels)
-    across[:, 1:-1] = pixels[:, 2:] - pixels[:, :-2]
-    down[1:-1] = pixels[2:] - pixels[:-2]
-    xx, yy, xy = (_box_sum(product) for product in (across * across, down * down, across * down))
-    strength = (xx + yy) / 2 - np.sqrt(((xx - yy) / 2) ** 2 + xy**2)
-    strength[:_MARGIN_PX] = strength[-_MARGIN_PX:] = 0
-    strength[:, :_MARGIN_PX] = strength[:, -_MARGIN_PX:] = 0
-    highest = strength
-    for axis in (0, 1):
-        shifted = [np.roll(highest, shift, axis) for shift in range(-3, 4)]
-        highest = np.maximum.reduce(shifted)
-    y, x = np.nonzero((strength == highest) & (strength > _LEAST_CORNER))
-    order = np.argsort(-strength[y, x], kind="stable")[:most]
-    return y[order], x[order]
+    """Return rows and columns of the strongest corners (Shi and Tomasi, CVPR 1994), one in each 6x6 pixels."""
+    across, down = pixels[1:-1, 2:] - pixels[1:-1, :-2], pixels[2:, 1:-1] - pixels[:-2, 1:-1]
+    xx, yy, xy = _sums_of_seven(np.stack([across * across, down * down, across * down]))
+    strength = (xx + yy) / 2 - np.sqrt(((xx - yy) / 2) ** 2 + xy**2)  # of pixels from 4 on
+    first = _MARGIN_PX - 4
+    rows, columns = ((length - 2 * first) // 6 for length in strength.shape)
+    inner = strength[first : first + 6 * rows, first : first + 6 * columns]
+    cells = inner.reshape(rows, 6, columns, 6).swapaxes(1, 2).reshape(rows * columns, 36)
+    place = cells.argmax(1)
+    cell = np.arange(len(cells))
+    y, x = cell // columns * 6 + place // 6 + first, cell % columns * 6 + place % 6 + first
+    value = cells[cell, place]
+    around = np.arange(-1, 2)
+    highest = strength[y[:, None, None] + around[:, None], x[:, None, None] + around].max((1, 2))
+    good = np.flatnonzero((value == highest) & (value > _LEAST_CORNER))
+    good = good[np.argsort(-value[good], kind="stable")[:most]]
+    return y[good] + 4, x[good] + 4
 
 
-def _box_sum(values: Floats) -> Floats:
-    """Return the sum over the 7x7 values around each."""
-    sums = np.pad(values, ((4, 3), (4, 3))).cumsum(0).cumsum(1)
-    total: Floats = sums[7:, 7:] - sums[:-7, 7:] - sums[7:, :-7] + sums[:-7, :-7]
-    return total
+def _sums_of_seven(values: Floats) -> Floats:
+    """Return the sums over 7x7 values, where there are as many, of arrays ``(N, H, W)``."""
+    for _ in range(2):
+        values = values.swapaxes(1, 2)
+        two = values[:, :-1] + values[:, 1:]
+        four = two[:, :-2] + two[:, 2:]
+        values = four[:, :-3] + two[:, 4:-1] + values[:, 6:]
+    return values
 
 
 def _describe(pixels: Floats, y: npt.NDArray[np.int64], x: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
