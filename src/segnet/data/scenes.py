@@ -88,7 +88,7 @@ def _scaled(image: Image.Image, scale: float) -> Image.Image:
 
 
 def _corners(pixels: Floats, most: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return rows and columns of the strongest corners (Shi and Tomasi, CVPR 1994), one in each 6x6 pixels."""
+    """Return rows and columns of the strongest corners (Shi and Tomasi, CVPR 1994), one in 6x6 pixels."""
     across, down = pixels[1:-1, 2:] - pixels[1:-1, :-2], pixels[2:, 1:-1] - pixels[:-2, 1:-1]
     xx, yy, xy = _sums_of_seven(np.stack([across * across, down * down, across * down]))
     strength = (xx + yy) / 2 - np.sqrt(((xx - yy) / 2) ** 2 + xy**2)  # of pixels from 4 on
