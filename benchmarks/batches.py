@@ -1,0 +1,112 @@
+"""What the size of a batch brings where images are some hundreds: alike in all else, so in the images it sees.
+
+Of a data set's training part ``--images`` are drawn, another draw for each seed, the same for each size of
+batch. The validation part picks the best epoch and scores it, so the figures choose a setting and are no test.
+For the 407 and 470 images of Oxford-IIIT Pet's trainval part, and for a folder of 367::
+
+    python benchmarks/batches.py oxford-pets --data-root DATA_ROOT --holdout 0.28 --images 407 --batches 16 32
+    python benchmarks/batches.py FOLDER --images 367 --batches 16 32 --csv batches.csv
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import random
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from segnet import DataOptions, TrainConfig, load_dataset, train
+from segnet.bench.machine import describe_machine
+from segnet.data.dataset import Dataset
+
+COLUMNS = ("data", "images", "seed", "batch_size", "epochs", "steps", "mean_iou", "best_epoch", "seconds")
+
+
+def lay_out(dataset: Dataset, images: int, seed: int, folder: Path) -> Path:
+    """Make a folder of links to so many training images, and to all to validate on."""
+    drawn = random.Random(seed).sample(list(dataset.train), images)
+    for split, samples in {"train": drawn, "val": dataset.val}.items():
+        for part in ("images", "masks"):
+            (folder / split / part).mkdir(parents=True)
+        for sample in samples:
+            mask = getattr(sample, "trimap", None) or sample.mask  # type: ignore[attr-defined]
+            image: Path = sample.image  # type: ignore[attr-defined]
+            for part, file in (("images", image), ("masks", mask)):
+                link = folder / split / part / f"{image.stem}{file.suffix}"
+                link.symlink_to(file.resolve())
+    return folder
+
+
+def describe(options: DataOptions) -> str:
+    """Return the ``dataset.yaml`` of the folder of links."""
+    if options.source == "oxford-pets":
+        return "classes: [pet, background, border]\nvalues: {1: pet, 2: background, 3: border}\n"
+    return (Path(options.data) / "dataset.yaml").read_text()
+
+
+def main() -> None:
+    """Measure."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data")
+    parser.add_argument("--data-root", type=Path)
+    parser.add_argument("--holdout", type=float, default=0.0)
+    parser.add_argument("--images", type=int, nargs="+", required=True)
+    parser.add_argument("--batches", type=int, nargs="+", required=True)
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--model", default="segnet-nano")
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--csv", type=Path)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    options = DataOptions(data=args.data, data_root=args.data_root, holdout=args.holdout)
+    dataset = load_dataset(options)
+    print(f"{len(dataset.train)} training and {len(dataset.val)} validation images", flush=True)
+    rows: list[dict[str, object]] = []
+    with tempfile.TemporaryDirectory() as place:
+        for images in args.images:
+            for seed in range(args.seeds):
+                data = lay_out(dataset, images, seed, Path(place) / f"{images}-{seed}")
+                (data / "dataset.yaml").write_text(describe(options))
+                config = TrainConfig(
+                    data=str(data), model=args.model, recipe="modern", size=args.size, epochs=args.epochs,
+                    seed=seed, batch_size=args.batches[0],
+                )  # fmt: skip
+                for batch_size in args.batches:
+                    started = time.process_time()
+                    run = train(
+                        replace(config, batch_size=batch_size, out=data / f"run-{batch_size}"),
+                        console=Console(quiet=True),
+                    )
+                    assert run.val is not None
+                    row = {
+                        "data": dataset.name if args.data == "oxford-pets" else Path(args.data).name,
+                        "images": images,
+                        "seed": seed,
+                        "batch_size": batch_size,
+                        "epochs": args.epochs,
+                        "steps": args.epochs * -(-images // batch_size),
+                        "mean_iou": round(run.val.mean_iou or 0.0, 4),
+                        "best_epoch": run.best_epoch,
+                        "seconds": round(time.process_time() - started, 1),
+                    }
+                    rows.append(row)
+                    print(", ".join(f"{name} {value}" for name, value in row.items()), flush=True)
+    if args.csv:
+        with args.csv.open("w", newline="") as file:
+            file.write(describe_machine(1) + "\n")
+            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()
