@@ -1,11 +1,11 @@
-"""What the size of a batch brings where images are some hundreds: alike in all else, so in the images it sees.
+"""Which batches and epochs suit some hundreds of images: the same training with several of both.
 
-Of a data set's training part ``--images`` are drawn, another draw for each seed, the same for each size of
-batch. The validation part picks the best epoch and scores it, so the figures choose a setting and are no test.
-For the 407 and 470 images of Oxford-IIIT Pet's trainval part, and for a folder of 367::
+``--settings 32x60 16x60`` are batches of 32 and of 16 for 60 epochs. Of a data set's training part ``--images``
+are drawn, another draw for each seed, the same for all settings. The validation part picks the best epoch and
+scores it, so the scores choose a setting and are no test::
 
-    python benchmarks/batches.py oxford-pets --data-root DATA_ROOT --holdout 0.28 --images 407 --batches 16 32
-    python benchmarks/batches.py FOLDER --images 367 --batches 16 32 --csv batches.csv
+    python benchmarks/batches.py oxford-pets --data-root DATA_ROOT --holdout 0.28 --images 407 --settings 32x60 16x60
+    python benchmarks/batches.py FOLDER --images 367 --settings 32x60 16x60 --csv batches.csv
 """
 
 from __future__ import annotations
@@ -59,11 +59,10 @@ def main() -> None:
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--holdout", type=float, default=0.0)
     parser.add_argument("--images", type=int, nargs="+", required=True)
-    parser.add_argument("--batches", type=int, nargs="+", required=True)
+    parser.add_argument("--settings", nargs="+", required=True, help="BATCHxEPOCHS")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--model", default="segnet-nano")
     parser.add_argument("--size", type=int, default=64)
-    parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--csv", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -77,23 +76,21 @@ def main() -> None:
                 data = lay_out(dataset, images, seed, Path(place) / f"{images}-{seed}")
                 (data / "dataset.yaml").write_text(describe(options))
                 config = TrainConfig(
-                    data=str(data), model=args.model, recipe="modern", size=args.size, epochs=args.epochs,
-                    seed=seed, batch_size=args.batches[0],
-                )  # fmt: skip
-                for batch_size in args.batches:
+                    data=str(data), model=args.model, recipe="modern", size=args.size, seed=seed
+                )
+                for setting in args.settings:
+                    batch_size, epochs = map(int, setting.split("x"))
                     started = time.process_time()
-                    run = train(
-                        replace(config, batch_size=batch_size, out=data / f"run-{batch_size}"),
-                        console=Console(quiet=True),
-                    )
+                    chosen = {"batch_size": batch_size, "epochs": epochs}
+                    run = train(replace(config, **chosen, out=data / setting), console=Console(quiet=True))
                     assert run.val is not None
                     row = {
                         "data": dataset.name if args.data == "oxford-pets" else Path(args.data).name,
                         "images": images,
                         "seed": seed,
                         "batch_size": batch_size,
-                        "epochs": args.epochs,
-                        "steps": args.epochs * -(-images // batch_size),
+                        "epochs": epochs,
+                        "steps": epochs * -(-images // batch_size),
                         "mean_iou": round(run.val.mean_iou or 0.0, 4),
                         "best_epoch": run.best_epoch,
                         "seconds": round(time.process_time() - started, 1),
