@@ -1,11 +1,12 @@
-"""Which batches and epochs suit some hundreds of images: the same training with several of both.
+r"""Which batches and epochs suit some hundreds of images: the same training with several of both.
 
-``--settings 32x60 16x60`` are batches of 32 and of 16 for 60 epochs. Of a data set's training part ``--images``
-are drawn, another draw for each seed, the same for all settings. The validation part picks the best epoch and
-scores it, so the scores choose a setting and are no test::
+``--settings 32x60 16x60`` are batches of 32 and of 16 for 60 epochs. Of a data set's training part some
+``--images`` are drawn, another draw for each seed, the same for all settings. The validation part picks the
+best epoch and scores it, so the scores choose a setting and are no test::
 
-    python benchmarks/batches.py oxford-pets --data-root DATA_ROOT --holdout 0.28 --images 407 --settings 32x60 16x60
     python benchmarks/batches.py FOLDER --images 367 --settings 32x60 16x60 --csv batches.csv
+    python benchmarks/batches.py oxford-pets --data-root DATA_ROOT --holdout 0.28 --images 407 \
+        --settings 32x60 16x60
 """
 
 from __future__ import annotations
