@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--holdout", type=float, default=0.0)
     parser.add_argument("--images", type=int, nargs="+", required=True)
     parser.add_argument("--settings", nargs="+", required=True, help="BATCHxEPOCHS")
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--model", default="segnet-nano")
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--csv", type=Path)
@@ -73,7 +73,7 @@ def main() -> None:
     rows: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as place:
         for images in args.images:
-            for seed in range(args.seeds):
+            for seed in args.seeds:
                 data = lay_out(dataset, images, seed, Path(place) / f"{images}-{seed}")
                 (data / "dataset.yaml").write_text(describe(options))
                 config = TrainConfig(

@@ -11,6 +11,8 @@ from rich.console import Console
 
 import segnet
 from segnet import SegnetError, TrainConfig
+from segnet.core.place import Place
+from segnet.data.batches import split_into_batches
 from segnet.runs.run_folder import RunFolder
 from segnet.training.config_file import read_config, read_options
 from segnet.training.derived import derive, derived_lines
@@ -40,19 +42,24 @@ def derived(images, share=COMMON, **typed):
 @pytest.mark.parametrize(
     ("images", "share", "typed", "then"),
     [
+        (1180, COMMON, {}, {}),
         (588, COMMON, {}, {}),
-        (384, COMMON, {}, {}),
-        (383, COMMON, {}, {"batch_size": 16}),
-        (191, COMMON, {}, {"batch_size": 8}),
+        (407, COMMON, {}, {"batch_size": 22}),
+        (384, COMMON, {}, {"batch_size": 20}),
+        (383, COMMON, {}, {"batch_size": 20}),
+        (200, COMMON, {}, {"batch_size": 16, "epochs": 70}),
+        (191, COMMON, {}, {"batch_size": 14, "epochs": 65}),
+        (65, COMMON, {}, {"batch_size": 4}),
+        (54, COMMON, {}, {"batch_size": 4, "epochs": 65}),
         (49, COMMON, {}, {"batch_size": 4, "epochs": 75}),
         (49, 0.05, {}, {"batch_size": 4, "epochs": 75, "loss": "cross-entropy+dice"}),
         (20, COMMON, {}, {"batch_size": 4, "epochs": 180}),
-        (2, COMMON, {}, {"batch_size": 4, "epochs": 600}),
+        (2, COMMON, {}, {"batch_size": 4, "epochs": 900}),
         (588, 0.12, {}, {"loss": "cross-entropy+dice"}),
         (588, 0.13, {}, {}),
         (588, 0.95, {}, {"loss": "cross-entropy+dice"}),
         (588, 0.0, {}, {}),
-        (588, COMMON, {"batch_size": 128}, {}),
+        (588, COMMON, {"batch_size": 128}, {"epochs": 180}),
         (49, COMMON, {"batch_size": 8}, {"epochs": 150}),
         (49, COMMON, {"accumulate": 4}, {"batch_size": 8, "epochs": 150}),
         (49, COMMON, {"batch_size": 32, "epochs": 60}, {}),
@@ -63,6 +70,35 @@ def derived(images, share=COMMON, **typed):
 )
 def test_what_is_derived_from_how_many_images_there_are_and_how_rare_a_class_is(images, share, typed, then):
     assert derived(images, share, **typed) == then
+
+
+def length(images, **typed):
+    """Batch size, epochs and steps, these counted by cutting an epoch into batches."""
+    config = derive(TrainConfig(recipe="modern", **typed), images, "images", ("a", "b"), pixels(COMMON))
+    steps = config.epochs * len(split_into_batches(range(images), config.batch_size))
+    return config.batch_size, config.epochs, steps
+
+
+@pytest.mark.parametrize("accumulate", [1, 3, 8])
+@pytest.mark.parametrize("processes", [1, 3, 4])
+def test_no_number_of_images_makes_a_run_too_short_or_batches_too_small(monkeypatch, accumulate, processes):
+    monkeypatch.setattr("segnet.training.derived.place", lambda: Place(0, processes))
+    needed = min(2 * accumulate * processes, 32)
+    for images in range(2, 3001, 1 if accumulate == processes == 1 else 7):
+        batch_size, _, steps = length(images, accumulate=accumulate)
+        assert steps >= 900
+        assert needed <= batch_size <= 32
+
+
+def test_an_image_more_or_less_changes_little():
+    """But for the step from batches of 4 to batches of 6, no neighbours' runs differ by more than a ninth."""
+    before = length(2)
+    for images in range(3, 3001):
+        now = length(images)
+        assert before[0] <= now[0] <= before[0] + 2
+        least, most = sorted((before[2], now[2]))
+        assert most / least < (1.21 if images == 72 else 1.12), images
+        before = now
 
 
 def test_each_reason_is_a_line_with_the_setting_as_it_is_typed():
