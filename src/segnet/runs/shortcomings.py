@@ -20,10 +20,10 @@ def no_better_than_one_class(scores: Scores) -> str:
     name, share = scores.majority
     if scores.pixel_accuracy is None or scores.pixel_accuracy > share or not 0 < share < 1:
         return ""
-    mean_iou = share / len(scores.in_truth)
+    guessed = share / len(scores.in_truth)
     return (
         f"pixel accuracy {scores.pixel_accuracy:.3f} is no better than predicting {name} everywhere, which "
-        f"has {share:.3f} (mean IoU {score_text(scores.mean_iou)} beside {mean_iou:.3f}); train longer, or on "
+        f"has {share:.3f} (mean IoU {score_text(scores.mean_iou)} beside {guessed:.3f}); train longer, or on "
         "more images"
     )
 
