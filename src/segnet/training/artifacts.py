@@ -58,6 +58,7 @@ def say_start(setup: Setup, folder: RunFolder) -> None:
         lines.append(f"{number:,} patches of {height}x{width} px{scale} in an epoch")
     if (foreground := foreground_of(dataset.classes.names)) is not None:
         lines.append(f"foreground: {foreground}, whose scores come first")
+    lines += setup.notes
     if setup.step_loss.teacher is not None:
         lines.append(setup.step_loss.teacher.line())
     if setup.step_loss.unlabeled is not None:
