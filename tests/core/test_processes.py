@@ -1,18 +1,20 @@
 """Processes that share a batch find its loss, gradients and statistics, to the last digits of float64."""
 
+import json
 import os
 import socket
 import subprocess
 import sys
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
 
-from segnet import create_model
+from segnet import SegnetError, create_model
 from segnet.core.place import may_speak, place
-from segnet.core.processes import agreed, from_writer, joined, shared
+from segnet.core.processes import agreed, first_of_machine, from_writer, joined, shared
 from segnet.core.sync_batch_norm import standing_in, synchronised
 from segnet.objectives.losses import make_loss
 
@@ -20,6 +22,9 @@ LOSS = "cross-entropy+boundary+focal+label-smoothing+dice+tversky"
 MODELS = {"segnet": {"stages": 2}, "segnet-lite": {"stages": [[8, 1], [8, 1]], "bottleneck": [8, 1, 3]}}
 SHARES = (slice(0, 1), slice(1, 5), None)  # the third process has no image
 PATIENCE_S = 300
+needs_distributed = pytest.mark.skipif(
+    not dist.is_available(), reason="this torch was built without torch.distributed"
+)
 
 
 def batch():
@@ -57,21 +62,82 @@ def many(rank, folder):
     torch.save(found, f"{folder}/{rank}.pt")
 
 
-@pytest.mark.skipif(not dist.is_available(), reason="this torch was built without torch.distributed")
-def test_three_processes_learn_what_one_does(tmp_path):
+class OddError(Exception):
+    """One that can't be pickled."""
+
+    def __init__(self, message):
+        super().__init__(message)
+        self.hook = lambda: None
+
+
+FAILURES = [
+    (first_of_machine, 1, ValueError("an odd image")),
+    (first_of_machine, 0, KeyError("an odd name")),
+    (first_of_machine, 1, SegnetError("an odd option")),
+    (first_of_machine, 1, KeyboardInterrupt()),
+    (first_of_machine, 0, OddError("no pickle")),
+    (from_writer, 0, ValueError("an odd folder")),
+    (from_writer, 0, OddError("no pickle")),
+    (from_writer, 0, SegnetError("an odd file")),
+]
+"""How something is made, the process where that fails, and by what."""
+
+
+def fail(rank, folder):
+    """Let one process after another fail, and write down what this one hears of each."""
+    heard = []
+    with joined():
+        for together, failing, error in FAILURES:
+
+            def make(failing=failing, error=error):
+                if rank == failing:
+                    raise error
+
+            try:
+                together(make)
+                heard.append("nothing")
+            except BaseException as error:
+                heard.append(f"{type(error).__name__}: {error}")
+        heard.append(first_of_machine(lambda: "made"))
+    Path(folder, f"{rank}.json").write_text(json.dumps(heard))
+
+
+def run_processes(count, what, folder):
+    """Run this very file in several processes that meet."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    where = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "3"}
+    where = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
     processes = [
-        subprocess.Popen([sys.executable, __file__, str(rank), tmp_path], env=where | {"RANK": str(rank)})
-        for rank in range(3)
+        subprocess.Popen([sys.executable, __file__, what, str(rank), folder], env=where | {"RANK": str(rank)})
+        for rank in range(count)
     ]
     try:
-        assert [process.wait(timeout=PATIENCE_S) for process in processes] == [0, 0, 0]
+        assert [process.wait(timeout=PATIENCE_S) for process in processes] == [0] * count
     finally:
         for process in processes:
             process.kill()
+
+
+@needs_distributed
+def test_whatever_one_process_raises_ends_the_others_by_name(tmp_path):
+    run_processes(3, "fail", tmp_path)
+    heard = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(3)]
+    assert [each.pop() for each in heard] == ["made"] * 3
+    elsewhere = "EndedElsewhereError: another process of this run has ended with "
+    for (together, failing, error), *each in zip(FAILURES, *heard, strict=True):
+        own = f"{type(error).__name__}: {error}"
+        assert each.pop(failing) == own
+        if isinstance(error, SegnetError):
+            others = own if together is from_writer else f"{elsewhere}{error}"
+        else:
+            others = f"{elsewhere}{own}"
+        assert each == [others] * 2
+
+
+@needs_distributed
+def test_three_processes_learn_what_one_does(tmp_path):
+    run_processes(3, "many", tmp_path)
     alone = {name: learn(name) for name in MODELS}
     for rank in range(3):
         found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
@@ -103,4 +169,4 @@ def test_before_they_have_met_the_others_leave_the_first_time_to_say_what_is_wro
 
 
 if __name__ == "__main__":
-    many(int(sys.argv[1]), sys.argv[2])
+    {"many": many, "fail": fail}[sys.argv[1]](int(sys.argv[2]), sys.argv[3])

@@ -11,9 +11,11 @@ from rich.console import Console
 
 import segnet
 from segnet import SegnetError, TrainConfig
+from segnet.core.place import Place
+from segnet.data.batches import split_into_batches
 from segnet.runs.run_folder import RunFolder
 from segnet.training.config_file import read_config, read_options
-from segnet.training.derived import derive, derived_lines
+from segnet.training.derived import derive, derived_lines, plan_line, too_few_steps
 from segnet.training.recipes import FITS_TO_DATA, RECIPES
 from segnet.training.several import train_seeds
 
@@ -40,19 +42,24 @@ def derived(images, share=COMMON, **typed):
 @pytest.mark.parametrize(
     ("images", "share", "typed", "then"),
     [
+        (1180, COMMON, {}, {}),
         (588, COMMON, {}, {}),
-        (384, COMMON, {}, {}),
-        (383, COMMON, {}, {"batch_size": 16}),
-        (191, COMMON, {}, {"batch_size": 8}),
+        (407, COMMON, {}, {"batch_size": 22}),
+        (384, COMMON, {}, {"batch_size": 20}),
+        (383, COMMON, {}, {"batch_size": 20}),
+        (200, COMMON, {}, {"batch_size": 16, "epochs": 70}),
+        (191, COMMON, {}, {"batch_size": 14, "epochs": 65}),
+        (65, COMMON, {}, {"batch_size": 4}),
+        (54, COMMON, {}, {"batch_size": 4, "epochs": 65}),
         (49, COMMON, {}, {"batch_size": 4, "epochs": 75}),
         (49, 0.05, {}, {"batch_size": 4, "epochs": 75, "loss": "cross-entropy+dice"}),
         (20, COMMON, {}, {"batch_size": 4, "epochs": 180}),
-        (2, COMMON, {}, {"batch_size": 4, "epochs": 600}),
+        (2, COMMON, {}, {"batch_size": 4, "epochs": 900}),
         (588, 0.12, {}, {"loss": "cross-entropy+dice"}),
         (588, 0.13, {}, {}),
         (588, 0.95, {}, {"loss": "cross-entropy+dice"}),
         (588, 0.0, {}, {}),
-        (588, COMMON, {"batch_size": 128}, {}),
+        (588, COMMON, {"batch_size": 128}, {"epochs": 180}),
         (49, COMMON, {"batch_size": 8}, {"epochs": 150}),
         (49, COMMON, {"accumulate": 4}, {"batch_size": 8, "epochs": 150}),
         (49, COMMON, {"batch_size": 32, "epochs": 60}, {}),
@@ -63,6 +70,34 @@ def derived(images, share=COMMON, **typed):
 )
 def test_what_is_derived_from_how_many_images_there_are_and_how_rare_a_class_is(images, share, typed, then):
     assert derived(images, share, **typed) == then
+
+
+def length(images, **typed):
+    """Batch size, epochs and steps, these counted by cutting an epoch into batches."""
+    config = derive(TrainConfig(recipe="modern", **typed), images, "images", ("a", "b"), pixels(COMMON))
+    steps = config.epochs * len(split_into_batches(range(images), config.batch_size))
+    return config.batch_size, config.epochs, steps
+
+
+@pytest.mark.parametrize("accumulate", [1, 3, 8])
+@pytest.mark.parametrize("processes", [1, 3, 4])
+def test_no_number_of_images_makes_a_run_too_short_or_batches_too_small(monkeypatch, accumulate, processes):
+    monkeypatch.setattr("segnet.training.derived.place", lambda: Place(0, processes))
+    needed = min(2 * accumulate * processes, 32)
+    for images in range(2, 3001, 1 if accumulate == processes == 1 else 7):
+        batch_size, _, steps = length(images, accumulate=accumulate)
+        assert steps >= 900
+        assert needed <= batch_size <= 32
+
+
+def test_an_image_more_or_less_changes_little():
+    before = length(2)
+    for images in range(3, 3001):
+        now = length(images)
+        assert before[0] <= now[0] <= before[0] + 2
+        least, most = sorted((before[2], now[2]))
+        assert most <= 1.2 * least, images
+        before = now
 
 
 def test_each_reason_is_a_line_with_the_setting_as_it_is_typed():
@@ -93,6 +128,51 @@ def test_what_is_undecided_lives_on_in_copies_until_somebody_decides_it():
     assert TrainConfig(recipe="modern", loss="cross-entropy", batch_size=32, epochs=60).undecided == ()
 
 
+@pytest.mark.parametrize(
+    ("images", "typed", "plan", "too_few"),
+    [
+        (1180, {"recipe": "modern"}, "batches of 32, 60 epochs: 2,220 steps", ""),
+        (
+            32,
+            {"recipe": "modern", "epochs": 45},
+            "batches of 4, 45 epochs: 360 steps",
+            "45 epochs are 360 steps; the recipe takes 113 epochs (904 steps): leave --epochs out",
+        ),
+        (32, {"recipe": "modern", "epochs": 113}, "batches of 4, 113 epochs: 904 steps", ""),
+        (
+            32,
+            {"recipe": "modern", "batch_size": 32, "epochs": 1},
+            "batches of 32, 1 epoch: 1 step",
+            "1 epoch is 1 step; the recipe takes 900 epochs (900 steps): leave --epochs out",
+        ),
+        (3680, {}, "batches of 64, 20 epochs: 1,160 steps", ""),
+        (
+            3680,
+            {"epochs": 3},
+            "batches of 64, 3 epochs: 174 steps",
+            "3 epochs are 174 steps; the recipe takes 20 epochs (1,160 steps): leave --epochs out",
+        ),
+        (
+            32,
+            {},
+            "batches of 64, 20 epochs: 20 steps",
+            "20 epochs are 20 steps; --recipe modern takes 900 or more, however few the images",
+        ),
+    ],
+)
+def test_a_run_says_how_long_it_is_and_where_its_recipe_would_be_longer(images, typed, plan, too_few):
+    config = derive(TrainConfig(**typed), images, "images", ("a", "b"), pixels(COMMON))
+    assert plan_line(config, images) == plan
+    assert too_few_steps(config, images, config.epochs) == too_few
+
+
+def test_a_run_that_was_ended_early_is_told_by_the_epochs_that_were_done():
+    config = TrainConfig(recipe="modern", early_stop=5)
+    assert too_few_steps(config, 1180, 12) == (
+        "12 epochs are 444 steps; the recipe takes 60 epochs (2,220 steps): leave --early-stop out"
+    )
+
+
 @pytest.fixture(scope="module")
 def few(drawn_folder):
     """Settings of a run on 12 images whose object is a quarter of the pixels; one epoch."""
@@ -112,7 +192,16 @@ def test_a_run_says_what_was_derived_and_why(printed_run):
     run, text = printed_run
     assert run.config.batch_size == 4
     assert "\n--batch-size 4 (of 12 images; 32 would make 1 step an epoch)\n" in text
+    assert "\nbatches of 4, 1 epoch: 3 steps\n" in text
     assert "of 12 images; 32 would make" in (run.folder / "report.html").read_text()
+
+
+def test_a_run_says_as_it_begins_and_as_it_ends_that_it_is_short(printed_run):
+    _, text = printed_run
+    line = "1 epoch is 3 steps; the recipe takes 300 epochs (900 steps): leave --epochs out\n"
+    before, after = text.split("epoch 1/1")
+    assert f"\n{line}" in before
+    assert f"\nwarning: {line}" in after
 
 
 def test_the_configuration_of_a_run_makes_it_again_and_derives_nothing(printed_run, tmp_path):

@@ -1,13 +1,19 @@
 """Starting from a model of ours: which weights come along, what is refused, and what travels with them."""
 
+import io
+import shutil
+
 import pytest
 import torch
 from rich.console import Console
 from torch import nn
 
 import segnet
-from segnet import SegnetError, TrainConfig
-from segnet.inference.bundle import read_description, read_model, read_weights
+from segnet import SegnetError, TrainConfig, create_model
+from segnet.core.classes import ClassTable
+from segnet.inference.bundle import read_description, read_model, read_weights, write_bundle
+from segnet.inference.description import Description
+from segnet.models import MODELS
 from segnet.runs.run_folder import RunFolder
 from segnet.training.check import check
 from segnet.training.checkpoint import Position, State
@@ -15,6 +21,7 @@ from segnet.training.loop import _freeze_encoder, _train_epoch
 from segnet.training.loss_watch import LossWatch
 from segnet.training.optimizer import build_optimizer
 from segnet.training.setup import build
+from segnet.training.start import start_from
 
 from .conftest import TINY
 
@@ -55,6 +62,101 @@ def test_with_other_classes_all_but_the_last_layer_comes_along(
     assert description.classes.names == ("ground", "thing")
     assert torch.equal(before.encoder[0].units[0][0].weight, after.encoder[0].units[0][0].weight)
     assert not torch.equal(before.classifier.weight, after.classifier.weight)
+
+
+SMALL = {
+    "segnet": {"stages": 2},
+    "segnet-basic": {"channels": 8},
+    "segnet-dsc": {"stages": 2},
+    "segnet-nano": TINY,
+    "segnet-lite": TINY,
+    "segnet-plus": TINY,
+    "segnet-vgg16": {"width": 4},
+    "fcn": {"width": 4, "head": 16, "dropout": 0.0},
+    "unet": {"width": 4},
+    "vit": {"image_size": 32, "patch": 8, "width": 32, "depth": 2, "dropout": 0.0},
+}
+NAMES = ("pet", "background", "border")
+
+
+def written(path, model, classes=NAMES):
+    """A model file with weights as training leaves them, none of them zero, and the model."""
+    torch.manual_seed(3)
+    network = create_model(model, len(classes), **SMALL[model])
+    for name, value in network.state_dict().items():
+        if value.is_floating_point() and "position" not in name:
+            value.copy_(torch.rand_like(value) * 0.2 + 0.01)
+    description = Description(model, ClassTable.named(classes), (32, 32), "area", options=SMALL[model])
+    write_bundle(path, network.state_dict(), description)
+    return network.eval()
+
+
+def started(path, model, classes):
+    """A model of these classes that has started from a file, and what was said."""
+    torch.manual_seed(4)
+    network = create_model(model, len(classes), **SMALL[model])
+    config = TrainConfig(model=model, model_options=SMALL[model], start_from=str(path))
+    return network.eval(), start_from(config, network, classes).notes
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_classes_in_another_order_are_matched_by_name_and_predict_the_same(tmp_path, model):
+    path = tmp_path / "model.safetensors"
+    before = written(path, model)
+    after, notes = started(path, model, ("background", "border", "pet"))
+    assert notes == (f"classes matched with those of {path} by name: background, border, pet",)
+    image = torch.rand(2, 3, 32, 48, generator=torch.Generator().manual_seed(5))
+    with torch.no_grad():
+        expected, found = before(image)[:, [1, 2, 0]], after(image)
+    if model == "fcn":  # which sums over classes where it enlarges, so in another order
+        torch.testing.assert_close(found, expected)
+    else:
+        assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_class_that_is_new_starts_anew_and_one_that_is_gone_is_left_out_both_by_name(tmp_path, model):
+    path = tmp_path / "model.safetensors"
+    before = written(path, model)
+    after, notes = started(path, model, ("sky", "border", "grass", "pet"))
+    layer = notes[1].partition(" start anew in ")[2].partition(":")[0]
+    assert notes == (
+        f"classes matched with those of {path} by name: border, pet",
+        f"classes that {path} lacks start anew in {layer}: sky, grass",
+        f"classes of {path} that the data lacks are left out: background",
+    )
+    torch.manual_seed(4)
+    fresh = create_model(model, 4, **SMALL[model]).state_dict()
+    last = layer.split(", ")[0] + ".weight"
+    old, new, drawn = (each.unflatten(0, (classes, -1)) for each, classes in (
+        (before.state_dict()[last], 3), (after.state_dict()[last], 4), (fresh[last], 4)
+    ))  # fmt: skip
+    assert torch.equal(new[[1, 3]], old[[2, 0]])
+    assert torch.equal(new[[0, 2]], drawn[[0, 2]])
+    image = torch.rand(1, 3, 32, 48)
+    if model != "fcn":  # where new classes add to the others' scores
+        with torch.no_grad():
+            torch.testing.assert_close(after(image)[:, [1, 3]], before(image)[:, [2, 0]])
+
+
+def test_where_no_class_is_the_same_the_layer_that_starts_anew_is_named(tmp_path):
+    path = tmp_path / "model.safetensors"
+    written(path, "segnet-lite")
+    _, notes = started(path, "segnet-lite", ("ground", "thing"))
+    assert notes == (f"{path} has none of these classes (pet, background, border): classifier starts anew",)
+
+
+def test_a_run_says_which_classes_it_has_matched(tiny_config, first_run, drawn_folder, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(drawn_folder, data)
+    (data / "dataset.yaml").write_text("classes: [other, object]\n")
+    text = io.StringIO()
+    segnet.train(
+        tiny_config(**still(), start_from=str(first_run), data=str(data)),
+        console=Console(file=text, width=400),
+    )
+    assert f"classes matched with those of {first_run} by name: object\n" in text.getvalue()
+    assert f"classes that {first_run} lacks start anew in classifier: other\n" in text.getvalue()
 
 
 def test_a_model_that_starts_from_another_carries_its_licence_also_after_a_resume(drawn_folder, tmp_path):

@@ -183,16 +183,20 @@ def from_writer(make: Callable[[], Made]) -> Made:
 
     Raises:
         SegnetError: the writer's, on every process.
+        EndedElsewhereError: on the others, where the writer raises anything else; it names that.
     """
     if meeting() is None:
         return make()
     answer: list[Any] = [None]
+    raised: Exception | None = None
     if is_writer():
         try:
             answer = [make()]
-        except SegnetError as error:
-            answer = [error]
+        except Exception as error:
+            raised, answer = error, [error if isinstance(error, SegnetError) else _ended_elsewhere(error)]
     torch.distributed.broadcast_object_list(answer, src=0)
+    if raised is not None:
+        raise raised
     if isinstance(answer[0], SegnetError):
         raise answer[0]
     made: Made = answer[0]
@@ -205,33 +209,42 @@ def first_of_machine(make: Callable[[], Made]) -> Made:
     Nobody goes on before all have it, and they wait as long as it takes.
 
     Raises:
-        SegnetError: what a process found wrong; on the others that another has ended the run.
+        BaseException: whatever ``make`` raises, on the process where it does.
+        EndedElsewhereError: on the others; it names what was raised.
     """
     met = meeting()
     if met is None:
         return make()
     turn = next(_turns)
     first, ready = f"{turn} first of {os.environ.get('GROUP_RANK', '0')}", f"{turn} ready"
+    why = f"{turn} why"
     try:
         if met.place.local_rank:
-            _wait_for(met, first, 1)
+            _wait_for(met, first, 1, why)
         made = make()
-    except SegnetError:
+    except BaseException as error:  # also a stop: the others would wait for ever
+        if not isinstance(error, EndedElsewhereError):  # which another process has raised
+            met.store.set(why, str(_ended_elsewhere(error)))
         for word in (first, ready):
             met.store.add(word, _FAILED)
         raise
     met.store.add(first, 1)
     met.store.add(ready, 1)
-    _wait_for(met, ready, met.place.total)
+    _wait_for(met, ready, met.place.total, why)
     return made
 
 
-def _wait_for(met: Meeting, word: str, times: int) -> None:
+def _wait_for(met: Meeting, word: str, times: int, why: str) -> None:
     # asked again and again: a wait inside the store would not let a signal through
     while (found := met.store.add(word, 0)) < times:
         if found < 0:
-            raise EndedElsewhereError("another process has found what is wrong, and says it")
+            raise EndedElsewhereError(met.store.get(why).decode())
         time.sleep(_POLL_S)
+
+
+def _ended_elsewhere(error: BaseException) -> EndedElsewhereError:
+    said = str(error) if isinstance(error, SegnetError) else f"{type(error).__name__}: {error}"
+    return EndedElsewhereError(f"another process of this run has ended with {said}")
 
 
 def shared(model: nn.Module) -> nn.Module:

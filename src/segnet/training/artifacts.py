@@ -25,9 +25,10 @@ from segnet.report.gif import write_learning_gif
 from segnet.runs.image_scores import rank_worst, write_image_scores
 from segnet.runs.records import EpochRecord, Outcome
 from segnet.runs.run_folder import RunFolder
+from segnet.runs.shortcomings import shortcomings
 from segnet.training.checkpoint import State
 from segnet.training.config import TrainConfig
-from segnet.training.derived import derived_lines
+from segnet.training.derived import derived_lines, plan_line, too_few_steps
 from segnet.training.environment import describe_environment
 from segnet.training.epoch import epoch_length
 from segnet.training.preview import draw_preview
@@ -57,11 +58,13 @@ def say_start(setup: Setup, folder: RunFolder) -> None:
         lines.append(f"{number:,} patches of {height}x{width} px{scale} in an epoch")
     if (foreground := foreground_of(dataset.classes.names)) is not None:
         lines.append(f"foreground: {foreground}, whose scores come first")
+    lines += setup.notes
     if setup.step_loss.teacher is not None:
         lines.append(setup.step_loss.teacher.line())
     if setup.step_loss.unlabeled is not None:
         lines.append(setup.step_loss.unlabeled.line)
-    lines += derived_lines(config)
+    lines += [*derived_lines(config), plan_line(config, epoch_length(config, setup.train))]
+    lines += _on_too_few_steps(setup, config.epochs)
     lines += _on_spread(config)
     if setup.class_weights is not None:
         weights = zip(dataset.classes.names, setup.class_weights.tolist(), strict=True)
@@ -77,6 +80,24 @@ def say_start(setup: Setup, folder: RunFolder) -> None:
             )
     for line in lines:
         setup.console.print(line, highlight=False, soft_wrap=True)
+
+
+def say_end(setup: Setup, epochs: int, outcome: Outcome) -> None:
+    """Print where a run that is over was short, and where its scores hide that it has learnt little.
+
+    Args:
+        setup: the run.
+        epochs: how many were done.
+        outcome: how it ended.
+    """
+    reported = outcome.test or outcome.val
+    for line in (*_on_too_few_steps(setup, epochs), *shortcomings(reported)):
+        setup.console.print(f"warning: {line}", highlight=False, soft_wrap=True)
+
+
+def _on_too_few_steps(setup: Setup, epochs: int) -> list[str]:
+    line = too_few_steps(setup.config, epoch_length(setup.config, setup.train), epochs)
+    return [line] if line else []
 
 
 def _on_spread(config: TrainConfig) -> list[str]:

@@ -69,7 +69,7 @@ class TrainConfig(DataOptions):
         default=None, metadata=NAME_OR_PATH
     )
     """A model of segnet to start from: pets-lite, a run folder or a .safetensors file of the same --model.
-    Where its classes are others, the last layer starts anew."""
+    Classes are matched by name; what the last layer has of others starts anew."""
 
     freeze_encoder: Annotated[Whole, Parameter(group=_MODEL)] = 0
     """Keep the encoder as it started for so many epochs, while the rest catches up."""

@@ -1,8 +1,8 @@
-"""What ``modern`` fits to the data: steps where images are few, and the loss where a class is rare.
+"""What ``modern`` fits to the data: batches and epochs to the number of images, the loss to a rare class.
 
-``TrainConfig.undecided`` names the settings that nobody gave; what somebody gave stays. With plenty of
-images, none of whose classes is rare, nothing changes. The numbers were chosen on drawn cells of other seeds
-than those on which ``benchmarks/small_data.py`` measures them.
+``TrainConfig.undecided`` names the settings that nobody gave; what somebody gave stays. The numbers were
+chosen on drawn cells of other seeds than those on which ``benchmarks/small_data.py`` measures them, and on
+validation images of photographs by ``benchmarks/batches.py``.
 """
 
 from __future__ import annotations
@@ -17,16 +17,14 @@ from segnet.core.settings import option
 from segnet.data.balance import Counts
 from segnet.data.batches import split_into_batches
 from segnet.training.config import TrainConfig
-from segnet.training.recipes import recipe_settings
+from segnet.training.recipes import FITS_TO_DATA, recipe_settings
 
-FEW_STEPS = 12
-"""An epoch of fewer full batches is short."""
+FEW_STEPS, ENOUGH_STEPS = 12, 18
+"""Least steps of an epoch: with batches of at most half the recipe's own, and with larger ones."""
 LEAST_BATCH = 4
 """Of fewer images batch norm's statistics are noise."""
 LEAST_STEPS = 900
-"""Steps in a run whose epochs are short. With twice as many the cells came out no better."""
-MOST_EPOCHS = 600
-"""The end of that where an epoch is a single step."""
+"""Steps in a run, for any number of images. With twice as many the cells came out no better."""
 RARE = 1 / 8
 """Share of the pixels below which a class is rare, as the cells' 5 % and a pet's border of 8 % are."""
 
@@ -54,11 +52,9 @@ def derive(
     Returns:
         The configuration with nothing left open. Its ``derived`` says what was changed, and why.
     """
-    found = [
-        each
-        for each in (*_for_few_images(config, images, things), *_for_a_rare_class(config, classes, pixels))
-        if each.name in config.undecided
-    ]
+    by_number = _for_the_number_of_images(config, images, things)
+    by_rarity = _for_a_rare_class(config, classes, pixels)
+    found = [each for each in (*by_number, *by_rarity) if each.name in config.undecided]
     values = {each.name: each.value for each in found}
     reasons = {each.name: each.reason for each in found}
     return replace(config, undecided=(), derived={**config.derived, **reasons}, **values)
@@ -69,24 +65,70 @@ def derived_lines(config: TrainConfig) -> list[str]:
     return [f"{_typed(name, getattr(config, name))} ({reason})" for name, reason in config.derived.items()]
 
 
-def _for_few_images(config: TrainConfig, images: int, things: str) -> Iterator[Derived]:
-    """Yield what makes steps enough where the recipe's own batches would make an epoch short."""
-    planned = recipe_settings(config.recipe, config.model)
-    if images // planned["batch_size"] >= FEW_STEPS:
-        return
+def plan_line(config: TrainConfig, images: int) -> str:
+    """Return batches, epochs and steps of a run, whoever has decided them."""
+    steps = config.epochs * _steps(images, config.batch_size)
+    return f"batches of {config.batch_size}, {_counted(config.epochs, 'epoch')}: {_counted(steps)}"
+
+
+def too_few_steps(config: TrainConfig, images: int, done: int) -> str:
+    """Say that a run has fewer steps than its recipe would take, or than little data needs; "" where not.
+
+    Args:
+        config: the run.
+        images: how many there are in an epoch.
+        done: epochs of the run; at its end those that were done.
+    """
+    steps, planned = _steps(images, config.batch_size), _own_epochs(config, images)
+    has = f"{_counted(done, 'epoch')} {'is' if done == 1 else 'are'} {_counted(done * steps)}"
+    if not _fits_epochs(config) and planned * steps < LEAST_STEPS:
+        return f"{has}; --recipe modern takes {LEAST_STEPS} or more, however few the images"
+    if done >= planned:
+        return ""
+    left_out = "--epochs" if config.epochs < planned else "--early-stop"
+    return (
+        f"{has}; the recipe takes {_counted(planned, 'epoch')} ({_counted(planned * steps)}): "
+        f"leave {left_out} out"
+    )
+
+
+def _for_the_number_of_images(config: TrainConfig, images: int, things: str) -> Iterator[Derived]:
+    """Yield batches that leave an epoch steps enough, and epochs that leave the run enough."""
     batch_size = config.batch_size
     if "batch_size" in config.undecided:
-        least = max(LEAST_BATCH, 2 * config.accumulate * place().total)  # each part two images at least
-        while batch_size // 2 >= least and images // batch_size < FEW_STEPS:
-            batch_size //= 2
+        batch_size = _batch_size(config, images)
+    if batch_size < config.batch_size:
         would = _counted(_steps(images, config.batch_size))
         reason = f"of {images} {things}; {config.batch_size} would make {would} an epoch"
         yield Derived("batch_size", batch_size, reason)
-    steps = _steps(images, batch_size)
-    epochs = min(math.ceil(LEAST_STEPS / steps), MOST_EPOCHS)
+    config = replace(config, batch_size=batch_size)
+    steps, epochs = _steps(images, batch_size), _own_epochs(config, images)
     if epochs > config.epochs:
         would = _counted(config.epochs * steps)
         yield Derived("epochs", epochs, f"of {_counted(steps)} each; {config.epochs} would make {would}")
+
+
+def _batch_size(config: TrainConfig, images: int) -> int:
+    """Return an even batch size, from ``LEAST_BATCH`` to the recipe's own, that grows with the images.
+
+    Up to half of the recipe's own it grows as fast as the images, and beyond that more slowly, so that one
+    image more or less changes little.
+    """
+    most = config.batch_size
+    grown = max(min(images // FEW_STEPS, most // 2), min(images // ENOUGH_STEPS, most))
+    least = max(LEAST_BATCH, 2 * config.accumulate * place().total)  # each part two images at least
+    return min(max(grown // 2 * 2, least), most)
+
+
+def _own_epochs(config: TrainConfig, images: int) -> int:
+    """Return the epochs that the recipe takes with a run's batches, whatever somebody has set."""
+    epochs: int = recipe_settings(config.recipe, config.model)["epochs"]
+    enough = math.ceil(LEAST_STEPS / _steps(images, config.batch_size)) if _fits_epochs(config) else 0
+    return max(epochs, enough)
+
+
+def _fits_epochs(config: TrainConfig) -> bool:
+    return "epochs" in FITS_TO_DATA.get(config.recipe, ())
 
 
 def _for_a_rare_class(config: TrainConfig, classes: Sequence[str], pixels: Counts) -> Iterator[Derived]:
@@ -104,8 +146,8 @@ def _steps(images: int, batch_size: int) -> int:
     return len(split_into_batches(range(images), batch_size))
 
 
-def _counted(steps: int) -> str:
-    return f"{steps} step" if steps == 1 else f"{steps} steps"
+def _counted(number: int, what: str = "step") -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def _typed(name: str, value: Any) -> str:

@@ -27,7 +27,7 @@ from segnet.report.html import write_report
 from segnet.runs.records import EpochRecord
 from segnet.runs.run_folder import RunFolder, new_run_folder
 from segnet.runs.scores import Scores
-from segnet.training.artifacts import begin, finish, keep_epoch, say_start
+from segnet.training.artifacts import begin, finish, keep_epoch, say_end, say_start
 from segnet.training.batch_norm import recompute_statistics
 from segnet.training.check import check, require_finite, require_finite_logits
 from segnet.training.checkpoint import Position, State, save_checkpoint
@@ -158,6 +158,8 @@ def _fit(setup: Setup, folder: RunFolder, state: State, tracking: Tracking) -> R
         outcome = finish(setup, folder, state, finished=finished)
         tracking.end(outcome)
         write_report(folder.path)
+        if outcome is not None and outcome.finished:
+            say_end(setup, state.epoch, outcome)
     except KeyboardInterrupt:
         console.print(f"stopped; go on with: segnet resume {folder.path}", highlight=False, soft_wrap=True)
         raise

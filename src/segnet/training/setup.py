@@ -69,6 +69,8 @@ class Setup:
     """Licence and attribution of all that the weights have learnt from."""
     warnings: tuple[str, ...] = ()
     """What is odd about the data, a line each."""
+    notes: tuple[str, ...] = ()
+    """What has not come along from the model to start from, a line each."""
 
     @property
     def stem(self) -> str:
@@ -155,9 +157,11 @@ def build(
         id_of_name = official_id if config.source == "oxford-pets" else None
         alone = find_without_masks(config.unlabeled, channels, held_out, id_of_name)
         manifest = replace(manifest, unlabeled=alone.records)
-    if started is not None and started.data is not None:
+    if started is not None and started.description.data is not None:
         own = (*manifest.splits["train"], *manifest.unlabeled)
-        manifest = replace(manifest, before=started.data.trained.difference(*(each.ids for each in own)))
+        manifest = replace(
+            manifest, before=started.description.data.trained.difference(*(each.ids for each in own))
+        )
     if begun is not None:
         if changes := begun.changes(manifest):
             raise SegnetError(
@@ -177,7 +181,7 @@ def build(
     class_weights = None if weights is None else torch.tensor(weights, device=device)
     model = move(model, device)
     require_batch(config, epoch_length(config, train), getattr(model, "minimum_size", 1))
-    learnt_from = {str(config.start_from): started} if started else {}
+    learnt_from = {str(config.start_from): started.description} if started else {}
     learnt_from |= {teacher.name: teacher.description} if teacher else {}
     ema = ModelEMA(model, config.ema_decay) if config.ema_decay else None
     unlabeled = None
@@ -206,6 +210,7 @@ def build(
             *(teacher.on_other_values(dataset.intensity) if teacher else ()),
             *on_threshold(config, len(classes)),
         ),
+        notes=started.notes if started else (),
     )
 
 

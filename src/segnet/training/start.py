@@ -1,12 +1,16 @@
-"""Where training starts from: the weights of a model of ours, also of one with other classes."""
+"""Where training starts from: the weights of a model of ours, also of one with other classes.
+
+What a network learns of a class lies in its last layers: in each of their tensors every class has rows of its
+own, as many as it has logits for (four where 2x2 pixels come out of each), one class after the other.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from segnet.core.errors import SegnetError
 from segnet.inference.bundle import read_description, read_weights
@@ -36,11 +40,20 @@ def require_start(config: TrainConfig) -> None:
         )
 
 
-def start_from(config: TrainConfig, model: nn.Module, classes: tuple[str, ...]) -> Description:
-    """Load the weights into a model that was just built, and return what their file says of itself.
+class Started(NamedTuple):
+    """What a model has got from another."""
 
-    The layers whose size depends on the number of classes start anew, unless the classes are the same ones in
-    the same order. So do those whose size depends on the number of channels, unless that is the same.
+    description: Description
+    """What the file of the other says of itself."""
+    notes: tuple[str, ...]
+    """What has not come along as it was, a line each."""
+
+
+def start_from(config: TrainConfig, model: nn.Module, classes: tuple[str, ...]) -> Started:
+    """Load the weights into a model that was just built.
+
+    Classes are matched by name: the last layers' rows of a class come along wherever it stands now, those of
+    a new class start anew. Where the number of channels differs, so do the layers whose size depends on it.
 
     Args:
         config: the run, which ``require_start`` found nothing wrong with.
@@ -49,14 +62,80 @@ def start_from(config: TrainConfig, model: nn.Module, classes: tuple[str, ...]) 
     """
     path = find_model(str(config.start_from), exported=False)
     weights, description = read_weights(path)
-    if description.classes.names != classes:
-        two, three = (_shapes(config, count, config.model_options) for count in (2, 3))
-        weights = {name: value for name, value in weights.items() if two[name] == three[name]}
+    others, notes = description.classes.names, []
+    if others != classes:
+        fresh, rows = model.state_dict(), _rows_of_a_class(config)
+        places = [(others.index(name), now) for now, name in enumerate(classes) if name in others]
+        for name, per_class in rows.items():
+            weights[name] = _matched(weights[name], fresh[name], places, per_class)
+        notes += _on_classes(str(config.start_from), others, classes, _layers(rows))
     if description.intensity.channels != (config.channels or 3):
         one, two = (_shapes(config, 2, config.model_options, channels) for channels in (1, 2))
-        weights = {name: value for name, value in weights.items() if one[name] == two[name]}
+        anew = [name for name in weights if one[name] != two[name]]
+        weights = {name: value for name, value in weights.items() if name not in anew}
+        notes.append(
+            f"{config.start_from} takes {description.intensity.channels} channels, this model "
+            f"{config.channels or 3}: {_layers(anew)} starts anew"
+        )
     model.load_state_dict(weights, strict=False)
-    return description
+    return Started(description, tuple(notes))
+
+
+def _rows_of_a_class(config: TrainConfig) -> dict[str, tuple[int, ...]]:
+    """Return, of each tensor with rows of classes, how many a class has in each dimension, 0 in others."""
+    two, three = (_shapes(config, count, config.model_options) for count in (2, 3))
+    return {
+        name: tuple(more - less for less, more in zip(two[name], three[name], strict=True))
+        for name in two
+        if two[name] != three[name]
+    }
+
+
+def _matched(
+    other: Tensor, fresh: Tensor, places: Sequence[tuple[int, int]], per_class: tuple[int, ...]
+) -> Tensor:
+    """Return a new model's tensor with the rows of those classes that another model has too.
+
+    Args:
+        other: the other model's tensor.
+        fresh: the new one's, as it was drawn.
+        places: the number of each class that both have, in the other model and in the new one.
+        per_class: rows of a class in each dimension.
+    """
+
+    def rows(which: int, size: int, count: int) -> Tensor:
+        if not count:
+            return torch.arange(size)
+        return torch.tensor(
+            [place[which] * count + row for place in places for row in range(count)], dtype=torch.int64
+        )
+
+    def at(which: int) -> tuple[Tensor, ...]:
+        found = [rows(which, size, count) for size, count in zip(fresh.shape, per_class, strict=True)]
+        return torch.meshgrid(*found, indexing="ij")
+
+    matched = fresh.clone()
+    matched[at(1)] = other[at(0)].to(fresh)
+    return matched
+
+
+def _on_classes(name: str, others: Sequence[str], classes: Sequence[str], layer: str) -> list[str]:
+    """Return what became of each class, and of the layer that holds them."""
+    both = [each for each in classes if each in others]
+    new, gone = [each for each in classes if each not in both], [each for each in others if each not in both]
+    if not both:
+        return [f"{name} has none of these classes ({', '.join(others)}): {layer} starts anew"]
+    notes = [f"classes matched with those of {name} by name: {', '.join(both)}"]
+    if new:
+        notes.append(f"classes that {name} lacks start anew in {layer}: {', '.join(new)}")
+    if gone:
+        notes.append(f"classes of {name} that the data lacks are left out: {', '.join(gone)}")
+    return notes
+
+
+def _layers(tensors: Iterable[str]) -> str:
+    """Return the layers that tensors are of, each once."""
+    return ", ".join(dict.fromkeys(name.rpartition(".")[0] for name in tensors))
 
 
 def _described(config: TrainConfig) -> Description:
