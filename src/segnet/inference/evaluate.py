@@ -129,7 +129,8 @@ def evaluate_images(
         threshold: of two classes, the one that the model file keeps: it was chosen on other images.
     """
     counter = ScoreCounter(classes, device, article=article, threshold=threshold)
-    images = ImageCounter(len(classes), scored_on.split, records, device)
+    own_sizes = None if isinstance(split, FullSizeSplit) else split.own_sizes
+    images = ImageCounter(len(classes), scored_on.split, records, device, own_sizes)
     for logits, masks in predict_split(predict, split, device):
         counter.add(logits, masks)
         images.add(logits, masks)
