@@ -112,7 +112,7 @@ def _open(folder: Path, count: int) -> CachedSplit | None:
 
 
 def _meaning(fit: Fit) -> bytes:
-    padded = " padded 2" if fit.keep_aspect else ""
+    padded = " padded" if fit.keep_aspect else ""
     return f"segnet cache 1 {fit.size[0]} {fit.size[1]} {fit.resize}{padded}{fit.intensity.key}".encode()
 
 

@@ -1,4 +1,4 @@
-"""What belongs beside scores: how far outlines may be off, what is thinner than that, what is taken for what."""
+"""What belongs beside scores: the tolerance of outlines, what is thinner, and what is taken for what."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from segnet.core.outlines import TOLERANCE
 from segnet.runs.scores import Scores
+from segnet.runs.shortcomings import shortcomings
 
 MOST_CONFUSIONS = 5
 LEAST_CONFUSED = 0.05
@@ -62,6 +63,16 @@ def tolerance_line(scores: Scores) -> str:
     return text and f"boundary F1 is taken at {text}, {100 * TOLERANCE:g} % of the image's diagonal"
 
 
+def warnings_of(scores: Scores) -> list[str]:
+    """Return a line for each way in which a model, or its scores, are worse than they look."""
+    return [*shortcomings(scores), *misleading(scores)]
+
+
+def misleading(scores: Scores) -> list[str]:
+    """Return a line for each way in which the numbers themselves mislead."""
+    return [line for line in (thin_classes(scores), absent_in_truth(scores)) if line]
+
+
 def thin_classes(scores: Scores) -> str:
     """Name the classes whose regions are thinner than the tolerance of their boundary F1; "" for none.
 
@@ -99,6 +110,5 @@ def absent_in_truth(scores: Scores) -> str:
     if not found:
         return ""
     more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-    return (
-        f"in no mask, but predicted: {', '.join(found[:_NAMED])}{more}; such a class counts as IoU 0 in the means"
-    )
+    named = ", ".join(found[:_NAMED])
+    return f"in no mask, but predicted: {named}{more}; such a class counts as IoU 0 in the means"

@@ -48,6 +48,8 @@ class ScoredOn:
     images: int
     trained_on: int | None
     """How many of the images the model was trained on; None where its file doesn't say."""
+    note: str = ""
+    """What else there is to know of them: how their classes were matched with the model's by name, say."""
 
     def __str__(self) -> str:
         images = f"{self.images:,} image{'s' * (self.images != 1)}"
@@ -140,6 +142,8 @@ class Scores:
                 for name in _CLASS_OUTLINES:
                     del scores[name]
         plain["scored_on"] = None if self.scored_on is None else dict(vars(self.scored_on))
+        if self.scored_on is not None and not self.scored_on.note:
+            del plain["scored_on"]["note"]
         return plain
 
     @classmethod
@@ -162,7 +166,9 @@ class Scores:
             confusion=tuple(tuple(int(count) for count in row) for row in plain.get("confusion", ())),
             scored_on=None
             if scored_on is None
-            else ScoredOn(**{name: scored_on[name] for name in _SCORED_ON}),
+            else ScoredOn(
+                **{name: scored_on[name] for name in _SCORED_ON}, note=str(scored_on.get("note", ""))
+            ),
             boundary_tolerance_px=_range(plain.get("boundary_tolerance_px")),
             calibration=tuple(
                 CalibrationBin(int(each["pixels"]), _number(each["confidence"]), _number(each["accuracy"]))
