@@ -58,7 +58,8 @@ def open_data(
     if source_of(data) == "folder" and is_official_layout(folder):
         named = given.get("data", data)
         raise SegnetError(
-            f"{named} is Oxford-IIIT Pet in its official layout; take it as --data oxford-pets --data-root {named}"
+            f"{named} is Oxford-IIIT Pet in its official layout; "
+            f"take it as --data oxford-pets --data-root {named}"
         )
     try:
         opened = DataOptions(**(options | dict(given)))
