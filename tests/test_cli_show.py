@@ -4,12 +4,16 @@ import json
 
 import numpy as np
 import pytest
+import tifffile
+import torch
 from PIL import Image
 
 from segnet import ClassTable, create_model
+from segnet.data.intensity import Intensity
 from segnet.data.synthetic import SyntheticSample
 from segnet.inference.bundle import write_bundle
 from segnet.inference.description import Description
+from segnet.report.subjects import drawn_pets, open_model
 
 
 @pytest.fixture
@@ -94,7 +98,7 @@ def test_pooling_shows_digits_and_a_picture(segnet, here, photo):
 
 
 @pytest.fixture
-def drawn_pets(here):
+def pets(here):
     """A folder with four drawn pets to score on, 48x48."""
     for number in range(4):
         split = "train" if number == 0 else "val"
@@ -107,7 +111,7 @@ def drawn_pets(here):
     (here / "pets" / "dataset.yaml").write_text("classes: [pet, background, border]\n")
 
 
-def test_pooling_is_broken_in_a_trained_model(segnet, here, drawn_pets):
+def test_pooling_is_broken_in_a_trained_model(segnet, here, pets):
     shown = segnet(
         "show", "pooling", "--break", "bilinear,first-corner", "pets-lite", "--data", "pets", "--out", "b.png"
     )
@@ -165,3 +169,70 @@ def test_a_mistake_is_one_line_that_says_what_would_work(segnet, here, photo, ar
     ended = segnet("show", *arguments.split())
     ended.is_a_mistake_in_one_line(says)
     assert ended.out == ""
+
+
+def write_model(path, *, name="segnet-lite", channels=3, ranges=None, classes=3, patch_scale=None, **options):
+    torch.manual_seed(0)
+    model = create_model(name, classes, channels, **options)
+    table = ClassTable.named([f"class {i}" for i in range(classes)])
+    intensity = Intensity(channels, ranges and (ranges,) * channels)
+    described = Description(
+        name, table, (32, 32), "area", patch_scale=patch_scale, intensity=intensity, options=options
+    )
+    write_bundle(path, model.state_dict(), described)
+
+
+LITE = {"stages": [[8, 1], [8, 1]], "bottleneck": [8, 0, 3]}
+OTHER_MODELS = {
+    "1 channel, 2 classes": {"channels": 1, "classes": 2, **LITE},
+    "2 channels, 12 classes": {"channels": 2, "classes": 12, **LITE},
+    "4 channels, patches": {"channels": 4, "patch_scale": 0.5, **LITE},
+    "1 deep channel, patches": {"channels": 1, "ranges": (100.0, 4000.0), "patch_scale": 1.0, **LITE},
+    "3 deep channels": {"channels": 3, "ranges": (100.0, 4000.0), **LITE},
+    "7 deep channels, 2 classes": {"channels": 7, "classes": 2, "ranges": (0.0, 1.5), **LITE},
+    "a transformer of 1 channel": {"name": "vit", "channels": 1, "depth": 1, "width": 16, "heads": 2},
+    "a transformer of 4 channels": {"name": "vit", "channels": 4, "depth": 1, "width": 16, "heads": 2},
+    "a U-Net of 2 channels": {"name": "unet", "channels": 2, "classes": 2, "width": 4},
+    "an FCN of 4 channels": {"name": "fcn", "channels": 4, "width": 4, "head": 16},
+    "the article's of 1 channel": {"name": "segnet-dsc", "channels": 1, "classes": 12},
+}
+
+
+@pytest.mark.parametrize("settings", OTHER_MODELS.values(), ids=OTHER_MODELS)
+def test_models_of_any_channels_and_classes_are_shown(segnet, here, settings):
+    write_model(here / "m.safetensors", **settings)
+    channels, deep = settings["channels"], "ranges" in settings
+    for command in ("architecture", "filters", "receptive-field", "activations"):
+        ended = segnet("show", command, "m.safetensors", "--out", f"{command}.png")
+        if command == "activations" and settings.get("name") == "vit":
+            ended.is_a_mistake_in_one_line("no batch norm between its layers")
+            continue
+        assert (ended.code, ended.err) == (0, ""), command
+        assert Image.open(here / f"{command}.png").width > 500
+        stands_in = f"drawn pets stand in for images of {channels} channels" in ended.out
+        assert stands_in == (command != "architecture" and channels not in (1, 3))
+    random = np.random.RandomState(0)
+    values = random.randint(0, 4096, (48, 40, channels)).astype(np.uint16 if deep else np.uint8)
+    tifffile.imwrite(here / "own.tif", values.squeeze(), photometric="minisblack", planarconfig="contig")
+    own = segnet("show", "filters", "m.safetensors", "own.tif")
+    assert (own.code, own.err) == (0, "")
+    assert "in 1 image:" in own.out
+    if channels not in (1, 3):
+        Image.new("RGB", (40, 40)).save(here / "rgb.png")
+        segnet("show", "filters", "m.safetensors", "rgb.png").is_a_mistake_in_one_line("rgb.png")
+
+
+def test_a_model_of_one_channel_is_shown_the_values_that_it_was_trained_on(here):
+    write_model(here / "m.safetensors", channels=1, ranges=(100.0, 4000.0), **LITE)
+    values = np.full((32, 32), 2050, np.uint16)
+    tifffile.imwrite(here / "own.tif", values)
+    shown = open_model("m.safetensors")
+    assert np.unique(shown.pixels(shown.open("own.tif"))).tolist() == [128]
+    grey = np.asarray(drawn_pets(1)[0].convert("L").resize((32, 32), Image.Resampling.BOX))
+    assert np.array_equal(shown.pixels(drawn_pets(1)[0])[..., 0], grey)
+
+
+def test_an_exported_model_is_shown_by_none_of_the_figures_of_weights(segnet, here, photo):
+    (here / "m.onnx").write_bytes(b"")
+    for command in ("architecture", "filters", "receptive-field", "activations"):
+        segnet("show", command, "m.onnx").is_a_mistake_in_one_line("m.onnx")

@@ -9,6 +9,7 @@ from PIL import Image
 
 from segnet import ClassTable, Dataset, SegnetError, evaluate
 from segnet.runs.identity import image_id
+from segnet.runs.scores import Scores
 
 from .conftest import describe, segmenter_of
 
@@ -107,8 +108,81 @@ def test_a_split_that_is_not_there_is_named(tiny_model, split, says):
         evaluate(segmenter_of(tiny_model), dataset(val=samples(1)), split=split)
 
 
-@pytest.mark.parametrize("names", [("pet", "background"), ("background", "pet", "border")])
-def test_a_model_is_never_scored_on_other_classes_or_another_order(tiny_model, names):
-    other = Dataset("leaves", ClassTable.named(names), [], samples(1))
-    with pytest.raises(SegnetError, match="the model knows pet, background, border, but leaves has"):
+@dataclass(frozen=True)
+class Renumbered:
+    """A sample whose mask has other ids for the same classes."""
+
+    sample: Drawn
+    ids: tuple[int, ...]
+
+    @property
+    def name(self):
+        return self.sample.name
+
+    def image_ids(self):
+        return self.sample.image_ids()
+
+    def fingerprint(self):
+        return repr(self).encode()
+
+    def read(self):
+        image, mask = self.sample.read()
+        table = np.full(256, 255, np.uint8)
+        table[: len(self.ids)] = self.ids
+        return image, table[mask]
+
+
+@pytest.mark.parametrize(
+    ("names", "ids", "said"),
+    [
+        (("background", "border", "pet"), (2, 0, 1), "background, border, pet"),
+        (("Border", "pet", "BACKGROUND"), (1, 2, 0), "Border as border, pet, BACKGROUND as background"),
+    ],
+)
+def test_classes_in_another_order_are_matched_by_name_and_give_the_same_scores(tiny_model, names, ids, said):
+    segmenter, val = segmenter_of(tiny_model), samples(3)
+    expected = evaluate(segmenter, dataset(val=val))
+    other = Dataset("leaves", ClassTable.named(names), [], [Renumbered(sample, ids) for sample in val])
+    found = evaluate(segmenter, other)
+    assert found.confusion == expected.confusion
+    assert found.per_class == expected.per_class
+    assert [*found.per_class] == [*CLASSES.names]
+    assert found.boundary_f1 == expected.boundary_f1
+    note = f"classes of leaves are matched by name, in its order: {said}"
+    assert found.scored_on.note == found.to_dict()["scored_on"]["note"] == note
+    assert expected.scored_on.note == ""
+    assert Scores.from_dict(found.to_dict()) == found
+
+
+def test_a_class_that_the_data_lacks_is_absent_in_the_truth_and_said_to_be(tiny_model):
+    two = [Renumbered(sample, (0, 1, 255)) for sample in samples(3)]
+    found = evaluate(
+        segmenter_of(tiny_model), Dataset("cats", ClassTable.named(("pet", "background")), [], two)
+    )
+    assert sum(found.confusion[2]) == 0
+    assert found.per_class["border"].share == 0
+    assert found.scored_on.note.endswith(
+        "it has no border: pixels that are given such a class count as wrong"
+    )
+
+
+def test_a_class_that_the_model_does_not_know_is_named_with_the_way_out(tiny_model):
+    other = Dataset("cats", ClassTable.named(("pet", "background", "whiskers", "sofa")), [], samples(1))
+    with pytest.raises(
+        SegnetError,
+        match="the model knows pet, background, border, but cats has whiskers, sofa; "
+        r"give classes the model's names in its dataset\.yaml",
+    ):
         evaluate(segmenter_of(tiny_model), other)
+
+
+def test_outlines_of_padded_pictures_are_scored_by_the_pictures_own_diagonal(tiny_model):
+    description = describe(size=(48, 64), keep_aspect=True)
+    val = samples(2, height=100, width=90) + samples(2, height=30, width=120)
+    scores = evaluate(segmenter_of(tiny_model, description), dataset(val=val))
+    sizes = [(48, 43), (16, 64)]  # 100x90 and 30x120, as they fit
+    low, high = sorted(0.0075 * np.hypot(*size) for size in sizes)
+    assert scores.boundary_tolerance_px == (pytest.approx(low), pytest.approx(high))
+    assert scores.per_class["pet"].boundary_tolerance_px == pytest.approx((low + high) / 2)
+    whole = evaluate(segmenter_of(tiny_model, describe(size=(48, 64))), dataset(val=val))
+    assert whole.boundary_tolerance_px == (0.6, 0.6)

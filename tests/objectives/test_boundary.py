@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from segnet.objectives.boundary import boundary_f1, edge_band
+from segnet.objectives.boundary import boundary_f1, edge_band, tolerances_px
 
 
 def beside(mask, y, x):
@@ -30,7 +30,7 @@ def f1_by_loops(predicted, mask, class_id):
     true, found = outline(mask, class_id), outline(predicted, class_id)
     if not true:
         return None
-    radius = 0.0075 * math.hypot(*mask.shape)
+    radius = 0.0075 * math.hypot(*mask.shape)  # of a picture's own part, where the mask is cut down to it
     precision, recall = share_near(found, true, radius), share_near(true, found, radius)
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
@@ -61,6 +61,28 @@ def test_boundary_f1_equals_loops_with_ignored_pixels_and_absent_classes(seed):
     assert plain(found) == [
         [None if score is None else pytest.approx(score, abs=1e-12) for score in row] for row in expected
     ]
+
+
+def test_of_padded_pictures_only_their_own_part_counts_and_its_own_diagonal():
+    random = torch.Generator().manual_seed(0)
+    mask = torch.full((3, 400, 400), 255)
+    predicted = blobs(random, 3, 400, 400, classes=3)  # something is predicted on the padding too
+    sizes = torch.tensor([[400, 60], [30, 400], [400, 400]])
+    for i, (height, width) in enumerate(sizes.tolist()):
+        mask[i, :height, :width] = blobs(random, 1, height, width, classes=3)[0]
+        predicted[i, :height, :width] = mask[i, :height, :width].roll(3, i % 2)
+    tolerances = tolerances_px(mask, sizes)
+    assert tolerances.tolist() == [0.0075 * math.hypot(*size) for size in sizes.tolist()]
+    found = boundary_f1(predicted, mask, 3, tolerances)
+    for i, (height, width) in enumerate(sizes[:2].tolist()):
+        own = (slice(height), slice(width))
+        expected = [f1_by_loops(predicted[i][own], mask[i][own], c) for c in range(3)]
+        assert plain(found[i : i + 1].tolist())[0] == [
+            None if score is None else pytest.approx(score, abs=1e-12) for score in expected
+        ]
+    by_the_square = boundary_f1(predicted, mask, 3)
+    assert torch.equal(by_the_square[2], found[2])
+    assert not torch.equal(by_the_square[:2], found[:2]), "the padded diagonal forgives more"
 
 
 def test_a_right_prediction_has_one_and_an_empty_one_nothing():

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -99,6 +100,51 @@ def test_the_summary_is_what_its_images_add_up_to():
     f1 = [each.boundary_f1 for each in images if each.boundary_f1 is not None]
     assert scores.boundary_f1 == pytest.approx(sum(f1) / len(f1))
     assert scores.per_class["never"].boundary_f1 is None
+
+
+def sides_of(mask, class_id):
+    """Sides of a class's pixels beside another value, one after the other."""
+    height, width = mask.shape
+    return sum(
+        int(mask[v, u] != class_id)
+        for y, x in (mask == class_id).nonzero().tolist()
+        for v, u in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1))
+        if 0 <= v < height and 0 <= u < width
+    )
+
+
+def test_thickness_and_tolerance_are_taken_of_each_pictures_own_part():
+    logits, mask = random_batch(3)
+    height, width = mask.shape[1:]
+    sizes = np.array([[height, width], [height, 3], [5, width], [height, width], [2, 2]], np.int32)
+    for each, (rows, columns) in zip(mask, sizes, strict=True):
+        each[rows:], each[:, columns:] = 255, 255
+    records = [ImageRecord(f"{index}", (bytes([index] * 8),), b"") for index in range(5)]
+    scores, images = ScoreCounter(CLASSES, CPU), ImageCounter(len(CLASSES), "test", records, CPU, sizes)
+    for rows in (slice(0, 2), slice(2, 5)):
+        scores.add(logits[rows], mask[rows])
+        images.add(logits[rows], mask[rows])
+    found = images.add_to(scores.scores())
+    own = [each[:rows, :columns] for each, (rows, columns) in zip(mask, sizes, strict=True)]
+    tolerances = [0.0075 * math.hypot(*each.shape) for each in own]
+    assert found.boundary_tolerance_px == (
+        pytest.approx(min(tolerances)),
+        pytest.approx(max(tolerances)),
+    )
+    for class_id, entry in enumerate(found.per_class.values()):
+        sides = sum(sides_of(each, class_id) for each in own)
+        area = sum(int((each == class_id).sum()) for each in own)
+        assert entry.thickness_px == (pytest.approx(area / (sides / 2)) if sides else None)
+    assert found.per_class["never"].boundary_tolerance_px is None
+
+
+@pytest.mark.parametrize("thick", [1, 3, 10])
+def test_a_stripe_is_as_thick_as_it_is(thick):
+    mask = torch.zeros(1, 30, 40, dtype=torch.uint8)
+    mask[:, 10 : 10 + thick] = 1
+    scores, _ = counted((torch.zeros(1, 4, 30, 40), mask))
+    assert scores.per_class["background"].thickness_px == thick
+    assert scores.boundary_tolerance_px == (0.375, 0.375)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -9,11 +9,14 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from PIL import Image
 
+from segnet.core.classes import ClassTable
 from segnet.core.errors import SegnetError
+from segnet.objectives.metrics import scores_from_confusion
 from segnet.report.html import write_report
 from segnet.report.sections import CLASS_METRICS, METRICS, class_table, headline, metric_table
 from segnet.runs.scores import ClassScores, Scores
@@ -249,7 +252,41 @@ def test_the_confusion_matrix_is_shown_as_shares_of_each_true_class(run):
     write_scores(run, val=VAL | {"confusion": counts})
     text = report(run).text
     assert "Validation, what each class was taken for" in text
-    assert "pet 60.0 % 30.0 % 10.0 % background 0.0 % 50.0 % 50.0 % border absent absent absent" in text
+    assert "Per cent of the pixels that are the row's class in truth" in text
+    assert "pet 60.0 30.0 10.0 background 0.0 50.0 50.0 border absent: in no mask" in text
+
+
+def matrix_of(count):
+    """A confusion matrix of many classes, and their scores."""
+    random = np.random.RandomState(count)
+    matrix = random.randint(0, 9, (count, count)) + np.diag(random.randint(50, 200, count))
+    matrix[1] = 0
+    matrix[1, 0] = 60
+    return scores_from_confusion(matrix, ClassTable.named([f"class {i}" for i in range(count)]))
+
+
+@pytest.mark.parametrize("count", [3, 11, 21, 32, 33])
+def test_a_confusion_matrix_of_many_classes_is_whole_and_the_largest_confusions_are_named(run, count):
+    scores = matrix_of(count)
+    write_scores(run, val=scores.to_dict())
+    page = report(run)
+    cells = re.findall(r'<td style="background: rgb\([^"]*\)">([\d.]+)</td>', page.source)
+    shares = [f"{100 * pixels / sum(row):.1f}" for row in scores.confusion for pixels in row]
+    assert cells == (shares if count <= 32 else [])
+    assert "Validation, what was most often taken for something else" in page.text
+    assert "class 1 class 0 100.0 %" in page.text, "truth, prediction, share of the truth"
+    assert f"Validation: 1 of {count} classes at IoU 0.000: class 1" in page.text
+
+
+def test_how_far_outlines_may_be_off_stands_beside_boundary_f1(run):
+    thin = class_scores(0.6) | {"boundary_tolerance_px": 10.4, "thickness_px": 4.6}
+    val = VAL | {"boundary_tolerance_px": [5.0, 10.4], "calibration": []}
+    val["per_class"] = VAL["per_class"] | {"border": thin}
+    write_scores(run, val=val)
+    text = report(run).text
+    assert f"{METRICS['boundary_f1'][1]}: here 5 to 10.4 px 0.555" in text
+    assert "boundary F1 at 5 to 10.4 px how well its outlines meet" in text
+    assert "Validation: boundary F1 forgives more than the whole width of border (4.6 px thick" in text
 
 
 def test_an_unfinished_run_says_so_and_shows_the_last_epoch(run):

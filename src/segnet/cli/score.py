@@ -87,13 +87,13 @@ def evaluate(
         runtime: what computes: torch, or for exported models onnxruntime or openvino; auto takes what fits.
         json_: print one JSON object in place of the table.
     """
+    from segnet.data.by_name import in_order_of
     from segnet.data.groups import groups_of
     from segnet.inference.evaluate import (
         choose_samples,
         evaluate_images,
         is_articles,
         open_chosen,
-        require_classes,
         with_flip,
     )
     from segnet.inference.mistakes import WORST, draw_mistakes
@@ -102,6 +102,7 @@ def evaluate(
     from segnet.report.evaluation import EvaluationPage, require_no_run, write_evaluation
     from segnet.report.sections import describe_image
     from segnet.runs.image_scores import rank_worst, score_groups
+    from segnet.runs.remarks import warnings_of
 
     if worst is not None and worst < 1:
         raise SegnetError(f"--worst must be 1 or more, got {worst}")
@@ -124,12 +125,14 @@ def evaluate(
         "dataset_yaml": dataset_yaml,
     }
     dataset = open_data(model, segmenter, {name: value for name, value in given.items() if value is not None})
-    require_classes(segmenter, dataset)
+    dataset = in_order_of(segmenter.classes, dataset)
     chosen = choose_samples(segmenter, dataset, split, allow_trained_on=allow_trained_on)
     names = [record.name for record in chosen.records]
     group_names = None if group_by is None else groups_of(dataset, names, group_by, group_table)
     if not json_:
         print(f"{model} on {chosen.scored_on}", flush=True)
+        if chosen.scored_on.note:
+            print(chosen.scored_on.note, flush=True)
     predict, cached, on = open_chosen(segmenter, dataset, chosen)
     if tta == "flip":
         predict = with_flip(predict)
@@ -148,7 +151,7 @@ def evaluate(
     shown = worst if worst is not None else WORST if out is not None else 0
     ranked = rank_worst(found.images, by, shown)
     if json_:
-        plain = found.scores.to_dict()
+        plain = found.scores.to_dict() | {"warnings": [*warnings_of(found.scores)]}
         if groups:
             plain["groups"] = {"by": group_by, "scores": [dict(vars(group)) for group in groups]}
         if ranked:
@@ -156,6 +159,7 @@ def evaluate(
         print(json.dumps(plain))
     else:
         print_scores(found.scores)
+        _print_remarks(found.scores)
         if groups:
             _print_groups(str(group_by), groups)
         for i in ranked if worst is not None else ():
@@ -202,10 +206,26 @@ def _print_groups(by: str, groups: list[GroupScores]) -> None:
     print_whole(table)
 
 
+def _print_remarks(scores: Scores) -> None:
+    """Print what was most often taken for what, and what else is worse than the scores look."""
+    from segnet.runs.remarks import largest_confusions
+    from segnet.runs.shortcomings import shortcomings
+
+    console = Console(highlight=False, soft_wrap=True)
+    for each in largest_confusions(scores):
+        console.print(
+            f"{each.truth} is taken for {each.predicted}, {100 * each.share:.1f} % of its pixels",
+            markup=False,
+        )
+    for line in shortcomings(scores):
+        console.print(f"warning: {line}", markup=False)
+
+
 def print_scores(scores: Scores) -> None:
     """Print the table of classes, and below it the scores of all of them together."""
     from rich.table import Table
 
+    from segnet.runs.remarks import misleading, tolerance_line
     from segnet.runs.scores import score_text
 
     shown = partial(score_text, digits=4)
@@ -239,11 +259,13 @@ def print_scores(scores: Scores) -> None:
             f"accuracy at edges {shown(scores.band_accuracy)} · "
             f"calibration error {shown(scores.calibration_error)}{warning}"
         )
+        console.print(tolerance_line(scores))
     if scores.mean_iou_without_border is not None:
         console.print(f"mean IoU without border {shown(scores.mean_iou_without_border)}{warning}")
-    if scores.article_iou is None:
-        return
-    console.print(
-        f"the article's IoU {shown(scores.article_iou)} and custom IoU {shown(scores.article_custom_iou)}: "
-        f"neither compares with mean IoU, see the report{warning}"
-    )
+    if scores.article_iou is not None:
+        console.print(
+            f"the article's IoU {shown(scores.article_iou)} and custom IoU "
+            f"{shown(scores.article_custom_iou)}: neither compares with mean IoU, see the report{warning}"
+        )
+    for line in misleading(scores):
+        console.print(f"warning: {line}", markup=False)

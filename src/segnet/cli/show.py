@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from textwrap import fill
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import cyclopts
 from cyclopts import Parameter
@@ -14,6 +14,12 @@ from segnet.cli.app import app, print_whole, require_suffix
 from segnet.core.errors import SegnetError
 from segnet.core.files import expand_home
 from segnet.core.settings import Whole
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from segnet.data.intensity import Pixels
+    from segnet.report.subjects import ShownModel
 
 show = cyclopts.App(name="show", help="Draw the articles' figures from live code.")
 app.command(show)
@@ -25,6 +31,20 @@ def _require_drawable(out: Path | None, *moving: str) -> None:
     """Check the name of the file to draw, before anything is computed; ``moving`` are suffixes of films."""
     if out is not None:
         require_suffix(out, (*moving, ".png", ".svg"))
+
+
+def _pictures(shown: ShownModel, images: Sequence[str], count: int) -> list[Image.Image | Pixels]:
+    """Return the images that are named as a model takes them, and where none is so many drawn pets."""
+    from segnet.report.subjects import drawn_pets
+
+    if images:
+        return [shown.open(image) for image in images]
+    if shown.channels not in (1, 3):
+        print(
+            f"drawn pets stand in for images of {shown.channels} channels: red, green and blue take turns; "
+            "name images of your own to see more"
+        )
+    return [*drawn_pets(count)]
 
 
 def _show(text: str, out: Path | None, draw: Callable[[Path], None]) -> None:
@@ -56,12 +76,11 @@ def show_activations(
         out: also draw it, as .png or .svg.
     """
     from segnet.report.activations_figure import draw_activations, step_by_step, steps_table
-    from segnet.report.subjects import drawn_pets, open_model, open_picture
+    from segnet.report.subjects import open_model
 
     _require_drawable(out)
     shown = open_model(model, trained=True)
-    pictures = [open_picture(each, None)[1] for each in images] or drawn_pets(8)
-    figure = step_by_step(shown, pictures, layer)
+    figure = step_by_step(shown, _pictures(shown, images, 8), layer)
     print_whole(steps_table(figure))
     if out is not None:
         draw_activations(figure, expand_home(out))
@@ -86,7 +105,7 @@ def show_architecture(model: str = "segnet", /, *, out: _Out = None) -> int:
 
     _require_drawable(out)
     shown = open_model(model)
-    structure = describe_structure(shown.model, shown.size)
+    structure = describe_structure(shown.model, shown.size, shown.channels)
     print_whole(parts_table(structure, shown.size))
     _show(
         describe_architecture(shown.name, structure),
@@ -157,12 +176,11 @@ def show_filters(
         out: also draw it, as .png or .svg.
     """
     from segnet.report.filters import describe_filters, draw_filters, layers_table, look_inside
-    from segnet.report.subjects import drawn_pets, open_model, open_picture
+    from segnet.report.subjects import open_model
 
     _require_drawable(out)
     shown = open_model(model, trained=True)
-    pictures = [open_picture(each, None)[1] for each in images] or drawn_pets(32)
-    figure = look_inside(shown, pictures, layer, channel)
+    figure = look_inside(shown, _pictures(shown, images, 32), layer, channel)
     print_whole(layers_table(figure))
     _show(describe_filters(figure), out, lambda path: draw_filters(figure, path))
     return 0
@@ -226,11 +244,11 @@ def show_receptive_field(
         out: also draw it, as .png or .svg.
     """
     from segnet.report.receptive_field import describe_fields, draw_fields, fields_table, measure_fields
-    from segnet.report.subjects import drawn_pets, open_model, open_picture
+    from segnet.report.subjects import open_model
 
     _require_drawable(out)
     shown = open_model(model)
-    figure = measure_fields(shown, [open_picture(each, None)[1] for each in images] or drawn_pets(16))
+    figure = measure_fields(shown, _pictures(shown, images, 16))
     print_whole(fields_table(figure))
     _show(describe_fields(figure), out, lambda path: draw_fields(figure, path))
     return 0

@@ -37,6 +37,9 @@ class CachedSplit:
     names: tuple[str, ...]
     counts: Counts | None = None
     """Pixels of each class id in each mask ``(N, classes + 1)``, ignored ones last; None where not kept."""
+    own_sizes: npt.NDArray[np.int32] | None = None
+    """Height and width ``(N, 2)`` of each picture's own part, where the rest of the size was added below or
+    right of it; None where every picture fills the size."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -96,6 +99,7 @@ def _open(folder: Path, count: int) -> CachedSplit | None:
             np.load(folder / "masks.npy", mmap_mode="r"),
             tuple(json.loads((folder / "names.json").read_text())),
             np.load(counts) if (counts := folder / "counts.npy").exists() else None,  # older caches have none
+            np.load(sizes) if (sizes := folder / "own_sizes.npy").exists() else None,
         )
         if split.counts is not None and len(split.counts) != count:
             raise ValueError(counts)
@@ -126,11 +130,13 @@ def _build(
         images = open_memmap(partial / "images.npy", "w+", np.uint8, (count, *size, channels))
         masks = open_memmap(partial / "masks.npy", "w+", np.uint8, (count, *size))
         counts = np.zeros((count, len(classes) + 1), np.int32)
+        own_sizes = np.zeros((count, 2), np.int32)
 
         def fill(index: int) -> Fault | None:
             try:
                 image, mask = read_checked(samples[index], classes, fit.intensity)
                 images[index], masks[index] = fit.image(image), fit.mask(mask, beyond=IGNORE_INDEX)
+                own_sizes[index] = fit.inner_size(mask.shape)
             except Fault as fault:
                 return fault
             values = np.bincount(masks[index].ravel(), minlength=256)
@@ -146,4 +152,6 @@ def _build(
         images.flush()
         masks.flush()
         np.save(partial / "counts.npy", counts)
+        if fit.keep_aspect:
+            np.save(partial / "own_sizes.npy", own_sizes)
         (partial / "names.json").write_text(json.dumps([sample.name for sample in samples]))

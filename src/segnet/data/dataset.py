@@ -83,6 +83,9 @@ class Dataset:
     intensity: Intensity = RGB
     """What a network that is trained on it is given of an image; a run measures the ranges."""
 
+    matched: str = ""
+    """How its classes were matched with a model's, where they aren't the same in the same order."""
+
     warnings: tuple[str, ...] = ()
     """What is odd about the data, a line each, where training goes on all the same."""
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from segnet.core.classes import IGNORE_INDEX, ClassTable
 from segnet.core.errors import SegnetError
+from segnet.core.outlines import mean_thickness_px
 from segnet.data.balance import balance_faults
 from segnet.data.dataset import Progress
 from segnet.data.digests import file_digest
@@ -243,7 +244,7 @@ def _count(
             int(totals[i]),
             float(totals[i] / scored),
             dict(images[i]),
-            2 * int(totals[i]) / outlines[i] if outlines[i] else None,
+            mean_thickness_px(int(totals[i]), outlines[i]),
         )
         for i, name in enumerate(table.names)
     )

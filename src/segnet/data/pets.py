@@ -149,7 +149,8 @@ def load_pets(
 
     Args:
         data_root: a folder that holds ``images/`` and ``annotations/``, or ``oxford-iiit-pet/`` with them;
-            None for the cache folder (`cache_folder`).
+            None for the cache folder (`cache_folder`). Without ``annotations/trainval.txt`` there is nothing
+            to train on, but a test split to score.
         border: what border pixels count as.
         extra_list: more training samples in the format of the official lists; a file, or the name of one in
             ``annotations/``. They become ``Dataset.extra``.
@@ -172,16 +173,21 @@ def load_pets(
 
     def samples(split_list: Path) -> list[PetSample]:
         names = _read_list(split_list)
-        for name in names:
-            for there, file in ((images, f"images/{name}.jpg"), (trimaps, f"annotations/trimaps/{name}.png")):
-                if name not in there:
-                    raise SegnetError(f"{split_list} names {name}, but there is no {root / file}")
+        for there, file in ((images, "images/{}.jpg"), (trimaps, "annotations/trimaps/{}.png")):
+            missing = [name for name in names if name not in there]
+            if missing:
+                raise SegnetError(
+                    f"{split_list} names {missing[0]}, but there is no {root / file.format(missing[0])} "
+                    f"({len(missing)} of {len(names)} are missing); take them out of the list. To score a "
+                    "model annotations/test.txt alone is enough, without trainval.txt"
+                )
         return [
             PetSample(root / "images" / f"{name}.jpg", lists / "trimaps" / f"{name}.png", border)
             for name in names
         ]
 
-    train, val = samples(lists / "trainval.txt"), samples(lists / "test.txt")
+    val = samples(lists / "test.txt")
+    train = samples(lists / "trainval.txt") if (lists / "trainval.txt").exists() else []
     extra = samples(_find_list(extra_list, lists)) if extra_list else []
     held_out = {sample.name for sample in val}
     leaked = [sample.name for sample in (*train, *extra) if sample.name in held_out]
@@ -191,6 +197,11 @@ def load_pets(
             "take it out of the training list"
         )
     return Dataset("oxford-pets", classes, train, val, extra=extra, notice=NOTICE)
+
+
+def is_official_layout(folder: Path) -> bool:
+    """Say whether a folder is laid out as the official archives are."""
+    return (folder / "images").is_dir() and (folder / "annotations" / "trimaps").is_dir()
 
 
 def is_downloaded() -> bool:

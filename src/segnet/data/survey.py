@@ -15,6 +15,7 @@ from PIL import Image
 from segnet.core.ahead import in_order
 from segnet.core.colours import pack
 from segnet.core.errors import SegnetError
+from segnet.core.outlines import count_sides
 from segnet.data.faults import Fault
 from segnet.data.headers import Look, look_at, read_header
 from segnet.data.images import decode, open_rgb
@@ -116,12 +117,7 @@ def _edges(mask: Image.Image, stored: Stored) -> dict[int, int]:
     """Count, for each stored value, the sides of its pixels that lie at another value."""
     known = np.array(sorted(stored.counts))
     pixels: npt.NDArray[Any] = pack(np.asarray(mask.convert("RGB"))) if stored.in_colour else np.asarray(mask)
-    ids = np.searchsorted(known, pixels)
-    counts = np.zeros(len(known), np.int64)
-    for one, other in ((ids[1:], ids[:-1]), (ids[:, 1:], ids[:, :-1])):
-        differ = one != other
-        counts += np.bincount(one[differ], minlength=len(known))
-        counts += np.bincount(other[differ], minlength=len(known))
+    counts = count_sides(np.searchsorted(known, pixels), len(known))
     return dict(zip(known.tolist(), counts.tolist(), strict=True))
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from segnet.core.errors import SegnetError
 from segnet.data.batches import evenly_spread
+from segnet.data.by_name import in_order_of
 from segnet.data.dataset import Dataset, Sample
 from segnet.data.fit import window
 from segnet.data.full_size import FullSizeSplit
@@ -19,7 +20,7 @@ from segnet.data.identify import records_of
 from segnet.data.patches import example_patches
 from segnet.data.pixels import open_pixels
 from segnet.data.synthetic import SyntheticSample
-from segnet.inference.evaluate import choose_samples, require_classes
+from segnet.inference.evaluate import choose_samples
 from segnet.inference.own_data import open_data
 from segnet.inference.predict_files import find_images
 from segnet.inference.segmenter import ImageSource, Segmenter
@@ -77,7 +78,7 @@ def compared_pictures(
         pixels = np.stack([_drawn(segmenter, sample) for sample in samples])
         what = f"{_DRAWN} pictures drawn by segnet, since the model's own data isn't here"
         return Pictures(pixels, None, what)
-    require_classes(segmenter, dataset)
+    dataset = in_order_of(segmenter.classes, dataset)
     identity = segmenter.description.data
     own_val = identity is not None and identity.splits["val"].count
     chosen = choose_samples(segmenter, dataset, "val" if own_val else None)

@@ -14,6 +14,7 @@ from segnet.core.classes import ClassTable
 from segnet.core.errors import SegnetError, did_you_mean
 from segnet.core.place import place
 from segnet.data.batches import load_batches, split_into_batches
+from segnet.data.by_name import in_order_of
 from segnet.data.dataset import Dataset, Sample
 from segnet.data.full_size import FullSizeSplit
 from segnet.data.identify import records_of
@@ -23,7 +24,7 @@ from segnet.inference.segmenter import Segmenter
 from segnet.inference.tiles import Tiles
 from segnet.objectives.image_metrics import ImageCounter
 from segnet.objectives.metrics import ScoreCounter
-from segnet.runs.identity import SPLITS, ImageRecord
+from segnet.runs.identity import SPLITS, ImageRecord, NotWholeError
 from segnet.runs.image_scores import ImageScores
 from segnet.runs.scores import ScoredOn, Scores
 
@@ -129,7 +130,8 @@ def evaluate_images(
         threshold: of two classes, the one that the model file keeps: it was chosen on other images.
     """
     counter = ScoreCounter(classes, device, article=article, threshold=threshold)
-    images = ImageCounter(len(classes), scored_on.split, records, device)
+    own_sizes = None if isinstance(split, FullSizeSplit) else split.own_sizes
+    images = ImageCounter(len(classes), scored_on.split, records, device, own_sizes)
     for logits, masks in predict_split(predict, split, device):
         counter.add(logits, masks)
         images.add(logits, masks)
@@ -165,7 +167,8 @@ def choose_samples(
     Of data that the model was trained with, ``train``, ``val`` and ``test`` are the model's own splits, and
     the default is the one it is reported on. Of other data they are the dataset's, and the default is all
     images of a folder or a Hugging Face dataset, or a named dataset's test split, or its validation split
-    where there is none.
+    where there is none. Data with a part of the model's own split and nothing that it was trained on, such as
+    a test folder alone, counts as other data.
 
     Args:
         segmenter: what ``segnet.load`` opened.
@@ -185,7 +188,12 @@ def choose_samples(
     places, samples = [place for place, _ in placed], [sample for _, sample in placed]
     records = records_of(samples)
     own = identity if identity is not None and identity.knows(records) else None
-    name = split
+    name, note = split, dataset.matched
+    if own and name is None and not own.trained_on(records):
+        try:
+            own.own(own.held_out, records, places)
+        except NotWholeError as error:
+            own, note = None, "; ".join(filter(None, (note, error.what)))
     if name is None:
         default = "test" if dataset.test else "val"
         name = own.held_out if own else "all" if _is_users(dataset) else default
@@ -211,7 +219,7 @@ def choose_samples(
             f"the model was trained on {trained_on} of these {len(chosen)} images, {name} of {dataset.name}: "
             "scores on them say nothing; take --split unseen, other data, or --allow-trained-on to see them"
         )
-    scored_on = ScoredOn(dataset.name, name, len(chosen), trained_on)
+    scored_on = ScoredOn(dataset.name, name, len(chosen), trained_on, note)
     return Chosen([samples[i] for i in chosen], [records[i] for i in chosen], scored_on)
 
 
@@ -228,14 +236,14 @@ def evaluate(
 
     Args:
         segmenter: what ``segnet.load`` opened.
-        dataset: with the same class names in the same order.
+        dataset: with the model's classes, in any order, or some of them; see ``in_order_of``.
         split: train, val, test, all or unseen; see ``choose_samples``, which also says what the default is.
         allow_trained_on: score images that the model was trained on too.
 
     Raises:
-        SegnetError: other classes, or as ``choose_samples``.
+        SegnetError: as ``in_order_of`` and ``choose_samples``.
     """
-    require_classes(segmenter, dataset)
+    dataset = in_order_of(segmenter.classes, dataset)
     chosen = choose_samples(segmenter, dataset, split, allow_trained_on=allow_trained_on)
     predict, images, device = open_chosen(segmenter, dataset, chosen)
     article = is_articles(dataset.name, segmenter.description.training.get("recipe"))
@@ -249,17 +257,6 @@ def evaluate(
         article=article,
         threshold=segmenter.description.threshold,
     ).scores
-
-
-def require_classes(segmenter: Segmenter, dataset: Dataset) -> None:
-    """Raise SegnetError where a dataset has other classes than a model, or in another order."""
-    if dataset.classes.names != segmenter.classes.names:
-        raise SegnetError(
-            f"the model knows {', '.join(segmenter.classes.names)}, but {dataset.name} has "
-            f"{', '.join(dataset.classes.names)}; take data with the model's classes in this order "
-            "(for oxford-pets, --border decides; for a folder, the names in its dataset.yaml; for hf:, those "
-            "in --dataset-yaml)"
-        )
 
 
 def open_chosen(

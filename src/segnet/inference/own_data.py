@@ -11,6 +11,7 @@ from segnet.core.files import expand_home
 from segnet.core.settings import absolute_paths
 from segnet.data.dataset import Dataset
 from segnet.data.options import DATASET_NAMES, DataOptions, source_of
+from segnet.data.pets import is_official_layout
 from segnet.data.sources import load_dataset, needs_download
 from segnet.inference.segmenter import Segmenter
 from segnet.runs.run_folder import RunFolder
@@ -53,6 +54,13 @@ def open_data(
         border = options.get("border", DataOptions.border)
         if data == "oxford-pets" and given.get("border", border) != border:
             raise SegnetError(f"{model} was trained with --border {border}; evaluate it with the same")
+    folder = expand_home(data)
+    if source_of(data) == "folder" and is_official_layout(folder):
+        named = given.get("data", data)
+        raise SegnetError(
+            f"{named} is Oxford-IIIT Pet in its official layout; "
+            f"take it as --data oxford-pets --data-root {named}"
+        )
     try:
         opened = DataOptions(**(options | dict(given)))
         if not download and needs_download(opened):

@@ -37,8 +37,12 @@ class Strongest:
     """Of the map, not of the image."""
 
 
-def first_kernels(model: nn.Module) -> Kernels:
+def first_kernels(model: nn.Module, in_channels: int = 3) -> Kernels:
     """Return the weights of the first convolution, or of the layer that takes patches of a transformer.
+
+    Args:
+        model: any.
+        in_channels: channels of its images.
 
     Raises:
         SegnetError: a model that begins with neither.
@@ -46,9 +50,9 @@ def first_kernels(model: nn.Module) -> Kernels:
     for name, module in model.named_modules():
         if isinstance(module, nn.Conv2d):
             return Kernels(name, kind_of(module), module.weight.detach())
-        side = math.isqrt(module.in_features // 3) if isinstance(module, nn.Linear) else 0
-        if isinstance(module, nn.Linear) and 3 * side * side == module.in_features:
-            patches = module.weight.detach().unflatten(1, (3, side, side))
+        side = math.isqrt(module.in_features // in_channels) if isinstance(module, nn.Linear) else 0
+        if isinstance(module, nn.Linear) and in_channels * side * side == module.in_features:
+            patches = module.weight.detach().unflatten(1, (in_channels, side, side))
             return Kernels(name, f"linear, of patches {side}x{side}", patches)
     raise SegnetError("this model has no convolution whose kernels could be shown")
 
@@ -102,7 +106,7 @@ def _instead(layer: str, shapes: dict[str, tuple[int, int, int]]) -> str:
 
 
 def feature_maps(model: nn.Module, images: Tensor, layer: str) -> Tensor:
-    """Return what a layer gives, ``(N, C, h, w)``, for images ``(N, 3, H, W)`` in [0, 1].
+    """Return what a layer gives, ``(N, K, h, w)``, for images ``(N, C, H, W)`` in [0, 1].
 
     Of a stage that pools, these are the pooled maps; tokens are put where their patches were.
     """
@@ -146,7 +150,7 @@ def norm_units(model: nn.Module) -> dict[str, nn.BatchNorm2d]:
 
 
 def unit_steps(model: nn.Module, images: Tensor, unit: str | None = None) -> UnitSteps:
-    """Return the steps of one unit, by default the first, for images ``(N, 3, H, W)`` in [0, 1].
+    """Return the steps of one unit, by default the first, for images ``(N, C, H, W)`` in [0, 1].
 
     Raises:
         SegnetError: no unit of this name, or a model without batch norms inside.

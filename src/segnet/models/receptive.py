@@ -93,11 +93,11 @@ def layer_fields(model: nn.Module, in_channels: int = 3) -> list[LayerField]:
 def effective_field(model: nn.Module, images: Tensor) -> Shares:
     """Return how much each pixel sways the logit of the class that wins in the centre.
 
-    The absolute gradient, summed over colour channels, as a share of all pixels; then the mean over images.
+    The absolute gradient, summed over channels, as a share of all pixels; then the mean over images.
 
     Args:
         model: with trained weights; stays as it is, but goes into evaluation mode.
-        images: ``(N, 3, H, W)`` in [0, 1].
+        images: ``(N, C, H, W)`` in [0, 1].
 
     Returns:
         ``(H, W)``; sums to 1, or to 0 where no pixel has any influence.

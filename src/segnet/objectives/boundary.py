@@ -8,10 +8,8 @@ import torch
 from torch import Tensor
 
 from segnet.core.classes import IGNORE_INDEX
+from segnet.core.outlines import TOLERANCE
 from segnet.objectives.distance import class_edges, squared_distance, squared_distance_at
-
-TOLERANCE = 0.0075
-"""How far an outline may be off, as a share of the image's diagonal: the SegNet paper's."""
 
 BAND_PX = 3
 """How far the band around true edges reaches, in pixels of the size that is scored."""
@@ -19,7 +17,19 @@ BAND_PX = 3
 _AT_ONCE = 1 << 23  # pixels of outlines that are measured together: some 100 MB
 
 
-def boundary_f1(predicted: Tensor, mask: Tensor, classes: int) -> Tensor:
+def tolerances_px(mask: Tensor, own_sizes: Tensor | None = None) -> Tensor:
+    """Return how far outlines may be off in each image ``(N,)``, in pixels of the size that is scored.
+
+    Args:
+        mask: ``(N, H, W)``.
+        own_sizes: height and width ``(N, 2)`` of each picture's own part; None where that is all of it.
+    """
+    if own_sizes is None:
+        own_sizes = torch.tensor(mask.shape[1:], device=mask.device).expand(len(mask), 2)
+    return TOLERANCE * torch.hypot(*own_sizes.double().unbind(1))
+
+
+def boundary_f1(predicted: Tensor, mask: Tensor, classes: int, tolerances: Tensor | None = None) -> Tensor:
     """Return the boundary F1 of each class in each image, ``(N, classes)`` float64, NaN where it has none.
 
     Precision is the share of a class's predicted outline that lies nearer to its true outline than 0.75 % of
@@ -33,6 +43,7 @@ def boundary_f1(predicted: Tensor, mask: Tensor, classes: int) -> Tensor:
         predicted: class ids ``(N, H, W)``.
         mask: true class ids ``(N, H, W)``, 255 = ignore.
         classes: how many there are.
+        tolerances: pixels ``(N,)``; by default ``tolerances_px`` of pictures that fill the mask.
     """
     mask = mask.long()
     predicted = predicted.long().masked_fill(mask == IGNORE_INDEX, IGNORE_INDEX)
@@ -41,22 +52,23 @@ def boundary_f1(predicted: Tensor, mask: Tensor, classes: int) -> Tensor:
     occurs = torch.zeros(len(mask), classes, dtype=torch.bool, device=mask.device)
     image, row, column = outlines[0][1].nonzero(as_tuple=True)
     occurs[image, mask[image, row, column]] = True
-    radius = TOLERANCE * math.hypot(*mask.shape[1:])
+    radius = tolerances_px(mask) if tolerances is None else tolerances.to(mask.device)
     for some in occurs.nonzero().split(max(1, _AT_ONCE // mask[0].numel())):
         image, class_id = some.unbind(1)
         truth, found = (edges[image] & (ids[image] == class_id[:, None, None]) for ids, edges in outlines)
-        recall = _share_near(truth, found, radius)
-        precision = _share_near(found, truth, radius)
+        recall = _share_near(truth, found, radius[image])
+        precision = _share_near(found, truth, radius[image])
         f1 = 2 * precision * recall / (precision + recall)
         scores[image, class_id] = f1.nan_to_num(0.0)  # 0 / 0: nothing predicted, or nothing near
     return scores
 
 
-def _share_near(points: Tensor, others: Tensor, radius: float) -> Tensor:
-    """Return which share of each image's points is nearer than ``radius`` to one of the others, ``(N,)``."""
+def _share_near(points: Tensor, others: Tensor, radius: Tensor) -> Tensor:
+    """Return which share of each image's points is nearer than its radius to one of the others, ``(N,)``."""
     places = points.nonzero()
-    near = squared_distance_at(places, others, radius) < radius**2
     image, count = places[:, 0], len(points)
+    reach = max(radius.tolist(), default=0.0)
+    near = squared_distance_at(places, others, reach).double() < radius[image] ** 2
     return image[near].bincount(minlength=count).double() / image.bincount(minlength=count)
 
 

@@ -7,12 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from segnet.core.classes import IGNORE_INDEX
-from segnet.objectives.boundary import boundary_f1, edge_band
+from segnet.core.outlines import count_sides, mean_thickness_px
+from segnet.objectives.boundary import boundary_f1, edge_band, tolerances_px
 from segnet.runs.identity import ImageRecord
 from segnet.runs.image_scores import ImageScores
 from segnet.runs.scores import CalibrationBin, Scores
@@ -30,14 +32,25 @@ class ImageCounter:
     """Scores each image of one split, batch by batch, on the device where the logits are."""
 
     def __init__(
-        self, classes: int, split: str, records: Sequence[ImageRecord], device: torch.device
+        self,
+        classes: int,
+        split: str,
+        records: Sequence[ImageRecord],
+        device: torch.device,
+        own_sizes: npt.NDArray[np.int32] | None = None,
     ) -> None:
-        """Score ``records``, the split's images in the order in which they come, in ``classes`` classes."""
+        """Score ``records``, the split's images in the order in which they come, in ``classes`` classes.
+
+        ``own_sizes`` are the heights and widths ``(N, 2)`` of the pictures' own parts, where not all is.
+        """
         self.images: list[ImageScores] = []
         self._classes, self._split, self._records = classes, split, records
         self._device = torch.device("cpu") if device.type == "mps" else device  # MPS has no float64
         self._bins = torch.zeros(3, BINS, dtype=torch.float64, device=self._device)
         self._boundary: list[Tensor] = []
+        self._tolerances: list[Tensor] = []
+        self._own_sizes = own_sizes
+        self._pixels, self._sides = np.zeros(256, np.int64), np.zeros(256, np.int64)
         self._band = np.zeros(2, np.int64)
 
     def add(self, logits: Tensor, mask: Tensor) -> None:
@@ -49,7 +62,9 @@ class ImageCounter:
         right = known & (predicted == target)
         band = edge_band(target)
         loss = F.cross_entropy(logits, target, ignore_index=IGNORE_INDEX, reduction="none")
-        boundary = boundary_f1(predicted, target, self._classes).cpu()
+        first = len(self.images)
+        tolerances = self._measure(target, first)
+        boundary = boundary_f1(predicted, target, self._classes, tolerances).cpu()
         self._boundary.append(boundary)
         self._add_to_bins(confidence[known], right[known])
         totals = {
@@ -66,7 +81,6 @@ class ImageCounter:
         counts = [
             self._count(ids, where) for ids, where in ((target, right), (target, known), (predicted, known))
         ]
-        first = len(self.images)
         for i, record in enumerate(self._records[first : first + len(mask)]):
             one = {name: values[i] for name, values in sums.items()}
             per_class = [tuple(int(pixels) for pixels in each[i]) for each in counts]
@@ -93,11 +107,21 @@ class ImageCounter:
 
     def add_to(self, scores: Scores) -> Scores:
         """Return the split's scores with those of outlines and calibration."""
-        boundary = torch.cat(self._boundary).T.tolist() if self._boundary else [[]] * self._classes
-        per_class = {
-            name: replace(entry, boundary_f1=_mean(score for score in column if not math.isnan(score)))
-            for (name, entry), column in zip(scores.per_class.items(), boundary, strict=True)
-        }
+        per_class = dict(scores.per_class)
+        for i, (name, entry) in enumerate(scores.per_class.items()):
+            found = [
+                (score, tolerance)
+                for rows, tolerances in zip(self._boundary, self._tolerances, strict=True)
+                for score, tolerance in zip(rows[:, i].tolist(), tolerances.tolist(), strict=True)
+                if not math.isnan(score)
+            ]
+            per_class[name] = replace(
+                entry,
+                boundary_f1=_mean(score for score, _ in found),
+                boundary_tolerance_px=_mean(tolerance for _, tolerance in found),
+                thickness_px=mean_thickness_px(int(self._pixels[i]), int(self._sides[i])),
+            )
+        taken = torch.cat(self._tolerances).tolist() if self._tolerances else []
         calibration = tuple(
             CalibrationBin(int(pixels), _ratio(confidence / _STEPS, pixels), _ratio(right, pixels))
             for pixels, confidence, right in self._bins.T.tolist()
@@ -105,11 +129,24 @@ class ImageCounter:
         return replace(
             scores,
             boundary_f1=_mean(each.boundary_f1 for each in self.images if each.boundary_f1 is not None),
+            boundary_tolerance_px=(min(taken), max(taken)) if taken else None,
             band_accuracy=_ratio(*self._band.tolist()),
             calibration=calibration,
             calibration_error=calibration_error(calibration),
             per_class=per_class,
         )
+
+    def _measure(self, target: Tensor, first: int) -> Tensor:
+        """Add up how thick classes are, and return how far outlines may be off in each image, ``(N,)``."""
+        rows = slice(first, first + len(target))
+        sizes = None if self._own_sizes is None else torch.from_numpy(self._own_sizes[rows].copy())
+        for i, ids in enumerate(target.cpu().numpy()):
+            height, width = ids.shape if sizes is None else sizes[i].tolist()
+            self._pixels += np.bincount(ids[:height, :width].ravel(), minlength=256)
+            self._sides += count_sides(ids[:height, :width], 256)
+        tolerances = tolerances_px(target, sizes).cpu()
+        self._tolerances.append(tolerances)
+        return tolerances
 
     def _count(self, ids: Tensor, where: Tensor) -> list[list[int]]:
         """Count the pixels of each class in each image, ``[N][C]``, ``where`` it is true."""

@@ -15,6 +15,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from segnet.core.colours import BLUE, ORANGE, hex_code
+from segnet.data.intensity import Pixels
 from segnet.models.activations import most_telling, unit_steps
 from segnet.report.figure import drawn, headline
 from segnet.report.plots import INK, SOFT_INK
@@ -63,7 +64,7 @@ class ActivationsFigure:
 
 
 def step_by_step(
-    shown: ShownModel, pictures: Sequence[Image.Image], unit: str | None = None
+    shown: ShownModel, pictures: Sequence[Image.Image | Pixels], unit: str | None = None
 ) -> ActivationsFigure:
     """Run a trained model on images and return what one of its units does.
 

@@ -15,8 +15,8 @@ from segnet.core.classes import ClassTable
 from segnet.core.errors import SegnetError
 from segnet.core.files import write_text
 from segnet.report.sections import (
-    CLASS_METRICS,
     calibration_chart,
+    class_metrics,
     class_section,
     headline,
     metric_table,
@@ -24,6 +24,7 @@ from segnet.report.sections import (
     write_page,
 )
 from segnet.runs.image_scores import GroupScores, ImageScores, Worst, write_image_scores
+from segnet.runs.remarks import tolerance_text, warnings_of
 from segnet.runs.run_folder import RunFolder
 from segnet.runs.scores import Scores, score_text
 
@@ -64,7 +65,7 @@ def require_no_run(out: Path) -> None:
 def write_evaluation(out: Path, page: EvaluationPage) -> Path:
     """Write scores.json, images.csv, the confusion matrix, groups.csv and report.html; return the last."""
     names, confusion = page.classes.names, page.scores.confusion
-    plain = page.scores.to_dict()
+    plain = page.scores.to_dict() | {"warnings": warnings_of(page.scores)}
     if page.groups:
         plain["groups"] = {"by": page.group_by, "scores": [_plain(group, names) for group in page.groups]}
     write_text(out / "scores.json", json.dumps(plain, indent=2, allow_nan=False) + "\n")
@@ -93,12 +94,16 @@ def _view(page: EvaluationPage) -> dict[str, Any]:
         "model": page.model,
         "data": scored_on.data if scored_on else "",
         "scored_on": str(scored_on or ""),
-        "warning": scored_on.warning if scored_on else "",
+        "warnings": [
+            *([f"Scored on {scored_on}."] if scored_on and scored_on.warning else []),
+            *warnings_of(scores),
+        ],
+        "note": scored_on.note if scored_on else "",
         "how": page.how and f", {page.how}",
         "split": split,
         "headline": headline(scores, _HEADLINE),
         "metrics": metric_table([scores]),
-        "class_metrics": CLASS_METRICS,
+        "class_metrics": class_metrics([scores]),
         "class_tables": [class_section("All images", scores, colours)],
         "groups": [
             (
@@ -109,8 +114,9 @@ def _view(page: EvaluationPage) -> dict[str, Any]:
             for group in page.groups
         ],
         "group_by": page.group_by,
+        "boundary_at": tolerance_text([scores]),
         "calibration": calibration_chart(scores),
-        "worst": worst_section(page.worst, page.worst_by, f"the {len(page.images):,} images")
+        "worst": worst_section(page.worst, page.worst_by, f"the {len(page.images):,} images", colours)
         if page.worst
         else None,
         "version": segnet.__version__,

@@ -21,7 +21,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from segnet.core.pooling import Size
-from segnet.data.intensity import Pixels
+from segnet.data.intensity import Pixels, visible
 from segnet.models.activations import (
     Kernels,
     feature_maps,
@@ -100,7 +100,10 @@ class FilterFigure:
 
 
 def look_inside(
-    shown: ShownModel, pictures: Sequence[Image.Image], layer: str | None = None, channel: int | None = None
+    shown: ShownModel,
+    pictures: Sequence[Image.Image | Pixels],
+    layer: str | None = None,
+    channel: int | None = None,
 ) -> FilterFigure:
     """Run a trained model on images and look at two of its layers.
 
@@ -114,16 +117,17 @@ def look_inside(
         SegnetError: a layer or channel that the model hasn't.
     """
     images = shown.batch(pictures)
-    kernels = first_kernels(shown.model)
+    kernels = first_kernels(shown.model, shown.channels)
     shapes = map_shapes(shown.model, images)
     early, deepest = usual_layers(shapes, kernels.layer)
     layer = deepest if layer is None else layer
     require_layer(shapes, layer, channel)
     maps = feature_maps(shown.model, images[:1], layer)[0]
     chosen = [channel] if channel is not None else _strongest_apart(maps.numpy(), SHOWN_CHANNELS)
-    sees = next((f.sees_px for f in reversed(layer_fields(shown.model)) if f.name.startswith(layer)), None)
+    fields = layer_fields(shown.model, shown.channels)
+    sees = next((field.sees_px for field in reversed(fields) if field.name.startswith(layer)), None)
     places = strongest_places(shown.model, images, layer)
-    pixels = [shown.pixels(picture) for picture in pictures]
+    pixels = [visible(shown.pixels(picture)) for picture in pictures]
     side = _patch_side(shown.size, sees)
     patches: dict[int, list[Patch]] = {}
     for each in chosen:

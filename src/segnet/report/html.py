@@ -16,8 +16,8 @@ from segnet.core.colours import Colour, distinct_colours
 from segnet.core.duration import readable_time
 from segnet.report.plots import learning_curves
 from segnet.report.sections import (
-    CLASS_METRICS,
     calibration_chart,
+    class_metrics,
     class_section,
     encode,
     headline,
@@ -28,6 +28,7 @@ from segnet.report.sections import (
 )
 from segnet.runs.image_scores import rank_worst, read_image_scores
 from segnet.runs.records import Outcome, RunRecord, read_run
+from segnet.runs.remarks import warnings_of
 from segnet.runs.run_folder import RunFolder
 from segnet.runs.scores import Scores, score_text
 
@@ -84,7 +85,8 @@ def _view(folder: RunFolder, record: RunRecord) -> dict[str, Any]:
             f"{name} scores were taken on {scores.scored_on}"
             for name, scores in splits.items()
             if scores.scored_on is not None and scores.scored_on.warning
-        ],
+        ]
+        + [f"{name}: {line}" for name, scores in splits.items() for line in warnings_of(scores)],
         "majority": (outcome.val.majority[0], score_text(outcome.val.majority[1])) if outcome else None,
         "facts": _facts(record),
         "command": environment.get("command"),
@@ -96,11 +98,11 @@ def _view(folder: RunFolder, record: RunRecord) -> dict[str, Any]:
         ],
         "split_names": list(splits),
         "metrics": metric_table([*splits.values()]),
-        "class_metrics": CLASS_METRICS,
+        "class_metrics": class_metrics([*splits.values()]),
         "class_tables": [class_section(name, scores, colours) for name, scores in splits.items()],
         "unreadable": record.unreadable,
         "calibration": calibration_chart(next(reversed(splits.values()))) if splits else None,
-        "worst": _worst(folder, outcome),
+        "worst": _worst(folder, outcome, colours),
         "tables": [
             (name, [(key, _plain(value)) for key, value in _flat(table)])
             for name, table in (("Configuration", config), ("Environment", environment))
@@ -125,7 +127,9 @@ def _panel(folder: RunFolder, best_epoch: int | None) -> tuple[str, str] | None:
     return (f"epoch {number}, the one that was kept" if kept else f"epoch {number}", uri) if uri else None
 
 
-def _worst(folder: RunFolder, outcome: Outcome | None) -> dict[str, Any] | None:
+def _worst(
+    folder: RunFolder, outcome: Outcome | None, colours: Mapping[str, Colour]
+) -> dict[str, Any] | None:
     """Return the images that the run left as the worst ones of the split it is reported on."""
     if outcome is None or not folder.images.is_file():
         return None
@@ -134,7 +138,7 @@ def _worst(folder: RunFolder, outcome: Outcome | None) -> dict[str, Any] | None:
     ranked = rank_worst(images, "iou", len(images))
     pictures = [(images[i], folder.worst(rank)) for rank, i in enumerate(ranked, 1)]
     shown = [(image, picture.read_bytes()) for image, picture in pictures if picture.is_file()]
-    return worst_section(shown, "iou", f"the {split} split") if shown else None
+    return worst_section(shown, "iou", f"the {split} split", colours) if shown else None
 
 
 def _data_uri(path: Path, media_type: str) -> str | None:

@@ -16,7 +16,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from segnet.core.colours import BLUISH_GREEN, ORANGE, VERMILION, hex_code
-from segnet.data.intensity import Pixels
+from segnet.data.intensity import Pixels, visible
 from segnet.models import require_image_size
 from segnet.models.receptive import LayerField, Shares, effective_field, layer_fields, square_with
 from segnet.report.figure import drawn, headline, ink_on
@@ -33,7 +33,7 @@ class FieldFigure:
 
     name: str
     picture: Pixels
-    """``(H, W, 3)``, the first of the images, as the model gets it."""
+    """``(H, W, 3)``, the first of the images, as the model gets it: of other channels what can be seen."""
     fields: Sequence[LayerField]
     images: int = 0
     """How many the measured field is the mean of; 0 for an untrained model."""
@@ -56,15 +56,15 @@ class FieldFigure:
         return square_with(self.effective, share)
 
 
-def measure_fields(shown: ShownModel, pictures: Sequence[Image.Image]) -> FieldFigure:
+def measure_fields(shown: ShownModel, pictures: Sequence[Image.Image | Pixels]) -> FieldFigure:
     """Compute what each layer sees; of a trained model measure also what sways the centre's logit.
 
     Raises:
         SegnetError: an image size that the model can't take.
     """
     require_image_size(shown.name, shown.model, shown.size)
-    fields = layer_fields(shown.model)
-    picture = shown.pixels(pictures[0])
+    fields = layer_fields(shown.model, shown.channels)
+    picture = visible(shown.pixels(pictures[0]))
     if not shown.is_trained:
         return FieldFigure(shown.name, picture, fields)
     effective = effective_field(shown.model, shown.batch(pictures))

@@ -1,4 +1,4 @@
-"""What more than one page shows: definitions, tables, calibration and the worst images."""
+"""What more than one page shows: definitions, tables, confusions, calibration and the worst images."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any
 
 import jinja2
 
-from segnet.core.colours import Colour
+from segnet.core.colours import BLUE, VERMILION, Colour
 from segnet.core.files import write_text
+from segnet.inference.mistakes import SURE, UNSURE
 from segnet.report.plots import draw_calibration
 from segnet.runs.image_scores import ImageScores, Worst
+from segnet.runs.remarks import confusions, largest_confusions, tolerance_text
 from segnet.runs.scores import Scores, score_text
 
 METRICS: dict[str, tuple[str, str]] = {
@@ -88,7 +90,8 @@ CLASS_METRICS: dict[str, tuple[str, str]] = {
     "boundary_f1": ("boundary F1", "how well its outlines meet, mean over images"),
 }
 
-_WIDEST_CONFUSION = 12
+_MANY = 12  # classes: of more the worst and the best are shown, and the confusions of most pixels
+_WIDEST_CONFUSION = 32
 _EXTREMES, _CONFUSIONS = 5, 12
 
 
@@ -112,7 +115,8 @@ def encode(content: bytes, media_type: str) -> str:
 def headline(scores: Scores, keys: Sequence[str]) -> list[tuple[str, str]]:
     """Return name and value of the scores that people look at first: of two classes, the foreground's."""
     first = ("foreground_iou",) if scores.foreground_iou is not None else ()
-    return [(METRICS[key][0], score_text(getattr(scores, key))) for key in (*first, *keys)]
+    at = {"boundary_f1": f" at {tolerance}"} if (tolerance := tolerance_text([scores])) else {}
+    return [(METRICS[key][0] + at.get(key, ""), score_text(getattr(scores, key))) for key in (*first, *keys)]
 
 
 def metric_table(splits: Sequence[Scores]) -> list[tuple[str, str, list[str]]]:
@@ -120,8 +124,9 @@ def metric_table(splits: Sequence[Scores]) -> list[tuple[str, str, list[str]]]:
     if not splits:
         return []
     values = {key: [getattr(scores, key) for scores in splits] for key in METRICS}
+    here = {"boundary_f1": f": here {tolerance}"} if (tolerance := tolerance_text(splits)) else {}
     rows = [
-        (*METRICS[key], [score_text(value) for value in found])
+        (METRICS[key][0], METRICS[key][1] + here.get(key, ""), [score_text(value) for value in found])
         for key, found in values.items()
         if found != [None] * len(found)
     ]
@@ -130,13 +135,23 @@ def metric_table(splits: Sequence[Scores]) -> list[tuple[str, str, list[str]]]:
     return rows
 
 
+def class_metrics(splits: Sequence[Scores]) -> dict[str, tuple[str, str]]:
+    """Return ``CLASS_METRICS``, with how far outlines may be off in these splits."""
+    tolerance = tolerance_text(splits)
+    name, definition = CLASS_METRICS["boundary_f1"]
+    return CLASS_METRICS | ({"boundary_f1": (f"{name} at {tolerance}", definition)} if tolerance else {})
+
+
 def class_section(title: str, scores: Scores, colours: Mapping[str, Colour]) -> dict[str, Any]:
     """Return what the section of a split's classes shows; of many the worst and best, and all in a list."""
     rows = class_table(scores, colours)
-    if len(rows) <= _WIDEST_CONFUSION:
-        return {
-            "title": title, "rows": rows, "all": [], "confusion": confusion_table(scores), "confused": [],
-        }  # fmt: skip
+    confused = {
+        "name": title,
+        "confusion": confusion_table(scores),
+        "confused": _largest_confusions(scores, many=len(rows) > _MANY),
+    }
+    if len(rows) <= _MANY:
+        return {"title": title, "rows": rows, "all": []} | confused
     scored = [row for row in rows if scores.per_class[row["name"]].iou is not None]
     ranked = sorted(scored, key=lambda row: scores.per_class[row["name"]].iou or 0.0)
     extremes = ranked if len(ranked) <= 2 * _EXTREMES else ranked[:_EXTREMES] + ranked[-_EXTREMES:]
@@ -144,23 +159,19 @@ def class_section(title: str, scores: Scores, colours: Mapping[str, Colour]) -> 
         "title": f"{title}: the worst and the best of {len(rows)} classes",
         "rows": extremes,
         "all": rows,
-        "confusion": [],
-        "confused": _largest_confusions(scores),
-    }
+    } | confused
 
 
-def _largest_confusions(scores: Scores) -> list[tuple[str, str, str, str]]:
-    """Return truth, prediction and the shares of the truth and of all pixels, those of most pixels first."""
-    names, total = [*scores.per_class], sum(map(sum, scores.confusion))
-    found = [
-        (count, names[truth], names[given], count / sum(row))
-        for truth, row in enumerate(scores.confusion)
-        for given, count in enumerate(row)
-        if count and truth != given
-    ]
-    largest = sorted(found, key=lambda each: -each[0])[:_CONFUSIONS]
+def _largest_confusions(scores: Scores, *, many: bool) -> list[tuple[str, str, str, str]]:
+    """Return truth, prediction and the shares of the truth and of all pixels.
+
+    Of many classes they are the confusions of most pixels, since a rare class may be wrong altogether.
+    """
+    largest = confusions(scores)[:_CONFUSIONS] if many else largest_confusions(scores)
+    total = sum(map(sum, scores.confusion))
     return [
-        (truth, given, share_text(share), share_text(count / total)) for count, truth, given, share in largest
+        (each.truth, each.predicted, share_text(each.share), share_text(each.pixels / total))
+        for each in largest
     ]
 
 
@@ -169,7 +180,7 @@ def class_table(scores: Scores, colours: Mapping[str, Colour]) -> list[dict[str,
     return [
         {
             "name": name,
-            "colour": "rgb({}, {}, {})".format(*colours[name]),
+            "colour": css_colour(colours[name]),
             "share": share_text(entry.share),
             "iou_percent": f"{100 * (entry.iou or 0):.1f}",
             "scores": [score_text(getattr(entry, key)) for key in CLASS_METRICS],
@@ -178,14 +189,30 @@ def class_table(scores: Scores, colours: Mapping[str, Colour]) -> list[dict[str,
     ]
 
 
-def confusion_table(scores: Scores) -> list[tuple[str, list[str]]]:
-    """Rows of a class and the share of its pixels predicted as each class; none for many classes."""
+def confusion_table(scores: Scores) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Rows of a class and, for each class, how much of it was given that: per cent, and the cell's style.
+
+    Of a class that no mask has there are no cells; of too many classes there is no table.
+    """
     if not 2 <= len(scores.per_class) == len(scores.confusion) <= _WIDEST_CONFUSION:
         return []
-    return [
-        (name, [share_text(count / sum(row)) if sum(row) else "absent" for count in row])
-        for name, row in zip(scores.per_class, scores.confusion, strict=True)
-    ]
+    rows = []
+    for truth, (name, row) in enumerate(zip(scores.per_class, scores.confusion, strict=True)):
+        total = sum(row)
+        shares = [count / total for count in row] if total else []
+        rows.append((name, [_confusion_cell(share, right=i == truth) for i, share in enumerate(shares)]))
+    return rows
+
+
+def _confusion_cell(share: float, *, right: bool) -> tuple[str, str]:
+    """Return a share in per cent, and a background: what is right in one colour, what is wrong in another."""
+    colour = BLUE if right else VERMILION
+    return f"{100 * share:.1f}", "background: rgb({} {} {} / {:.2f})".format(*colour, 0.6 * share)
+
+
+def css_colour(colour: Colour) -> str:
+    """Return a colour as style sheets have it."""
+    return "rgb({}, {}, {})".format(*colour)
 
 
 def share_text(value: float | None) -> str:
@@ -201,15 +228,30 @@ _RANKED = {
 }
 
 
-def worst_section(images: Sequence[tuple[ImageScores, bytes]], by: Worst, of: str) -> dict[str, Any]:
-    """Return what the section of the worst images shows: scores and a PNG of each, worst first."""
+def worst_section(
+    images: Sequence[tuple[ImageScores, bytes]], by: Worst, of: str, colours: Mapping[str, Colour]
+) -> dict[str, Any]:
+    """Return what the section of the worst images shows: scores and a PNG of each, worst first, and a legend.
+
+    Args:
+        images: with their pictures.
+        by: what ranks them.
+        of: of which images they are the worst.
+        colours: the colour of each class.
+    """
     intro = (
         f"Of {of}, {_RANKED[by]}, worst first. From left to right: input, truth, prediction, and where they "
         "differ, from yellow where the model was unsure to red where it was sure. Where it is red and the "
         "photograph agrees with the model, the truth may be what is wrong."
     )
     shown = [(image.image, encode(picture, "image/png"), describe_image(image)) for image, picture in images]
-    return {"intro": intro, "images": shown}
+    legend = [(name, css_colour(colour)) for name, colour in colours.items()]
+    return {
+        "intro": intro,
+        "images": shown,
+        "legend": [*legend, ("ignored in truth", css_colour((255, 255, 255)))],
+        "unsure_to_sure": f"linear-gradient(to right, {css_colour(UNSURE)}, {css_colour(SURE)})",
+    }
 
 
 def describe_image(image: ImageScores) -> str:

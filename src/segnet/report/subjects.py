@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from segnet.data.fit import Fit, window
 from segnet.data.images import open_rgb
 from segnet.data.intensity import Pixels
 from segnet.data.synthetic import SyntheticSample
+from segnet.data.values import open_as
 from segnet.inference.opening import bundled_names, is_there, load
 from segnet.inference.segmenter import Segmenter
 from segnet.models import MODELS, create_model
@@ -30,12 +32,11 @@ DRAWN = "pet"
 _PET = SyntheticSample(0, 5)  # a sharp one with large eyes; held out of the training on drawn pets
 
 
-def open_picture(image: str | None, largest_px: int | None = LARGEST_PX) -> tuple[str, Image.Image]:
+def open_picture(image: str | None) -> tuple[str, Image.Image]:
     """Return what a picture is called, and the picture in RGB, made smaller where its sides are longer.
 
     Args:
         image: a file; None, or ``DRAWN`` where there is no such file, for a pet that the package draws.
-        largest_px: what the longer side may have; None for any.
 
     Raises:
         SegnetError: a file that isn't there or can't be read.
@@ -44,8 +45,8 @@ def open_picture(image: str | None, largest_px: int | None = LARGEST_PX) -> tupl
     if path is None or (image == DRAWN and not path.exists()):
         return "a drawn pet", _PET.read()[0]
     picture = open_rgb(path)
-    if largest_px is not None and max(picture.size) > largest_px:
-        scale = largest_px / max(picture.size)
+    if max(picture.size) > LARGEST_PX:
+        scale = LARGEST_PX / max(picture.size)
         sides = (max(1, round(side * scale)) for side in picture.size)
         picture = picture.resize((next(sides), next(sides)), Image.Resampling.BOX)
     return Path(path).name, picture
@@ -77,16 +78,48 @@ class ShownModel:
         """The ``(H, W)`` of the images that it is shown with."""
         return self.fit.size
 
-    def pixels(self, picture: Image.Image) -> Pixels:
-        """Return ``(H, W, 3)`` as the model gets it; of a model that takes patches, the middle one."""
+    @property
+    def channels(self) -> int:
+        """How many channels its images have."""
+        return self.fit.intensity.channels
+
+    def open(self, image: str) -> Image.Image | Pixels:
+        """Return an image in the model's channels and ranges, at its own size.
+
+        Args:
+            image: a file; or ``DRAWN`` where there is no such file.
+
+        Raises:
+            SegnetError: as ``open_as``.
+        """
+        path = expand_home(image)
+        if image == DRAWN and not path.exists():
+            return _PET.read()[0]
+        return open_as(path, self.fit.intensity)
+
+    def pixels(self, picture: Image.Image | Pixels) -> Pixels:
+        """Return ``(H, W, C)`` as the model gets it; of a model that takes patches, the middle one.
+
+        A picture is RGB. A model of 1 channel gets it in grey, one of any other number its red, green and
+        blue in turn.
+        """
+        if isinstance(picture, Image.Image) and self.channels != 3:
+            grey_or_rgb = picture.convert("L" if self.channels == 1 else "RGB")
+            picture = np.stack(
+                [
+                    np.asarray(grey_or_rgb.getchannel(i % len(grey_or_rgb.getbands())))
+                    for i in range(self.channels)
+                ],
+                axis=-1,
+            )
         fitted = self.fit.image(picture)
         if self.fit.patch_scale is None:
             return fitted
         (height, width), (rows, columns) = fitted.shape[:2], self.size
         return window(fitted, max(0, (height - rows) // 2), max(0, (width - columns) // 2), self.size)
 
-    def batch(self, pictures: Sequence[Image.Image]) -> Tensor:
-        """Return pictures as the model takes them, ``(N, 3, H, W)`` in [0, 1]."""
+    def batch(self, pictures: Sequence[Image.Image | Pixels]) -> Tensor:
+        """Return pictures as the model takes them, ``(N, C, H, W)`` in [0, 1]."""
         stacked = torch.stack([torch.from_numpy(self.pixels(picture).copy()) for picture in pictures])
         return stacked.movedim(-1, 1).float().div_(255)
 

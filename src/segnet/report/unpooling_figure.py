@@ -17,6 +17,7 @@ from rich.table import Table
 from torch import nn
 
 from segnet.core.classes import ClassTable
+from segnet.data.by_name import in_order_of
 from segnet.data.dataset import Mask
 from segnet.data.intensity import Pixels, visible
 from segnet.data.pets import PET_CLASSES
@@ -27,7 +28,6 @@ from segnet.inference.evaluate import (
     open_chosen,
     predict_split,
     predictor,
-    require_classes,
 )
 from segnet.inference.own_data import open_data
 from segnet.models.unpooling import INDICES, unpooling, unpooling_stages
@@ -36,6 +36,7 @@ from segnet.report.figure import class_colours, colour_legend, drawn, headline, 
 from segnet.report.subjects import open_trained
 from segnet.runs.identity import ImageRecord
 from segnet.runs.image_scores import ImageScores
+from segnet.runs.remarks import tolerance_line
 from segnet.runs.scores import ScoredOn, Scores, score_text
 
 _CPU = torch.device("cpu")
@@ -98,7 +99,7 @@ def score_swapped(name: str, ways: Sequence[str], given: Mapping[str, Any]) -> U
     if not given and segmenter.classes.names == PET_CLASSES.names:
         given = {"data": "synthetic"}
     dataset = open_data(name, segmenter, given, download=bool(given))
-    require_classes(segmenter, dataset)
+    dataset = in_order_of(segmenter.classes, dataset)
     chosen = choose_samples(segmenter, dataset)
     _, split, _ = open_chosen(segmenter, dataset, chosen)
     return compare_ways(
@@ -109,6 +110,7 @@ def score_swapped(name: str, ways: Sequence[str], given: Mapping[str, Any]) -> U
         chosen.scored_on,
         chosen.records,
         ways,
+        f"{dataset.matched}. {SWAPPED}" if dataset.matched else SWAPPED,
     )
 
 
@@ -164,9 +166,11 @@ def _median(images: Sequence[ImageScores]) -> int:
 
 def ways_table(figure: UnpoolingFigure) -> Table:
     """Return a row for each way: its scores, and how they differ from those by the indices."""
+    taken_at = tolerance_line(figure.results[0].scores)
     table = Table(
-        title=f"{figure.name}, {figure.scored_on}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False
-    )
+        title=f"{figure.name}, {figure.scored_on}", caption=taken_at or None, title_justify="left",
+        caption_justify="left", box=SIMPLE_HEAD, pad_edge=False,
+    )  # fmt: skip
     table.add_column("un-pooled by")
     for column in ("mean IoU", "change", "boundary F1", "change", f"wrong within {BAND_PX} px of an edge"):
         table.add_column(column, justify="right")

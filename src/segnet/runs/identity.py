@@ -131,6 +131,16 @@ class SplitIdentity:
         return cls(len(records), digest(records), ids)
 
 
+class NotWholeError(SegnetError):
+    """Not all of a model's own split is there, or a mask of it has changed."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what}; bring it back as it was, or add --split unseen to score all that the model never saw"
+        )
+        self.what = what
+
+
 @dataclass(frozen=True)
 class DataIdentity:
     """What a model file says of its data: the options without paths, and every split in short."""
@@ -193,7 +203,8 @@ class DataIdentity:
             places: the split in which each of them is there; a copy in another one doesn't count.
 
         Raises:
-            SegnetError: not all of it is there, or a mask of it has changed; says how many images.
+            NotWholeError: not all of it is there, or a mask of it has changed; says how many images.
+            SegnetError: the model's data has no such split.
         """
         wanted = self.splits[split]
         if not wanted.count:
@@ -208,15 +219,13 @@ class DataIdentity:
         for chosen in (here, once):  # with copies that weren't there in training, or without some that were
             if digest([records[each] for each in chosen]) == wanted.digest:
                 return sorted(chosen)
-        advice = "bring it back as it was, or score what the model never saw with --split unseen"
         if len(found) < wanted.count:
-            raise SegnetError(
-                f"the model's own {split} split has {wanted.count} images, of which {len(found)} are here; "
-                f"{advice}"
+            raise NotWholeError(
+                f"the model's own {split} split has {wanted.count} images, of which {len(found)} are here"
             )
-        raise SegnetError(
+        raise NotWholeError(
             f"masks of the model's own {split} split ({wanted.count} images) have changed since it was "
-            f"trained, or what their values mean; {advice}"
+            "trained, or what their values mean"
         )
 
     @cached_property

@@ -21,6 +21,10 @@ class ClassScores:
     """Share of the scored pixels that are this class in truth."""
     boundary_f1: float | None = None
     """Mean over the images in whose truth it has an outline; None too where outlines weren't scored."""
+    boundary_tolerance_px: float | None = None
+    """How far its outlines could be off there, the mean over these images."""
+    thickness_px: float | None = None
+    """Mean width of its regions in truth, area / half the outline, in pixels of the size that was scored."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class ScoredOn:
     images: int
     trained_on: int | None
     """How many of the images the model was trained on; None where its file doesn't say."""
+    note: str = ""
+    """What else there is to know of them: how their classes were matched with the model's by name, say."""
 
     def __str__(self) -> str:
         images = f"{self.images:,} image{'s' * (self.images != 1)}"
@@ -95,6 +101,9 @@ class Scores:
     """Mean over images, each the mean over the classes with an outline in its truth; see
     ``objectives/boundary.py``. It and what follows are None where only the confusion matrix was taken."""
 
+    boundary_tolerance_px: tuple[float, float] | None = None
+    """How far outlines may be off in it, at least and at most over the images, whose sizes may differ."""
+
     band_accuracy: float | None = None
     """Pixel accuracy at most 3 pixels from a true edge."""
 
@@ -121,16 +130,20 @@ class Scores:
         plain |= plain.pop("others")
         plain["confusion"] = [list(row) for row in self.confusion]
         plain["per_class"] = {name: dict(vars(scores)) for name, scores in self.per_class.items()}
+        plain["boundary_tolerance_px"] = self.boundary_tolerance_px and list(self.boundary_tolerance_px)
         plain["calibration"] = [dict(vars(each)) for each in self.calibration]
         for name in _WHERE_THEY_APPLY:
             if plain[name] is None:
                 del plain[name]
         if not self.calibration:
-            for name in ("boundary_f1", "band_accuracy", "calibration_error", "calibration"):
+            for name in (*_OF_IMAGES, "calibration"):
                 del plain[name]
             for scores in plain["per_class"].values():
-                del scores["boundary_f1"]
+                for name in _CLASS_OUTLINES:
+                    del scores[name]
         plain["scored_on"] = None if self.scored_on is None else dict(vars(self.scored_on))
+        if self.scored_on is not None and not self.scored_on.note:
+            del plain["scored_on"]["note"]
         return plain
 
     @classmethod
@@ -153,7 +166,10 @@ class Scores:
             confusion=tuple(tuple(int(count) for count in row) for row in plain.get("confusion", ())),
             scored_on=None
             if scored_on is None
-            else ScoredOn(**{name: scored_on[name] for name in _SCORED_ON}),
+            else ScoredOn(
+                **{name: scored_on[name] for name in _SCORED_ON}, note=str(scored_on.get("note", ""))
+            ),
+            boundary_tolerance_px=_range(plain.get("boundary_tolerance_px")),
             calibration=tuple(
                 CalibrationBin(int(each["pixels"]), _number(each["confidence"]), _number(each["accuracy"]))
                 for each in plain.get("calibration", ())
@@ -207,13 +223,24 @@ _WHERE_THEY_APPLY = (
     "article_iou", "article_custom_iou", "foreground_iou", "threshold", "foreground_iou_at_threshold",
 )  # fmt: skip
 _SCORED_ON = ("data", "split", "images", "trained_on")
-_CLASS_NUMBERS = ("iou", "dice", "precision", "recall", "share", "boundary_f1")
+_OF_IMAGES = ("boundary_f1", "boundary_tolerance_px", "band_accuracy", "calibration_error")
+_CLASS_OUTLINES = ("boundary_f1", "boundary_tolerance_px", "thickness_px")
+_CLASS_NUMBERS = ("iou", "dice", "precision", "recall", "share", *_CLASS_OUTLINES)
 
 
 def _number(value: object) -> float | None:
     if value is None or isinstance(value, int | float):
         return value
     raise TypeError(f"{value!r} is no number")
+
+
+def _range(value: object) -> tuple[float, float] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise TypeError(f"{value!r} is no lowest and highest number")
+    low, high = map(_number, value)
+    return None if low is None or high is None else (low, high)
 
 
 def _cut(name: str) -> str:
