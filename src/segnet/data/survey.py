@@ -19,8 +19,8 @@ from segnet.data.faults import Fault
 from segnet.data.headers import Look, look_at, read_header
 from segnet.data.images import decode, open_rgb
 from segnet.data.intensity import Intensity, require_numbers, visible
-from segnet.data.mask_code import Stored
 from segnet.data.pairing import Pair
+from segnet.data.stored import Stored
 from segnet.data.values import read_values
 
 THUMBNAIL_PX = 16
@@ -76,12 +76,15 @@ def _survey(pair: Pair, by_colour: bool, channels: int) -> Surveyed:
             thumbnail = small.tobytes()
     if look.mask is not None and look.mask.frames == 1:
         mask = _tried(lambda: decode(pair.mask), faults)
-        stored = None if mask is None else _tried(lambda: Stored.of(mask, by_colour=by_colour), faults)
+        stored = (
+            None
+            if mask is None
+            else _tried(lambda: Stored.of(mask, by_colour=by_colour, file=pair.mask), faults)
+        )
         if mask is not None and stored is not None and len(stored.counts) <= _MOST_VALUES:
             edges = _edges(mask, stored)
         elif stored is not None:
-            frequent = sorted(stored.counts.items(), key=lambda item: -item[1])[:_MOST_VALUES]
-            stored = Stored(stored.in_colour, dict(frequent), {})
+            stored = stored.most_frequent(_MOST_VALUES)
     return Surveyed(pair, look, tuple(faults), thumbnail, stored, edges)
 
 
