@@ -4,7 +4,7 @@
 
     classes: [background, leaf, stem]      # names in the order of their ids, or with the masks' colours:
     classes: {background: [0, 0, 0], leaf: '#00ff00'}
-    ignore: 255                            # what is neither trained on nor scored: a value, a colour, or a list
+    ignore: 255                            # neither trained on nor scored: a value, a colour, or a list
     values: {0: background, 255: leaf}     # what the masks store, where that is not the class id
     instances: leaf                        # every value that isn't named is one object of this class
 """

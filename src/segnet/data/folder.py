@@ -154,8 +154,8 @@ def dataset_of(
         warnings: what is odd about it.
 
     Raises:
-        SegnetError: masks in a lossy format that hold more than classes, a part that can't be held out, or one
-            that is asked for where there is a split already.
+        SegnetError: lossy masks with values far from every class, a part that can't be held out, or one that
+            is asked for where there is a split already.
     """
     classes, code = described
     lossy = _lossy_faults(looks, code)
@@ -192,7 +192,7 @@ def dataset_of(
 
 
 def _lossy_faults(looks: Sequence[Look], code: MaskCode) -> list[Fault]:
-    """Return what masks in lossy formats hold beside their classes' own values: all that isn't exact is said."""
+    """Return what masks in lossy formats hold beside their classes' own values."""
     masks = [look.pair.mask for look in looks if look.mask and look.mask.format in LOSSY_FORMATS]
     faults = []
     for mask, stored in zip(masks, count_masks(masks), strict=True):

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from segnet.core.classes import IGNORE_INDEX
 from segnet.core.colours import Colour, pack, unpack
 from segnet.data.blobs import File
 from segnet.data.dataset import Mask
@@ -69,7 +68,7 @@ class MaskCode:
         return mask.astype(np.uint8)
 
     def read_nearest(self, file: File) -> Mask:
-        """Read a mask ``(H, W)`` of class ids; a pixel of no class's value becomes the class it is nearest to.
+        """Read a mask ``(H, W)`` of class ids; pixels of other values become the nearest class.
 
         Raises:
             Fault: not readable as a mask.
@@ -142,9 +141,7 @@ class MaskCode:
         if look.is_soft:
             if known.smallest_gap < NEEDED_GAP:
                 return _blurred(file, f"holds {len(unknown)} values that are no class ({share})")
-            said = (
-                f"holds {len(unknown)} values that are no class and lie between or around classes ({share})"
-            )
+            said = f"holds {len(unknown)} values that are no class but between or near classes ({share})"
             return Fault("soft-edges", file, said)
         if len(look.areas) > _OBJECTS:
             return Fault("instance-ids", file, f"holds {len(look.areas)} values that are no class ({share})")

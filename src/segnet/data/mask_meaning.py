@@ -158,9 +158,8 @@ def _ask_for_colours(counted: _Counted, source: _Source) -> Fault:
             said += f"; its {len(counted.masks[0][1].counts)} colours lie around and between few"
             return source.ask("mask-meaning", file, said, _table_of([*map(unpack, centres)]), soft=True)
     _ask_about_instances(counted, source)
-    return source.ask(
-        "mask-meaning", file, said, _table_of([*map(unpack, sorted(counted.pixels))]), soft=False
-    )
+    advice = _table_of([*map(unpack, sorted(counted.pixels))])
+    return source.ask("mask-meaning", file, said, advice, soft=False)
 
 
 def _ask_about_soft_edges(counted: _Counted, source: _Source) -> None:
@@ -196,7 +195,7 @@ def _ask_about_instances(counted: _Counted, source: _Source) -> None:
         return
     why = "numbered from 1 up in each" if counts_up else "most of them in few masks"
     what = "colours" if counted.in_colour else "values"
-    said = f"has masks of {len(objects)} {what} beside {'black' if counted.in_colour else 0}, {why}: "
+    said = f"has masks of {len(objects)} {what} beside {'black' if counted.in_colour else 0}, {why}; "
     advice = "{instances: object, ignore: 255}" if void else "instances: object"
     remedy = f"if so, write to {source.description} '{advice}'; if each is a class, name them all there"
     raise Fault(
@@ -208,7 +207,7 @@ def _ask_for_values(counted: _Counted, source: _Source) -> Fault:
     values = sorted(counted.pixels)
     ids = [value for value in values if value != IGNORE_INDEX]
     scaled = [round(i * IGNORE_INDEX / (len(values) - 1)) for i in range(len(values))]
-    # 255 is ignored, except where two classes or more are spread from 0 to 255, or it would be one class alone
+    # 255 is ignored, except where values are spread evenly from 0 to 255, or it would leave a single class
     spread = all(abs(value - even) <= 1 for value, even in zip(values, scaled, strict=True))
     ignores = len(ids) < len(values) and len(ids) > 1 and not spread
     more = "; 255 is then ignored" if ignores else ""
@@ -283,8 +282,10 @@ def _numbers(file: File, *, in_colour: bool) -> Numbers:
 
 
 def _centres(looks: Sequence[Numbers], *, in_colour: bool) -> list[int]:
-    """Return the values that fill areas and are far from those that fill more; of grey the ends for those
-    near them, which lossy compression has moved."""
+    """Return the values that fill areas and are far from those that fill more.
+
+    Near black and white lossy compression has moved them, so the ends themselves are returned.
+    """
     filled: Counter[int] = Counter()
     for numbers in looks:
         filled.update(areas(numbers))

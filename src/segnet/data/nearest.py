@@ -107,9 +107,9 @@ class Unknown(NamedTuple):
 def look_at_unknown(numbers: Numbers, known: Known, unknown: Sequence[int]) -> Unknown:
     """Tell soft edges from forgotten classes in a mask ``(H, W)`` that holds ``unknown`` values.
 
-    A forgotten class fills areas. Soft edges fill none, have several values, and lie between two classes whose
-    values theirs lie between. Lossy compression leaves values around those of classes. It may move all of a
-    class's area by a level or two; then nothing has the class's own value.
+    A forgotten class fills areas. Soft edges fill none and have several values; they lie between two classes,
+    and so do their values. Lossy compression leaves values around those of classes. It may move a whole area
+    by a level or two; then nothing has the class's own value.
     """
     values, counts = np.unique(numbers, return_counts=True)
     other = np.isin(values, unknown)
@@ -134,7 +134,7 @@ def look_at_unknown(numbers: Numbers, known: Known, unknown: Sequence[int]) -> U
     return Unknown([], is_soft=bool(explained >= counts[other].sum() * _EXPLAINED))
 
 
-def _between(numbers: Numbers, unknown: npt.NDArray[np.int64], known: Known) -> float:
+def _between(numbers: Numbers, unknown: Numbers, known: Known) -> float:
     """Return how many pixels of unknown values lie between two classes, in the mask and by their values."""
     rows, columns = np.nonzero(np.isin(numbers, unknown))
     total = len(rows)
