@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from segnet.core.classes import IGNORE_INDEX
 from segnet.core.colours import Colour, pack, unpack
 from segnet.data.blobs import File
 from segnet.data.dataset import Mask
@@ -150,7 +151,17 @@ class MaskCode:
         there = "" if stored.in_colour else f": there is {spell(known.numbers.tolist())}"
         more = f", and {len(unknown) - 1} more" if len(unknown) > 1 else ""
         said = f"holds {what} ({unknown[value]} pixels){more}, which is no class{there}"
-        return Fault("unknown-value", file, said)
+        return Fault("unknown-value", file, said, self._how_to_ignore(look.areas or [*unknown], stored))
+
+    def _how_to_ignore(self, unknown: list[int], stored: Stored) -> str:
+        """Return what to do about values of no class, with a line to paste where they are few."""
+        if len(unknown) > _OBJECTS or (stored.in_colour and not self.colours):
+            return ""
+        entries: tuple[tuple[object, int], ...] = self.colours if stored.in_colour else self.values
+        ignored = [entry for entry, class_id in entries if class_id == IGNORE_INDEX]
+        new = [unpack(value) for value in unknown] if stored.in_colour else sorted(unknown)
+        listed = [list(each) if isinstance(each, tuple) else each for each in (*new, *ignored)]
+        return f"correct it, or say in dataset.yaml which class it is, or ignore it there: 'ignore: {listed}'"
 
 
 _EXAMPLE = "'classes: {background: [0, 0, 0], object: [255, 0, 0]}'"

@@ -156,7 +156,7 @@ def _by_name(folder: Path, suffixes: tuple[str, ...], found: Pairs) -> dict[str,
     for entry, name in _pictures_below(folder, suffixes, found.faults):
         if name in files:
             kept, other = files[name], Path(entry.path)
-            if kept.suffix.lower() in _LOSSY_SUFFIXES:  # a mask's lossless file is the better one
+            if suffixes is MASK_SUFFIXES and kept.suffix.lower() in _LOSSY_SUFFIXES:
                 kept, other = other, kept
             files[name] = kept
             found.faults.append(Fault("same-name", other, f"has the same name as {kept.name}"))
