@@ -136,7 +136,7 @@ class MaskCode:
     def _why_unknown(self, unknown: dict[int, int], known: Known, stored: Stored, file: File) -> Fault:
         """Return what is wrong with a mask that holds values of no class: ``unknown`` has their pixels."""
         _, numbers = stored_numbers(decode(file), by_colour=bool(self.colours))
-        look = look_at_unknown(numbers, known, [*unknown])
+        look = look_at_unknown(numbers, known, [*unknown], is_lossy=stored.is_lossy)
         pixels = sum(unknown.values())
         share = f"{pixels:,} pixels, {pixels / numbers.size:.1%}"
         if look.is_soft:

@@ -22,7 +22,7 @@ from segnet.data.dataset_yaml import Described, parse_description
 from segnet.data.faults import Fault
 from segnet.data.images import decode
 from segnet.data.mask_code import MaskCode, spell
-from segnet.data.nearest import NEEDED_GAP, Known, areas, look_at_unknown
+from segnet.data.nearest import NEEDED_GAP, Known, flat, look_at_unknown
 from segnet.data.stored import Numbers, Stored, channels_of, grey, stored_numbers
 
 _FEW_VALUES = 16  # as classes; more are asked about where each is in few masks
@@ -282,20 +282,21 @@ def _numbers(file: File, *, in_colour: bool) -> Numbers:
 
 
 def _centres(looks: Sequence[Numbers], *, in_colour: bool) -> list[int]:
-    """Return the values that fill areas and are far from those that fill more.
+    """Return the values that fill areas, as good as alike, and are far from those that fill more.
 
     Near black and white lossy compression has moved them, so the ends themselves are returned.
     """
-    filled: Counter[int] = Counter()
-    for numbers in looks:
-        filled.update(areas(numbers))
+    found = np.concatenate([numbers[flat(numbers, in_colour=in_colour)] for numbers in looks])
+    values, counts = np.unique(found, return_counts=True)
+    places = channels_of(values.tolist(), in_colour=in_colour)
     needed = _SMALLEST_SHARE * sum(numbers.size for numbers in looks)
     centres: list[int] = []
-    for value, inside in filled.most_common():
-        place = channels_of([value], in_colour=in_colour)
-        taken = channels_of(centres, in_colour=in_colour)
-        if inside >= needed and (np.abs(taken - place).max(1) >= NEEDED_GAP).all():
-            centres.append(value)
+    while counts.any():
+        most = int(counts.argmax())
+        around = np.abs(places - places[most]).max(1) < NEEDED_GAP
+        if counts[around].sum() >= needed:
+            centres.append(int(values[most]))
+        counts[around] = 0
     if not in_colour:
         ends = {value: end for value in centres for end in (0, IGNORE_INDEX) if abs(value - end) < NEEDED_GAP}
         centres = [ends.get(value, value) for value in centres]

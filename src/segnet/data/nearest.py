@@ -23,6 +23,7 @@ NEEDED_GAP = 32
 
 _AREA = 0.1  # of a value's pixels: a class fills areas, an edge has none
 _SMALLEST_AREA_PX = 4
+_FLAT = 8  # grey levels, between neighbours inside an area that lossy compression has changed
 _MANY = 16  # values that are no class, none of which fills an area: edges alone have so many
 _FEW = 3
 _EXPLAINED = 0.9  # of these pixels
@@ -53,12 +54,12 @@ class Known:
         """How near two classes come."""
         return float(self._gaps[self.ids != IGNORE_INDEX].min(initial=np.inf))
 
-    def within_reach(self, numbers: npt.ArrayLike) -> npt.NDArray[np.intp]:
+    def within_reach(self, numbers: npt.ArrayLike, slack: int = 1) -> npt.NDArray[np.intp]:
         """Return which known value each of some values ``(N,)`` counts as; -1 where none is near enough."""
         distance = _distances(
             channels_of(np.asarray(numbers).tolist(), in_colour=self.in_colour), self.places
         )
-        distance[distance > self.reach] = np.inf
+        distance[distance > self.reach * slack] = np.inf
         nearest = distance.argmin(1)
         return np.where(np.isfinite(distance.min(1)), nearest, -1)
 
@@ -87,6 +88,15 @@ def solid(numbers: Numbers) -> Flags:
     return same
 
 
+def flat(numbers: Numbers, *, in_colour: bool) -> Flags:
+    """Return which pixels ``(H, W)`` differ little from their neighbours to the right and below."""
+    places = channels_of(numbers.ravel().tolist(), in_colour=in_colour).reshape(*numbers.shape, -1)
+    small = np.zeros(numbers.shape, bool)
+    steps = [np.abs(np.diff(places, axis=axis)).max(-1) <= _FLAT for axis in (0, 1)]
+    small[:-1, :-1] = steps[0][:, :-1] & steps[1][:-1]
+    return small
+
+
 def areas(numbers: Numbers) -> dict[int, int]:
     """Return the values that fill areas in a mask ``(H, W)``, with the pixels inside of these areas."""
     values, back, counts = np.unique(numbers, return_inverse=True, return_counts=True)
@@ -104,12 +114,15 @@ class Unknown(NamedTuple):
     """Whether all are edges between classes, or lossy compression's."""
 
 
-def look_at_unknown(numbers: Numbers, known: Known, unknown: Sequence[int]) -> Unknown:
+def look_at_unknown(
+    numbers: Numbers, known: Known, unknown: Sequence[int], *, is_lossy: bool = False
+) -> Unknown:
     """Tell soft edges from forgotten classes in a mask ``(H, W)`` that holds ``unknown`` values.
 
     A forgotten class fills areas. Soft edges fill none and have several values; they lie between two classes,
     and so do their values. Lossy compression leaves values around those of classes. It may move a whole area
-    by a level or two; then nothing has the class's own value.
+    by a level or two; then nothing has the class's own value. In a lossy file single values may be further
+    away.
     """
     values, counts = np.unique(numbers, return_counts=True)
     other = np.isin(values, unknown)
@@ -128,13 +141,16 @@ def look_at_unknown(numbers: Numbers, known: Known, unknown: Sequence[int]) -> U
     count = int(other.sum())
     if count > _MANY:
         return Unknown([], is_soft=True)
-    if count < _FEW:
+    if count < _FEW and not is_lossy:
         return Unknown([], is_soft=False)
-    explained = counts[other & (near >= 0)].sum() + _between(numbers, values[other & (near < 0)], known)
+    slack = 2 if is_lossy else 1
+    near = known.within_reach(values, slack)
+    far = values[other & (near < 0)]
+    explained = counts[other & (near >= 0)].sum() + _between(numbers, far, known, slack * DISTANCE)
     return Unknown([], is_soft=bool(explained >= counts[other].sum() * _EXPLAINED))
 
 
-def _between(numbers: Numbers, unknown: Numbers, known: Known) -> float:
+def _between(numbers: Numbers, unknown: Numbers, known: Known, distance: int) -> float:
     """Return how many pixels of unknown values lie between two classes, in the mask and by their values."""
     rows, columns = np.nonzero(np.isin(numbers, unknown))
     total = len(rows)
@@ -150,7 +166,7 @@ def _between(numbers: Numbers, unknown: Numbers, known: Known) -> float:
     between = np.zeros(len(rows), bool)
     for i, one in enumerate(there):
         for j, other in enumerate(there[:i]):
-            on_line = _to_segment(pixels, known.places[one], known.places[other]) <= DISTANCE
+            on_line = _to_segment(pixels, known.places[one], known.places[other]) <= distance
             between |= around[:, i] & around[:, j] & on_line
     return float(between.mean() * total)
 

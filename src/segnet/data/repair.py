@@ -20,6 +20,7 @@ from segnet.data.faults import KINDS
 from segnet.data.images import open_rgb, turned_by_exif
 from segnet.data.inspection import Inspection
 from segnet.data.mask_code import MaskCode
+from segnet.data.mask_meaning import Unclear
 from segnet.data.pairing import DESCRIPTION
 from segnet.data.survey import Surveyed
 
@@ -96,7 +97,8 @@ def _left_out(found: Inspection) -> dict[Path, str]:
     why: dict[Path, str] = {}
     by_file = {path: each for each in found.surveyed for path in (each.pair.image, each.pair.mask)}
     for fault in found.faults:
-        each = by_file.get(Path(fault.file))
+        guessed = isinstance(fault, Unclear) and fault.guess is not None  # and the copy is read so
+        each = None if guessed else by_file.get(Path(fault.file))
         copies = fault.kind in ("same-in-splits", "duplicate", "two-masks")  # below: one of them stays
         helps = bool(KINDS[fault.kind].fix) and fault.kind not in _MENDED and not copies
         if each is None:
