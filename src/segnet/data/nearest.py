@@ -128,14 +128,12 @@ def look_at_unknown(
     other = np.isin(values, unknown)
     filled = areas(numbers)
     near = known.within_reach(values)
-    noise = int((near[other] >= 0).sum())
-
-    def stands_in(value: int, k: int) -> bool:
-        """Whether an area has been moved from a class's own value to this one."""
-        return k >= 0 and noise > _FEW and int(known.numbers[k]) not in filled
-
-    pairs = zip(values[other].tolist(), near[other].tolist(), strict=True)
-    found = [value for value, k in pairs if value in filled and not stands_in(value, k)]
+    fills = np.isin(values, [*filled])
+    noisy = (other & ~fills & (near >= 0)).sum() > _FEW
+    # where one value alone fills areas near a class's, its own among them, that is what became of the class
+    alone = np.bincount(near[fills & (near >= 0)], minlength=len(known.numbers)) == 1
+    stands_in = (near >= 0) & alone[near] & noisy
+    found = values[other & fills & ~stands_in].tolist()
     if found:
         return Unknown(sorted(found, key=lambda value: -filled[value]), is_soft=False)
     count = int(other.sum())
