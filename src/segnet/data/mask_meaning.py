@@ -168,8 +168,9 @@ def _ask_about_soft_edges(counted: _Counted, source: _Source) -> None:
         return
     most = max(len(stored.counts) for _, stored in counted.masks)
     if len(centres) < 2:
-        said = f"has masks in a lossy format that hold {spell(sorted(counted.pixels))}"
-        raise Fault("blurred-ids", source.where, said)
+        lossy = [file for file, stored in counted.masks if stored.is_lossy]
+        said = f"is in a lossy format{f', as {len(lossy)} masks are' if len(lossy) > 1 else ''}"
+        raise Fault("blurred-ids", lossy[0], f"{said}, and masks hold {spell(sorted(counted.pixels))}")
     around = f"{', '.join(map(str, centres[:-1]))} and {centres[-1]}"
     said = f"has masks that hold up to {most} values, around and between {around}"
     kind = "mask-meaning" if counted.lossy else "soft-edges"
