@@ -14,6 +14,7 @@ from segnet import ClassTable, SegnetError
 from segnet.data import cache_folder
 from segnet.data.cache import open_cached
 from segnet.data.fit import Fit
+from segnet.data.full_size import open_full_size
 from segnet.data.images import RESIZE
 
 CLASSES = ClassTable.named(("a", "b", "c"))
@@ -98,6 +99,19 @@ def test_a_mask_value_that_is_no_class_is_named_with_its_sample(tmp_path):
         SegnetError, match=r"drawn 7 holds the value 3, but there are 3 classes; give ids from 0 to 2, 255"
     ):
         build([DrawnSample(7, top=9)], tmp_path)
+
+
+@pytest.mark.parametrize("patches", [False, True], ids=["one size", "own size"])
+def test_with_other_classes_masks_are_read_anew_and_checked(patches, tmp_path):
+    fit = Fit((16, 24), "area", patch_scale=1 if patches else None)
+    opener = open_full_size if patches else open_cached
+    five = ClassTable.named(("a", "b", "c", "d", "e"))
+    samples = [DrawnSample(seed, top=5) for seed in range(3)]
+    opener(samples, five, fit, folder=tmp_path)
+    with pytest.raises(SegnetError, match="holds the value 3, but there are 3 classes"):
+        opener(samples, CLASSES, fit, folder=tmp_path)
+    opener(samples, ClassTable.named(("v", "w", "x", "y", "z")), fit, folder=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1  # other names alone change no pixel
 
 
 def test_files_that_change_while_they_are_read_leave_no_cache(tmp_path):

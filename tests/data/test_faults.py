@@ -153,6 +153,10 @@ def smoothed(mask):
     return small.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
 
 
+def in_colour(mask):
+    return Image.fromarray(np.array([(0, 0, 0), (200, 0, 100)], np.uint8)[np.asarray(mask)])
+
+
 T0, M0 = "train/images/t0.png", "train/masks/t0.png"
 
 
@@ -269,10 +273,29 @@ BROKEN = {
         "no-mask",
         "but there is t0_mask; call the mask as the image",
     ),
-    "a JPEG mask": (
+    "a JPEG mask of ids": (
         lambda d: save_as(d, M0, "train/masks/t0.jpg"),
-        "no-mask",
-        f"{T0} has a mask in JPG, which changes the values",
+        "blurred-ids",
+        "train/masks/t0.jpg is in a lossy format, but classes less than 32 values apart",
+    ),
+    "a JPEG mask of values far apart": (
+        lambda d: (
+            write(d, "dataset.yaml", b"values: {0: background, 255: square}"),
+            all_masks(d, values([0, 255])),
+            save_as(d, M0, "train/masks/t0.jpg", quality=90),
+        ),
+        "lossy-mask",
+        r"train/masks/t0.jpg has \d+ pixels (.*%\) of values that are no class's own; each is taken for",
+    ),
+    "instance ids": (
+        lambda d: resave(
+            d / M0,
+            lambda mask: Image.fromarray(
+                np.kron(np.arange(16).reshape(4, 4), np.ones((10, 10))).astype(np.uint8)
+            ),
+        ),
+        "instance-ids",
+        f"{M0} holds 14 values that are no class (1,400 pixels",
     ),
     "a mask in a folder below": (
         lambda d: move(d, M0, "train/masks/below/t0.png"),
@@ -335,8 +358,8 @@ BROKEN = {
     ),
     "a mask of JPEG bytes in a .png": (
         lambda d: write(d, M0, jpeg_bytes(Image.open(d / M0))),
-        "lossy-mask",
-        f"{M0} is a JPEG file whatever",
+        "mistyped",
+        f"{M0} is a JPEG file by its content",
     ),
     "an animation": (
         lambda d: frames(swap_for(d, T0, "train/images/t0.gif")),
@@ -428,7 +451,7 @@ BROKEN = {
         f"{M0} holds the value 7",
     ),
     "a colour mask without colours": (
-        lambda d: resave(d / M0, lambda mask: mask.convert("RGB")),
+        lambda d: resave(d / M0, in_colour),
         "mask-meaning",
         f"{M0} is a colour image, dataset.yaml gives no colours",
     ),
@@ -440,13 +463,22 @@ BROKEN = {
     "a float mask": (float_image, "mask-mode", "train/masks/t0.tif is no map of class ids"),
     "a mask of 16 bits": (
         lambda d: Image.fromarray(np.full((SIDE, SIDE), 4000, np.uint16)).save(d / M0),
-        "mask-mode",
+        "unknown-value",
         f"{M0} holds the value 4000",
     ),
     "a smoothed mask": (
-        lambda d: resave(d / M0, smoothed),
+        lambda d: (
+            write(d, "dataset.yaml", b"values: {0: background, 255: square}"),
+            all_masks(d, values([0, 255])),
+            resave(d / M0, lambda mask: smoothed(mask.point(lambda value: value // 255))),
+        ),
         "soft-edges",
-        f"{M0} holds .* values that are no class",
+        f"{M0} holds .* values that are no class but between or near classes",
+    ),
+    "a smoothed mask of ids": (
+        lambda d: resave(d / M0, smoothed),
+        "blurred-ids",
+        f"{M0} holds .* values that are no class .* but classes less than 32 values apart",
     ),
     "a mask of ignored pixels": (
         lambda d: resave(d / M0, values([255, 255])),
@@ -469,14 +501,14 @@ BROKEN = {
         "values: {0: background, 255: object}",
     ),
     "colour masks without dataset.yaml": (
-        lambda d: ((d / "dataset.yaml").unlink(), all_masks(d, lambda mask: mask.convert("RGB"))),
+        lambda d: ((d / "dataset.yaml").unlink(), all_masks(d, in_colour)),
         "mask-meaning",
         "is a colour image and there is no dataset.yaml",
     ),
     "smoothed masks without dataset.yaml": (
         lambda d: ((d / "dataset.yaml").unlink(), all_masks(d, smoothed)),
         "soft-edges",
-        "--fix move each pixel to the nearest class",
+        "--fix NEW write a copy that is read so, each pixel as the nearest class",
     ),
     "masks of one class": (
         lambda d: (take_square_out(d, "train"), take_square_out(d, "val")),

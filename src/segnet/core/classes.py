@@ -46,6 +46,11 @@ class ClassTable:
         return len(self.names)
 
     @property
+    def allowed(self) -> str:
+        """Which ids a mask may hold, as a text that caches are named by."""
+        return f"{len(self)} classes, ignore {self.ignore_index}"
+
+    @property
     def foreground(self) -> int | None:
         """The class that is looked for, where there are two of them; see ``foreground_of``."""
         name = foreground_of(self.names)

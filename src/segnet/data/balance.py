@@ -40,7 +40,10 @@ def balance_faults(data: str, classes: Sequence[str], train: Counts, val: Counts
     elif len(trained) == 1 and len(classes) > 1:
         if train[IGNORE_INDEX]:
             said = f"has training masks of {trained[0]} and ignored pixels alone: {IGNORE_INDEX} means ignore"
-            faults.append(Fault("ignored-class", data, said))
+            other = next(name for name in classes if name != trained[0])
+            meant = f"'values: {{0: {trained[0]}, {IGNORE_INDEX}: {other}}}'"
+            remedy = f"write to dataset.yaml what the masks store, where that is a class: {meant}"
+            faults.append(Fault("ignored-class", data, said, remedy))
         else:
             faults.append(Fault("nothing-to-learn", data, f"has training masks of nothing but {trained[0]}"))
     else:

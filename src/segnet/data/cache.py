@@ -86,7 +86,9 @@ def open_cached(
     """
     build = partial(_build, samples, classes, fit, progress)
     about = {"what": f"{len(samples):,} images of {fit.size[1]}x{fit.size[0]} px", "data": data}
-    return open_or_build(samples, _meaning(fit), about, folder, partial(_open, count=len(samples)), build)
+    return open_or_build(
+        samples, _meaning(fit, classes), about, folder, partial(_open, count=len(samples)), build
+    )
 
 
 def _open(folder: Path, count: int) -> CachedSplit | None:
@@ -111,9 +113,10 @@ def _open(folder: Path, count: int) -> CachedSplit | None:
     return None
 
 
-def _meaning(fit: Fit) -> bytes:
+def _meaning(fit: Fit, classes: ClassTable) -> bytes:
     padded = " padded" if fit.keep_aspect else ""
-    return f"segnet cache 1 {fit.size[0]} {fit.size[1]} {fit.resize}{padded}{fit.intensity.key}".encode()
+    size = f"{fit.size[0]} {fit.size[1]} {fit.resize}{padded}{fit.intensity.key}"
+    return f"segnet cache 2 {size} {classes.allowed}".encode()
 
 
 def _build(

@@ -115,19 +115,32 @@ KINDS = {
     ),
     "mask-mode": Kind("error", "masks that are no map of class ids", "save it as a grey or palette PNG"),
     "lossy-mask": Kind(
+        "warning",
+        "masks whose values a lossy format has changed",
+        "save masks as PNG from the start; --fix writes them so",
+        "writes PNGs in which each pixel has its class",
+    ),
+    "blurred-ids": Kind(
         "error",
-        "masks from a lossy format",
-        "save masks as PNG from the start; --fix moves each pixel to the nearest class",
-        "moves each pixel to the nearest class",
+        "masks of ids that smoothing or a lossy format leaves no room between",
+        "export it anew as PNG, without smoothing; nothing tells its classes apart now",
     ),
     "soft-edges": Kind(
         "error",
         "masks with soft edges",
-        "save it without anti-aliasing and resize by nearest; --fix moves each pixel to the nearest class",
+        "segnet data check --fix moves each pixel to the nearest class; or export it without anti-aliasing, "
+        "and resize masks by nearest",
         "moves each pixel to the nearest class",
     ),
+    "instance-ids": Kind(
+        "error",
+        "masks whose values seem to number objects, not classes",
+        "where each is an object, write to dataset.yaml which class they are: 'instances: NAME'",
+    ),
     "unknown-value": Kind(
-        "error", "masks with values that are no class", "correct it or add it to dataset.yaml"
+        "error",
+        "masks with values that are no class",
+        "correct it, or say in dataset.yaml which class it is, or that it is ignored",
     ),
     "all-ignored": Kind(
         "warning", "masks of nothing but ignored pixels", "nothing is learnt from it; take it out"

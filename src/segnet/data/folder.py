@@ -6,7 +6,7 @@ Either layout, images and masks paired by their paths below ``images/`` and ``ma
     DIR/{images,masks}                     # a part is held out for validation
 
 Masks are grey, 1-bit or palette PNGs of class ids, or pictures whose colours name the classes. What they
-mean stands in ``DIR/dataset.yaml`` (`mask_code.py`); without it the masks' values must be 0, 1, 2 ..
+mean stands in ``DIR/dataset.yaml`` (`dataset_yaml.py`); without it the masks' values must be 0, 1, 2 ..
 (255 = ignore).
 """
 
@@ -24,16 +24,19 @@ from segnet.core.errors import SegnetError
 from segnet.core.settings import option
 from segnet.data.blobs import File
 from segnet.data.dataset import Dataset, Mask, Sample
+from segnet.data.dataset_yaml import read_description
 from segnet.data.digests import file_digest
 from segnet.data.faults import Fault, lines, raise_errors
 from segnet.data.headers import Look, faults_of, look_at_all
 from segnet.data.holdout import hold_out
 from segnet.data.images import fingerprint, require_same_size
 from segnet.data.intensity import RGB, Intensity, Pixels, Values
-from segnet.data.mask_code import MaskCode, count_masks, infer, read_description
+from segnet.data.mask_code import MaskCode, lossy_fault
+from segnet.data.mask_meaning import infer
 from segnet.data.options import DataOptions
 from segnet.data.pairing import DESCRIPTION, Paired, find_pairs
 from segnet.data.remembered import is_seen, look_at_files, many_objects, one_look
+from segnet.data.stored import LOSSY_FORMATS, count_masks
 from segnet.data.values import open_as, read_values
 from segnet.runs.identity import SPLITS, image_id
 
@@ -151,9 +154,12 @@ def dataset_of(
         warnings: what is odd about it.
 
     Raises:
-        SegnetError: a part that can't be held out, or one that is asked for where there is a split already.
+        SegnetError: lossy masks with values far from every class, a part that can't be held out, or one that
+            is asked for where there is a split already.
     """
     classes, code = described
+    lossy = _lossy_faults(looks, code)
+    raise_errors(lossy, where, more=f"segnet data check {where}")
     samples: dict[str, list[Sample]] = {
         split: [
             FolderSample(look.pair.name, look.pair.image, look.pair.mask, code, look.is_deep)
@@ -181,8 +187,21 @@ def dataset_of(
         samples["test"],
         val_is=val_is,
         options=options,
-        warnings=tuple(warnings),
+        warnings=(*warnings, *lines(lossy)),
     )
+
+
+def _lossy_faults(looks: Sequence[Look], code: MaskCode) -> list[Fault]:
+    """Return what masks in lossy formats hold beside their classes' own values."""
+    masks = [look.pair.mask for look in looks if look.mask and look.mask.format in LOSSY_FORMATS]
+    faults = []
+    for mask, stored in zip(masks, count_masks(masks), strict=True):
+        try:
+            fault = lossy_fault(code.reading(stored, mask), mask)
+        except Fault as error:
+            fault = error
+        faults += [fault] if fault else []
+    return faults
 
 
 def same_images(pairs: Sequence[Paired]) -> list[Fault]:

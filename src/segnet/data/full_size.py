@@ -112,7 +112,8 @@ def open_full_size(
         SegnetError: no sample, all that can't be read or hold a mask value that is no class, or a full disk.
     """
     scale = fit.patch_scale
-    meaning = f"segnet full size 1 {scale} {fit.resize if scale != 1 else ''}{fit.intensity.key}"
+    resize = fit.resize if scale != 1 else ""
+    meaning = f"segnet full size 2 {scale} {resize}{fit.intensity.key} {classes.allowed}"
     build = partial(_build, samples, classes, fit, progress)
     of_scale = "" if scale == 1 else f" times {scale:g}"
     about = {"what": f"{len(samples):,} images at their own size{of_scale}", "data": data}

@@ -247,9 +247,6 @@ def _faults_of_image(file: File, header: Header, channels: int) -> list[Fault]:
 
 
 def _faults_of_mask(file: File, header: Header) -> list[Fault]:
-    if _SAME_FORMAT.get(header.format, header.format) in ("JPEG", "WEBP"):
-        said = f"is a {header.format} file whatever its suffix says, and that changes the values"
-        return [Fault("lossy-mask", file, said)]
     if header.layout.loses == "channels":
         count, bits = header.layout.channels, header.layout.bits
         said = f"is no map of class ids but holds {count} channel{'' if count == 1 else 's'} of {bits} bits"

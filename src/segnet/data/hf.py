@@ -20,14 +20,17 @@ from segnet.core.errors import SegnetError
 from segnet.core.extras import require_package
 from segnet.core.files import cache_folder
 from segnet.data.dataset import Dataset
+from segnet.data.dataset_yaml import read_description
 from segnet.data.faults import lines, raise_errors
 from segnet.data.folder import dataset_of, same_images
 from segnet.data.headers import faults_of, look_at_all
 from segnet.data.hf_columns import Columns, find_columns
 from segnet.data.hf_rows import Row, rows_of
-from segnet.data.mask_code import MaskCode, count_masks, infer, read_description
+from segnet.data.mask_code import MaskCode
+from segnet.data.mask_meaning import infer
 from segnet.data.options import HF, DataOptions, cut_data
 from segnet.data.pairing import DESCRIPTION
+from segnet.data.stored import count_masks
 
 if TYPE_CHECKING:
     import datasets

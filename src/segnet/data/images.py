@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 import numpy as np
+import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from segnet.core.errors import SegnetError
@@ -37,6 +38,9 @@ RESIZE = {
 Source = File | BinaryIO | Image.Image
 
 _HIGH_BYTE_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
+
+HIGHEST_VALUE = 65535
+"""Of a mask: 16 bits."""
 
 NEEDS_ALL_VALUES = frozenset({"I", "F"})
 """Modes in which ``as_rgb`` looks at all pixels before it turns one."""
@@ -92,13 +96,28 @@ def as_rgb(image: Image.Image, name: str = "the image") -> Image.Image:
 
 
 def read_index_mask(source: File | Image.Image) -> Mask:
-    """Read a mask ``(H, W)`` of class ids, uint8, exactly as stored.
-
-    Grey and 1-bit files give their values, palette files their indices, 16-bit grey its values where they fit
-    in 8 bits. A rotation noted in the metadata is not applied: masks are PNGs that tools write upright.
+    """Read a mask ``(H, W)`` of class ids, uint8, exactly as stored; otherwise as ``read_mask_values``.
 
     Raises:
         SegnetError: not readable, a colour image, or a value outside 0 to 255; names the file.
+    """
+    return read_mask_values(source, highest=255).astype(np.uint8, copy=False)
+
+
+def read_mask_values(
+    source: File | Image.Image, *, highest: int = HIGHEST_VALUE
+) -> npt.NDArray[np.uint8 | np.uint16]:
+    """Read the values ``(H, W)`` of a mask, exactly as stored.
+
+    Grey and 1-bit files give their values, palette files their indices. A rotation noted in the metadata is
+    not applied: masks are PNGs that tools write upright.
+
+    Args:
+        source: a file, or a mask that is decoded.
+        highest: the highest value that is allowed.
+
+    Raises:
+        SegnetError: not readable, a colour image, or a value outside 0 to ``highest``; names the file.
     """
     image = decode(source)
     if image.mode not in ("L", "P", "1", "I", *_HIGH_BYTE_MODES):
@@ -106,15 +125,17 @@ def read_index_mask(source: File | Image.Image) -> Mask:
             "mask-mode", source_name(source), f"is no map of class ids but an image in mode {image.mode}"
         )
     values = np.asarray(image)
-    outside = values[(values < 0) | (values > 255)]
+    if values.dtype == np.uint8:
+        return values
+    outside = values[(values < 0) | (values > highest)]
     if outside.size:
         raise Fault(
             "mask-mode",
             source_name(source),
-            f"holds the value {outside[0]} ({outside.size} pixels are outside 0 to 255)",
+            f"holds the value {outside[0]} ({outside.size} pixels are outside 0 to {highest})",
             "a mask holds class ids, 255 = ignore",
         )
-    return values.astype(np.uint8)
+    return values.astype(np.uint16)
 
 
 def decode(source: Source, *, page: int = 1) -> Image.Image:

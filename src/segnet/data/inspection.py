@@ -18,11 +18,13 @@ from segnet.core.errors import SegnetError
 from segnet.core.outlines import mean_thickness_px
 from segnet.data.balance import balance_faults
 from segnet.data.dataset import Progress
+from segnet.data.dataset_yaml import read_description
 from segnet.data.digests import file_digest
 from segnet.data.faults import KINDS, Fault, by_kind
 from segnet.data.folder import HOLDOUT, same_images
 from segnet.data.headers import Look, depth_faults, rotation_faults
-from segnet.data.mask_code import MaskCode, infer, read_description
+from segnet.data.mask_code import MaskCode, lossy_fault
+from segnet.data.mask_meaning import Unclear, infer
 from segnet.data.pairing import DESCRIPTION, Pair, Pairs, find_pairs
 from segnet.data.remembered import one_look
 from segnet.data.scenes import MOST_IMAGES, counted_scenes, group_by_names, same_scenes
@@ -170,6 +172,7 @@ def inspect_folder(root: Path, progress: Progress | None = None, *, channels: in
             described = infer(((s.pair.mask, s.stored) for s in surveyed if s.stored), root, description)
         except Fault as fault:
             faults.append(fault)
+            described = fault.guess if isinstance(fault, Unclear) else None
     table, code = described or (None, None)
     counted = _count(surveyed, table, code, found, root, faults) if table and code else ((), 0, 0)
     classes, without, uncounted = counted
@@ -208,27 +211,30 @@ def _count(
     pixels = {split: np.zeros(256, np.int64) for split in ("train", "val", "test")}
     images: dict[int, Counter[str]] = defaultdict(Counter)
     outlines: Counter[int] = Counter()
+    outlined: Counter[int] = Counter()
     without = uncounted = 0
     for each in surveyed:
         if each.stored is None:
             uncounted += 1
             continue
         try:
-            counts = code.count_classes(each.stored, each.pair.mask)
+            read = code.reading(each.stored, each.pair.mask)
         except Fault as fault:
             faults.append(fault)
             uncounted += 1
             continue
-        shown = {class_id for class_id in counts if class_id != IGNORE_INDEX}
+        lossy = lossy_fault(read, each.pair.mask)
+        faults += [lossy] if lossy else []
+        shown = {class_id for class_id in read.counts if class_id != IGNORE_INDEX}
         if not shown:
             faults.append(Fault("all-ignored", each.pair.mask, "holds nothing but ignored pixels"))
         without += shown == {0}
-        ids = code.ids(in_colour=each.stored.in_colour)
-        for class_id, count in counts.items():
+        for class_id, count in read.counts.items():
             pixels[each.pair.split][class_id] += count
             images[class_id][each.pair.split] += 1
-        for value, sides in each.edges.items():
-            outlines[ids[value]] += sides
+            outlined[class_id] += 0 if lossy else count
+        for value, sides in () if lossy else each.edges.items():  # noise around the edges has outlines too
+            outlines[read.ids[value]] += sides
     if "val" in found.splits:
         val, few = pixels["val"], sum(pair.split == "val" for pair in found.pairs)
     else:  # which images are held out depends on the options; every class may be among them
@@ -244,7 +250,7 @@ def _count(
             int(totals[i]),
             float(totals[i] / scored),
             dict(images[i]),
-            mean_thickness_px(int(totals[i]), outlines[i]),
+            mean_thickness_px(outlined[i], outlines[i]),
         )
         for i, name in enumerate(table.names)
     )

@@ -1,113 +1,38 @@
-"""What the pixels of a folder's masks mean: from its dataset.yaml, and without one from the masks themselves.
-
-::
-
-    classes: [background, leaf, stem]      # names in the order of their ids, or with the masks' colours:
-    classes: {background: [0, 0, 0], leaf: '#00ff00'}
-    ignore: 255                            # an id or a colour that is neither trained on nor scored
-    values: {0: background, 255: leaf}     # what the masks store, where that is not the class id
-"""
+"""What the values of a mask mean, as its dataset.yaml says or as they are numbered, and reading it so."""
 
 from __future__ import annotations
 
-import re
-import reprlib
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations
-from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import yaml
 from PIL import Image
 
-from segnet.core.ahead import in_threads
-from segnet.core.classes import IGNORE_INDEX, ClassTable
+from segnet.core.classes import IGNORE_INDEX
 from segnet.core.colours import Colour, pack, unpack
-from segnet.core.errors import SegnetError, did_you_mean
-from segnet.data.blobs import Blob, File
+from segnet.data.blobs import File
 from segnet.data.dataset import Mask
-from segnet.data.faults import Fault, raise_errors
-from segnet.data.images import decode, read_index_mask
-from segnet.data.remembered import is_seen, recall
+from segnet.data.faults import Fault
+from segnet.data.images import HIGHEST_VALUE, decode
+from segnet.data.nearest import DISTANCE, NEEDED_GAP, Known, look_at_unknown, nearest_classes
+from segnet.data.stored import Numbers, Stored, grey, stored_numbers
 
-_ENTRIES = ("classes", "ignore", "values")  # of a dataset.yaml
 _NO_CLASS = -1
-COLOUR_MODES = ("RGB", "RGBA")
-_SMOOTHED = 16  # more unknown values than this come from smoothing
+_OBJECTS = 8  # so many values that are no class and fill areas look like instances
 
 
-@dataclass(frozen=True)
-class Stored:
-    """What a mask file stores, whatever that means."""
+class Reading(NamedTuple):
+    """What a mask holds."""
 
-    in_colour: bool
-    """Whether it is read by its colours: ``counts`` then has them packed."""
-
+    ids: dict[int, int]
+    """The class id of each value or packed colour that it stores, 255 = ignore."""
     counts: dict[int, int]
-    """Pixels of each value or colour."""
-
-    palette: dict[int, Colour]
-    """The colour of each value, where the file has a palette."""
-
-    @classmethod
-    def of(cls, image: Image.Image, *, by_colour: bool = False) -> Stored:
-        """Count what a decoded mask stores.
-
-        Args:
-            image: the mask.
-            by_colour: read a palette mask by its colours too.
-
-        Raises:
-            Fault: no map of class ids, as ``read_index_mask``.
-        """
-        if image.mode in COLOUR_MODES or (image.mode == "P" and by_colour):
-            numbers = _packed(image)
-            return cls(True, dict(zip(*_counted(numbers), strict=True)), {})
-        values, counts = _counted(read_index_mask(image))
-        palette = {}
-        if image.mode == "P":
-            stored = [
-                *(image.getpalette("RGB") or ()),
-                *[0] * 768,
-            ]  # a file may use values beyond its palette
-            palette = {
-                value: (stored[3 * value], stored[3 * value + 1], stored[3 * value + 2]) for value in values
-            }
-        return cls(False, dict(zip(values, counts, strict=True)), palette)
-
-    @classmethod
-    def of_file(cls, file: File) -> Stored:
-        """Count what a mask file stores, colours as colours and palette masks by their values.
-
-        Raises:
-            Fault: it can't be read, or is no map of class ids.
-        """
-        if isinstance(file, Blob):
-            return cls.of(decode(file))
-        with suppress(OSError):
-            return cls._from_bytes(recall(file, "stored", lambda: cls.of(decode(file))._to_bytes()))
-        return cls.of(decode(file))  # which says what is wrong with the file
-
-    def _to_bytes(self) -> bytes:
-        palette = {value: int(pack(np.array(colour, np.uint8))) for value, colour in self.palette.items()}
-        numbers = [*self.counts, *self.counts.values(), *palette.values()]
-        return b"%d %d " % (self.in_colour, len(self.counts)) + " ".join(map(str, numbers)).encode()
-
-    @classmethod
-    def _from_bytes(cls, remembered: bytes) -> Stored:
-        in_colour, count, *numbers = map(int, remembered.split())
-        values, counts, palette = numbers[:count], numbers[count : 2 * count], numbers[2 * count :]
-        return cls(
-            bool(in_colour),
-            dict(zip(values, counts, strict=True)),
-            {value: unpack(colour) for value, colour in zip(values, palette, strict=False)},
-        )
+    """Pixels of each class id."""
+    moved: int
+    """Pixels whose value is no class's own, but near enough to one in a lossy file."""
 
 
 @dataclass(frozen=True)
@@ -120,11 +45,14 @@ class MaskCode:
 
     values: tuple[tuple[int, int], ...]
     colours: tuple[tuple[Colour, int], ...] = ()
+    others: int | None = None
+    """The class id of every other value and colour, of which each is an instance of it; None for no class."""
 
     @cached_property
     def meaning(self) -> str:
         """All of it as a text, which many fingerprints are made of."""
-        return str(self)
+        others = "" if self.others is None else f", others={self.others}"
+        return f"MaskCode(values={self.values}, colours={self.colours}{others})"
 
     def read(self, file: File) -> Mask:
         """Read a mask ``(H, W)`` of class ids.
@@ -133,268 +61,126 @@ class MaskCode:
             Fault: not readable as a mask, or a value or colour that stands for no class.
         """
         image = decode(file)
-        if image.mode in COLOUR_MODES or (image.mode == "P" and self.colours):
-            pixels = _packed(image)
-            mask = np.full(pixels.shape, _NO_CLASS, np.int16)
-            for colour, class_id in self.ids(in_colour=True).items():
-                mask[pixels == colour] = class_id
-        else:
-            class_of = np.full(256, _NO_CLASS, np.int16)
-            for value, class_id in self.values:
-                class_of[value] = class_id
-            mask = class_of[read_index_mask(image)]
+        _, numbers, mask = self._exactly(image)
         if (mask == _NO_CLASS).any():
-            self.count_classes(Stored.of(image, by_colour=bool(self.colours)), file)
+            ids = self.reading(Stored.of(image, by_colour=bool(self.colours), file=file), file).ids
+            values, back = np.unique(numbers, return_inverse=True)
+            mask = np.array([ids[value] for value in values.tolist()])[back].reshape(mask.shape)
         return mask.astype(np.uint8)
 
+    def read_nearest(self, file: File) -> Mask:
+        """Read a mask ``(H, W)`` of class ids; pixels of other values become the nearest class.
+
+        Raises:
+            Fault: not readable as a mask.
+        """
+        in_colour, numbers, mask = self._exactly(decode(file))
+        if (mask == _NO_CLASS).any():
+            return nearest_classes(numbers, Known(self.ids(in_colour=in_colour), in_colour=in_colour))
+        return mask.astype(np.uint8)
+
+    def _exactly(self, image: Image.Image) -> tuple[bool, Numbers, npt.NDArray[np.int16]]:
+        """Return whether a mask is read by colours, what it stores, and its class ids, -1 for none."""
+        in_colour, numbers = stored_numbers(image, by_colour=bool(self.colours))
+        unnamed = _NO_CLASS if self.others is None else self.others
+        ids = self.ids(in_colour=in_colour)
+        if in_colour:
+            mask = np.full(numbers.shape, unnamed, np.int16)
+            for colour, class_id in ids.items():
+                mask[numbers == colour] = class_id
+            return in_colour, numbers, mask
+        class_of = np.full(HIGHEST_VALUE + 1, unnamed, np.int16)
+        class_of[[*ids]] = [*ids.values()]
+        return in_colour, numbers, class_of[numbers]
+
     def ids(self, *, in_colour: bool) -> dict[int, int]:
-        """Return the class id of each value, or of each packed colour."""
+        """Return the class id of each value, or of each packed colour: greys, where no class has a colour."""
         if not in_colour:
             return dict(self.values)
-        return {int(pack(np.array(colour, np.uint8))): class_id for colour, class_id in self.colours}
+        if self.colours:
+            return {int(pack(np.array(colour, np.uint8))): class_id for colour, class_id in self.colours}
+        return {grey(value): class_id for value, class_id in self.values if value <= 255}
 
-    def count_classes(self, stored: Stored, file: File) -> dict[int, int]:
-        """Return the pixels of each class id, 255 = ignore, in a mask of which the pixels are counted.
+    def reading(self, stored: Stored, file: File) -> Reading:
+        """Return what a mask holds of which the pixels are counted.
+
+        A value that is no class's own is taken for the nearest one where the file's format changes values, as
+        JPEG does, and the value is at most ``DISTANCE`` grey levels away.
 
         Raises:
             Fault: a value or colour that stands for no class; names the file.
         """
+        if not stored.is_whole:
+            stored = Stored.of(decode(file), by_colour=bool(self.colours), file=file)
         ids = self.ids(in_colour=stored.in_colour)
-        if stored.in_colour and not ids:
+        if stored.in_colour and not (self.colours or self.others is not None or stored.is_grey):
             said = "is a colour image, dataset.yaml gives no colours"
-            raise Fault("mask-meaning", file, said, _name_colours(stored))
-        unknown = {value: count for value, count in stored.counts.items() if value not in ids}
-        if unknown:
-            value = max(unknown, key=lambda each: unknown[each])
-            what = f"the colour {unpack(value)}" if stored.in_colour else f"the value {value}"
-            if len(unknown) > _SMOOTHED:  # forgotten classes leave a few stray values, smoothing leaves many
-                more = f"{len(unknown)} values that are no class, {what} among them"
-                raise Fault("soft-edges", file, f"holds {more} ({sum(unknown.values())} pixels)")
-            there = "" if stored.in_colour else f": there is {_spell(ids)}"
-            raise Fault(
-                "unknown-value", file, f"holds {what} ({unknown[value]} pixels), which is no class{there}"
-            )
+            raise Fault("mask-meaning", file, said, f"write which colour is which class: {_EXAMPLE}")
+        known = Known(ids, in_colour=stored.in_colour)
+        if stored.is_lossy and (self.others is not None or known.smallest_gap < NEEDED_GAP):
+            raise _blurred(file, "is in a lossy format")
+        found = {value: ids.get(value, self.others) for value in stored.counts}
+        unknown = [value for value, class_id in found.items() if class_id is None]
+        if unknown and stored.is_lossy:
+            for value, k in zip(unknown, known.within_reach(unknown).tolist(), strict=True):
+                found[value] = int(known.ids[k]) if k >= 0 else None
+        beyond = {value: stored.counts[value] for value, class_id in found.items() if class_id is None}
+        if beyond:
+            raise self._why_unknown(beyond, known, stored, file)
+        read = {value: class_id for value, class_id in found.items() if class_id is not None}
         counts: dict[int, int] = {}
-        for value, count in stored.counts.items():
-            counts[ids[value]] = counts.get(ids[value], 0) + count
-        return counts
+        for value, class_id in read.items():
+            counts[class_id] = counts.get(class_id, 0) + stored.counts[value]
+        return Reading(read, counts, sum(stored.counts[value] for value in unknown))
+
+    def _why_unknown(self, unknown: dict[int, int], known: Known, stored: Stored, file: File) -> Fault:
+        """Return what is wrong with a mask that holds values of no class: ``unknown`` has their pixels."""
+        _, numbers = stored_numbers(decode(file), by_colour=bool(self.colours))
+        look = look_at_unknown(numbers, known, [*unknown], is_lossy=stored.is_lossy)
+        pixels = sum(unknown.values())
+        share = f"{pixels:,} pixels, {pixels / numbers.size:.1%}"
+        if look.is_soft:
+            if known.smallest_gap < NEEDED_GAP:
+                return _blurred(file, f"holds {len(unknown)} values that are no class ({share})")
+            said = f"holds {len(unknown)} values that are no class but between or near classes ({share})"
+            return Fault("soft-edges", file, said)
+        if len(look.areas) > _OBJECTS:
+            return Fault("instance-ids", file, f"holds {len(look.areas)} values that are no class ({share})")
+        value = look.areas[0] if look.areas else max(unknown, key=lambda each: unknown[each])
+        what = f"the colour {unpack(value)}" if stored.in_colour else f"the value {value}"
+        there = "" if stored.in_colour else f": there is {spell(known.numbers.tolist())}"
+        more = f", and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+        said = f"holds {what} ({unknown[value]} pixels){more}, which is no class{there}"
+        return Fault("unknown-value", file, said, self._how_to_ignore(look.areas or [*unknown], stored))
+
+    def _how_to_ignore(self, unknown: list[int], stored: Stored) -> str:
+        """Return what to do about values of no class, with a line to paste where they are few."""
+        if len(unknown) > _OBJECTS or (stored.in_colour and not self.colours):
+            return ""
+        entries: tuple[tuple[object, int], ...] = self.colours if stored.in_colour else self.values
+        ignored = [entry for entry, class_id in entries if class_id == IGNORE_INDEX]
+        new = [unpack(value) for value in unknown] if stored.in_colour else sorted(unknown)
+        listed = [list(each) if isinstance(each, tuple) else each for each in (*new, *ignored)]
+        return f"correct it, or say in dataset.yaml which class it is, or ignore it there: 'ignore: {listed}'"
 
 
-def read_description(file: Path) -> tuple[ClassTable, MaskCode]:
-    """Read a dataset.yaml.
-
-    Raises:
-        SegnetError: a file that can't be read, or an entry that is wrong; names both.
-    """
-    try:
-        entries = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:  # a date that there isn't is a ValueError
-        raise SegnetError(f"{file} can't be read as YAML: {' '.join(str(error).split())}") from error
-    try:
-        return _parse(entries)
-    except SegnetError as error:
-        raise SegnetError(f"{file}: {error}") from None
+_EXAMPLE = "'classes: {background: [0, 0, 0], object: [255, 0, 0]}'"
 
 
-def _check(entries: Any) -> None:
-    """Check that every entry of a dataset.yaml has the right shape."""
-    if not isinstance(entries, dict):
-        raise SegnetError("needs entries such as 'classes: [background, object]'")
-    for key in entries:
-        if key not in _ENTRIES:
-            raise SegnetError(f"unknown entry {key!r}{did_you_mean(str(key), _ENTRIES)}")
-    stored = entries.get("values", {})
-    if not isinstance(stored, dict) or not all(map(_is_byte, stored)):
-        raise SegnetError("values must map what masks store, 0 to 255, to names: {0: soil, 255: leaf}")
-    named = entries.get("classes", stored)
-    if not isinstance(named, list | dict) or not named:
-        raise SegnetError("classes must list names, or map names to colours")
-    for name in (*entries.get("classes", ()), *stored.values()):
-        if not isinstance(name, str):
-            raise SegnetError(f"the class name {reprlib.repr(name)} is no text to YAML; put it in quotes")
+def lossy_fault(reading: Reading, file: File) -> Fault | None:
+    """Return what to say of a lossy mask of which pixels were moved to the nearest class."""
+    if not reading.moved:
+        return None
+    share = reading.moved / sum(reading.counts.values())
+    said = f"has {reading.moved:,} pixels ({share:.1%}) of values that are no class's own; each is taken for "
+    return Fault("lossy-mask", file, f"{said}the class within {DISTANCE} grey levels")
 
 
-def _parse(entries: Any) -> tuple[ClassTable, MaskCode]:
-    _check(entries)
-    stored = entries.get("values", {})
-    named = entries.get("classes", list(dict.fromkeys(stored.values())))
-    table = {name: _colour(colour, name) for name, colour in named.items()} if isinstance(named, dict) else {}
-    names = tuple(named)
-    classes = ClassTable(names, tuple(table.values())) if table else ClassTable.named(names)
-    for name in stored.values():
-        if name not in names:
-            raise SegnetError(f"values names an unknown class {name!r}{did_you_mean(name, names)}")
-
-    ids = {name: class_id for class_id, name in enumerate(names)}
-    colours = {colour: ids[name] for name, colour in table.items()}
-    if stored:
-        values = {value: ids[name] for value, name in stored.items()}
-    elif table and all(red == green == blue for red, green, blue in colours):
-        values = {grey: class_id for (grey, _, _), class_id in colours.items()}  # what grey masks then hold
-    else:
-        values = {class_id: class_id for class_id in ids.values()}
-
-    ignore = entries.get("ignore", IGNORE_INDEX)
-    if _is_byte(ignore):
-        if "ignore" in entries and ignore in values:
-            raise SegnetError(f"the value {ignore} is both ignored and the class {names[values[ignore]]!r}")
-        values.setdefault(ignore, IGNORE_INDEX)
-    elif table:
-        colours.setdefault(_colour(ignore, "ignore"), IGNORE_INDEX)
-        values.setdefault(IGNORE_INDEX, IGNORE_INDEX)
-    else:
-        raise SegnetError(
-            f"ignore must be a value from 0 to 255 where classes have no colours, got {reprlib.repr(ignore)}"
-        )
-    if len(colours) < len(table) + (not _is_byte(ignore)):
-        raise SegnetError("two entries have the same colour")
-    return classes, MaskCode(tuple(values.items()), tuple(colours.items()))
+def _blurred(file: File, what: str) -> Fault:
+    return Fault("blurred-ids", file, f"{what}, but classes less than {NEEDED_GAP} values apart")
 
 
-def _is_byte(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 255
-
-
-def _colour(value: object, name: str) -> Colour:
-    if isinstance(value, list) and len(value) == 3 and all(map(_is_byte, value)):
-        return (value[0], value[1], value[2])
-    if isinstance(value, str) and re.fullmatch("#[0-9a-fA-F]{6}", value):
-        return unpack(int(value[1:], 16))
-    raise SegnetError(
-        f"{name} needs a colour, [red, green, blue] or '#rrggbb' in quotes, got {reprlib.repr(value)}"
-    )
-
-
-# Without a dataset.yaml
-
-
-def count_masks(masks: Sequence[File]) -> list[Stored]:
-    """Decode masks in a few threads and count what each stores.
-
-    Raises:
-        Fault: one that can't be read as a mask; all that are wrong, in one.
-    """
-    faults: list[Fault] = []
-
-    def count(file: File) -> Stored | None:
-        try:
-            return Stored.of_file(file)
-        except Fault as fault:
-            faults.append(fault)
-            return None
-
-    stored = in_threads(count, masks, lambda mask: is_seen(mask, "stored"))
-    raise_errors(sorted(faults, key=lambda fault: str(fault.file)), "the masks")
-    return [each for each in stored if each is not None]
-
-
-def infer(
-    masks: Iterable[tuple[File, Stored]], where: Path | str, description: Path | str
-) -> tuple[ClassTable, MaskCode]:
-    """Count the classes by what all masks store; palette masks bring their colours along.
-
-    Args:
-        masks: every mask.
-        where: the folder or dataset they are from, for messages.
-        description: the dataset.yaml that isn't there, as messages call it.
-
-    Raises:
-        Fault: masks whose meaning isn't clear, or that hold nothing to learn.
-    """
-    counts: Counter[int] = Counter()
-    palette: dict[int, tuple[Colour, File]] = {}
-    largest: tuple[int, File | str] = (0, where)
-    holders: Counter[int] = Counter()
-    last_holder: dict[int, File] = {}
-    count = 0
-    for file, stored in masks:
-        count += 1
-        if stored.in_colour:
-            said = "is a colour image and there is no dataset.yaml"
-            raise Fault("mask-meaning", file, said, _name_colours(stored, f"write to {description}"))
-        counts.update(stored.counts)
-        holders.update(stored.counts.keys())
-        last_holder |= dict.fromkeys(stored.counts, file)
-        largest = max(largest, (len(stored.counts), file), key=lambda each: each[0])
-        for value, colour in stored.palette.items():
-            first, other = palette.setdefault(value, (colour, file))
-            if colour != first:
-                raise Fault(
-                    "mask-meaning",
-                    file,
-                    f"has another palette than {other}: {value} is {colour}, there it is {first}",
-                    f"write to {description} which colour is which class, 'classes: {{NAME: [R, G, B], ..}}'",
-                )
-    values = sorted(counts)
-    ids = [value for value in values if value != IGNORE_INDEX]
-    if len(values) == 1:
-        raise Fault("nothing-to-learn", where, f"has masks that hold nothing but {values[0]}")
-    frequent = sorted(value for value in values if counts[value] * 200 >= counts.total())
-    # a mask of many classes holds some of them, one that was smoothed all that lie between a few; where not
-    # even one is frequent there is nothing that they could lie between
-    smoothed = largest[0] > 2 * _SMOOTHED and 0 < len(frequent) <= largest[0] // 4
-    if smoothed or len(ids) == 1 or ids != list(range(len(ids))):
-        meant = frequent if smoothed and len(frequent) > 1 else values
-        names = ("background", "object") if len(meant) == 2 else [f"class {i}" for i in range(len(meant))]
-        meaning = _spell(f"{value}: {name}" for value, name in zip(meant, names, strict=True))
-        if smoothed:
-            raise Fault(
-                "soft-edges",
-                largest[1],
-                f"holds {largest[0]} values, where {_spell(frequent)} are frequent and the others come from "
-                "a lossy format or from smoothing",
-                f"save masks as PNG without anti-aliasing, or write to {description} 'values: {{{meaning}}}' "
-                "and let segnet data check --fix move each pixel to the nearest class",
-            )
-        strays = [value for value in ids if holders[value] == 1]
-        others = [value for value in ids if value not in strays]
-        if strays and len(others) > 1 and others == list(range(len(others))):
-            raise Fault(
-                "mask-meaning",
-                last_holder[strays[0]],
-                f"holds {strays[0]}, which no other of the {count} masks does; they hold {_spell(others)}",
-                f"mend it, or write to {description} what it means: 'values: {{{meaning}}}'",
-            )
-        raise Fault(
-            "mask-meaning",
-            where,
-            f"has masks that hold {_spell(values)}, which are no ids from 0 up (255 means ignore)",
-            f"write to {description} what they mean: 'values: {{{meaning}}}'",
-        )
-    inferred = tuple(f"class {value}" for value in ids)
-    colours = tuple(palette[value][0] for value in ids if value in palette)
-    told_apart = len(colours) == len(ids) and _are_apart(colours)
-    classes = ClassTable(inferred, colours) if told_apart else ClassTable.named(inferred)
-    return classes, MaskCode(tuple((value, value) for value in (*ids, IGNORE_INDEX)))
-
-
-def _are_apart(colours: Sequence[Colour]) -> bool:
-    """Tell whether each colour shows which class is meant; a grey ramp 0, 1, 2 .. would look all black."""
-    return all(
-        max(abs(one - other) for one, other in zip(a, b, strict=True)) >= 16
-        for a, b in combinations(colours, 2)
-    )
-
-
-# What masks hold, and how to say it
-
-
-def _packed(image: Image.Image) -> npt.NDArray[np.uint32]:
-    return pack(np.asarray(image.convert("RGB")))
-
-
-def _counted(values: npt.NDArray[np.integer[Any]]) -> tuple[list[int], list[int]]:
-    found, counts = np.unique(values, return_counts=True)
-    return found.tolist(), counts.tolist()
-
-
-def _name_colours(stored: Stored, place: str = "say there") -> str:
-    """Say how dataset.yaml would name the colours of this mask."""
-    table = _spell(f"class {index}: {list(unpack(number))}" for index, number in enumerate(stored.counts))
-    return f"{place} which colour is which class: 'classes: {{{table}}}'"
-
-
-def _spell(things: Iterable[object]) -> str:
+def spell(things: Iterable[object]) -> str:
     """Join with commas, but no more than fit on a line."""
     words = [str(thing) for thing in things]
     return ", ".join(words if len(words) <= 8 else [*words[:8], ".."])

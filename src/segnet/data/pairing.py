@@ -19,7 +19,8 @@ from segnet.data.faults import Fault
 from segnet.data.images import IMAGE_SUFFIXES
 from segnet.runs.identity import SPLITS
 
-MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")  # none that loses values, as JPEG does
+_LOSSY_SUFFIXES = (".jpg", ".jpeg", ".webp")  # of masks whose values are only near those of classes
+MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif", *_LOSSY_SUFFIXES)
 
 DESCRIPTION = "dataset.yaml"
 
@@ -154,8 +155,11 @@ def _by_name(folder: Path, suffixes: tuple[str, ...], found: Pairs) -> dict[str,
     files: dict[str, Path] = {}
     for entry, name in _pictures_below(folder, suffixes, found.faults):
         if name in files:
-            said = f"has the same name as {files[name].name}"
-            found.faults.append(Fault("same-name", Path(entry.path), said))
+            kept, other = files[name], Path(entry.path)
+            if suffixes is MASK_SUFFIXES and kept.suffix.lower() in _LOSSY_SUFFIXES:
+                kept, other = other, kept
+            files[name] = kept
+            found.faults.append(Fault("same-name", other, f"has the same name as {kept.name}"))
             continue
         files[name] = Path(entry.path)
     return files
@@ -190,12 +194,6 @@ def _is_ordinary(entry: os.DirEntry[str]) -> bool:
 def _where_is_its_mask(folder: Path, name: str, lonely: set[str]) -> tuple[str, str]:
     """Say why an image has no mask, and what to do: its mask may be there under another name."""
     last = name.rpartition("/")[2]
-    for suffix in (".jpg", ".jpeg", ".webp"):
-        if (folder / f"{name}{suffix}").exists():
-            return (
-                f"has a mask in {suffix[1:].upper()}, which changes the values: {folder / name}{suffix}",
-                f"masks are lossless: {' '.join(MASK_SUFFIXES)}; export it anew as PNG",
-            )
     for other in sorted(lonely):
         there = other.rpartition("/")[2]
         if there.startswith((f"{last}_", f"{last}-", f"{last}.", f"{last} ")):

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-import yaml
 from PIL import Image
 
 from segnet.core.classes import ClassTable
-from segnet.core.colours import pack, unpack
 from segnet.core.errors import SegnetError
-from segnet.core.files import new_folder, require_new, write_text
-from segnet.data.dataset import Mask, Progress
+from segnet.core.files import new_folder, require_new
+from segnet.data.dataset import Progress
+from segnet.data.dataset_yaml import write_description
 from segnet.data.digests import file_digest
 from segnet.data.faults import KINDS
-from segnet.data.images import decode, open_rgb, read_index_mask, turned_by_exif
+from segnet.data.images import open_rgb, turned_by_exif
 from segnet.data.inspection import Inspection
-from segnet.data.mask_code import COLOUR_MODES, MaskCode
+from segnet.data.mask_code import MaskCode
+from segnet.data.mask_meaning import Unclear
 from segnet.data.pairing import DESCRIPTION
 from segnet.data.survey import Surveyed
 
@@ -87,7 +84,7 @@ def write_repaired(
         for each in kept:
             _write_pair(each, found.table, found.code, partial)
             advance()
-        _describe(found.table, found.code, partial / DESCRIPTION)
+        write_description(found.table, found.code, partial / DESCRIPTION)
     paired = {path for each in found.surveyed for path in (each.pair.image, each.pair.mask)}
     alone = [fault.kind for fault in found.faults if fault.kind in _UNPAIRED and fault.file not in paired]
     here = {path for each in kept for path in (each.pair.image, each.pair.mask)}
@@ -100,7 +97,8 @@ def _left_out(found: Inspection) -> dict[Path, str]:
     why: dict[Path, str] = {}
     by_file = {path: each for each in found.surveyed for path in (each.pair.image, each.pair.mask)}
     for fault in found.faults:
-        each = by_file.get(Path(fault.file))
+        guessed = isinstance(fault, Unclear) and fault.guess is not None  # and the copy is read so
+        each = None if guessed else by_file.get(Path(fault.file))
         copies = fault.kind in ("same-in-splits", "duplicate", "two-masks")  # below: one of them stays
         helps = bool(KINDS[fault.kind].fix) and fault.kind not in _MENDED and not copies
         if each is None:
@@ -138,7 +136,7 @@ def _write_pair(each: Surveyed, table: ClassTable, code: MaskCode, root: Path) -
         open_rgb(pair.image).save(image)
     else:
         shutil.copyfile(pair.image, image)
-    classes = nearest_classes(decode(pair.mask), code)
+    classes = code.read_nearest(pair.mask)
     if turned and each.look.mask_was_turned is False:
         classes = turned_by_exif(classes, header.orientation)
     ids = Image.fromarray(classes)
@@ -154,42 +152,3 @@ def _suffix(file: Path, format: str) -> str:  # noqa: A002 - Pillow's own word
     if known.get(file.suffix.lower()) in (format, "JPEG" if format == "MPO" else format):
         return file.suffix
     return {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif"}.get(format, f".{format.lower()}")
-
-
-def nearest_classes(stored: Image.Image, code: MaskCode) -> Mask:
-    """Return the class ids ``(H, W)`` of a mask, each pixel by the value or colour that lies nearest."""
-    if code.colours and (stored.mode in COLOUR_MODES or stored.mode == "P"):
-        ids = code.ids(in_colour=True)
-        pixels = np.asarray(stored.convert("RGB")).reshape(-1, 3)
-        found, back = np.unique(pack(pixels), return_inverse=True)
-        nearest = _nearest(_channels(found.tolist()), _channels(ids), ids.values())
-        return nearest[back.reshape(stored.height, stored.width)]
-    ids = code.ids(in_colour=False)
-    values = read_index_mask(stored.convert("L") if stored.mode in COLOUR_MODES else stored)
-    every = np.arange(256, dtype=np.float32)[:, None]
-    by_value = _nearest(every, np.array([*ids], np.float32)[:, None], ids.values())
-    return by_value[values]
-
-
-def _channels(numbers: Iterable[int]) -> npt.NDArray[np.float32]:
-    return np.array([unpack(number) for number in numbers], np.float32)
-
-
-def _nearest(
-    values: npt.NDArray[np.float32], known: npt.NDArray[np.float32], ids: Iterable[int]
-) -> npt.NDArray[np.uint8]:
-    """Return the id of the known value that is nearest to each value ``(N, channels)``."""
-    distance = ((values[:, None] - known[None]) ** 2).sum(2)
-    found: npt.NDArray[np.uint8] = np.array([*ids], np.uint8)[distance.argmin(1)]
-    return found
-
-
-def _describe(table: ClassTable, code: MaskCode, file: Path) -> None:
-    """Write a dataset.yaml for masks of class ids."""
-    entries: dict[str, object] = {"classes": list(table.names)}
-    if code.colours:
-        entries = {
-            "classes": {name: list(colour) for name, colour in zip(table.names, table.colours, strict=True)},
-            "values": dict(enumerate(table.names)),
-        }
-    write_text(file, yaml.safe_dump(entries, sort_keys=False, allow_unicode=True, default_flow_style=None))

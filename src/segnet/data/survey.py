@@ -20,9 +20,9 @@ from segnet.data.faults import Fault
 from segnet.data.headers import Look, look_at, read_header
 from segnet.data.images import decode, open_rgb
 from segnet.data.intensity import Intensity, require_numbers, visible
-from segnet.data.mask_code import Stored
 from segnet.data.pairing import Pair
 from segnet.data.scenes import MOST_IMAGES, View, view_of
+from segnet.data.stored import Stored
 from segnet.data.values import read_values
 
 T = TypeVar("T")
@@ -78,12 +78,15 @@ def _survey(pair: Pair, by_colour: bool, channels: int, compared: bool) -> Surve
             readable, view = True, view_of(image) if compared else None
     if look.mask is not None and look.mask.frames == 1:
         mask = _tried(lambda: decode(pair.mask), faults)
-        stored = None if mask is None else _tried(lambda: Stored.of(mask, by_colour=by_colour), faults)
+        stored = (
+            None
+            if mask is None
+            else _tried(lambda: Stored.of(mask, by_colour=by_colour, file=pair.mask), faults)
+        )
         if mask is not None and stored is not None and len(stored.counts) <= _MOST_VALUES:
             edges = _edges(mask, stored)
         elif stored is not None:
-            frequent = sorted(stored.counts.items(), key=lambda item: -item[1])[:_MOST_VALUES]
-            stored = Stored(stored.in_colour, dict(frequent), {})
+            stored = stored.most_frequent(_MOST_VALUES)
     return Surveyed(pair, look, tuple(faults), readable, view, stored, edges)
 
 
