@@ -86,7 +86,7 @@ def difference_table(first: SeedRuns, second: SeedRuns) -> Table:
     table = _table(first.split, [*first.reported, *second.reported])
     for column in (first.name, second.name, "difference", "95 % interval"):
         table.add_column(column, justify="right", overflow="fold", min_width=_LEAST)
-    table.add_column("")
+    table.add_column("", no_wrap=True, min_width=len("beyond chance"))
     others = _shown(second)
     for name, values in _shown(first).items():
         if name in others:
