@@ -5,7 +5,7 @@ import pytest
 
 from segnet.core.classes import ClassTable
 from segnet.objectives.metrics import scores_from_confusion
-from segnet.runs.shortcomings import classes_at_zero, never_found, no_better_than_one_class, shortcomings
+from segnet.runs.shortcomings import never_found, no_better_than_one_class, shortcomings
 
 
 def scored(*rows, names=("wall", "window", "door", "roof")):
@@ -33,7 +33,7 @@ def test_a_model_no_better_than_one_class_everywhere_is_said_to_be(rows, said):
 
 def test_classes_that_were_never_found_are_counted_and_named():
     scores = scored([50, 0, 0, 0], [10, 0, 0, 0], [0, 0, 3, 0], [0, 5, 0, 0])
-    assert classes_at_zero(scores) == ["window", "roof"]
+    assert scores.at_zero == ["window", "roof"]
     assert never_found(scores) == (
         "2 of 4 classes at IoU 0.000: window, roof; --loss cross-entropy+dice, more epochs or more images "
         "with them can help"
@@ -46,7 +46,7 @@ def test_a_class_that_the_truth_lacks_is_no_class_that_was_missed():
     assert scores.per_class["window"].iou is None
     predicted_anyway = scored([50, 2, 4], [0, 0, 0], [0, 0, 6])
     assert predicted_anyway.per_class["window"].iou == 0
-    assert classes_at_zero(scores) == classes_at_zero(predicted_anyway) == []
+    assert scores.at_zero == predicted_anyway.at_zero == []
     assert never_found(predicted_anyway) == ""
 
 

@@ -178,7 +178,7 @@ class Scores:
         )
 
     def line(self) -> str:
-        """Return the scores in one line for people: of the classes the worst and the best by name."""
+        """Return the scores in one line for people: the worst and the best class, or how many are at zero."""
         line = f"pixel accuracy {score_text(self.pixel_accuracy)} · mean IoU {score_text(self.mean_iou)}"
         foreground = foreground_of(self.per_class)
         if foreground is not None:
@@ -187,12 +187,24 @@ class Scores:
         if len(ranked) < 2:
             return line
         (low, worst), (high, best) = ranked[0], ranked[-1]
+        if (zero := len(self.at_zero)) > 1:
+            return f"{line} ({zero} of {len(self.in_truth)} classes at 0, best {_cut(best)} {high:.3f})"
         return f"{line} ({_cut(worst)} {low:.3f} to {_cut(best)} {high:.3f})"
 
     def classes(self) -> Iterator[tuple[str, ClassScores]]:
         """Yield the classes' names and scores; of two, the one that is looked for comes first."""
         foreground = foreground_of(self.per_class)
         yield from sorted(self.per_class.items(), key=lambda item: item[0] != foreground)
+
+    @property
+    def in_truth(self) -> list[str]:
+        """Return the classes that the truth has."""
+        return [name for name, entry in self.per_class.items() if entry.share]
+
+    @property
+    def at_zero(self) -> list[str]:
+        """Return the classes that the truth has and whose IoU is printed as 0.000."""
+        return [name for name in self.in_truth if score_text(self.per_class[name].iou) == "0.000"]
 
     @property
     def majority(self) -> tuple[str, float]:
