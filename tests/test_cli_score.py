@@ -87,6 +87,60 @@ def test_a_folder_of_scores_is_complete_and_says_one_thing(segnet, model, data, 
     assert len(page) < 10_000_000
 
 
+def test_the_worst_images_have_a_legend_of_the_classes_and_of_what_is_wrong(segnet, model, data, here):
+    segnet("eval", model, "--data", data, "--out", "scored")
+    legend = re.search(r'<p class="legend">(.*?)</p>', (here / "scored/report.html").read_text())[1]
+    named = re.findall(r'background: ([^"]+)"></i>([^<]+)</span>', legend)
+    classes = load(model).classes
+    assert named == [
+        *((f"rgb{colour}", name) for colour, name in zip(classes.colours, classes.names, strict=True)),
+        ("rgb(255, 255, 255)", "ignored in truth"),
+        ("linear-gradient(to right, rgb(255, 214, 70), rgb(196, 0, 38))", "wrong, unsure to sure"),
+    ]  # fmt: skip
+
+
+def test_eval_says_what_is_taken_for_what_and_how_far_outlines_may_be_off(segnet, model, data):
+    shown = segnet("eval", model, "--data", data).out
+    plain = json.loads(segnet("eval", model, "--data", data, "--json").out)
+    names, matrix = [*plain["per_class"]], np.array(plain["confusion"])
+    shares = matrix / matrix.sum(1, keepdims=True)
+    expected = sorted(
+        (
+            (shares[i, j], names[i], names[j])
+            for i in range(3)
+            for j in range(3)
+            if i != j and shares[i, j] >= 0.05
+        ),
+        reverse=True,
+    )[:5]
+    told = re.findall(r"^(\w+) is taken for (\w+), ([\d.]+) % of its pixels$", shown, re.MULTILINE)
+    assert told == [(truth, given, f"{100 * share:.1f}") for share, truth, given in expected]
+    assert len(told) > 1
+    assert "boundary F1 is taken at 0.679 px, 0.75 % of the image's diagonal\n" in shown
+    assert plain["boundary_tolerance_px"] == pytest.approx([0.0075 * 64 * 2**0.5] * 2)
+    warned = re.findall("^warning: (.*)$", shown, re.MULTILINE)
+    assert sorted(plain["warnings"]) == sorted(warned)
+    assert any("is no better than predicting" in line for line in warned), "it has learnt nothing"
+
+
+def test_eval_matches_classes_by_name_and_says_so(segnet, model, data, here):
+    expected = json.loads(segnet("eval", model, "--data", data, "--json").out)
+    for path in (data / "masks").iterdir():
+        Image.fromarray(np.array([1, 2, 0], np.uint8)[np.array(Image.open(path))]).save(path)
+    (data / "dataset.yaml").write_text("classes: [Border, pet, background]\n")
+    found = json.loads(segnet("eval", model, "--data", data, "--json").out)
+    said = "classes of data are matched by name, in its order: Border as border, pet, background"
+    assert found["scored_on"].pop("note") == said
+    assert found == expected
+    ended = segnet("eval", model, "--data", data, "--out", "scored")
+    assert ended.out.splitlines()[1] == said
+    assert said in (here / "scored/report.html").read_text()
+    (data / "dataset.yaml").write_text("classes: [rim, pet, background]\n")
+    segnet("eval", model, "--data", data).is_a_mistake_in_one_line(
+        "but data has rim; give classes the model's"
+    )
+
+
 def test_the_worst_images_are_named_without_a_folder_and_in_json(segnet, model, data, here):
     by_hand = segnet("eval", model, "--data", data, "--worst", "2")
     named = re.findall(r"^(\S+): mean IoU", by_hand.out, re.MULTILINE)
@@ -155,6 +209,29 @@ def test_compare_says_whether_the_difference_is_beyond_chance(segnet, runs, here
     older = segnet("compare", "runs/one", "runs/two")
     assert older.code == 0
     assert "runs/two, of an older segnet, has no images.csv" in older.err
+
+
+def test_runs_whose_classes_are_in_another_order_compare_by_name(segnet, runs, here):
+    as_it_was = segnet("compare", "runs/one", "runs/two")
+    order = {"right": 0, "truth": 1, "predicted": 2}
+    table = here / "runs/two/images.csv"
+    rows = list(csv.DictReader(table.open()))
+    kinds = ["iou", *order]
+    classes = ("border", "pet", "background")
+    columns = [name for name in rows[0] if name.split()[0] not in kinds or " " not in name]
+    columns += [f"{kind} {name}" for kind in kinds for name in classes]
+    with table.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+    assert read_image_scores(table)[0] == classes
+    again = segnet("compare", "runs/one", "runs/two")
+    assert again.code == 0
+    assert as_it_was.out.endswith(again.out)
+    table.write_text(table.read_text().replace("border", "rim"))
+    segnet("compare", "runs/one", "runs/two").is_a_mistake_in_one_line(
+        "one has the classes pet, background, border"
+    )
 
 
 def test_seeds_on_the_command_line(segnet, data, here):

@@ -262,6 +262,24 @@ def test_images_that_it_was_trained_on_are_found_among_others_under_any_name(tra
     assert str(told) == "8 images, all of mixed (3 of them TRAINED ON)"
 
 
+def test_a_folder_with_a_part_of_the_held_out_images_alone_is_scored_and_said_to_be_a_part(
+    trained, data, tmp_path
+):
+    names = sorted(held_out(trained))
+    for name in names[1:]:
+        for kind in ("images", "masks"):
+            (tmp_path / "part/test" / kind).mkdir(parents=True, exist_ok=True)
+            shutil.copy(data / kind / f"{name}.png", tmp_path / "part/test" / kind)
+    if (data / "dataset.yaml").exists():
+        shutil.copy(data / "dataset.yaml", tmp_path / "part")
+    dataset = load_dataset(DataOptions(data=str(tmp_path / "part")))
+    scored_on = package.evaluate(package.load(trained.folder, device="cpu"), dataset).scored_on
+    assert (scored_on.images, scored_on.trained_on) == (len(names) - 1, 0)
+    assert scored_on.note == (
+        f"the model's own val split has {len(names)} images, of which {len(names) - 1} are here"
+    )
+
+
 def test_a_held_out_image_that_is_missing_or_has_another_mask_is_noticed(trained, data):
     segmenter = package.load(trained.folder, device="cpu")
     name = min(held_out(trained))

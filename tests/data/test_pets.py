@@ -136,6 +136,10 @@ def write(file: str, text: str, root: Path) -> None:
             r"test\.txt names Bengal_3, .*trimaps.Bengal_3\.png",
         ),
         (partial(remove, "annotations/test.txt"), r"can't read the list .*test\.txt"),
+        (
+            partial(write, "annotations/trainval.txt", "Bengal_1 6 1 2\npug_7 1\npug_8 1\n"),
+            r"trainval\.txt names pug_7, .*pug_7\.jpg \(2 of 3 are missing\); .* annotations/test\.txt alone",
+        ),
         (partial(write, "annotations/test.txt", "# nothing\n"), r"the list .*test\.txt names no image"),
         (
             partial(write, "annotations/test.txt", "pug_2 26 2 18\n"),
@@ -146,7 +150,15 @@ def write(file: str, text: str, root: Path) -> None:
             r"names \.\./\.\./etc/passwd, but there",
         ),
     ],
-    ids=["no image", "no trimap", "no list", "empty list", "trained on and validated", "path in a list"],
+    ids=[
+        "no image",
+        "no trimap",
+        "no list",
+        "not all images",
+        "empty list",
+        "trained on and validated",
+        "path in a list",
+    ],
 )
 def test_a_layout_with_a_gap_is_refused_on_loading(
     spoil: partial[None], message: str, official: Path
@@ -200,6 +212,19 @@ def pack(official: Path, into: Path, *urls: str) -> list[Archive]:
             Archive(name, folder, sha256, tuple(f"{url}/{name}" for url in urls), retry_pauses_s=(0.0,))
         )
     return archives
+
+
+def test_a_test_list_alone_is_enough_to_score_but_not_to_train(official, segnet):
+    (official / "annotations/trainval.txt").unlink()
+    dataset = load_pets(official)
+    assert (len(dataset.train), len(dataset.val)) == (0, 1)
+    ended = segnet("eval", "pets-nano", "--data-root", official)
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.startswith("pets-nano on 1 image, the val split of oxford-pets\n")
+    trained = segnet("train", "--data", "oxford-pets", "--data-root", official)
+    trained.is_a_mistake_in_one_line("oxford-pets has no training images")
+    as_folder = segnet("eval", "pets-nano", "--data", official)
+    as_folder.is_a_mistake_in_one_line(f"take it as --data oxford-pets --data-root {official}")
 
 
 @pytest.fixture

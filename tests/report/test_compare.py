@@ -1,12 +1,22 @@
 """Runs side by side, read from folders as segnet train leaves them."""
 
+import io
 import json
 
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from segnet import SegnetError
-from segnet.report.compare import _told_apart, differences, draw_runs, read_runs, runs_table, settings_table
+from segnet.report.compare import (
+    _told_apart,
+    beside_each_other,
+    differences,
+    draw_runs,
+    read_runs,
+    runs_table,
+    settings_table,
+)
 
 CLASSES = ("pet", "background")
 
@@ -41,20 +51,62 @@ def cells(table):
     return [list(column.cells) for column in table.columns]
 
 
-def test_a_row_shows_the_best_epoch_its_scores_and_the_time_of_all(tmp_path):
+def rows(table):
+    return {name: list(values) for name, *values in zip(*cells(table), strict=True)}
+
+
+def widths(printed):
+    return {len(line) for line in printed.splitlines()}
+
+
+def printed(table, width):
+    console = Console(width=width, file=io.StringIO())
+    console.print(table)
+    return console.file.getvalue()
+
+
+def test_a_column_shows_the_best_epoch_its_scores_and_the_time_of_all(tmp_path):
     run = read_one(run_folder(tmp_path, "one", [0.2, 0.6, 0.5]))
-    assert [column[0] for column in cells(runs_table([run]))][1:] == [
-        "segnet-lite", "701,337", "3", "2", "0.7000", "0.6000", "0.6000", "0.6000", "1.5",
-    ]  # fmt: skip
+    assert rows(runs_table([run])) == {
+        "model": ["segnet-lite"], "parameters": ["701,337"], "epochs": ["3"], "best epoch": ["2"],
+        "minutes": ["1.5"], "pixel accuracy": ["0.7000"], "mean IoU": ["0.6000"], "IoU pet": ["0.6000"],
+        "IoU background": ["0.6000"],
+    }  # fmt: skip
 
 
 def test_a_class_that_only_one_run_has_is_absent_in_the_others(tmp_path):
     folders = [run_folder(tmp_path, name, [0.5]) for name in ("one", "two")]
     lines = folders[1] / "metrics.jsonl"
     lines.write_text(lines.read_text().replace('"pet": {"iou": 0.5}, ', ""))
+    assert rows(runs_table(read_runs(folders)))["IoU pet"] == ["0.5000", "absent"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 5, 9])
+def test_runs_of_any_number_and_name_fit_into_80_columns_with_every_number_whole(tmp_path, count):
+    names = [f"street-scenes-segnet-lite-modern-with-a-long-name-{n:03d}" for n in range(count)]
+    runs = [
+        read_one(run_folder(tmp_path, name, [0.1234], data=f"/a/very/long/path/to/the/images/of/{name}"))
+        for name in names
+    ]
+    groups = beside_each_other(runs, 80)
+    assert [run.name for some in groups for run in some] == [run.name for run in runs]
+    assert all(abs(len(one) - len(other)) <= 1 for one in groups for other in groups)
+    tables = [printed(runs_table(some), 80) for some in groups]
+    tables += [printed(table, 80) for some in groups if (table := settings_table(some, of=runs))]
+    assert max(map(max, map(widths, tables))) <= 80
+    text = "".join(tables)
+    assert (text.count("701,337"), text.count("0.2234"), text.count("0.1234")) == (count, count, 3 * count)
+    assert "…" not in text
+
+
+def test_of_very_many_classes_those_that_differ_most_are_shown_and_the_others_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr("segnet.report.compare._MOST_CLASSES", 1)
+    folders = [run_folder(tmp_path, name, [0.5]) for name in ("one", "two")]
+    lines = folders[1] / "metrics.jsonl"
+    lines.write_text(lines.read_text().replace('"background": {"iou": 0.5}', '"background": {"iou": 0.6}'))
     table = runs_table(read_runs(folders))
-    pet = next(column for column in table.columns if column.header == "pet IoU")
-    assert list(pet.cells) == ["0.5000", "absent"]
+    assert [name for name in rows(table) if name.startswith("IoU ")] == ["IoU background"]
+    assert "of 2 classes the 1 that differ most, metrics.jsonl of each run has the others" in table.caption
 
 
 def test_runs_scored_on_other_pixels_are_told_apart_and_others_are_not(tmp_path):
@@ -77,8 +129,9 @@ def test_the_settings_in_which_runs_differ_are_a_table_of_their_own(tmp_path):
     runs = read_runs(
         [run_folder(tmp_path, name, [0.5], lr=lr, size=[64, 64]) for name, lr in (("a", 1), ("b", 2))]
     )
-    assert cells(settings_table(runs)) == [["lr"], ["1"], ["2"]]
-    assert settings_table(runs[:1]) is None
+    assert cells(settings_table(runs, of=runs)) == [["lr"], ["1"], ["2"]]
+    assert cells(settings_table(runs[:1], of=runs)) == [["lr"], ["1"]]
+    assert settings_table(runs[:1], of=runs[:1]) is None
 
 
 def test_a_picture_is_drawn_of_runs_of_any_length(tmp_path):

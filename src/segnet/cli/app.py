@@ -37,6 +37,14 @@ def print_whole(table: Table) -> None:
     console.print(table)
 
 
+def print_folded(table: Table) -> None:
+    """Print a table as wide as the terminal, or as its columns' ``min_width`` where these need more."""
+    console = Console(highlight=False)
+    least = sum((column.min_width or 0) + 3 for column in table.columns)
+    console.width = max(console.width, least)
+    console.print(table)
+
+
 def say_error(error: object) -> None:
     """Print an error as one line."""
     text = " ".join(str(error).split())

@@ -11,7 +11,7 @@ import cyclopts
 from cyclopts import Parameter, Token
 from rich.console import Console
 
-from segnet.cli.app import SOME_FAILED, app, print_whole, require_suffix, say_error
+from segnet.cli.app import SOME_FAILED, app, print_folded, print_whole, require_suffix, say_error
 from segnet.core.errors import SegnetError
 from segnet.core.files import expand_home
 from segnet.core.settings import Whole
@@ -98,6 +98,7 @@ def compare(
             raise SegnetError("--assert-equal draws nothing; leave --out out")
         return _compare_steps(runs)
     from segnet.report.compare import (
+        beside_each_other,
         differences,
         draw_runs,
         read_runs,
@@ -124,20 +125,22 @@ def compare(
         require_alike(groups)
         first, *others = groups
         for other in others:
-            print_whole(difference_table(first, other))
+            print_folded(difference_table(first, other))
             print(verdict_of_seeds(first, other))
         if not others:
-            print_whole(spread_table(first))
+            print_folded(spread_table(first))
         return 0
     if out is not None:
         require_suffix(out, (".png", ".svg"))
     records = read_runs(runs)
     if out is not None or score != "mean_iou":
         require_drawable(records, score)
-    print_whole(runs_table(records))
-    settings = settings_table(records)
-    if settings is not None:
-        print_whole(settings)
+    for some in beside_each_other(records, Console().width):
+        print_folded(runs_table(some))
+    for some in beside_each_other(records, Console().width):
+        settings = settings_table(some, of=records)
+        if settings is not None:
+            print_folded(settings)
     verdict = ""
     if len(records) == 2 and all(record.outcome and record.outcome.finished for record in records):
         older = [record.name for record in records if not has_images(record)]

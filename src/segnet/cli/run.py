@@ -130,7 +130,7 @@ def _require_one_process(what: str) -> None:
 
 
 def _say_seeds(path: Path) -> int:
-    from segnet.cli.app import print_whole
+    from segnet.cli.app import print_folded
     from segnet.report.spread import spread_table
     from segnet.runs.seeds import SeedFolder, read_seeds
 
@@ -139,7 +139,7 @@ def _say_seeds(path: Path) -> int:
         print(f"stopped; go on with: segnet resume {path}")
         return INTERRUPTED
     found = read_seeds(path)
-    print_whole(spread_table(found))
+    print_folded(spread_table(found))
     print(found.sentence())
     print(f"summary  {summary}")
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from segnet.runs.scores import ClassScores, Scores, score_text
 # Those furthest apart first.
 _COLOURS = (BLUE, VERMILION, BLUISH_GREEN, REDDISH_PURPLE, ORANGE, SKY_BLUE, BLACK)
 SCORES = ("mean_iou", "pixel_accuracy", "mean_dice")
+_MOST_CLASSES = 24  # of more a table shows those that differ most
+_LABEL, _VALUE = 20, 12  # characters of a row's name and of a value that are never folded
 
 
 def read_runs(folders: Sequence[Path]) -> list[RunRecord]:
@@ -73,47 +76,75 @@ def _decides_pixels(setting: str, config: Mapping[str, Any]) -> bool:
 
 
 def runs_table(runs: Sequence[RunRecord]) -> Table:
-    """Return a row for each run: its model, its cost and its best epoch's scores on the validation images."""
-    classes = _classes(runs)
-    table = Table(box=SIMPLE_HEAD, caption="scores of the best epoch on the validation images")
-    for name in ("run", "model"):
-        table.add_column(name)
-    columns = (
-        "parameters",
-        "epochs",
-        "best",
-        "pixels",
-        "mIoU",
-        *(f"{name} IoU" for name in classes),
-        "minutes",
-    )
-    for name in columns:
-        table.add_column(name, justify="right")
-    for run in runs:
-        val = run.best.val
-        ious = [val.per_class.get(name, ClassScores()).iou for name in classes]
-        seconds = sum(epoch.seconds or 0.0 for epoch in run.epochs)
-        table.add_row(
-            run.name,
-            str(run.config.get("model")),
-            f"{run.model['parameters']:,}" if "parameters" in run.model else "–",
-            str(len(run.epochs)),
-            str(run.best.epoch),
-            *(score_text(value, 4) for value in (val.pixel_accuracy, val.mean_iou, *ious)),
-            f"{seconds / 60:.1f}",
-        )
+    """Return a column for each run: its model, its cost and its best epoch's scores on the validation images.
+
+    Rows are what is compared, so that many classes make the table long rather than wide. Of very many classes
+    those are shown in which the runs differ most.
+    """
+    rows: dict[str, list[str]] = {
+        "model": [str(run.config.get("model")) for run in runs],
+        "parameters": [f"{run.model['parameters']:,}" if "parameters" in run.model else "–" for run in runs],
+        "epochs": [str(len(run.epochs)) for run in runs],
+        "best epoch": [str(run.best.epoch) for run in runs],
+        "minutes": [f"{sum(epoch.seconds or 0.0 for epoch in run.epochs) / 60:.1f}" for run in runs],
+        "pixel accuracy": [score_text(run.best.val.pixel_accuracy, 4) for run in runs],
+        "mean IoU": [score_text(run.best.val.mean_iou, 4) for run in runs],
+    }
+    ious = {
+        name: [run.best.val.per_class.get(name, ClassScores()).iou for run in runs] for name in _classes(runs)
+    }
+    shown = sorted(ious, key=lambda name: -_spread(ious[name]))[:_MOST_CLASSES]
+    for name in ious:
+        if name in shown:
+            rows[f"IoU {name}"] = [score_text(value, 4) for value in ious[name]]
+    said = "scores of the best epoch on the validation images"
+    if len(ious) > len(shown):
+        said += f"; of {len(ious)} classes the {len(shown)} that differ most, "
+        said += "metrics.jsonl of each run has the others"
+    table = _narrow_table("", runs, rows)
+    table.caption = said
     return table
 
 
-def settings_table(runs: Sequence[RunRecord]) -> Table | None:
-    """Return a row for each setting in which runs differ, besides their model; None where there is none."""
-    table = Table("setting", *(run.name for run in runs), box=SIMPLE_HEAD)
-    names = dict.fromkeys(name for run in runs for name in run.config)
-    for name in names:
-        values = [_text(run.config.get(name)) for run in runs]
-        if name not in ("model", "out", "derived") and len(set(values)) > 1:
-            table.add_row(name, *values)
-    return table if table.row_count else None
+def _spread(values: Sequence[float | None]) -> float:
+    """Return how far apart values are; a class that only some have is as far apart as can be."""
+    present = [value for value in values if value is not None]
+    return max(present) - min(present) if len(present) == len(values) else 1.0
+
+
+def settings_table(some: Sequence[RunRecord], of: Sequence[RunRecord]) -> Table | None:
+    """Return a row for each setting in which runs differ, besides their model; None where there is none.
+
+    Args:
+        some: the runs in the table.
+        of: all the runs that are compared.
+    """
+    differing = {
+        name: [_text(run.config.get(name)) for run in some]
+        for name in dict.fromkeys(name for run in of for name in run.config)
+        if name not in ("model", "out", "derived") and len({_text(run.config.get(name)) for run in of}) > 1
+    }
+    return _narrow_table("setting", some, differing) if differing else None
+
+
+def beside_each_other(runs: Sequence[RunRecord], width: int) -> list[Sequence[RunRecord]]:
+    """Cut runs into groups whose tables fit into a terminal of so many characters."""
+    most = max(1, (width - _LABEL - 4) // (_VALUE + 2))
+    tables = math.ceil(len(runs) / most)
+    each = math.ceil(len(runs) / tables)
+    return [runs[start : start + each] for start in range(0, len(runs), each)]
+
+
+def _narrow_table(title: str, runs: Sequence[RunRecord], rows: Mapping[str, Sequence[str]]) -> Table:
+    """Return a table with a column for each run that fits a terminal: names and long values are folded."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column(title, overflow="fold", min_width=min(_LABEL, max(map(len, rows))))
+    for number, run in enumerate(runs):
+        longest = max(len(values[number]) for values in rows.values())
+        table.add_column(run.name, justify="right", overflow="fold", min_width=min(longest, _VALUE))
+    for name, values in rows.items():
+        table.add_row(name, *values)
+    return table
 
 
 def _classes(runs: Sequence[RunRecord]) -> list[str]:

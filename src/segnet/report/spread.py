@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -12,12 +13,14 @@ from segnet.core.errors import SegnetError
 from segnet.core.files import expand_home
 from segnet.objectives.significance import Interval, bootstrap_difference, welch_difference
 from segnet.runs.identity import SplitIdentity
-from segnet.runs.image_scores import ImageScores, read_image_scores
+from segnet.runs.image_scores import COUNTS, ImageScores, read_image_scores
 from segnet.runs.records import RunRecord
+from segnet.runs.remarks import tolerance_text
 from segnet.runs.run_folder import RunFolder
-from segnet.runs.scores import score_text
+from segnet.runs.scores import Scores, score_text
 from segnet.runs.seeds import SeedFolder, SeedRuns, read_seeds, spread_text
 
+_LEAST = 9  # characters of a column, so that no number is cut in a narrow terminal
 _MOST_CLASSES = 12  # a table of more has no class of its own; summary.json has them all
 
 
@@ -50,7 +53,7 @@ def require_alike(groups: Sequence[SeedRuns]) -> None:
     first = groups[0]
     for other in groups[1:]:
         pair = f"{first.name} and {other.name} don't compare:"
-        if [*first.reported[0].per_class] != [*other.reported[0].per_class]:
+        if first.reported[0].per_class.keys() != other.reported[0].per_class.keys():
             raise SegnetError(f"{pair} they have other classes")
         if first.split != other.split:
             raise SegnetError(f"{pair} one is scored on {first.split}, the other on {other.split}")
@@ -70,8 +73,7 @@ def _require_same_images(one: RunRecord, two: RunRecord, split: str) -> None:
 
 def spread_table(group: SeedRuns) -> Table:
     """Return a row for each score with its mean, its standard deviation and every seed's value."""
-    table = Table(box=SIMPLE_HEAD)
-    table.add_column(f"score, {group.split} split")
+    table = _table(group.split, group.reported)
     for column in ("mean ± sd", *(f"seed {seed}" for seed in group.seeds)):
         table.add_column(column, justify="right")
     for name, values in _shown(group).items():
@@ -81,11 +83,10 @@ def spread_table(group: SeedRuns) -> Table:
 
 def difference_table(first: SeedRuns, second: SeedRuns) -> Table:
     """Return a row for each score: both spreads, the difference of the means and what chance gives."""
-    table = Table(box=SIMPLE_HEAD)
-    table.add_column(f"score, {first.split} split")
+    table = _table(first.split, [*first.reported, *second.reported])
     for column in (first.name, second.name, "difference", "95 % interval"):
-        table.add_column(column, justify="right")
-    table.add_column("")
+        table.add_column(column, justify="right", overflow="fold", min_width=_LEAST)
+    table.add_column("", no_wrap=True, min_width=len("beyond chance"))
     others = _shown(second)
     for name, values in _shown(first).items():
         if name in others:
@@ -98,6 +99,15 @@ def difference_table(first: SeedRuns, second: SeedRuns) -> Table:
                 f"{found.low:+.4f} to {found.high:+.4f}",
                 "beyond chance" if found.beyond_chance else "within chance",
             )
+    return table
+
+
+def _table(split: str, reported: Sequence[Scores]) -> Table:
+    """Return a table whose first column names scores, and that says how boundary F1 was taken."""
+    tolerance = tolerance_text(reported)
+    said = f"boundary F1 at {tolerance}" if tolerance else None
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, caption=said)
+    table.add_column(f"score, {split} split", overflow="fold", min_width=_LEAST)
     return table
 
 
@@ -123,10 +133,12 @@ def verdict_of_images(first: RunRecord, second: RunRecord) -> str:
     """
     tables = [read_image_scores(RunFolder(expand_home(run.name)).images) for run in (first, second)]
     pair = f"{first.name} and {second.name} don't compare:"
-    if tables[0][0] != tables[1][0]:
+    if {*tables[0][0]} != {*tables[1][0]}:
         raise SegnetError(
             f"{pair} one has the classes {', '.join(tables[0][0])}, the other {', '.join(tables[1][0])}"
         )
+    if tables[0][0] != tables[1][0]:
+        tables[1] = (tables[0][0], [_in_order(tables[0][0], tables[1][0], each) for each in tables[1][1]])
     splits = [{image.split for image in images} for _, images in tables]
     split = "test" if all("test" in each for each in splits) else "val"
     chosen = [_by_content(images, split) for _, images in tables]
@@ -146,6 +158,14 @@ def verdict_of_images(first: RunRecord, second: RunRecord) -> str:
         f"on {images} {_sentence(first.name, second.name, found)}: {_beyond(found)} what the choice "
         "of images gives (paired bootstrap). It says nothing of other seeds: those take --seeds"
     )
+
+
+def _in_order(names: Sequence[str], own: Sequence[str], image: ImageScores) -> ImageScores:
+    """Return an image's scores with the pixels of its classes in the order of other ones' names."""
+    counts: dict[str, tuple[int, ...]] = {
+        kind: tuple(getattr(image, kind)[own.index(name)] for name in names) for kind in COUNTS
+    }
+    return replace(image, right=counts["right"], truth=counts["truth"], predicted=counts["predicted"])
 
 
 def _by_content(images: Sequence[ImageScores], split: str) -> dict[str, ImageScores]:
