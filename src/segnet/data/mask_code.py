@@ -22,7 +22,9 @@ from segnet.data.nearest import DISTANCE, NEEDED_GAP, Known, look_at_unknown, ne
 from segnet.data.stored import Numbers, Stored, grey, stored_numbers
 
 _NO_CLASS = -1
-_OBJECTS = 8  # so many values that are no class and fill areas look like instances
+_ONE_LINE = 1 << 20  # characters
+_OBJECTS = 8  # more values that are no class and fill areas look like instances
+_OBJECTS_OF_TWO = 2  # where two classes are named
 
 
 class Reading(NamedTuple):
@@ -148,9 +150,12 @@ class MaskCode:
                 return self._blurred(file, said, stored)
             said = f"holds {len(unknown)} values that are no class but between or near classes ({share})"
             return Fault("soft-edges", file, said)
-        if len(look.areas) > _OBJECTS:
+        if len(look.areas) > (_OBJECTS_OF_TWO if len(self.names) == 2 else _OBJECTS):
             said = f"holds {len(look.areas)} values that are no class ({share})"
-            remedy = f"where each is an object, write to dataset.yaml 'instances: {self.names[-1]}'"
+            remedy = (
+                f"where each is an object, write to dataset.yaml '{as_entry('instances', self.names[-1])}'"
+            )
+            remedy += "; where each is a class, name them all there"
             return Fault("instance-ids", file, said, remedy if len(self.names) == 2 else "")
         value = look.areas[0] if look.areas else max(unknown, key=lambda each: unknown[each])
         what = f"the colour {unpack(value)}" if stored.in_colour else f"the value {value}"
@@ -197,12 +202,12 @@ def lossy_fault(reading: Reading, file: File) -> Fault | None:
     return Fault("lossy-mask", file, f"{said}the class within {DISTANCE} grey levels")
 
 
-def as_entry(key: str, named: Mapping[Any, Any]) -> str:
+def as_entry(key: str, entry: Mapping[Any, Any] | str) -> str:
     """Return a line of a dataset.yaml, as messages print it to be pasted."""
     flow = yaml.safe_dump(
-        dict(named), default_flow_style=True, sort_keys=False, allow_unicode=True, width=float("inf")
+        [entry], default_flow_style=True, sort_keys=False, allow_unicode=True, width=_ONE_LINE
     )
-    return f"{key}: {flow.strip()}"
+    return f"{key}: {flow.strip()[1:-1]}"
 
 
 def reach_both_ends(values: Iterable[int]) -> bool:
