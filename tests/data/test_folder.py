@@ -329,7 +329,7 @@ def test_a_malformed_description_is_refused(text: str, message: str, tmp_path: P
         (
             "classes: [soil, leaf]",
             colour([[BLACK, RED]]),
-            r"dataset\.yaml gives no colours; .*object: \[255, 0, 0\]",
+            r"dataset\.yaml gives no colours; .*leaf: \[255, 0, 0\]",
         ),
     ],
     ids=["value", "value beside values", "colour", "palette colour", "smoothed", "no table"],

@@ -1,5 +1,6 @@
 """Masks whose values nothing explains: the hints of ``data check`` are followed, and lead to a training."""
 
+import io
 import re
 
 import numpy as np
@@ -58,6 +59,19 @@ def valued(table, count=12):
 
 def in_rgb(masks):
     return [Image.fromarray(mask).convert("RGB") for mask in masks]
+
+
+def through_jpeg(masks):
+    streams = [io.BytesIO() for _ in masks]
+    for mask, stream in zip(masks, streams, strict=True):
+        (mask if isinstance(mask, Image.Image) else Image.fromarray(mask)).save(stream, "JPEG", quality=90)
+    return [Image.fromarray(np.asarray(Image.open(stream))) for stream in streams]
+
+
+def coloured_instances():
+    table = np.random.RandomState(7).randint(1, 255, (400, 3)).astype(np.uint8)
+    table[0] = 0
+    return [table[mask] for mask in instances(30, first=2, kind=np.uint16)]
 
 
 def with_void(table, void):
@@ -175,6 +189,10 @@ MASKS = {
     "JPEG with soft edges": (lambda: [softened(n, [0, 255]) for n in range(12)], ".jpg", {"quality": 75}, 2),
     "JPEG of colours": (lambda: valued(COLOURS[:2]), ".jpg", {"quality": 90, "subsampling": 0}, 2),
     "JPEG of four colours": (lambda: valued(COLOURS[:4]), ".jpg", {"quality": 90}, 4),
+    "JPEG of three": (lambda: valued([0, 128, 255]), ".jpg", {"quality": 90}, 3),
+    "PNG of a JPEG": (lambda: through_jpeg(valued([0, 255])), ".png", {}, 2),
+    "PNG of a JPEG in RGB": (lambda: through_jpeg(in_rgb(valued([0, 255]))), ".png", {}, 2),
+    "instances in colours": (coloured_instances, ".png", {}, 2),
     "WebP": (lambda: in_rgb(valued([0, 255])), ".webp", {}, 2),
     "lossless WebP": (
         lambda: in_rgb(valued([0, 1, 2])),
@@ -201,7 +219,7 @@ def test_following_the_hints_leads_to_a_training(case, tmp_path):
 ONE_COMMAND = [
     case
     for case in MASKS
-    if case.startswith(("JPEG", "WebP", "soft")) or case in ("0 and 255", "two colours")
+    if case.startswith(("JPEG", "WebP", "soft", "PNG")) or case in ("0 and 255", "two colours")
 ]
 
 
@@ -349,6 +367,25 @@ def test_a_forgotten_class_is_named_with_a_line_that_ignores_it(tmp_path):
     assert advised(faults[0].remedy) == ["ignore: [9, 255]"]
     (tmp_path / "dataset.yaml").write_text("classes: [a, b]\nignore: [9, 255]\n")
     assert inspect_folder(tmp_path).errors == []
+
+
+UNDER_A_LIST = {
+    "PNG": (lambda: valued([0, 255]), ".png", {}),
+    "JPEG": (lambda: valued([0, 255]), ".jpg", {"quality": 95}),
+    "soft": (lambda: [softened(n, [0, 255]) for n in range(12)], ".png", {}),
+    "instances": (lambda: [np.maximum(mask, mask // 2) for mask in instances(12, first=2)], ".png", {}),
+    "two colours": (lambda: valued(COLOURS[:2]), ".png", {}),
+}
+
+
+@pytest.mark.parametrize("case", UNDER_A_LIST)
+def test_masks_that_a_list_of_two_classes_does_not_explain_get_hints_with_its_names(case, tmp_path):
+    masks, suffix, saved_as = UNDER_A_LIST[case]
+    data = fill(tmp_path / "data", masks(), suffix, **saved_as)
+    (data / "dataset.yaml").write_text("classes: [soil, leaf]\n")
+    _, found, said = followed(data, tmp_path)
+    assert found.table.names == ("soil", "leaf"), said
+    assert all(each.images for each in found.classes), said
 
 
 def test_masks_of_0_and_255_under_a_list_of_classes_are_told_with_its_own_names(tmp_path):

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from segnet.core.classes import IGNORE_INDEX
 from segnet.data.faults import Fault
+from segnet.data.mask_code import as_entry
 from segnet.data.pixels import Split
 
 FEW = 5
@@ -41,8 +42,8 @@ def balance_faults(data: str, classes: Sequence[str], train: Counts, val: Counts
         if train[IGNORE_INDEX]:
             said = f"has training masks of {trained[0]} and ignored pixels alone: {IGNORE_INDEX} means ignore"
             other = next(name for name in classes if name != trained[0])
-            meant = f"'values: {{0: {trained[0]}, {IGNORE_INDEX}: {other}}}'"
-            remedy = f"write to dataset.yaml what the masks store, where that is a class: {meant}"
+            meant = as_entry("values", {0: trained[0], IGNORE_INDEX: other})
+            remedy = f"write to dataset.yaml what the masks store, where that is a class: '{meant}'"
             faults.append(Fault("ignored-class", data, said, remedy))
         else:
             faults.append(Fault("nothing-to-learn", data, f"has training masks of nothing but {trained[0]}"))

@@ -124,7 +124,7 @@ def _parse(entries: Any) -> Described:
     values |= dict.fromkeys(ignored, IGNORE_INDEX)
     colours |= dict.fromkeys(ignored_colours, IGNORE_INDEX)
     others = None if objects is None else ids[objects]
-    return classes, MaskCode(tuple(values.items()), tuple(colours.items()), others)
+    return classes, MaskCode(tuple(values.items()), tuple(colours.items()), others, names)
 
 
 def _names_of(stored: dict[int, str], objects: str | None) -> list[str]:

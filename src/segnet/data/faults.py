@@ -117,7 +117,7 @@ KINDS = {
     "lossy-mask": Kind(
         "warning",
         "masks whose values a lossy format has changed",
-        "save masks as PNG from the start; --fix writes them so",
+        "segnet data check --fix writes them as PNGs; better save masks as PNG from the start",
         "writes PNGs in which each pixel has its class",
     ),
     "blurred-ids": Kind(

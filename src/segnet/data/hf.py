@@ -112,7 +112,9 @@ def _described(options: DataOptions, columns: Columns, pairs: list[Row]) -> tupl
         return read_description(beside)
     if columns.class_names:
         ids = (*range(len(columns.class_names)), IGNORE_INDEX)
-        return ClassTable.named(columns.class_names), MaskCode(tuple((value, value) for value in ids))
+        return ClassTable.named(columns.class_names), MaskCode(
+            tuple((value, value) for value in ids), names=columns.class_names
+        )
     masks = [row.mask for row in pairs]
     counted = zip(masks, count_masks(masks), strict=True)
     return infer(counted, options.data, "a file for --dataset-yaml")

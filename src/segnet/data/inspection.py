@@ -28,7 +28,7 @@ from segnet.data.mask_meaning import Unclear, infer
 from segnet.data.pairing import DESCRIPTION, Pair, Pairs, find_pairs
 from segnet.data.remembered import one_look
 from segnet.data.scenes import MOST_IMAGES, counted_scenes, group_by_names, same_scenes
-from segnet.data.survey import Surveyed, survey
+from segnet.data.survey import Surveyed, edges_of, survey
 
 _SIZES = (128, 192, 256)  # that are suggested; beyond them it takes patches
 _SCALES = (0.25, 0.5, 1)
@@ -211,7 +211,6 @@ def _count(
     pixels = {split: np.zeros(256, np.int64) for split in ("train", "val", "test")}
     images: dict[int, Counter[str]] = defaultdict(Counter)
     outlines: Counter[int] = Counter()
-    outlined: Counter[int] = Counter()
     without = uncounted = 0
     for each in surveyed:
         if each.stored is None:
@@ -232,9 +231,9 @@ def _count(
         for class_id, count in read.counts.items():
             pixels[each.pair.split][class_id] += count
             images[class_id][each.pair.split] += 1
-            outlined[class_id] += 0 if lossy else count
-        for value, sides in () if lossy else each.edges.items():  # noise around the edges has outlines too
-            outlines[read.ids[value]] += sides
+        edges = edges_of(code.read(each.pair.mask)) if lossy else each.edges  # without those of the noise
+        for value, sides in edges.items():
+            outlines[value if lossy else read.ids[value]] += sides
     if "val" in found.splits:
         val, few = pixels["val"], sum(pair.split == "val" for pair in found.pairs)
     else:  # which images are held out depends on the options; every class may be among them
@@ -250,7 +249,7 @@ def _count(
             int(totals[i]),
             float(totals[i] / scored),
             dict(images[i]),
-            mean_thickness_px(outlined[i], outlines[i]),
+            mean_thickness_px(int(totals[i]), outlines[i]),
         )
         for i, name in enumerate(table.names)
     )

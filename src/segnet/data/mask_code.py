@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import yaml
 from PIL import Image
 
 from segnet.core.classes import IGNORE_INDEX
@@ -21,7 +22,9 @@ from segnet.data.nearest import DISTANCE, NEEDED_GAP, Known, look_at_unknown, ne
 from segnet.data.stored import Numbers, Stored, grey, stored_numbers
 
 _NO_CLASS = -1
-_OBJECTS = 8  # so many values that are no class and fill areas look like instances
+_ONE_LINE = 1 << 20  # characters
+_OBJECTS = 8  # more values that are no class and fill areas look like instances
+_OBJECTS_OF_TWO = 2  # where two classes are named
 
 
 class Reading(NamedTuple):
@@ -47,6 +50,8 @@ class MaskCode:
     colours: tuple[tuple[Colour, int], ...] = ()
     others: int | None = None
     """The class id of every other value and colour, of which each is an instance of it; None for no class."""
+    names: tuple[str, ...] = ()
+    """Of the classes, for messages; empty where they don't matter."""
 
     @cached_property
     def meaning(self) -> str:
@@ -115,10 +120,10 @@ class MaskCode:
         ids = self.ids(in_colour=stored.in_colour)
         if stored.in_colour and not (self.colours or self.others is not None or stored.is_grey):
             said = "is a colour image, dataset.yaml gives no colours"
-            raise Fault("mask-meaning", file, said, f"write which colour is which class: {_EXAMPLE}")
+            raise Fault("mask-meaning", file, said, self._which_colours(stored))
         known = Known(ids, in_colour=stored.in_colour)
         if stored.is_lossy and (self.others is not None or known.smallest_gap < NEEDED_GAP):
-            raise _blurred(file, "is in a lossy format")
+            raise self._blurred(file, "is in a lossy format", stored)
         found = {value: ids.get(value, self.others) for value in stored.counts}
         unknown = [value for value, class_id in found.items() if class_id is None]
         if unknown and stored.is_lossy:
@@ -141,17 +146,41 @@ class MaskCode:
         share = f"{pixels:,} pixels, {pixels / numbers.size:.1%}"
         if look.is_soft:
             if known.smallest_gap < NEEDED_GAP:
-                return _blurred(file, f"holds {len(unknown)} values that are no class ({share})")
+                said = f"holds {len(unknown)} values that are no class ({share})"
+                return self._blurred(file, said, stored)
             said = f"holds {len(unknown)} values that are no class but between or near classes ({share})"
             return Fault("soft-edges", file, said)
-        if len(look.areas) > _OBJECTS:
-            return Fault("instance-ids", file, f"holds {len(look.areas)} values that are no class ({share})")
+        if len(look.areas) > (_OBJECTS_OF_TWO if len(self.names) == 2 else _OBJECTS):
+            said = f"holds {len(look.areas)} values that are no class ({share})"
+            remedy = (
+                f"where each is an object, write to dataset.yaml '{as_entry('instances', self.names[-1])}'"
+            )
+            remedy += "; where each is a class, name them all there"
+            return Fault("instance-ids", file, said, remedy if len(self.names) == 2 else "")
         value = look.areas[0] if look.areas else max(unknown, key=lambda each: unknown[each])
         what = f"the colour {unpack(value)}" if stored.in_colour else f"the value {value}"
         there = "" if stored.in_colour else f": there is {spell(known.numbers.tolist())}"
         more = f", and {len(unknown) - 1} more" if len(unknown) > 1 else ""
         said = f"holds {what} ({unknown[value]} pixels){more}, which is no class{there}"
         return Fault("unknown-value", file, said, self._how_to_ignore(look.areas or [*unknown], stored))
+
+    def _which_colours(self, stored: Stored) -> str:
+        """Return what to do about colours without a table, with a line to paste where they are few."""
+        colours = [list(unpack(number)) for number in sorted(stored.counts)]
+        if len(colours) > len(self.names):
+            return (
+                "write to dataset.yaml which colour is which class, classes: {NAME: [red, green, blue], ..}"
+            )
+        entry = as_entry("classes", dict(zip(self.names, colours, strict=False)))
+        return f"write to dataset.yaml which colour is which class, such as '{entry}'"
+
+    def _blurred(self, file: File, what: str, stored: Stored) -> Fault:
+        """Return a fault of a mask whose ids are too near each other for what was done to it."""
+        said = f"{what}, but classes less than {NEEDED_GAP} values apart"
+        if len(self.names) != 2 or not reach_both_ends(stored.as_values().counts):
+            return Fault("blurred-ids", file, said)
+        entry = as_entry("values", {0: self.names[0], IGNORE_INDEX: self.names[1]})
+        return Fault("blurred-ids", file, said, f"it reaches from 0 to 255: write to dataset.yaml '{entry}'")
 
     def _how_to_ignore(self, unknown: list[int], stored: Stored) -> str:
         """Return what to do about values of no class, with a line to paste where they are few."""
@@ -164,9 +193,6 @@ class MaskCode:
         return f"correct it, or say in dataset.yaml which class it is, or ignore it there: 'ignore: {listed}'"
 
 
-_EXAMPLE = "'classes: {background: [0, 0, 0], object: [255, 0, 0]}'"
-
-
 def lossy_fault(reading: Reading, file: File) -> Fault | None:
     """Return what to say of a lossy mask of which pixels were moved to the nearest class."""
     if not reading.moved:
@@ -176,8 +202,18 @@ def lossy_fault(reading: Reading, file: File) -> Fault | None:
     return Fault("lossy-mask", file, f"{said}the class within {DISTANCE} grey levels")
 
 
-def _blurred(file: File, what: str) -> Fault:
-    return Fault("blurred-ids", file, f"{what}, but classes less than {NEEDED_GAP} values apart")
+def as_entry(key: str, entry: Mapping[Any, Any] | str) -> str:
+    """Return a line of a dataset.yaml, as messages print it to be pasted."""
+    flow = yaml.safe_dump(
+        [entry], default_flow_style=True, sort_keys=False, allow_unicode=True, width=_ONE_LINE
+    )
+    return f"{key}: {flow.strip()[1:-1]}"
+
+
+def reach_both_ends(values: Iterable[int]) -> bool:
+    """Whether values come near 0 and near 255, as those of two classes do that were smoothed."""
+    found = [*values]
+    return min(found) < NEEDED_GAP and IGNORE_INDEX - NEEDED_GAP < max(found) <= IGNORE_INDEX
 
 
 def spell(things: Iterable[object]) -> str:

@@ -21,7 +21,7 @@ from segnet.data.blobs import File
 from segnet.data.dataset_yaml import Described, parse_description
 from segnet.data.faults import Fault
 from segnet.data.images import decode
-from segnet.data.mask_code import MaskCode, spell
+from segnet.data.mask_code import MaskCode, as_entry, reach_both_ends, spell
 from segnet.data.nearest import NEEDED_GAP, Known, flat, look_at_unknown
 from segnet.data.stored import Numbers, Stored, channels_of, grey, stored_numbers
 
@@ -232,13 +232,11 @@ def _names(count: int) -> list[str]:
 
 
 def _values_of(values: Sequence[int]) -> str:
-    named = zip(values, _names(len(values)), strict=True)
-    return f"values: {{{', '.join(f'{value}: {name}' for value, name in named)}}}"
+    return as_entry("values", dict(zip(values, _names(len(values)), strict=True)))
 
 
 def _table_of(colours: Sequence[Colour]) -> str:
-    named = zip(colours, _names(len(colours)), strict=True)
-    return f"classes: {{{', '.join(f'{name}: {list(colour)}' for colour, name in named)}}}"
+    return as_entry("classes", dict(zip(_names(len(colours)), map(list, colours), strict=True)))
 
 
 # Soft edges and lossy compression
@@ -251,7 +249,7 @@ def _soft_centres(counted: _Counted) -> list[int] | None:
     """
     looks = [_numbers(file, in_colour=counted.in_colour) for file in _sample(counted)]
     centres = _centres(looks, in_colour=counted.in_colour)
-    if not counted.in_colour and len(centres) < 2 and _reaches(counted.pixels):
+    if not counted.in_colour and len(centres) < 2 and reach_both_ends(counted.pixels):
         centres = [0, IGNORE_INDEX]
     if counted.lossy:
         return centres
@@ -264,11 +262,6 @@ def _soft_centres(counted: _Counted) -> list[int] | None:
         if len(unknown := [value for value in np.unique(numbers).tolist() if value not in centres]) > 2
     ]
     return centres if judged and 2 * sum(judged) > len(judged) else None
-
-
-def _reaches(values: Iterable[int]) -> bool:
-    """Whether values come near both ends, as those of masks of thin lines do that were smoothed."""
-    return min(values) < NEEDED_GAP and max(values) in range(IGNORE_INDEX + 1 - NEEDED_GAP, IGNORE_INDEX + 1)
 
 
 def _sample(counted: _Counted) -> list[File]:

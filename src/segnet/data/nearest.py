@@ -47,7 +47,7 @@ class Known:
         # what is ignored takes no room from a class: 255 mostly occurs in no mask
         gaps[np.equal.outer(self.ids, self.ids) | (self.ids == IGNORE_INDEX)[None]] = np.inf
         self._gaps = gaps.min(1, initial=np.inf)
-        self.reach = np.minimum(DISTANCE, self._gaps // 4)
+        self.reach = np.minimum(DISTANCE, np.floor(self._gaps / 4))
 
     @property
     def smallest_gap(self) -> float:

@@ -6,14 +6,12 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from segnet.core.ahead import in_order
-from segnet.core.colours import pack
 from segnet.core.errors import SegnetError
 from segnet.core.outlines import count_sides
 from segnet.data.faults import Fault
@@ -22,7 +20,7 @@ from segnet.data.images import decode, open_rgb
 from segnet.data.intensity import Intensity, require_numbers, visible
 from segnet.data.pairing import Pair
 from segnet.data.scenes import MOST_IMAGES, View, view_of
-from segnet.data.stored import Stored
+from segnet.data.stored import Numbers, Stored, stored_numbers
 from segnet.data.values import read_values
 
 T = TypeVar("T")
@@ -84,7 +82,7 @@ def _survey(pair: Pair, by_colour: bool, channels: int, compared: bool) -> Surve
             else _tried(lambda: Stored.of(mask, by_colour=by_colour, file=pair.mask), faults)
         )
         if mask is not None and stored is not None and len(stored.counts) <= _MOST_VALUES:
-            edges = _edges(mask, stored)
+            edges = edges_of(stored_numbers(mask, by_colour=by_colour)[1])
         elif stored is not None:
             stored = stored.most_frequent(_MOST_VALUES)
     return Surveyed(pair, look, tuple(faults), readable, view, stored, edges)
@@ -116,11 +114,10 @@ def _is_blank(image: Image.Image) -> bool:
     return all(low == high for low, high in cast("tuple[tuple[int, int], ...]", image.getextrema()))
 
 
-def _edges(mask: Image.Image, stored: Stored) -> dict[int, int]:
-    """Count, for each stored value, the sides of its pixels that lie at another value."""
-    known = np.array(sorted(stored.counts))
-    pixels: npt.NDArray[Any] = pack(np.asarray(mask.convert("RGB"))) if stored.in_colour else np.asarray(mask)
-    counts = count_sides(np.searchsorted(known, pixels), len(known))
+def edges_of(numbers: Numbers) -> dict[int, int]:
+    """Count, for each value of a mask ``(H, W)``, the sides of its pixels that lie at another value."""
+    known, ids = np.unique(numbers, return_inverse=True)
+    counts = count_sides(ids.reshape(numbers.shape), len(known))
     return dict(zip(known.tolist(), counts.tolist(), strict=True))
 
 
