@@ -48,7 +48,7 @@ def check(
     from segnet.data.inspection import inspect_folder
     from segnet.data.options import DataOptions
     from segnet.data.repair import require_new_folder, write_repaired
-    from segnet.training.progress import counting
+    from segnet.core.counting import counting
 
     root = expand_home(folder)
     target = None if fix is None else expand_home(fix)
@@ -179,7 +179,7 @@ def convert(
         images: where the images are, if not where the labels are; may be given several times.
     """
     from segnet.data.convert import convert as write
-    from segnet.training.progress import counting
+    from segnet.core.counting import counting
 
     said = Console(stderr=True)
     done = write(

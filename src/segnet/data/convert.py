@@ -26,6 +26,7 @@ from segnet.data.labels.coco import is_coco, read_coco
 from segnet.data.labels.cvat import read_cvat
 from segnet.data.labels.label_studio import is_label_studio, read_label_studio
 from segnet.data.labels.labelme import is_labelme, read_labelme
+from segnet.data.labels.loose_pairs import read_loose_pairs
 from segnet.data.labels.mask_sets import is_cityscapes, is_voc, read_cityscapes, read_voc
 from segnet.data.labels.shapes import Labelled, Labels, draw, read_json
 from segnet.data.labels.yolo import description_of, read_yolo
@@ -80,6 +81,8 @@ def convert(
         require_package(f"filling the polygons of {source}", "pycocotools")
     if not labels.images:
         raise SegnetError(f"{source} ({labels.format}) holds no image with labels")
+    if not labels.classes:
+        return _copied(labels, target, progress)
     table = ClassTable.named(labels.classes)
     counts = np.zeros(256, np.int64)
 
@@ -157,6 +160,8 @@ def _read_folder(source: Path, images: Sequence[Path]) -> Labels:
     xml = sorted(source.glob("*.xml"))
     if len(xml) == 1:
         return read_cvat(xml[0], [source, *images])
+    if (loose := read_loose_pairs(source)) is not None:
+        return loose
     raise SegnetError(f"{source} holds no labels that are known; {_KNOWN}")
 
 
@@ -168,6 +173,23 @@ def _same_names(labels: Labels) -> list[Fault]:
         if other is not each:
             faults.append(Fault("same-name", each.where, f"has the same name as {other.where}"))
     return faults
+
+
+def _copied(labels: Labels, target: Path, progress: Progress | None) -> Converted:
+    """Write images and mask files as they are."""
+    counting = progress(len(labels.images)) if progress else nullcontext(lambda: None)
+    with new_folder(target) as partial, counting as advance:
+        for each in labels.images:
+            assert each.mask is not None
+            for kind, source in (("images", each.image), ("masks", each.mask)):
+                file = partial / each.split / kind / f"{each.name}{source.suffix.lower()}"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, file)
+            advance()
+        if labels.description is not None:
+            shutil.copyfile(labels.description, partial / DESCRIPTION)
+    splits = dict(Counter(each.split for each in labels.images))
+    return Converted(labels.format, splits, {}, tuple(lines(labels.faults)))
 
 
 def _write_pair(each: Labelled, labels: Labels, table: ClassTable, root: Path) -> Mask:

@@ -43,12 +43,21 @@ KINDS = {
     "no-image": Kind(
         "error", "masks without an image", "add the image under the mask's name, or take the mask out"
     ),
-    "same-name": Kind("error", "files that differ by their suffix alone", "keep one of them", "keeps one"),
+    "same-name": Kind("error", "files of one name but for their suffix or Unicode form", "keep one of them", "keeps one"),
     "no-file": Kind(
         "error", "what is no file", "take it out: a pipe, a socket or a broken link holds no image"
     ),
     "unreadable-format": Kind(
         "warning", "pictures in a format that isn't read", "save them as PNG, JPEG or TIFF, or take them out"
+    ),
+    "walked-twice": Kind(
+        "warning",
+        "links to folders that are read already",
+        "each folder is read once, under its own name; copy it where its files are meant to count twice",
+        "",
+    ),
+    "left-out": Kind(
+        "warning", "pictures that are no part of the dataset", "they are left out; move them where they belong", ""
     ),
     # what a file is
     "empty": Kind("error", "empty files", "fetch or save it again, or take it out"),

@@ -32,7 +32,8 @@ from segnet.data.images import fingerprint, require_same_size
 from segnet.data.intensity import RGB, Intensity, Pixels, Values
 from segnet.data.mask_code import MaskCode, count_masks, infer, read_description
 from segnet.data.options import DataOptions
-from segnet.data.pairing import DESCRIPTION, Paired, find_pairs
+from segnet.data.pairing import DESCRIPTION, Paired
+from segnet.data.recognition import find_dataset
 from segnet.data.remembered import is_seen, look_at_files, many_objects, one_look
 from segnet.data.values import open_as, read_values
 from segnet.runs.identity import SPLITS, image_id
@@ -107,7 +108,7 @@ def load_folder(root: Path, options: DataOptions | None = None) -> Dataset:
             or a part that can't be held out.
     """
     options = DataOptions(data=str(root)) if options is None else options
-    found = find_pairs(root)
+    found = find_dataset(root)
     look_at_files(file for pair in found.pairs for file in (pair.image, pair.mask))
     looks = look_at_all(found.pairs, options.channels or 3)
     faults = [*found.faults, *faults_of(looks), *same_images(found.pairs)]

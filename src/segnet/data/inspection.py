@@ -23,7 +23,8 @@ from segnet.data.faults import KINDS, Fault, by_kind
 from segnet.data.folder import HOLDOUT, same_images
 from segnet.data.headers import Look, depth_faults, rotation_faults
 from segnet.data.mask_code import MaskCode, infer, read_description
-from segnet.data.pairing import DESCRIPTION, Pair, Pairs, find_pairs
+from segnet.data.pairing import DESCRIPTION, Pair, Pairs
+from segnet.data.recognition import find_dataset
 from segnet.data.remembered import one_look
 from segnet.data.survey import Surveyed, survey
 
@@ -140,7 +141,7 @@ def inspect_folder(root: Path, progress: Progress | None = None, *, channels: in
         SegnetError: there is no such folder.
     """
     started = time.perf_counter()
-    found = find_pairs(root)
+    found = find_dataset(root)
     faults = [*found.faults]
     description = root / DESCRIPTION
     described = None

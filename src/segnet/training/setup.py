@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
+from segnet.core.counting import counting
 from segnet.core.device import keep_freed_memory, move, pick_device
 from segnet.core.errors import SegnetError, require_all
 from segnet.core.settings import absolute_paths, path_names
@@ -41,7 +42,6 @@ from segnet.training.derived import derive
 from segnet.training.epoch import epoch_length
 from segnet.training.optimizer import ModelEMA, build_optimizer
 from segnet.training.own_module import require_logits
-from segnet.training.progress import counting
 from segnet.training.start import seen_before, start_from
 from segnet.training.step_loss import StepLoss
 from segnet.training.teacher import Teacher, open_teacher

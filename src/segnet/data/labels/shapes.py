@@ -61,11 +61,13 @@ class Labels:
 
     format: str
     classes: list[str]
-    """By class id."""
+    """By class id; empty where mask files are copied as they are, whatever their values mean."""
     images: list[Labelled] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     values: dict[int, int] = field(default_factory=dict)
     """Of mask files, the class id of each value; others are ignored."""
+    description: Path | None = None
+    """A dataset.yaml that is copied along with mask files."""
 
 
 def draw(shapes: Iterable[Shape], size: tuple[int, int], classes: Sequence[str]) -> Mask:
