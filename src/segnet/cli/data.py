@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -54,6 +55,8 @@ def check(
     target = None if fix is None else expand_home(fix)
     if target is not None:
         require_new_folder(target, root)
+    if not json_ and root.is_dir():
+        print(f"reading {root}", flush=True)
     said = Console(stderr=True)
     wanted = DataOptions(data=folder, channels=channels).channels or 3
     found = inspect_folder(root, partial(counting, said, "reading"), channels=wanted)
@@ -63,6 +66,8 @@ def check(
         print(json.dumps(found.to_dict() | copy))
     else:
         _print(found, shown)
+        if repaired is None and not found.errors:
+            _print_next(found, channels)
     if repaired is not None:
         if not json_:
             _print_copy(repaired, target)
@@ -105,6 +110,19 @@ def _print(found: Inspection, shown: int) -> None:
     errors = len(found.errors)
     totals = (_counted(errors, "error"), _counted(len(found.faults) - errors, "warning"))
     console.print(", ".join(totals) if found.faults else "nothing is wrong with it", markup=False)
+
+
+def _print_next(found: Inspection, channels: int | None) -> None:
+    """Print what to type to train on a folder in which training refuses nothing."""
+    names = [each.name for each in found.classes]
+    if names and names == [f"class {number}" for number in range(len(names))]:
+        listed = ", ".join(f"NAME_OF_{number}" for number in range(min(len(names), 3)))
+        more = ", .." if len(names) > 3 else ""
+        print(f"the classes have no names: write 'classes: [{listed}{more}]' to {found.root / 'dataset.yaml'}")
+    options = [found.suggestion.partition(":")[0]] if found.suggestion else []
+    options += [] if channels is None else [f"--channels {channels}"]
+    data = shlex.quote(str(found.root))
+    print(" ".join(["next: segnet train --data", data, "--model segnet-lite --recipe modern", *options]))
 
 
 def _stored(found: Inspection) -> str:
@@ -157,6 +175,7 @@ def _print_copy(repaired: Repaired, target: Path | None) -> None:
         console.print(f"  mended {count:,}: {KINDS[kind].title} ({KINDS[kind].fix})", markup=False)
     for kind, count in repaired.left_out.items():
         console.print(f"  left out {count:,}: {KINDS[kind].title}", markup=False)
+    console.print(f"next: segnet data check {shlex.quote(str(target))}", markup=False)
 
 
 @data.command
@@ -174,7 +193,8 @@ def convert(
 
     Args:
         source: a .json of COCO or Label Studio, a .xml of CVAT, or a folder of COCO, LabelMe, YOLO (polygons,
-            with data.yaml), Pascal VOC or Cityscapes.
+            with data.yaml), Pascal VOC or Cityscapes, or one of images and mask files in other folders or
+            under other names than segnet train takes; these masks are copied as they are.
         folder: the new folder.
         images: where the images are, if not where the labels are; may be given several times.
     """
@@ -182,6 +202,7 @@ def convert(
     from segnet.core.counting import counting
 
     said = Console(stderr=True)
+    print(f"reading {source}", flush=True)
     done = write(
         expand_home(source),
         expand_home(folder),
@@ -195,6 +216,6 @@ def convert(
     console.print(f"wrote {counted} images with masks to {folder}, from {done.format}", markup=False)
     total = sum(done.pixels.values()) or 1
     shares = ", ".join(f"{name} {count / total:.1%}" for name, count in done.pixels.items())
-    console.print(f"classes: {shares}", markup=False)
-    console.print(f"next: segnet data check {folder}", markup=False)
+    console.print(f"classes: {shares or 'the masks are copied as they are'}", markup=False)
+    console.print(f"next: segnet data check {shlex.quote(folder)}", markup=False)
     return 0

@@ -157,7 +157,11 @@ KINDS = {
         "",
     ),
     "not-validated": Kind(
-        "warning", "classes that no validation mask holds", "it will have no score; move an image of it", ""
+        "warning",
+        "classes that no validation mask holds",
+        "its IoU is 0 as soon as one pixel is taken for it, which lowers the mean, and else it has no score; "
+        "move an image of it to the validation split",
+        "",
     ),
     # what files of labels hold
     "bad-label": Kind("error", "labels that can't be read", "correct it in the tool that wrote it", ""),
@@ -190,8 +194,11 @@ KINDS = {
     "few-to-validate": Kind(
         "warning",
         "hardly any image to validate on",
-        "its score is chance: add images, or give --fold 1/5, 2/5 .. in turn",
+        "its score is chance: add images to the validation split",
         "",
+    ),
+    "too-few-images": Kind(
+        "error", "too few images to train on", "at least two different images are needed", ""
     ),
 }  # fmt: skip
 

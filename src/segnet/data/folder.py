@@ -164,7 +164,8 @@ def dataset_of(
         for split in SPLITS
     }
     val_is = Dataset.val_is
-    if not has_val and samples["train"]:
+    held_out = not has_val and bool(samples["train"])
+    if held_out:
         samples["train"], samples["val"], val_is = hold_out(
             samples["train"], options, options.holdout or HOLDOUT
         )
@@ -181,6 +182,7 @@ def dataset_of(
         samples["val"],
         samples["test"],
         val_is=val_is,
+        held_out=held_out,
         options=options,
         warnings=tuple(warnings),
     )

@@ -230,17 +230,9 @@ def _unknown_splits(root: Path) -> list[Fault]:
 def _wrong_layout(root: Path) -> Fault:
     names = sorted(entry.name + "/" * entry.is_dir() for entry in root.iterdir())
     there = ", ".join(names[:8]) or "nothing"
-    hint = _misnamed(root, "images") or next(
-        (
-            f", and {entry.name}/ looks like a dataset: give {entry}"
-            for entry in sorted(root.iterdir())
-            if entry.is_dir() and ((entry / "images").is_dir() or (entry / "train").is_dir())
-        ),
-        "",
-    )
     return Fault(
         "layout",
         root,
-        f"holds {there}{hint}",
+        f"holds {there}{_misnamed(root, 'images')}",
         "it must hold either images/ and masks/, or train/ and val/ with images/ and masks/ in each",
     )

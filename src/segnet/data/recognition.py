@@ -86,7 +86,8 @@ def _dataset_inside(root: Path) -> Seen | None:
     inside = [each for each in sorted(root.iterdir()) if not each.name.startswith(".") and _is_layout(each)]
     if len(inside) == 1 and not _is_layout(root):
         where = inside[0]
-        return Seen(f"holds a dataset in {where.name}/", f"segnet data check {shlex.quote(str(where))}")
+        said = f"holds no images of its own, but {where.name}/ looks like a dataset"
+        return Seen(said, f"segnet data check {shlex.quote(str(where))}")
     above = root.resolve().parent
     if root.resolve().name in ("images", "masks") and _is_layout(above):
         return Seen("is a part of a dataset", f"segnet data check {shlex.quote(str(above))}")
@@ -175,7 +176,7 @@ def _files(root: Path, suffix: str) -> Iterator[Path]:
 
 def _loose_pairs(root: Path) -> Seen | None:
     found = find_loose_pairs(root)
-    if not found.pairs:
+    if not found.pairs or _is_both(root):
         return None
     said = [f"holds {found.places}"]
     said += [f"{fault.file} {fault.detail}" for fault in found.faults if fault.kind == "left-out"][:3]
@@ -187,6 +188,11 @@ def _loose_pairs(root: Path) -> Seen | None:
     said.append(f"{len(found.pairs):,} of them belong together by name, but {errors[0].file} {errors[0].detail}")
     more = f" (and {len(errors) - 1:,} more)" if len(errors) > 1 else ""
     return Seen("; ".join(said) + more, f"name or take these out, then {convert_command(root)}")
+
+
+def _is_both(root: Path) -> bool:
+    """Whether there are images/ and splits side by side, so that nobody can tell which are meant."""
+    return (root / "images").is_dir() and any((root / split / "images").is_dir() for split in SPLITS)
 
 
 def _images_alone(root: Path) -> Seen | None:

@@ -135,6 +135,8 @@ def find_loose_pairs(root: Path) -> LoosePairs:
         key=_count,  # of several that find as many, the first is the strictest
     )
     _take(found, best, masks)
+    if len({bool(each.split) for each in found.pairs}) > 1:  # nobody can tell which of them are meant
+        return LoosePairs(root)
     found.images_in = sorted({image.folder for image, _ in best})
     found.masks_in = sorted({mask.folder for _, some in best for mask in some})
     return found
