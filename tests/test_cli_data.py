@@ -113,7 +113,8 @@ def test_a_repaired_copy_is_written_and_trains(data, here, segnet):
         (["check", "data/images/1.png"], "is no folder"),
         (["check", "data", "--fix", "data/fixed"], "lie in one another"),
         (["convert", "nowhere", "new"], "nowhere does not exist"),
-        (["convert", "data", "new"], "holds no labels that are known"),
+        (["convert", "data", "new"], "holds images and masks as training takes them; segnet data check data"),
+        (["convert", "data/images", "new"], "holds no labels that are known"),
     ],
 )
 def test_a_mistake_is_one_line(words, says, data, here, segnet):

@@ -179,7 +179,7 @@ def _loose_pairs(root: Path) -> Seen | None:
     if not found.pairs or _is_both(root):
         return None
     said = [f"holds {found.places}"]
-    said += [f"{fault.file} {fault.detail}" for fault in found.faults if fault.kind == "left-out"][:3]
+    said += [f"left out are {', '.join(found.left_out)}"] if found.left_out else []
     if found.is_whole:
         return _converted(root, "; ".join(said))._replace(is_whole=True)
     errors = [fault for fault in found.faults if fault.is_error]

@@ -70,6 +70,8 @@ class LoosePairs:
     images_in: list[str] = field(default_factory=list)
     """Folders below the root; the root itself is empty."""
     masks_in: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    """Pictures that are neither, in words."""
 
     @property
     def is_whole(self) -> bool:
@@ -107,6 +109,9 @@ def read_loose_pairs(root: Path) -> Labels | None:
     if not found.pairs:
         return None
     description = root / DESCRIPTION
+    if found.left_out:
+        said = f"holds other pictures too: {', '.join(found.left_out)}"
+        found.faults.append(Fault("left-out", root, said))
     return Labels(
         found.places,
         [],
@@ -218,10 +223,10 @@ def _told_by_folders(found: LoosePairs, pictures: Sequence[_Picture]) -> _Sides 
     others = [each for each in pictures if not each.role]
     if not masks or not (images or others):
         return None
-    _leave_out(found, [each for each in pictures if each.role == "view"], "of the field of view, no classes")
+    _leave_out(found, [each for each in pictures if each.role == "view"], "of the field of view")
     _leave_out(found, [each for each in pictures if each.role == "drawn"], "drawn for people")
     if images:
-        _leave_out(found, others, "neither images nor masks by its name")
+        _leave_out(found, others, "that are neither images nor masks by their folder")
     return images or others, masks
 
 
@@ -268,9 +273,9 @@ def _with_masks(
 
 
 def _leave_out(found: LoosePairs, pictures: Sequence[_Picture], what: str) -> None:
-    for folder, count in Counter(each.file.parent for each in pictures).items():
-        holds = f"holds {count:,} picture{'' if count == 1 else 's'} {what}"
-        found.faults.append(Fault("left-out", folder, holds))
+    if pictures:
+        folders = sorted({each.folder for each in pictures})
+        found.left_out.append(f"{len(pictures):,} {what} in {_listed(folders)}")
 
 
 def _shared_words(images: Sequence[_Picture], masks: Sequence[_Picture]) -> Rule:
@@ -335,7 +340,7 @@ def _take(
         else:
             found.faults.append(Fault("no-mask", image.file, "has no mask that its name tells"))
     later = [mask for mask in masks if mask.reader > 1 and mask.file not in used]
-    _leave_out(found, later, "with the masks of another reader")
+    _leave_out(found, later, "masks of another reader")
     used |= {mask.file for mask in later}
     for mask in masks:
         if mask.file not in used:
