@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterator
 from operator import attrgetter
 from pathlib import Path
@@ -27,7 +26,7 @@ def files_below(
     start = os.fspath(folder)
     around = Path(start).resolve().parents
     walked = {key: os.fspath(parent) for parent in around if (key := _identity(os.fspath(parent)))}
-    links: deque[tuple[str, str]] = deque([(start, "")])
+    links = [(start, "")]
 
     def walk(path: str, above: str) -> Iterator[Found]:
         key = _identity(path)
@@ -49,7 +48,8 @@ def files_below(
                 yield entry, above
 
     while links:
-        yield from walk(*links.popleft())
+        links.sort(key=lambda link: link[1].count("/"))  # of several links, the nearest gives the name
+        yield from walk(*links.pop(0))
 
 
 def paths_below(folder: Path) -> list[Path]:
