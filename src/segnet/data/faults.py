@@ -153,7 +153,13 @@ KINDS = {
     # what files of labels hold
     "bad-label": Kind("error", "labels that can't be read", "correct it in the tool that wrote it", ""),
     "flat-label": Kind(
-        "warning", "labels without an area", "points, lines and boxes are no masks; it is left out", ""
+        "warning", "labels without an area", "points and lines are no masks; it is left out", ""
+    ),
+    "box-label": Kind(
+        "warning",
+        "boxes without an outline",
+        "its pixels are ignored; a mask needs polygons: draw the outline",
+        "",
     ),
     # what the images are to each other
     "same-in-splits": Kind(

@@ -47,9 +47,10 @@ def read_cvat(file: Path, folders: Sequence[Path]) -> Labels:
     for entry in root.iterfind("image"):
         name = entry.get("name", "")
         where = f"{file}: {name}"
-        found = find_image(name, [file.parent, file.parent / "images", *folders])
-        if found is None:
-            labels.faults.append(Fault("no-image", where, "is not there", "give --images its folder"))
+        try:
+            found = find_image(name, [file.parent, file.parent / "images", *folders], where)
+        except Fault as fault:
+            labels.faults.append(fault)
             continue
         try:
             size = int(entry.attrib["width"]), int(entry.attrib["height"])

@@ -44,9 +44,10 @@ def read_voc(root: Path) -> Labels:
     for mask in sorted((root / "SegmentationClass").glob("*.png")):
         if splits and mask.stem not in splits:
             continue
-        found = find_image(f"{mask.stem}.jpg", [root / "JPEGImages"])
-        if found is None:
-            labels.faults.append(Fault("no-image", mask, f"has no image {mask.stem}.jpg in JPEGImages"))
+        try:
+            found = find_image(f"{mask.stem}.jpg", [root / "JPEGImages"], str(mask))
+        except Fault as fault:
+            labels.faults.append(fault)
             continue
         split = splits.get(mask.stem, "")
         labels.images.append(Labelled(found, mask.stem, str(mask), split, mask=mask))
