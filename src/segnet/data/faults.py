@@ -161,6 +161,18 @@ KINDS = {
         "its pixels are ignored; a mask needs polygons: draw the outline",
         "",
     ),
+    "overlap": Kind(
+        "warning", "objects that share pixels", "each pixel is of their class; mend the files if the objects count", ""
+    ),
+    "no-split": Kind(
+        "warning",
+        "splits whose files aren't there",
+        "no image is read for it; put its folder there, or take it out of the file",
+        "",
+    ),
+    "listed-twice": Kind(
+        "warning", "images that two splits list", "an image that was trained on can't be scored on", ""
+    ),
     # what the images are to each other
     "same-in-splits": Kind(
         "error",
