@@ -161,9 +161,7 @@ KINDS = {
         "its pixels are ignored; a mask needs polygons: draw the outline",
         "",
     ),
-    "overlap": Kind(
-        "warning", "objects that share pixels", "each pixel is of their class; mend the files if the objects count", ""
-    ),
+    "overlap": Kind("warning", "objects that share pixels", "each pixel is of their class", ""),
     "no-split": Kind(
         "warning",
         "splits whose files aren't there",

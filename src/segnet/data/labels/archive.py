@@ -92,7 +92,7 @@ def _unpack(archive: Path, folder: Path) -> None:
         raise SegnetError(f"{archive} is damaged or no zip archive ({error}); export it again") from error
     except OSError as error:
         raise SegnetError(
-            f"{archive} can't be unpacked ({error.strerror or error}); unpack it yourself"
+            f"{archive} can't be unpacked ({error.strerror or error}); unpack it first"
         ) from error
 
 
@@ -120,7 +120,7 @@ def _targets(archive: Path, entries: Sequence[zipfile.ZipInfo]) -> dict[str, zip
 
 
 def _name(entry: zipfile.ZipInfo) -> str:
-    """Return an entry's path with / between its parts; names are UTF-8, also where the archive doesn't say so."""
+    """Return an entry's path with / between its parts; a name that can be UTF-8 is UTF-8."""
     name = entry.filename
     if not entry.flag_bits & _NAME_IS_UTF_8:
         with suppress(UnicodeError):
@@ -138,6 +138,6 @@ def _require_room(archive: Path, entries: Sequence[zipfile.ZipInfo], folder: Pat
     free = shutil.disk_usage(folder).free
     if total > free:
         raise SegnetError(
-            f"{archive} needs {total:,} bytes in {folder.parent.parent}, where {free:,} are free; make room, or "
-            "set TMPDIR to another folder"
+            f"{archive} needs {total:,} bytes in {folder.parent.parent}, where {free:,} are free; make room, "
+            "or set TMPDIR to another folder"
         )

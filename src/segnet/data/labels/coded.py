@@ -61,12 +61,10 @@ class MaskTable:
         return not all((grey, grey, grey) in self.colours for grey, count in enumerate(counts) if count)
 
     def _ids_of(self, packed: npt.NDArray[np.uint32]) -> npt.NDArray[np.int16]:
-        known = sorted(
-            (red << 16 | green << 8 | blue, id_) for (red, green, blue), id_ in self.colours.items()
-        )
+        known = sorted((r << 16 | g << 8 | b, class_id) for (r, g, b), class_id in self.colours.items())
         keys = np.array([key for key, _ in known], np.uint32)
         places = np.searchsorted(keys, packed).clip(max=len(keys) - 1)
-        ids: npt.NDArray[np.int16] = np.array([id_ for _, id_ in known], np.int16)[places]
+        ids: npt.NDArray[np.int16] = np.array([class_id for _, class_id in known], np.int16)[places]
         ids[keys[places] != packed] = _UNKNOWN
         return ids
 
@@ -87,8 +85,8 @@ class MaskTable:
             raise Fault(
                 "unknown-value",
                 file,
-                f"holds the {what}{'s' if len(values) > 1 else ''} {few}{more} ({counts.sum():,} pixels), which "
-                f"{self.said_by} doesn't name",
+                f"holds the {what}{'s' if len(values) > 1 else ''} {few}{more} ({counts.sum():,} pixels), "
+                f"which {self.said_by} doesn't name",
                 self.remedy or f"correct the mask, or add the {what} there",
             )
         return ids.astype(np.uint8)

@@ -26,7 +26,6 @@ from segnet.data.labels.shapes import (
     polygon,
     read_image,
     read_shape,
-    rectangle,
     size_of,
     split_of,
     with_background,
@@ -88,7 +87,7 @@ class _WithoutDoctype(ElementTree.TreeBuilder):
     """CVAT declares no document type, and entities can be made to explode."""
 
     def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
-        raise ValueError(f"it declares the document type {name}, which no file of CVAT does")
+        raise ValueError(f"it declares a document type, {name}, which no file of CVAT does")
 
 
 def _parse(file: Path) -> ElementTree.Element:
@@ -137,11 +136,19 @@ def _image(
         here = f"{where}, shape {number}"
         read = partial(_shape, shape, size, here, faults)
         drawn = read_shape(read, shape.tag, here, faults, _extent(shape, size, here))
-        ordered.append((0 if drawn.left_out else _number(shape, "z_order", "0"), drawn))
+        ordered.append((_order(shape), drawn))
     ordered.sort(key=lambda pair: pair[0])
     kept = (job / name_below(name or "")).as_posix()
     shapes = [shape for _, shape in ordered]
     return Labelled(found, kept, where, split_of(subset), size, shapes, looked_at=bool(shapes))
+
+
+def _order(shape: ElementTree.Element) -> float:
+    """Return how high a shape lies; one that doesn't tell lies on top, where its pixels are ignored."""
+    try:
+        return _number(shape, "z_order", "0")
+    except ValueError:
+        return math.inf
 
 
 def _number(entry: ElementTree.Element, key: str, default: str | None = None) -> float:
@@ -202,8 +209,11 @@ def _corners(entry: ElementTree.Element) -> Points:
 
 def _box(entry: ElementTree.Element) -> Points:
     left, top, right, bottom = (_number(entry, key) for key in ("xtl", "ytl", "xbr", "ybr"))
-    flat = rectangle(left, top, right, bottom)
-    return _turned(entry, [*zip(flat[::2], flat[1::2], strict=True)], (left + right) / 2, (top + bottom) / 2)
+    return _turned(entry, _rectangle(left, top, right, bottom), (left + right) / 2, (top + bottom) / 2)
+
+
+def _rectangle(left: float, top: float, right: float, bottom: float) -> Points:
+    return [(left, top), (right, top), (right, bottom), (left, bottom)]
 
 
 def _ellipse(entry: ElementTree.Element) -> Points:
@@ -228,17 +238,16 @@ _OUTLINES = {"polygon": _corners, "box": _box, "ellipse": _ellipse}
 
 
 def _extent(entry: ElementTree.Element, size: tuple[int, int], where: str) -> list[tuple[float, ...]]:
-    """Return the outline within which a shape that can't be read, or isn't drawn, must lie, if it tells one."""
+    """Return the outline within which a shape lies that can't be read or isn't drawn, if it tells."""
     with suppress(KeyError, ValueError, Fault):
         if entry.tag == "mask":
             left, top, width, height = (_number(entry, key) for key in ("left", "top", "width", "height"))
-            box = rectangle(left, top, left + width, top + height)
-            return [polygon(box, size, where)]
+            return [polygon(_rectangle(left, top, left + width, top + height), size, where)]
         if entry.tag == "cuboid":
             x, y = (
-                [_number(entry, key) for key in entry.keys() if re.fullmatch(end, key)] for end in _CORNERS
+                [_number(entry, key) for key in entry.attrib if re.fullmatch(end, key)] for end in _CORNERS
             )
-            return [polygon(rectangle(min(x), min(y), max(x), max(y)), size, where)]
+            return [polygon(_rectangle(min(x), min(y), max(x), max(y)), size, where)]
         if entry.tag in _OUTLINES:
             return [polygon(_OUTLINES[entry.tag](entry), size, where)]
     return []

@@ -1,4 +1,4 @@
-"""One mask file an object, as in the Data Science Bowl of 2018: ``ID/images/ID.png`` and ``ID/masks/*.png``."""
+"""One mask file an object: ``ID/images/ID.png``, ``ID/masks/*.png``, as in the Data Science Bowl 2018."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _shape(mask: Path, image: Path, size: tuple[int, int], name: str) -> Shape:
 
 
 def _decode(mask: Path) -> npt.NDArray[np.bool_]:
-    """Return the pixels ``(H, W)`` that aren't black; of a soft edge those of more than half the brightness."""
+    """Return the pixels ``(H, W)`` of more than half the brightest value, none where all are black."""
     picture = decode(mask)
     values = np.asarray(picture if picture.mode not in ("LA", "PA", "RGBA") else picture.convert("RGB"))
     values = values.max(-1) if values.ndim == 3 else values

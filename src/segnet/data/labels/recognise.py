@@ -52,9 +52,9 @@ def read_labels(source: Path, images: Sequence[Path] = (), classes: Sequence[str
 
 
 _KNOWN = (
-    "give a .json file of COCO or Label Studio, CVAT's .xml for images, a folder of LabelMe's .json files, of "
-    "YOLO's with a data.yaml, of Pascal VOC's, of Cityscapes', of Roboflow's masks or of one mask file an object, "
-    "or a .zip of these"
+    "give a .json file of COCO or Label Studio, CVAT's .xml for images, a folder of LabelMe's .json files, "
+    "of YOLO's with a data.yaml, of Pascal VOC's, of Cityscapes', of Roboflow's masks or of one mask file an "
+    "object, or a .zip of these"
 )
 
 

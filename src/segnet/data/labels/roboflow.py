@@ -1,4 +1,4 @@
-"""Roboflow's "semantic segmentation masks": each image ``x.jpg`` beside ``x_mask.png``, and ``_classes.csv``."""
+"""Roboflow's "semantic segmentation masks": ``x.jpg`` beside ``x_mask.png``, and ``_classes.csv``."""
 
 from __future__ import annotations
 

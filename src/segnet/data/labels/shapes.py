@@ -95,7 +95,7 @@ class Labels:
     """All of them, also those that are left out."""
     faults: list[Fault] = field(default_factory=list)
     wanted: dict[int, int] = field(default_factory=dict)
-    """Of mask files, the id that is written for each class, where other classes are wanted than the source's."""
+    """Of mask files, the id that is written for each class id, where other classes are wanted."""
     orphans: list[Shape] = field(default_factory=list)
     """Shapes that belong to no image of the source, each with ``left_out``."""
     no_shapes: Counter[str] = field(default_factory=Counter)

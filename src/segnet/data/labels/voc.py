@@ -1,4 +1,4 @@
-"""Pascal VOC's layout, as the data set has it and as CVAT and LabelMe write it: mask files and lists of names.
+"""Pascal VOC's layout, as the data set has it and as CVAT and LabelMe write it: mask files and lists.
 
 https://docs.cvat.ai/docs/manual/advanced/formats/format-smask/, format-voc/, and what labelme2voc.py writes.
 """
@@ -114,8 +114,8 @@ def _classes(root: Path, masks: Sequence[Path]) -> tuple[list[str], MaskTable]:
         return _by_position(_CLASSES_OF_2012, "Pascal VOC 2012")
     if masks and read_header(masks[0]).mode in ("L", "1", "I", "I;16"):
         raise SegnetError(
-            f"nothing in {root} names the classes that the values of its masks stand for; add class_names.txt "
-            "with one name a line, the first for the value 0"
+            f"nothing in {root} names the classes that its masks' values stand for; add class_names.txt with "
+            "one name a line, the first for the value 0"
         )
     names, table = _by_position(
         _CLASSES_OF_2012, "Pascal VOC 2012", f"if they are other classes, {_SAY_THEM}"
@@ -141,7 +141,7 @@ def _by_colours(file: Path) -> tuple[list[str], MaskTable]:
 
 
 def _by_position(listed: Sequence[str], said_by: str, remedy: str = "") -> tuple[list[str], MaskTable]:
-    """Return the table of masks whose values, or VOC's colours of these values, count the names from 0."""
+    """Return the table of masks in which a value, or VOC's colour of it, counts the names from 0."""
     names = _in_order(listed, said_by)
     values = {number: names.index(name) for number, name in enumerate(listed)}
     colours = {colour_of(number): id_ for number, id_ in values.items()}
@@ -166,7 +166,7 @@ def _colour(text: str, where: str) -> Colour:
 
 
 def colour_of(number: int) -> Colour:
-    """Return VOC's colour of a class id: its bits, from the low ones on, go to the channels' high bits in turn."""
+    """Return VOC's colour of a class id: its bits go to the channels in turn, the low ones to high bits."""
     channels = [0, 0, 0]
     for bit in range(8):
         channels[bit % 3] |= (number >> bit & 1) << (7 - bit // 3)
@@ -190,7 +190,7 @@ def _splits(root: Path, known: Iterable[str]) -> dict[str, str]:
 
 
 def _named(line: str, known: Iterable[str]) -> str:
-    """Return the image that a line of a list means: with a flag behind it, a path, or a suffix, or without."""
+    """Return the image that a line of a list means: its name, perhaps with a path, a suffix or a flag."""
     spellings = (line, line.rpartition(" ")[0], line.split()[0])
     for spelled in spellings:
         parts = parts_of(spelled)

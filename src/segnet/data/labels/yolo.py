@@ -20,7 +20,6 @@ from segnet.data.labels.shapes import (
     polygon,
     read_image,
     read_shape,
-    rectangle,
     split_of,
     with_background,
 )
@@ -36,7 +35,7 @@ Lines = Sequence[tuple[int, str]]
 
 
 def read_yolo(root: Path, description: Description, folders: Sequence[Path]) -> Labels:
-    """Read a data set: each image in a folder ``images``, its text file in ``labels`` beside that, or beside it.
+    """Read a data set: each image in a folder ``images``, its text file in ``labels``, or beside it.
 
     Later polygons lie on top. An empty text file says that its image shows nothing but background; no text
     file doesn't tell that from an image that nobody has labelled.
@@ -104,7 +103,7 @@ def _labelled(
 
 
 def _key(file: Path, folder: Path, left_out: str) -> str:
-    """Return what an image and its text have in common: the path without suffix, and without images or labels."""
+    """Return what an image and its text share: the path without suffix, and without images or labels."""
     parts = [*file.relative_to(folder).with_suffix("").parts]
     places = [place for place, part in enumerate(parts[:-1]) if part.lower() == left_out]
     if places:
@@ -138,7 +137,7 @@ def _texts(roots: Sequence[Path]) -> dict[str, Path]:
 
 
 def _names(keys: Mapping[Path, str], splits: Mapping[Path, str]) -> dict[Path, str]:
-    """Return the images' names in the new folder: their keys, without the splits' folders where that is clear."""
+    """Return the images' names in the new folder: their keys, without splits' folders if they differ then."""
 
     def short(key: str) -> str:
         *folders, last = key.split("/")
@@ -205,7 +204,8 @@ def _shape(
 
 def _corners(box: Sequence[float]) -> tuple[float, ...]:
     x, y, width, height = box
-    return rectangle(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+    left, top, right, bottom = x - width / 2, y - height / 2, x + width / 2, y + height / 2
+    return left, top, right, top, right, bottom, left, bottom
 
 
 def _outline(values: Sequence[float], size: tuple[int, int], where: str) -> tuple[float, ...]:

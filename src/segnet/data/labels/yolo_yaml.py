@@ -60,7 +60,7 @@ class Description:
 
 
 def _find(entry: str, roots: Sequence[Path]) -> Path | None:
-    """Return the file or folder that an entry means: its whole path below a root or, of an absolute one, an end."""
+    """Return what an entry means: its whole path below a root, of an absolute path the longest end there."""
     parts = parts_of(entry)
     absolute = entry.startswith(("/", "\\")) or entry[1:2] == ":"
     fewest = min(2, len(parts)) if absolute else len(parts)
