@@ -242,14 +242,14 @@ def test_one_job_that_cannot_be_read_leaves_the_others(tmp_path):
 def test_a_video_is_refused_with_what_to_choose_instead(tmp_path):
     (tmp_path / "annotations.xml").write_text(document('<track id="0" label="leaf"><box frame="0"/></track>'))
     with pytest.raises(
-        SegnetError, match="CVAT for video.*'CVAT for images 1.1' or as 'Segmentation mask 1.1'"
+        SegnetError, match=r"CVAT for video.*'CVAT for images 1.1' or as 'Segmentation mask 1.1'"
     ):
         convert(tmp_path / "annotations.xml", tmp_path / "new/data")
 
 
 def test_boxes_of_pascal_voc_are_refused_by_name(tmp_path):
     (tmp_path / "a.xml").write_text("<annotation><object/></annotation>")
-    with pytest.raises(SegnetError, match="begins with <annotation>, Pascal VOC's boxes"):
+    with pytest.raises(SegnetError, match=r"begins with <annotation>, Pascal VOC's boxes"):
         convert(tmp_path / "a.xml", tmp_path / "new/data")
 
 
@@ -288,7 +288,7 @@ def test_entities_are_refused_in_every_encoding(tmp_path):
         '<?xml version="1.0" encoding="utf-16"?><!DOCTYPE a [<!ENTITY b "c">]><annotations>&b;</annotations>'
     )
     (tmp_path / "a.xml").write_bytes(text.encode("utf-16"))
-    with pytest.raises(SegnetError, match="declares a document type"):
+    with pytest.raises(SegnetError, match=r"declares a document type"):
         convert(tmp_path / "a.xml", tmp_path / "new/data")
 
 

@@ -254,21 +254,19 @@ def _write_pair(each: Labelled, labels: Labels, table: ClassTable, around: int, 
 
 
 def _mask_of(each: Labelled, header: Header, labels: Labels, around: int) -> Drawn:
+    _require_size(each.size or header.size, header, each.where)  # before labels of any size are drawn
     if each.read_mask is not None:
         ids = np.arange(256, dtype=np.uint8)
         ids[[*labels.wanted]] = [*labels.wanted.values()]
         drawn = Drawn(ids[each.read_mask()], painted=True)
     else:
-        _require_size(each.size or header.size, header, each.where)  # before labels of any size are drawn
         by_name = {name: class_id for class_id, name in enumerate(labels.classes)}
         drawn = draw(each.shapes, each.size or header.size, by_name, around)
-    size = drawn.mask.shape[::-1]
-    _require_size(size, header, each.where)
     if drawn.shared_px:
         drawn.faults.append(
             Fault("overlap", each.where, f"has {drawn.shared_px:,} pixels of several objects")
         )
-    if size != header.size:
+    if each.size not in (None, header.size):
         drawn.mask = turned_by_exif(drawn.mask, header.orientation)  # the tool didn't look at EXIF data
     return drawn
 

@@ -162,6 +162,12 @@ KINDS = {
         "",
     ),
     "overlap": Kind("warning", "objects that share pixels", "each pixel is of their class", ""),
+    "assumed-classes": Kind(
+        "warning",
+        "labels that don't name their classes",
+        "if they are others, add labelmap.txt with a line name:red,green,blue:: for each",
+        "",
+    ),
     "no-split": Kind(
         "warning",
         "splits whose files aren't there",

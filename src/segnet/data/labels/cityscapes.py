@@ -9,6 +9,7 @@ from pathlib import Path
 from segnet.core.classes import IGNORE_INDEX
 from segnet.core.errors import SegnetError
 from segnet.data.faults import Fault
+from segnet.data.headers import read_header
 from segnet.data.labels.coded import MaskTable
 from segnet.data.labels.finding import files_below, images_below
 from segnet.data.labels.shapes import NOT_ANNOTATED, Labelled, Labels, read_image
@@ -92,4 +93,5 @@ def _pair(key: str, mask: Path, table: MaskTable, image: Path | None) -> Labelle
     if image is None:
         raise Fault("no-image", mask, f"has no image {_IMAGES}/{key}_{_IMAGES}.png")
     split, _, name = key.partition("/")
-    return Labelled(image, name, str(mask), _SPLITS[split], read_mask=partial(table.read, mask))
+    size = read_header(mask).stored
+    return Labelled(image, name, str(mask), _SPLITS[split], size, read_mask=partial(table.read, mask))

@@ -69,6 +69,7 @@ def draw(shapes: Iterable[Shape], size: tuple[int, int], ids: Mapping[str, int],
         drawn.painted |= pixels > 0
         alone += pixels * shape.alone
         drawn.outcomes.append((shape.kind, left_out or ("" if pixels else NO_PIXEL)))
+    drawn.shared_px = max(0, alone - int(np.count_nonzero(drawn.mask != around)))
     return drawn
 
 

@@ -99,10 +99,7 @@ def find_by_tail(text: str, roots: Sequence[Path]) -> Path | None:
     return next((place for place in places if place.is_file()), None)
 
 
-def only_folder(folder: Path) -> Path:
-    """Return the folder, or the one within it as long as nothing else lies there, as in archives."""
-    while True:
-        entries = [entry for entry in folder.iterdir() if not is_hidden(entry.name)]
-        if len(entries) != 1 or not entries[0].is_dir():
-            return folder
-        folder = entries[0]
+def only_folder(folder: Path) -> Path | None:
+    """Return the folder within a folder, if nothing else lies there."""
+    entries = [entry for entry in folder.iterdir() if not is_hidden(entry.name)]
+    return entries[0] if len(entries) == 1 and entries[0].is_dir() else None

@@ -33,7 +33,7 @@ def read_labels(source: Path, images: Sequence[Path] = (), classes: Sequence[str
         SegnetError: there is nothing, or nothing that is known.
     """
     if source.is_dir():
-        return _read_folder(only_folder(source), images, classes)
+        return _read_nested(source, images, classes)
     if not source.exists():
         raise SegnetError(f"{source} does not exist; check the path")
     if source.suffix.lower() == ".xml":
@@ -58,7 +58,20 @@ _KNOWN = (
 )
 
 
-def _read_folder(root: Path, images: Sequence[Path], classes: Sequence[str]) -> Labels:
+def _read_nested(source: Path, images: Sequence[Path], classes: Sequence[str]) -> Labels:
+    """Read a folder, or the one within it if nothing else lies there, as in archives."""
+    root = source
+    while (labels := _read_folder(root, images, classes)) is None:
+        inner = only_folder(root)
+        if inner is None:
+            raise SegnetError(
+                f"{source} holds no labels that are known{_near_miss(files_below(root))}; {_KNOWN}"
+            )
+        root = inner
+    return labels
+
+
+def _read_folder(root: Path, images: Sequence[Path], classes: Sequence[str]) -> Labels | None:
     if (masks := masks_of_voc(root)) is not None:
         return read_voc(root, masks, images)
     if is_cityscapes(root):
@@ -75,7 +88,7 @@ def _read_folder(root: Path, images: Sequence[Path], classes: Sequence[str]) -> 
     if objects := find_objects(root):
         wanted = [name for name in classes if background_of([name]) is None]
         return read_objects(objects, *wanted[:1] if len(wanted) == 1 else ())
-    raise SegnetError(f"{root} holds no labels that are known{_near_miss(files)}; {_KNOWN}")
+    return None
 
 
 def _read_json_files(root: Path, below: Sequence[Path], images: Sequence[Path]) -> Labels | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from segnet.core.classes import IGNORE_INDEX
 from segnet.core.errors import SegnetError
 from segnet.data.faults import Fault
+from segnet.data.headers import read_header
 from segnet.data.labels.coded import MaskTable
 from segnet.data.labels.finding import images_below, read_text
 from segnet.data.labels.shapes import NOT_ANNOTATED, Labelled, Labels, read_image, split_of, with_background
@@ -55,12 +56,17 @@ def read_roboflow(root: Path, tables: Sequence[Path]) -> Labels:
 def _pair(key: str, mask: Path, image: Path | None, split: str, code: MaskTable) -> Labelled:
     if image is None:
         raise Fault("no-image", mask, f"has no image of the name {key} beside it")
-    return Labelled(image, key, str(mask), split, read_mask=partial(code.read, mask))
+    size = read_header(mask).stored
+    return Labelled(image, key, str(mask), split, size, read_mask=partial(code.read, mask))
 
 
 def _read(table: Path) -> dict[int, str]:
     """Return the class of each value; the first line says ``Pixel Value, Class``."""
-    rows = [[field.strip() for field in row] for row in csv.reader(read_text(table).splitlines()) if row]
+    rows = [
+        [field.strip() for field in row]
+        for row in csv.reader(read_text(table).splitlines(), skipinitialspace=True)
+        if row
+    ]
     meanings: dict[int, str] = {}
     for row in rows[1:]:
         if len(row) != 2 or not row[0].isdecimal() or int(row[0]) > IGNORE_INDEX or not row[1]:

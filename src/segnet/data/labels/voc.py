@@ -26,6 +26,7 @@ _CLASSES_OF_2012 = (
     "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep",
     "sofa", "train", "tvmonitor",
 )  # fmt: skip
+_OF_2012 = "Pascal VOC 2012"
 _NAMED_BY_VOC = re.compile(r"\d{4}_\d{6}")
 _BORDER: Colour = (224, 224, 192)
 _IGNORED = "__ignore__"  # LabelMe's name of what isn't scored
@@ -59,6 +60,9 @@ def read_voc(root: Path, masks: Path, folders: Sequence[Path]) -> Labels:
     files = {_key(file, masks): file for file in images_below(masks)}
     names, table = _classes(root, [*files.values()])
     labels = Labels("Pascal VOC", names)
+    if table.said_by == _OF_2012 and not _is_2012(files.values()):
+        said = "names no classes: its classes are taken to be those of Pascal VOC 2012, whose colours it has"
+        labels.faults.append(Fault("assumed-classes", root, said))
     images = _images(root, folders)
     splits = _splits(root, files.keys() | images.keys())
     for key, mask in files.items():
@@ -79,7 +83,8 @@ def read_voc(root: Path, masks: Path, folders: Sequence[Path]) -> Labels:
 def _pair(key: str, mask: Path, image: Path | None, split: str, table: MaskTable) -> Labelled:
     if image is None:
         raise Fault("no-image", mask, f"has no image of its name, {key}", "give --images the images' folder")
-    return Labelled(image, key, str(mask), split, read_mask=partial(table.read, mask))
+    size = read_header(mask).stored
+    return Labelled(image, key, str(mask), split, size, read_mask=partial(table.read, mask))
 
 
 def _key(file: Path, folder: Path) -> str:
@@ -102,6 +107,11 @@ def _images(root: Path, folders: Sequence[Path]) -> dict[str, Path]:
 # Which classes there are
 
 
+def _is_2012(masks: Iterable[Path]) -> bool:
+    """Whether masks are called as those of the data set, by year and number."""
+    return any(_NAMED_BY_VOC.fullmatch(mask.stem) for mask in masks)
+
+
 def _classes(root: Path, masks: Sequence[Path]) -> tuple[list[str], MaskTable]:
     labelmap = root / "labelmap.txt"
     if labelmap.is_file():
@@ -110,16 +120,14 @@ def _classes(root: Path, masks: Sequence[Path]) -> tuple[list[str], MaskTable]:
         if file.is_file():
             names = lines_of(file)
             return _by_position(names[1:] if names[:1] == [_IGNORED] else names, str(file))
-    if any(_NAMED_BY_VOC.fullmatch(mask.stem) for mask in masks):
-        return _by_position(_CLASSES_OF_2012, "Pascal VOC 2012")
+    if _is_2012(masks):
+        return _by_position(_CLASSES_OF_2012, _OF_2012)
     if masks and read_header(masks[0]).mode in ("L", "1", "I", "I;16"):
         raise SegnetError(
             f"nothing in {root} names the classes that its masks' values stand for; add class_names.txt with "
             "one name a line, the first for the value 0"
         )
-    names, table = _by_position(
-        _CLASSES_OF_2012, "Pascal VOC 2012", f"if they are other classes, {_SAY_THEM}"
-    )
+    names, table = _by_position(_CLASSES_OF_2012, _OF_2012, f"if they are other classes, {_SAY_THEM}")
     return names, MaskTable(table.said_by, {}, table.colours, by_palette=True, remedy=table.remedy)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from segnet.core.errors import SegnetError
 from segnet.data.faults import Fault
 from segnet.data.headers import read_header
-from segnet.data.labels.finding import files_below, images_below, read_text
+from segnet.data.labels.finding import files_below, images_below, parts_of, read_text
 from segnet.data.labels.shapes import (
     Labelled,
     Labels,
@@ -28,6 +28,7 @@ from segnet.data.labels.yolo_yaml import Description
 _NUMBERS_OF_A_BOX = 4
 _OUTSIDE = 0.5  # of an image's side; coordinates farther outside are no shares of it
 _DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
+_NOT_THERE = "image not there"
 _NO_LABELS = ("classes", "notes")
 
 Lines = Sequence[tuple[int, str]]
@@ -46,7 +47,7 @@ def read_yolo(root: Path, description: Description, folders: Sequence[Path]) -> 
         folders: where images may be besides.
     """
     labels = Labels("YOLO", with_background(description.names.values()))
-    splits = description.images([root, *folders], labels.faults)
+    splits, lost = description.images([root, *folders], labels.faults)
     keys = _images(root, folders, splits)
     texts = _texts([root, *folders])
     names = _names(keys, splits)
@@ -62,8 +63,10 @@ def read_yolo(root: Path, description: Description, folders: Sequence[Path]) -> 
     for text in texts.values():
         if "labels" in map(str.lower, text.parent.parts) and text.stem.lower() not in _NO_LABELS:
             labels.faults.append(Fault("no-image", text, "has no image of its name"))
-            left_out = "image not there"
-            labels.images.append(_labelled(None, text, "", "", left_out, description, labels.faults))
+            labels.images.append(_labelled(None, text, "", "", _NOT_THERE, description, labels.faults))
+    with_text = {text.stem for text in texts.values()}
+    unlabelled = (line for line in lost if Path("/".join(parts_of(line))).stem not in with_text)
+    labels.images += [Labelled(None, line, line, left_out=_NOT_THERE) for line in unlabelled]
     return labels
 
 

@@ -36,27 +36,28 @@ class Description:
     """Splits, each with a folder, a list of images in a text file, or an image."""
     is_of_poses: bool = False
 
-    def images(self, roots: Sequence[Path], faults: list[Fault]) -> dict[Path, str]:
-        """Return the split of each image that the file lists, none where it lists no split that is there.
+    def images(self, roots: Sequence[Path], faults: list[Fault]) -> tuple[dict[Path, str], list[str]]:
+        """Return the split of each image that the file lists, and the lines that name one which isn't there.
 
         Args:
             roots: the folders that its paths are looked for in.
             faults: what is wrong with the lists is added to.
         """
         splits: dict[Path, str] = {}
+        lost: list[str] = []
         missing: list[Fault] = []
         for split, entry in self.entries:
             place = _find(entry, roots)
             if place is None:
                 missing.append(Fault("no-split", self.file, f"has {entry!r} as {split}, which is not there"))
                 continue
-            listed = images_below(place) if place.is_dir() else [*_listed(place, roots, faults)]
+            listed = images_below(place) if place.is_dir() else [*_listed(place, roots, faults, lost)]
             for image in listed:
                 if splits.setdefault(image, split) != split:
                     said = f"is listed in {splits[image]} and in {split}, and stays in {splits[image]}"
                     faults.append(Fault("listed-twice", image, said))
         faults += missing
-        return splits
+        return splits, lost
 
 
 def _find(entry: str, roots: Sequence[Path]) -> Path | None:
@@ -72,8 +73,8 @@ def _find(entry: str, roots: Sequence[Path]) -> Path | None:
     return None
 
 
-def _listed(file: Path, roots: Sequence[Path], faults: list[Fault]) -> Iterator[Path]:
-    """Yield the images that the lines of a text file name."""
+def _listed(file: Path, roots: Sequence[Path], faults: list[Fault], lost: list[str]) -> Iterator[Path]:
+    """Yield the images that the lines of a text file name; collect the lines whose image isn't there."""
     if file.suffix.lower() != ".txt":
         yield file
         return
@@ -82,6 +83,7 @@ def _listed(file: Path, roots: Sequence[Path], faults: list[Fault]) -> Iterator[
         if image is not None:
             yield image
         else:
+            lost.append(line)
             said = f"names the image {line}, which is not there"
             faults.append(Fault("no-image", f"{file}, line {number}", said, "give --images its folder"))
 
