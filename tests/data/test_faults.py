@@ -689,7 +689,15 @@ def repaired(data, tmp_path):
 
 
 # What remains as it was in a repaired copy: nobody but the user can mend it.
-NOT_MENDED = {"alike", "never-occurs", "not-validated", "few-to-validate", "too-few-images", "small", "depths"}
+NOT_MENDED = {
+    "alike",
+    "never-occurs",
+    "not-validated",
+    "few-to-validate",
+    "too-few-images",
+    "small",
+    "depths",
+}
 NO_COPY = {"layout", "mask-meaning", "nothing-to-learn", "ignored-class"}
 
 

@@ -152,7 +152,9 @@ def test_images_and_masks_that_lie_otherwise_are_recognised_and_copied(case, roo
         with Image.open(each.pair.image) as image, Image.open(each.pair.mask) as drawn:
             if image.format != "JPEG":
                 assert np.array_equal(np.asarray(drawn), np.asarray(mask(numbers[image.tobytes()])))
-            nearest = min(range(40), key=lambda n: np.abs(np.asarray(image, int) - np.asarray(picture(n))).sum())
+            nearest = min(
+                range(40), key=lambda n: np.abs(np.asarray(image, int) - np.asarray(picture(n))).sum()
+            )
             assert np.array_equal(np.asarray(drawn), np.asarray(mask(nearest)))
 
 
@@ -203,7 +205,9 @@ def test_what_the_masks_mean_is_copied_with_them(root):
 def coco(root):
     put(root, "train/{n}.jpg", "unused/{n}.png", range(3))
     images = [{"id": n, "file_name": f"{n}.jpg", "width": SIDE, "height": SIDE} for n in range(3)]
-    shapes = [{"id": n, "image_id": n, "category_id": 1, "segmentation": [[1, 1, 9, 1, 9, 9]]} for n in range(3)]
+    shapes = [
+        {"id": n, "image_id": n, "category_id": 1, "segmentation": [[1, 1, 9, 1, 9, 9]]} for n in range(3)
+    ]
     content = {"images": images, "annotations": shapes, "categories": [{"id": 1, "name": "leaf"}]}
     for split in ("train", "valid", "test"):
         (root / split).mkdir(exist_ok=True)
@@ -234,7 +238,9 @@ def label_studio(root):
 
 def cvat(root):
     put(root, "images/{n}.jpg", "unused/{n}.png", range(3))
-    (root / "annotations.xml").write_text("<?xml version='1.0'?>\n<annotations><version>1.1</version></annotations>")
+    (root / "annotations.xml").write_text(
+        "<?xml version='1.0'?>\n<annotations><version>1.1</version></annotations>"
+    )
 
 
 FORMATS = {
@@ -283,7 +289,7 @@ def official_pets(root):
         (official_pets, "Oxford-IIIT Pet", "segnet train --data oxford-pets --data-root"),
         (lambda r: (r / "data.parquet").touch(), "Hugging Face", "segnet train --data hf:"),
         (lambda r: (r / "export.zip").touch(), "holds export.zip", "unpack it"),
-        (lambda r: put(r, "in/images/{n}.png", "in/masks/{n}.png"), "in/ looks like a dataset", "segnet data check"),
+        (lambda r: put(r, "in/images/{n}.png", "in/masks/{n}.png"), "in/ looks like a dataset", "data check"),
         (lambda r: [picture(n).save(r / f"{n}.jpg") for n in range(3)], "holds 3 images", "annotation tool"),
     ],
     ids=["pets", "parquet", "archive", "one level up", "images alone"],
@@ -355,7 +361,9 @@ def test_names_of_both_unicode_forms_pair(root):
     listed = root.parent / "val.txt"
     listed.write_text("\n".join(unicodedata.normalize("NFD", name) for name in names[:2]), encoding="utf-8")
     dataset = load_folder(root, DataOptions(data=str(root), val_list=listed))
-    assert {sample.name for sample in dataset.val} == {unicodedata.normalize("NFC", name) for name in names[:2]}
+    assert {sample.name for sample in dataset.val} == {
+        unicodedata.normalize("NFC", name) for name in names[:2]
+    }
 
 
 def test_two_files_that_differ_in_unicode_form_alone_are_told_apart(root):

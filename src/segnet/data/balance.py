@@ -15,8 +15,8 @@ FEW = 5
 """Fewer images than this to validate on are hardly any."""
 
 _CHOOSE = (
-    "its IoU is 0 as soon as one pixel is taken for it, which lowers the mean, and else it has no score; hold out "
-    "more with --holdout, or name an image of it in a file for --val-list"
+    "its IoU is 0 as soon as one pixel is taken for it, which lowers the mean, and else it has no score; "
+    "hold out more with --holdout, or name an image of it in a file for --val-list"
 )
 _HOLD_OUT_MORE = "its score is chance: hold out more with --holdout 0.3, or give --fold 1/5, 2/5 .. in turn"
 

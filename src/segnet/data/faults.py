@@ -43,7 +43,9 @@ KINDS = {
     "no-image": Kind(
         "error", "masks without an image", "add the image under the mask's name, or take the mask out"
     ),
-    "same-name": Kind("error", "files of one name but for their suffix or Unicode form", "keep one of them", "keeps one"),
+    "same-name": Kind(
+        "error", "files of one name but for suffix or Unicode form", "keep one of them", "keeps one"
+    ),
     "no-file": Kind(
         "error", "what is no file", "take it out: a pipe, a socket or a broken link holds no image"
     ),
@@ -57,7 +59,7 @@ KINDS = {
         "",
     ),
     "left-out": Kind(
-        "warning", "pictures that are no part of the dataset", "they are left out; move them where they belong", ""
+        "warning", "pictures that are no part of the dataset", "they are left out; none should be missing", ""
     ),
     # what a file is
     "empty": Kind("error", "empty files", "fetch or save it again, or take it out"),
@@ -166,7 +168,29 @@ KINDS = {
     # what files of labels hold
     "bad-label": Kind("error", "labels that can't be read", "correct it in the tool that wrote it", ""),
     "flat-label": Kind(
-        "warning", "labels without an area", "points, lines and boxes are no masks; it is left out", ""
+        "warning", "labels without an area", "points and lines are no masks; it is left out", ""
+    ),
+    "box-label": Kind(
+        "warning",
+        "boxes without an outline",
+        "its pixels are ignored; a mask needs polygons: draw the outline",
+        "",
+    ),
+    "overlap": Kind("warning", "objects that share pixels", "each pixel is of their class", ""),
+    "assumed-classes": Kind(
+        "warning",
+        "labels that don't name their classes",
+        "if they are others, add labelmap.txt with a line name:red,green,blue:: for each",
+        "",
+    ),
+    "no-split": Kind(
+        "warning",
+        "splits whose files aren't there",
+        "no image is read for it; put its folder there, or take it out of the file",
+        "",
+    ),
+    "listed-twice": Kind(
+        "warning", "images that two splits list", "an image that was trained on can't be scored on", ""
     ),
     # what the images are to each other
     "same-in-splits": Kind(

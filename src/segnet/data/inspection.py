@@ -32,7 +32,9 @@ from segnet.data.survey import Surveyed, survey
 
 _SIZES = (128, 192, 256)  # that are suggested; beyond them it takes patches
 _STEP = 16  # of the longer side, in pixels
-_WHOLE = 512  # px of the shorter side: up to here an image is trained on at its own size rather than in patches
+_WHOLE = (
+    512  # px of the shorter side: up to here an image is trained on at its own size rather than in patches
+)
 _NEAR, _MOST = 0.06, 0.8  # proportions this near are one; as many images with one stand for all
 _SCALES = (0.25, 0.5, 1)
 _THINNEST_PX = 1.5  # of a region, as area / half its outline, that a network's output still shows
@@ -178,10 +180,11 @@ def inspect_folder(root: Path, progress: Progress | None = None, *, channels: in
         except Fault as fault:
             faults.append(fault)
     table, code = described or (None, None)
-    counted = ((), 0, 0)
+    classes: tuple[ClassCount, ...] = ()
+    without = uncounted = 0
     if table and code:
         counted = _count(surveyed, table, code, held_out, found, root, faults)
-    classes, without, uncounted = counted
+        classes, without, uncounted = counted
     sizes = sorted((each.look.image.size for each in surveyed if each.look.image), key=np.prod)
     return Inspection(
         root=root,
@@ -264,7 +267,9 @@ def _count(
 def _held_out(pairs: Sequence[Pair], found: Pairs, root: Path) -> frozenset[Path]:
     """Return the images that training holds out where there is no val/ and no option says otherwise."""
     train: list[Sample] = [
-        FolderSample(pair.name, pair.image, pair.mask, MaskCode(())) for pair in pairs if pair.split == "train"
+        FolderSample(pair.name, pair.image, pair.mask, MaskCode(()))
+        for pair in pairs
+        if pair.split == "train"
     ]
     if "val" in found.splits or not train:
         return frozenset()

@@ -12,22 +12,23 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-IMAGE_WORDS = frozenset(
-    "image images img imgs photo photos picture pictures pic pics original originals orig input inputs rgb sat "
-    "jpegimages".split()
-)
-MASK_WORDS = frozenset(
-    "mask masks label labels annot annots annotation annotations gt truth groundtruth target targets trimap "
-    "trimaps seg segs segm segmentation segmentations segmentationclass manual ho labelids".split()
-)
-VIEW_WORDS = frozenset("fov".split())
+IMAGE_WORDS = frozenset({
+    "image", "images", "img", "imgs", "photo", "photos", "picture", "pictures", "pic", "pics", "original",
+    "originals", "orig", "input", "inputs", "rgb", "sat", "jpegimages",
+})  # fmt: skip
+MASK_WORDS = frozenset({
+    "mask", "masks", "label", "labels", "annot", "annots", "ann", "annotation", "annotations", "gt", "truth",
+    "groundtruth", "target", "targets", "trimap", "trimaps", "seg", "segs", "segm", "segmentation",
+    "segmentations", "segmentationclass", "manual", "ho", "labelids",
+})  # fmt: skip
+VIEW_WORDS = frozenset({"fov"})
 """Of a picture of the field of view: which pixels the camera shows, and no class."""
 SPLIT_WORDS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-_SUFFIX_WORDS = frozenset("jpg jpeg png tif tiff bmp gif webp".split())
+_SUFFIX_WORDS = frozenset({"jpg", "jpeg", "png", "tif", "tiff", "bmp", "gif", "webp"})
 _ORDINAL = re.compile(r"\d+(st|nd|rd|th)")
 # ordinals, numbers, and words, of which a capital begins a new one
 _WORD = re.compile(r"\d+(?:st|nd|rd|th)(?![a-z])|\d+|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_A-Za-z]+")
@@ -40,7 +41,7 @@ def same_form(name: str) -> str:
 
 
 def shown_apart(*names: str) -> tuple[str, ...]:
-    """Return names so that they can be told apart: where they would look alike, with their characters' codes."""
+    """Return names as they are, or with their characters' codes where they would look alike."""
     if len({"".join(unicodedata.normalize("NFKC", name).split()) for name in names}) == len(names):
         return names
     return tuple(ascii(name)[1:-1].replace(" ", "\\x20") for name in names)

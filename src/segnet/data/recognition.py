@@ -1,26 +1,29 @@
-"""What a folder is that has another layout than a dataset here, and the one command that takes it from there."""
+"""What a folder of another layout is, and the one command that makes a dataset of it."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from segnet.core.errors import SegnetError
-from segnet.core.walking import files_below, paths_below
 from segnet.data.faults import Fault
-from segnet.data.images import IMAGE_SUFFIXES
+from segnet.data.labels.archive import is_archive
+from segnet.data.labels.cityscapes import is_cityscapes
 from segnet.data.labels.coco import is_coco
+from segnet.data.labels.cvat import is_cvat
+from segnet.data.labels.finding import files_below, images_below
 from segnet.data.labels.label_studio import is_label_studio
 from segnet.data.labels.labelme import is_labelme
 from segnet.data.labels.loose_pairs import find_loose_pairs
-from segnet.data.labels.mask_sets import is_cityscapes, is_voc
+from segnet.data.labels.objects import find_objects
+from segnet.data.labels.roboflow import TABLE
 from segnet.data.labels.shapes import read_json
-from segnet.data.labels.yolo import description_of
+from segnet.data.labels.voc import masks_of_voc
+from segnet.data.labels.yolo_yaml import description_of
 from segnet.data.pairing import ONE_NAME, Pairs, find_pairs
 from segnet.runs.identity import SPLITS
 
@@ -74,6 +77,7 @@ def recognise(root: Path) -> Seen | None:
 def convert_command(root: Path) -> str:
     """Return what to type to make a new folder of this one, beside it."""
     whole = root if root.name not in ("", "..") else root.resolve()
+    whole = whole.with_suffix("") if is_archive(root) else whole
     return f"segnet data convert {shlex.quote(str(root))} {shlex.quote(f'{whole}-converted')}"
 
 
@@ -111,38 +115,35 @@ def _pets(root: Path) -> Seen | None:
 
 def _hugging_face(root: Path) -> Seen | None:
     saved = ("dataset_info.json", "dataset_dict.json", "metadata.csv", "metadata.jsonl")
-    if not any((root / name).is_file() for name in saved) and not any(root.glob("**/*.parquet")):
+    tables = (*root.glob("*.parquet"), *root.glob("*/*.parquet"))
+    if not tables and not any((root / name).is_file() for name in saved):
         return None
     return Seen("is a Hugging Face dataset", f"segnet train --data hf:{shlex.quote(str(root))}")
 
 
-def _voc(root: Path) -> Seen | None:
-    if not is_voc(root):
-        return None
-    return _converted(root, "is laid out as Pascal VOC, JPEGImages/ and SegmentationClass/")
-
-
-def _cityscapes(root: Path) -> Seen | None:
-    return _converted(root, "is laid out as Cityscapes, leftImg8bit/ and gtFine/") if is_cityscapes(root) else None
-
-
-def _yolo(root: Path) -> Seen | None:
-    file = description_of(root)
-    return None if file is None else _converted(root, f"holds YOLO labels, with {file.name}")
-
-
-def _one_file_an_object(root: Path) -> Seen | None:
-    """Each image in a folder of its own, and each of its objects as a mask file beside it."""
-    several = False
-    for masks in islice(sorted(root.glob("**/masks")), 1000):
-        images = masks.parent / "images"
-        if not images.is_dir() or masks.parent == root:
-            continue
-        counts = [sum(file.suffix.lower() in IMAGE_SUFFIXES for file in each.iterdir()) for each in (images, masks)]
-        if counts[0] != 1:
-            return None
-        several |= counts[1] > 1
-    return _converted(root, "holds a folder for each image, with a mask file for each object") if several else None
+def _labels(root: Path) -> Seen | None:
+    """Labels in a format that ``segnet data convert`` reads, asked for in its own order."""
+    if masks_of_voc(root) is not None:
+        return _converted(root, "is laid out as Pascal VOC, images and masks by class")
+    if is_cityscapes(root):
+        return _converted(root, "is laid out as Cityscapes, leftImg8bit/ and gtFine/")
+    files = files_below(root)
+    if any(file.name == TABLE for file in files):
+        return _converted(root, f"holds masks of Roboflow with {TABLE}")
+    if (description := description_of(root)) is not None:
+        return _converted(root, f"holds labels of YOLO ({description.name})")
+    for file in [file for file in files if file.suffix.lower() == ".json"][:_MOST_JSON]:
+        with suppress(SegnetError):
+            content = read_json(file)
+            for name, is_it in _JSON:
+                if is_it(content):
+                    return _converted(root, f"holds labels of {name} ({file.relative_to(root).as_posix()})")
+    for file in files:
+        if file.suffix.lower() == ".xml" and is_cvat(file):
+            return _converted(root, f"holds labels of CVAT ({file.relative_to(root).as_posix()})")
+    if find_objects(root):
+        return _converted(root, "holds a mask file for each object")
+    return None
 
 
 _JSON: tuple[tuple[str, Callable[[Any], bool]], ...] = (
@@ -150,28 +151,6 @@ _JSON: tuple[tuple[str, Callable[[Any], bool]], ...] = (
     ("COCO", is_coco),
     ("Label Studio", is_label_studio),
 )
-
-
-def _json(root: Path) -> Seen | None:
-    for file in islice(_files(root, ".json"), _MOST_JSON):
-        with suppress(SegnetError):
-            content = read_json(file)
-            for name, is_it in _JSON:
-                if is_it(content):
-                    return _converted(root, f"holds labels of {name} ({file.relative_to(root).as_posix()})")
-    return None
-
-
-def _cvat(root: Path) -> Seen | None:
-    for file in islice(_files(root, ".xml"), _MOST_JSON):
-        with suppress(OSError), file.open("rb") as stream:
-            if b"<annotations" in stream.read(4096):
-                return _converted(root, f"holds labels of CVAT ({file.relative_to(root).as_posix()})")
-    return None
-
-
-def _files(root: Path, suffix: str) -> Iterator[Path]:
-    return iter([file for file in paths_below(root) if file.suffix.lower() == suffix])
 
 
 def _loose_pairs(root: Path) -> Seen | None:
@@ -185,7 +164,9 @@ def _loose_pairs(root: Path) -> Seen | None:
     errors = [fault for fault in found.faults if fault.is_error]
     if len(errors) > len(found.pairs):
         return None
-    said.append(f"{len(found.pairs):,} of them belong together by name, but {errors[0].file} {errors[0].detail}")
+    said.append(
+        f"{len(found.pairs):,} of them belong together by name, but {errors[0].file} {errors[0].detail}"
+    )
     more = f" (and {len(errors) - 1:,} more)" if len(errors) > 1 else ""
     return Seen("; ".join(said) + more, f"name or take these out, then {convert_command(root)}")
 
@@ -196,11 +177,13 @@ def _is_both(root: Path) -> bool:
 
 
 def _images_alone(root: Path) -> Seen | None:
-    suffixes = [Path(entry.name).suffix.lower() for entry, _ in files_below(root)]
-    pictures = sum(suffix in IMAGE_SUFFIXES for suffix in suffixes)
-    archives = [entry.name for entry in sorted(root.iterdir()) if entry.suffix.lower() in _ARCHIVES]
-    if not pictures and archives:
-        return Seen(f"holds {archives[0]} and no image", "unpack it, and check the folder that comes out")
+    pictures = len(images_below(root))
+    archives = [entry for entry in sorted(root.iterdir()) if entry.suffix.lower() in _ARCHIVES]
+    if archives and not pictures:
+        said = f"holds {archives[0].name} and no image"
+        if is_archive(archives[0]):
+            return Seen(said, f"of labels, {convert_command(archives[0])} makes a folder; else unpack it")
+        return Seen(said, "unpack it, and check the folder that comes out")
     if not pictures or (root / "images").is_dir() or (root / "train").is_dir():
         return None
     return Seen(
@@ -210,6 +193,5 @@ def _images_alone(root: Path) -> Seen | None:
 
 
 _LOOKS: tuple[Callable[[Path], Seen | None], ...] = (
-    _pets, _dataset_inside, _one_file_an_object, _voc, _cityscapes, _yolo, _json, _cvat, _loose_pairs,
-    _hugging_face, _images_alone,
+    _pets, _dataset_inside, _labels, _loose_pairs, _hugging_face, _images_alone,
 )  # fmt: skip

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from segnet.core.errors import SegnetError
-from segnet.core.walking import paths_below
 from segnet.data.faults import Fault
 from segnet.data.images import IMAGE_SUFFIXES
+from segnet.data.labels.finding import files_below
 from segnet.data.labels.shapes import Labelled, Labels
 from segnet.data.near_names import (
     IMAGE_WORDS,
@@ -32,7 +32,7 @@ from segnet.data.near_names import (
 from segnet.data.pairing import DESCRIPTION, MASK_SUFFIXES, find_pairs
 
 _LOSSY = (".jpg", ".jpeg", ".webp")
-_DRAWN_WORDS = frozenset("viz vis overlay overlays preview previews bbox".split())
+_DRAWN_WORDS = frozenset({"viz", "vis", "overlay", "overlays", "preview", "previews", "bbox"})
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,8 @@ class LoosePairs:
 
     root: Path
     pairs: list[Labelled] = field(default_factory=list)
+    alone: list[Labelled] = field(default_factory=list)
+    """Images that are left out."""
     faults: list[Fault] = field(default_factory=list)
     images_in: list[str] = field(default_factory=list)
     """Folders below the root; the root itself is empty."""
@@ -84,7 +86,8 @@ class LoosePairs:
         if self.images_in == self.masks_in and self.pairs:
             first = self.pairs[0]
             where = _listed(self.images_in)
-            return f"images and masks together in {where} ({first.image.name}, {Path(first.where).name})"
+            names = ", ".join(Path(str(file)).name for file in (first.image, first.mask_file))
+            return f"images and masks together in {where} ({names})"
         return f"images in {_listed(self.images_in)} and masks in {_listed(self.masks_in)}"
 
 
@@ -115,7 +118,7 @@ def read_loose_pairs(root: Path) -> Labels | None:
     return Labels(
         found.places,
         [],
-        found.pairs,
+        [*found.pairs, *found.alone],
         found.faults,
         description=description if description.is_file() else None,
     )
@@ -149,7 +152,7 @@ def find_loose_pairs(root: Path) -> LoosePairs:
 
 def _pictures(root: Path) -> list[_Picture]:
     suffixes = {*IMAGE_SUFFIXES, *MASK_SUFFIXES}
-    files = [file for file in paths_below(root) if file.suffix.lower() in suffixes]
+    files = [file for file in files_below(root) if file.suffix.lower() in suffixes]
     folders: dict[Path, tuple[str, str, int, tuple[str, ...]]] = {}
     found = []
     for file in files:
@@ -261,9 +264,7 @@ def _is_photo_with_mask(some: Sequence[_Picture]) -> bool:
     return sorted(lossy) == [False, True]
 
 
-def _with_masks(
-    found: LoosePairs, images: Sequence[_Picture], masks: Sequence[_Picture]
-) -> list[_Picture]:
+def _with_masks(found: LoosePairs, images: Sequence[_Picture], masks: Sequence[_Picture]) -> list[_Picture]:
     """Leave out the splits that have images alone, as test parts whose labels are kept back."""
     if not any(each.split for each in masks):
         return [*images]
@@ -323,18 +324,21 @@ def _count(matched: Sequence[tuple[_Picture, list[_Picture]]]) -> int:
 def _take(
     found: LoosePairs, matched: Sequence[tuple[_Picture, list[_Picture]]], masks: Sequence[_Picture]
 ) -> None:
-    """Take each image with its one mask; what is left over is an error, but for the masks of later readers."""
+    """Take each image with its one mask; the rest are errors, but for the masks of later readers."""
     used: set[Path] = set()
     for image, some in matched:
         used |= {mask.file for mask in some}
         if len(some) == 1:
             split = image.split or some[0].split
             where = str(some[0].file)
-            found.pairs.append(Labelled(image.file, image.name, where, split, mask=some[0].file))
+            found.pairs.append(Labelled(image.file, image.name, where, split, mask_file=some[0].file))
             if some[0].file.suffix.lower() not in MASK_SUFFIXES:
                 said = f"is a mask that is no {' '.join(MASK_SUFFIXES)}, so its values may have changed"
                 found.faults.append(Fault("lossy-mask", some[0].file, said, "export it anew as PNG"))
-        elif some:
+            continue
+        left_out = "several masks" if some else "no mask"
+        found.alone.append(Labelled(None, image.name, str(image.file), image.split, left_out=left_out))
+        if some:
             said = f"has {len(some)} masks: {', '.join(mask.file.name for mask in some[:3])}"
             found.faults.append(Fault("two-masks", image.file, said, "take out all but the right one"))
         else:
