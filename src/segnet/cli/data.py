@@ -82,7 +82,7 @@ def _print(found: Inspection, shown: int) -> None:
     from segnet.data.faults import KINDS, by_kind
 
     console = Console(highlight=False, soft_wrap=True)
-    counted = ", ".join(f"{count:,} in {split}" for split, count in found.images.items()) or "none"
+    counted = ", ".join(f"{count:,} in {split}" for split, count in found.images.items() if count) or "none"
     console.print(f"{found.root}: pairs of image and mask: {counted}", markup=False)
     if found.smallest and found.largest:
         sizes = " to ".join(dict.fromkeys(f"{w}x{h}" for w, h in (found.smallest, found.largest)))

@@ -59,7 +59,7 @@ KINDS = {
         "",
     ),
     "left-out": Kind(
-        "warning", "pictures that are no part of the dataset", "they are left out; none should be missing", ""
+        "warning", "pictures that are no part of the dataset", "they are left out", ""
     ),
     # what a file is
     "empty": Kind("error", "empty files", "fetch or save it again, or take it out"),

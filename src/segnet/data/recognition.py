@@ -124,7 +124,7 @@ def _hugging_face(root: Path) -> Seen | None:
 def _labels(root: Path) -> Seen | None:
     """Labels in a format that ``segnet data convert`` reads, asked for in its own order."""
     if masks_of_voc(root) is not None:
-        return _converted(root, "is laid out as Pascal VOC, images and masks by class")
+        return _converted(root, "is laid out as Pascal VOC")
     if is_cityscapes(root):
         return _converted(root, "is laid out as Cityscapes, leftImg8bit/ and gtFine/")
     files = files_below(root)
@@ -168,7 +168,9 @@ def _loose_pairs(root: Path) -> Seen | None:
         f"{len(found.pairs):,} of them belong together by name, but {errors[0].file} {errors[0].detail}"
     )
     more = f" (and {len(errors) - 1:,} more)" if len(errors) > 1 else ""
-    return Seen("; ".join(said) + more, f"name or take these out, then {convert_command(root)}")
+    return Seen(
+        "; ".join(said) + more, f"add what is missing, or {convert_command(root)} --skip leaves it out"
+    )
 
 
 def _is_both(root: Path) -> bool:
