@@ -49,17 +49,18 @@ def check(
         shown: files that are listed of each fault.
         json_: print JSON with every file in place of the report.
     """
+    root = expand_home(folder)
+    if not json_ and root.is_dir():
+        print(f"reading {root}", flush=True)  # before libraries are imported, which may take a while
+
     from segnet.core.counting import counting
     from segnet.data.inspection import inspect_folder
     from segnet.data.options import DataOptions
     from segnet.data.repair import require_new_folder, write_repaired
 
-    root = expand_home(folder)
     target = None if fix is None else expand_home(fix)
     if target is not None:
         require_new_folder(target, root)
-    if not json_ and root.is_dir():
-        print(f"reading {root}", flush=True)
     said = Console(stderr=True)
     wanted = DataOptions(data=folder, channels=channels).channels or 3
     found = inspect_folder(root, partial(counting, said, "reading"), channels=wanted)
@@ -216,11 +217,12 @@ def convert(
         empty_as_background: write images without any label as background, also where the format doesn't tell
             whether anybody has looked at them (COCO, CVAT and YOLO).
     """
+    print(f"reading {source}", flush=True)  # before libraries are imported, which may take a while
+
     from segnet.core.counting import counting
     from segnet.data.convert import convert as write
 
     said = Console(stderr=True)
-    print(f"reading {source}", flush=True)
     done = write(
         expand_home(source),
         expand_home(folder),
