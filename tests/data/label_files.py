@@ -1,4 +1,4 @@
-"""What tests of label formats share: photos, the masks that were written, and shapes drawn apart from ours."""
+"""What tests of label formats share: photos, the masks that were written, and shapes drawn without ours."""
 
 import math
 from pathlib import Path

@@ -302,6 +302,18 @@ def test_an_image_that_is_not_there_is_left_out_with_its_shapes(tmp_path):
     assert counted(done) == ({"box": 1}, left_out, {"image not there": 1})
 
 
+def test_one_file_is_not_two_images_whatever_folders_the_names_have(tmp_path):
+    photo(tmp_path / "job/a.jpg")
+    images = image(LEAF, "left/a.jpg") + image(LEAF * 2, "right/a.jpg")
+    (tmp_path / "job/annotations.xml").write_text(document(images))
+    with pytest.raises(
+        SegnetError, match=r"right/a.jpg means the image .*a.jpg, of which .*left/a.jpg has labels"
+    ):
+        convert(tmp_path / "job", tmp_path / "new")
+    done = convert(tmp_path / "job", tmp_path / "new", skip=True)
+    assert counted(done)[2] == {"its image has other labels too": 1}
+
+
 def test_what_systems_leave_behind_is_no_job(tmp_path):
     photo(tmp_path / "job/a.jpg")
     (tmp_path / "job/annotations.xml").write_text(document(image(LEAF)))

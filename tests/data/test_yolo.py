@@ -278,6 +278,22 @@ def test_labels_may_lie_beside_their_images_and_images_elsewhere(tmp_path):
     assert convert(root, tmp_path / "two", images=[tmp_path / "photos"]).images == {"": 1}
 
 
+def test_names_that_differ_in_their_unicode_form_belong_together(tmp_path):
+    root = dataset(tmp_path / "yolo", {"a": LEAF})
+    for old, new in (("images/a.jpg", "images/a\u0308.jpg"), ("labels/a.txt", "labels/\u00e4.txt")):
+        (root / old).rename(root / new)
+    assert convert(root, tmp_path / "new").images == {"": 1}
+
+
+def test_one_image_elsewhere_is_not_that_of_two_labels(tmp_path):
+    root = dataset(tmp_path / "apart", {"train/a": LEAF, "val/a": STEM})
+    (root / "images/train/a.jpg").unlink()
+    (root / "images/val/a.jpg").unlink()
+    photo(tmp_path / "photos/a.jpg")
+    with pytest.raises(SegnetError, match=r"a.txt has no image of its name"):
+        convert(root, tmp_path / "new", images=[tmp_path / "photos"])
+
+
 def test_a_list_of_classes_alone_names_them_as_label_studio_writes_it(tmp_path):
     root = dataset(tmp_path / "yolo", {"a": STEM})
     (root / "data.yaml").unlink()

@@ -228,16 +228,25 @@ def _undeclared(shape: Shape, names: set[str]) -> Shape:
 
 
 def _leave_out_same_names(labels: Labels) -> None:
-    """Leave out each image whose mask would have the name of another's."""
-    first: dict[tuple[str, str], Labelled] = {}
+    """Leave out each image whose mask would have the name of another's, or whose file has labels already."""
+    names: dict[tuple[str, str], Labelled] = {}
+    files: dict[str, Labelled] = {}
     for place, each in enumerate(labels.images):
         if each.left_out:
             continue
-        other = first.setdefault((each.split, each.name.casefold()), each)
-        if other is not each:
-            fault = Fault("same-name", each.where, f"has the same name as {other.where}")
-            labels.faults.append(fault)
-            labels.images[place] = replace(each, left_out="another image has its name")
+        namesake = names.setdefault((each.split, each.name.casefold()), each)
+        other = files.setdefault(str(each.image), each)
+        if namesake is not each:
+            fault = Fault("same-name", each.where, f"has the same name as {namesake.where}")
+            left_out = "another image has its name"
+        elif other is not each:
+            said = f"means the image {each.image}, of which {other.where} has labels too"
+            fault = Fault("same-name", each.where, said, "keep one of them")
+            left_out = "its image has other labels too"
+        else:
+            continue
+        labels.faults.append(fault)
+        labels.images[place] = replace(each, left_out=left_out)
 
 
 def _refuse(faults: Sequence[Fault], source: Path) -> None:

@@ -102,11 +102,11 @@ def _targets(archive: Path, entries: Sequence[zipfile.ZipInfo]) -> dict[str, zip
     for entry in entries:
         name = _name(entry)
         parts = PurePosixPath(name).parts
-        if entry.is_dir() or name.endswith("/") or any(map(is_hidden, parts)):
-            continue
         what = ""
         if name.startswith("/") or ".." in parts or re.match("[A-Za-z]:", name) or "\0" in name:
             what = "would lie outside its folder"
+        elif entry.is_dir() or name.endswith("/") or any(map(is_hidden, parts)):
+            continue
         elif stat.S_ISLNK(entry.external_attr >> 16):
             what = "is a link"
         elif entry.flag_bits & 1:

@@ -110,6 +110,8 @@ def _near_miss(files: Sequence[Path]) -> str:
     names = {file.name for file in files}
     if "obj.names" in names:
         return ", but boxes of YOLO 1.1; export it from CVAT as 'Ultralytics YOLO Segmentation'"
+    if "meta.json" in names and any(file.parent.name == "ann" for file in files):
+        return ", but a project of Supervisely; export it as COCO or as Pascal VOC"
     archives = [file.name for file in files if file.suffix.lower() == ".zip"]
     if archives:
         return f", but the archive {archives[0]}; give that, or unpack it"

@@ -6,6 +6,7 @@ https://docs.cvat.ai/docs/manual/advanced/formats/format-smask/, format-voc/, an
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from segnet.data.faults import Fault
 from segnet.data.headers import read_header
 from segnet.data.images import IMAGE_SUFFIXES
 from segnet.data.labels.coded import MaskTable
-from segnet.data.labels.finding import images_below, is_hidden, lines_of, parts_of
+from segnet.data.labels.finding import images_below, is_hidden, lines_of, parts_of, same_form
 from segnet.data.labels.shapes import NOT_ANNOTATED, Labelled, Labels, read_image, split_of, with_background
 
 # http://host.robots.ox.ac.uk/pascal/VOC/voc2012/segexamples/index.html
@@ -88,7 +89,7 @@ def _pair(key: str, mask: Path, image: Path | None, split: str, table: MaskTable
 
 
 def _key(file: Path, folder: Path) -> str:
-    return file.relative_to(folder).with_suffix("").as_posix()
+    return same_form(file.relative_to(folder).with_suffix("")).as_posix()
 
 
 def _images(root: Path, folders: Sequence[Path]) -> dict[str, Path]:
@@ -199,6 +200,7 @@ def _splits(root: Path, known: Iterable[str]) -> dict[str, str]:
 
 def _named(line: str, known: Iterable[str]) -> str:
     """Return the image that a line of a list means: its name, perhaps with a path, a suffix or a flag."""
+    line = unicodedata.normalize("NFC", line)
     spellings = (line, line.rpartition(" ")[0], line.split()[0])
     for spelled in spellings:
         parts = parts_of(spelled)

@@ -12,7 +12,7 @@ from pathlib import Path
 from segnet.core.errors import SegnetError
 from segnet.data.faults import Fault
 from segnet.data.headers import read_header
-from segnet.data.labels.finding import files_below, images_below, parts_of, read_text
+from segnet.data.labels.finding import files_below, images_below, parts_of, read_text, same_form
 from segnet.data.labels.shapes import (
     Labelled,
     Labels,
@@ -50,11 +50,15 @@ def read_yolo(root: Path, description: Description, folders: Sequence[Path]) -> 
     splits, lost = description.images([root, *folders], labels.faults)
     keys = _images(root, folders, splits)
     texts = _texts([root, *folders])
+    by_last: dict[str, list[str]] = {}
+    for key in texts:
+        by_last.setdefault(key.rpartition("/")[2], []).append(key)
     names = _names(keys, splits)
     for image, key in keys.items():
         text = texts.pop(key, None)
         if text is None and not image.is_relative_to(root):
-            text = texts.pop(next((each for each in texts if each.endswith(f"/{key}")), ""), None)
+            longer = [each for each in by_last.get(key.rpartition("/")[2], ()) if each.endswith(f"/{key}")]
+            text = texts.pop(longer[0], None) if len(longer) == 1 else None
         unlisted = f"in no split of {description.file.name}" if splits and image not in splits else ""
         split = splits.get(image) or split_of(key.rpartition("/")[0])
         labels.images.append(
@@ -107,7 +111,7 @@ def _labelled(
 
 def _key(file: Path, folder: Path, left_out: str) -> str:
     """Return what an image and its text share: the path without suffix, and without images or labels."""
-    parts = [*file.relative_to(folder).with_suffix("").parts]
+    parts = [*same_form(file.relative_to(folder).with_suffix("")).parts]
     places = [place for place, part in enumerate(parts[:-1]) if part.lower() == left_out]
     if places:
         del parts[places[-1]]
