@@ -1,6 +1,9 @@
 """The commands that look after a user's own images, as they are typed."""
 
 import json
+import shutil
+import subprocess
+import sys
 from importlib import util
 
 import numpy as np
@@ -113,7 +116,8 @@ def test_a_repaired_copy_is_written_and_trains(data, here, segnet):
         (["check", "data/images/1.png"], "is no folder"),
         (["check", "data", "--fix", "data/fixed"], "lie in one another"),
         (["convert", "nowhere", "new"], "nowhere does not exist"),
-        (["convert", "data", "new"], "holds no labels that are known"),
+        (["convert", "data", "new"], "holds images and masks as training takes them; segnet data check data"),
+        (["convert", "data/images", "new"], "holds no labels that are known"),
     ],
 )
 def test_a_mistake_is_one_line(words, says, data, here, segnet):
@@ -210,3 +214,90 @@ def test_large_images_with_small_things_are_told_to_be_cut_into_patches(side, th
     classes = [ClassCount(name, 100, 0.5, {}, each) for name, each in (("ground", 90.0), ("post", thickness))]
     found = _suggest(classes, [(side, side)])
     assert found.startswith(f"{suggested}: regions of post are {thickness:.1f} px thick"), found
+
+
+# Runs the command where torch is not installed, as it may well be on the machine that holds the images.
+WITHOUT_TORCH = """
+import sys
+for name in ("torch", "torchvision"):
+    sys.modules[name] = None
+sys.argv = ["segnet", *{words}]
+from segnet.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["check", "data"], 0, "next: segnet train --data data"),
+        (["check", "data", "--fix", "fixed"], 0, "next: segnet data check fixed"),
+        (["check", "photos", "--json"], 2, '"kind": "layout"'),
+        (["convert", "labels.json", "new", "--images", "data/images"], 0, "next: segnet data check new"),
+        (["convert", "loose", "new"], 0, "next: segnet data check new"),
+    ],
+)
+def test_data_is_checked_and_converted_without_torch(words, code, says, data, here):
+    labels = {
+        "images": [{"id": 1, "file_name": "1.png", "width": 32, "height": 32}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "segmentation": [[2, 2, 20, 2, 20, 20]]}],
+        "categories": [{"id": 1, "name": "leaf"}],
+    }
+    (here / "labels.json").write_text(json.dumps(labels))
+    shutil.copytree(data / "images", here / "photos")
+    shutil.copytree(data / "images", here / "loose/photos")
+    shutil.copytree(data / "masks", here / "loose/gt")
+    script = WITHOUT_TORCH.format(words=["data", *words])
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (ended.returncode, says in ended.stdout) == (code, True), ended
+    if "--json" not in words:
+        assert ended.stdout.startswith(f"reading {words[1]}\n")
+
+
+def test_the_first_line_comes_before_a_file_is_read(data, segnet, monkeypatch):
+    monkeypatch.setattr("segnet.data.inspection.inspect_folder", lambda *_, **__: 1 / 0)
+    assert segnet("data", "check", "data").out == "reading data\n"
+
+
+def test_what_to_type_next_is_said_with_names_and_channels(data, here, segnet):
+    said = segnet("data", "check", "data").out
+    assert "the classes have no names: write 'classes: [NAME_OF_0, NAME_OF_1]' to data/dataset.yaml\n" in said
+    assert said.endswith("next: segnet train --data data --model segnet-lite --recipe modern --size 128\n")
+    (data / "dataset.yaml").write_text("classes: [ground, square]\n")
+    (here / "data").rename(here / "my data")
+    said = segnet("data", "check", "my data", "--channels", "1").out
+    assert "NAME_OF" not in said
+    assert said.endswith(
+        "next: segnet train --data 'my data' --model segnet-lite --recipe modern --size 128 --channels 1\n"
+    )
+    for file in (here / "my data/masks").iterdir():
+        file.unlink()
+    assert "next:" not in segnet("data", "check", "my data").out
+
+
+@pytest.mark.parametrize(
+    ("sizes", "thickness", "size"),
+    [
+        ([(480, 360)], 3.0, "192x256"),
+        ([(360, 480)], 3.0, "256x192"),
+        ([(480, 360)], 2.3, "256x336"),
+        ([(480, 360)], 1.2, "360x480"),
+        ([(1920, 1080)], 20.0, "128x224"),
+        ([(480, 360), (360, 480)], 3.0, "192"),
+        ([(480, 360)] * 9 + [(360, 480)], 3.0, "192x256"),
+        ([(500, 480)], 20.0, "128"),
+    ],
+)
+def test_the_suggested_size_has_the_proportions_of_the_images(sizes, thickness, size):
+    classes = [ClassCount(name, 100, 0.5, {}, each) for name, each in (("ground", 90.0), ("post", thickness))]
+    assert _suggest(classes, sizes).startswith(f"--size {size}: regions of post are {thickness:.1f} px thick")
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_check_refuses_few_images_where_training_does(number, here, segnet):
+    draw(here / "few", number)
+    checked = segnet("data", "check", "few")
+    trained = segnet("train", "--data", "few", "--model", "segnet-basic", "--size", "32", "--epochs", "1")
+    assert (checked.code == 2) == (number == 1)
+    assert ("at least two different images are needed" in trained.err) == (number == 1)
+    assert ("few has no validation images" in checked.out) == (number == 1)

@@ -437,7 +437,10 @@ BROKEN = {
     "nested without end": (text_file("labels.json", "[" * 200_000), "labels.json can't be read as JSON"),
     "another JSON": (text_file("labels.json", '{"a": 1}'), "no labels of COCO, LabelMe"),
     "another file": (text_file("labels.csv", "a,b"), "no labels of COCO, LabelMe"),
-    "an image that isn't there": (missing_photo, "a.jpg is not there; give --images its folder"),
+    "an image that isn't there": (
+        missing_photo,
+        "names the image a.jpg, which is not there; give --images its folder",
+    ),
     "an image of another size": (other_size, "is labelled as 60×40, but the image is 90×90"),
     "an unknown category": (bad_coco(category_id=5), "annotation 0 has the unknown category 5"),
     "a box alone": (bad_coco(segmentation=[]), "annotation 0 is a box without an outline"),
@@ -489,7 +492,7 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path):
     with pytest.raises(SegnetError) as caught:
         convert(tmp_path / "labels.json", tmp_path / "new/data")
     assert str(caught.value).startswith(f"4 things are wrong in {tmp_path / 'labels.json'}: (1) ")
-    assert "gone.jpg is not there" in str(caught.value)
+    assert "gone.jpg, which is not there" in str(caught.value)
 
 
 def test_a_brush_of_literal_values_is_read_too():
@@ -532,5 +535,6 @@ def test_a_data_yaml_of_yolo_may_list_its_names(tmp_path):
     for split in ("train", "valid"):
         photo(tmp_path / "source", f"{split}/images/{split}.jpg")
         (tmp_path / f"source/{split}/labels").mkdir()
+        (tmp_path / f"source/{split}/labels/{split}.txt").touch()
     done = convert(tmp_path / "source", tmp_path / "new")
     assert done.images == {"train": 2, "val": 1}, "what lies in no split is trained on"

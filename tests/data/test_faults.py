@@ -253,7 +253,7 @@ BROKEN = {
             (d / "train").rmdir(),
         ],
         "layout",
-        "there is photos/: rename it to images/",
+        "holds images in photos/ and masks in labels/; segnet data convert",
     ),
     "dataset.yml": (
         lambda d: move(d, "dataset.yaml", "dataset.yml"),
@@ -271,7 +271,8 @@ BROKEN = {
     "a_mask.png": (
         lambda d: move(d, M0, "train/masks/t0_mask.png"),
         "no-mask",
-        "but there is t0_mask; call the mask as the image",
+        "but there is t0_mask, which differs in words such as mask or image; call the mask as its image, or "
+        "segnet data convert",
     ),
     "a JPEG mask of ids": (
         lambda d: save_as(d, M0, "train/masks/t0.jpg"),
@@ -569,7 +570,22 @@ BROKEN = {
     "a single validation image": (
         lambda d: few_left(d, "val", 1),
         "few-to-validate",
-        "a single image to validate on",
+        "a single image to validate on; its score is chance: add images to the validation split",
+    ),
+    "a single pair": (
+        lambda d: [shutil.rmtree(d / "val"), few_left(d, "train", 1)],
+        "too-few-images",
+        "has no validation images; at least two different images are needed",
+    ),
+    "images to test on alone": (
+        lambda d: [shutil.rmtree(d / "val"), move(d, "train", "test")],
+        "too-few-images",
+        "has no training images; segnet eval can score a model on them",
+    ),
+    "a link in a circle": (
+        lambda d: (d / "train/images/more").symlink_to(d / "train"),
+        "walked-twice",
+        "train/images/more leads to train, which is read already",
     ),
 }
 
@@ -604,13 +620,17 @@ def said_in_training(data):
 
 def test_sixty_kinds_of_broken_folders_are_here():
     assert len(BROKEN) >= 60
-    elsewhere = {
-        "alike",
-        "one-name",
-        "mode",
+    # below, in test_images.py, test_layouts.py and the tests of labels
+    labels = {
+        "overlap",
+        "listed-twice",
+        "no-split",
+        "box-label",
+        "assumed-classes",
         "bad-label",
         "flat-label",
-    }  # below, in test_images.py and test_convert.py
+    }
+    elsewhere = {"alike", "one-name", "mode", "left-out"} | labels
     assert {kind for _, kind, _ in BROKEN.values()} >= KINDS.keys() - elsewhere
 
 
@@ -710,7 +730,16 @@ def repaired(data, tmp_path):
 
 
 # What remains as it was in a repaired copy: nobody but the user can mend it.
-NOT_MENDED = {"alike", "one-name", "never-occurs", "not-validated", "few-to-validate", "small", "depths"}
+NOT_MENDED = {
+    "alike",
+    "one-name",
+    "never-occurs",
+    "not-validated",
+    "few-to-validate",
+    "too-few-images",
+    "small",
+    "depths",
+}
 NO_COPY = {"layout", "mask-meaning", "nothing-to-learn", "ignored-class"}
 
 

@@ -19,10 +19,10 @@ from PIL import Image
 
 from segnet.core.classes import ClassTable
 from segnet.core.errors import SegnetError
-from segnet.data.convert import read_labels
 from segnet.data.headers import read_header
 from segnet.data.images import open_rgb
 from segnet.data.intensity import Intensity
+from segnet.data.labels.recognise import read_labels
 from segnet.data.mask_code import read_description
 from segnet.data.values import open_as
 from segnet.inference.bundle import read_model, write_bundle

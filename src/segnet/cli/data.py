@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -11,12 +12,15 @@ from typing import TYPE_CHECKING, Annotated
 import cyclopts
 from cyclopts import Parameter
 from rich.console import Console
+from rich.text import Text
 
-from segnet.cli.app import BAD_INPUT, app, print_whole
+from segnet.cli.app import BAD_INPUT, SOME_FAILED, app, print_whole
+from segnet.core.errors import SegnetError
 from segnet.core.files import expand_home
 from segnet.core.settings import Whole
 
 if TYPE_CHECKING:
+    from segnet.data.convert import Converted
     from segnet.data.inspection import Inspection
     from segnet.data.repair import Repaired
 
@@ -45,12 +49,15 @@ def check(
         shown: files that are listed of each fault.
         json_: print JSON with every file in place of the report.
     """
+    root = expand_home(folder)
+    if not json_ and root.is_dir():
+        print(f"reading {root}", flush=True)  # before libraries are imported, which may take a while
+
+    from segnet.core.counting import counting
     from segnet.data.inspection import inspect_folder
     from segnet.data.options import DataOptions
     from segnet.data.repair import require_new_folder, write_repaired
-    from segnet.training.progress import counting
 
-    root = expand_home(folder)
     target = None if fix is None else expand_home(fix)
     if target is not None:
         require_new_folder(target, root)
@@ -63,6 +70,8 @@ def check(
         print(json.dumps(found.to_dict() | copy))
     else:
         _print(found, shown)
+        if repaired is None and not found.errors:
+            _print_next(found, channels)
     if repaired is not None:
         if not json_:
             _print_copy(repaired, target)
@@ -74,7 +83,7 @@ def _print(found: Inspection, shown: int) -> None:
     from segnet.data.faults import KINDS, by_kind
 
     console = Console(highlight=False, soft_wrap=True)
-    counted = ", ".join(f"{count:,} in {split}" for split, count in found.images.items()) or "none"
+    counted = ", ".join(f"{count:,} in {split}" for split, count in found.images.items() if count) or "none"
     console.print(f"{found.root}: pairs of image and mask: {counted}", markup=False)
     if found.smallest and found.largest:
         sizes = " to ".join(dict.fromkeys(f"{w}x{h}" for w, h in (found.smallest, found.largest)))
@@ -105,6 +114,21 @@ def _print(found: Inspection, shown: int) -> None:
     errors = len(found.errors)
     totals = (_counted(errors, "error"), _counted(len(found.faults) - errors, "warning"))
     console.print(", ".join(totals) if found.faults else "nothing is wrong with it", markup=False)
+
+
+def _print_next(found: Inspection, channels: int | None) -> None:
+    """Print what to type to train on a folder in which training refuses nothing."""
+    names = [each.name for each in found.classes]
+    if names and names == [f"class {number}" for number in range(len(names))]:
+        listed = ", ".join(f"NAME_OF_{number}" for number in range(min(len(names), 3)))
+        more = ", .." if len(names) > 3 else ""
+        print(
+            f"the classes have no names: write 'classes: [{listed}{more}]' to {found.root / 'dataset.yaml'}"
+        )
+    options = [found.suggestion.partition(":")[0]] if found.suggestion else []
+    options += [] if channels is None else [f"--channels {channels}"]
+    data = shlex.quote(str(found.root))
+    print(" ".join(["next: segnet train --data", data, "--model segnet-lite --recipe modern", *options]))
 
 
 def _stored(found: Inspection) -> str:
@@ -157,6 +181,7 @@ def _print_copy(repaired: Repaired, target: Path | None) -> None:
         console.print(f"  mended {count:,}: {KINDS[kind].title} ({KINDS[kind].fix})", markup=False)
     for kind, count in repaired.left_out.items():
         console.print(f"  left out {count:,}: {KINDS[kind].title}", markup=False)
+    console.print(f"next: segnet data check {shlex.quote(str(target))}", markup=False)
 
 
 @data.command
@@ -166,35 +191,98 @@ def convert(
     /,
     *,
     images: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = (),
+    classes: Annotated[str, Parameter(show_default=False)] = "",
+    like: Annotated[str, Parameter(show_default=False)] = "",
+    skip: Annotated[bool, Parameter(negative=())] = False,
+    empty_as_background: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
     """Make a folder of images and masks from labels as annotation tools and datasets have them.
 
-    What nothing is drawn on becomes background. Where shapes lie on each other, the later or higher one wins,
-    with COCO the smaller. Everything that is wrong is told at once, and then nothing is written.
+    Pixels that no shape covers become background. Where shapes overlap, the later or higher one wins, with
+    COCO the smaller. Images that nobody has annotated are left out. A table says which shapes were drawn, and
+    which were left out and why. Labels that can't be read are all named at once, and nothing is written; with
+    --skip the rest is written, and the exit code is 1.
 
     Args:
-        source: a .json of COCO or Label Studio, a .xml of CVAT, or a folder of COCO, LabelMe, YOLO (polygons,
-            with data.yaml), Pascal VOC or Cityscapes.
+        source: a .json of COCO or Label Studio, a .xml of CVAT, a folder of COCO, LabelMe, CVAT, YOLO
+            (polygons, with data.yaml), Pascal VOC, Cityscapes, Roboflow's masks or one mask file an object,
+            or a .zip of any of these; or a folder of images and mask files in other folders or under other
+            names than segnet train takes, which are copied as they are.
         folder: the new folder.
-        images: where the images are, if not where the labels are; may be given several times.
+        images: a folder or .zip with the images, if they aren't where the labels are; may be given several
+            times.
+        classes: the names of the classes in the order of their ids, with commas between them: a,b,c. Without
+            it the order is that of the source, behind the background.
+        like: take the classes of this model: a bundled name, a run folder or a model file.
+        skip: leave out what can't be read. The pixels of such a shape are ignored, or its image is left out
+            where nothing tells where the shape lies.
+        empty_as_background: write images without any label as background, also where the format doesn't tell
+            whether anybody has looked at them (COCO, CVAT and YOLO).
     """
+    print(f"reading {source}", flush=True)  # before libraries are imported, which may take a while
+
+    from segnet.core.counting import counting
     from segnet.data.convert import convert as write
-    from segnet.training.progress import counting
 
     said = Console(stderr=True)
     done = write(
         expand_home(source),
         expand_home(folder),
         images=[expand_home(each) for each in images],
+        classes=_class_names(classes, like),
+        skip=skip,
+        empty_as_background=empty_as_background,
         progress=partial(counting, said, "converting"),
     )
+    _print_converted(done, folder)
+    return SOME_FAILED if done.some_failed else 0
+
+
+def _class_names(classes: str, like: str) -> tuple[str, ...]:
+    """Return the classes that are wanted, none where the labels' own are."""
+    if classes and like:
+        raise SegnetError("--classes and --like both name the classes; leave one of them out")
+    if like:
+        from segnet.inference.opening import read_classes
+
+        return read_classes(like).names
+    names = tuple(name.strip() for name in classes.split(",")) if classes.strip() else ()
+    if not all(names):
+        raise SegnetError(f"--classes {classes} has an empty name; write a,b,c")
+    return names
+
+
+def _print_converted(done: Converted, folder: str) -> None:
+    from rich.table import Table
+
+    from segnet.data.labels.shapes import NOT_ANNOTATED
+
     console = Console(highlight=False, soft_wrap=True)
     for warning in done.warnings:
         console.print(f"warning: {warning}", markup=False)
+    tally = done.tally
+    if rows := tally.rows():
+        table = Table("shapes", "read", "drawn", "left out")
+        for column in table.columns[1:3]:
+            column.justify = "right"
+        for kind, read, drawn, reasons in rows:
+            table.add_row(Text(kind), f"{read:,}", f"{drawn:,}", Text(reasons or "–"))
+        print_whole(table)
+    if tally.no_shapes:
+        listed = ", ".join(f"{count:,} {kind}" for kind, count in tally.no_shapes.most_common())
+        console.print(f"ignored, since these are no shapes: {listed}", markup=False)
+    if tally.images_left_out:
+        left_out = tally.images_left_out.total()
+        said = f"left out {left_out:,} of {_counted(tally.images_read, 'image')}: {tally.images_said()}"
+        console.print(said, markup=False)
+    if NOT_ANNOTATED in tally.images_left_out:
+        console.print("--empty-as-background takes images without labels as background", markup=False)
+    if tally.empty:
+        said = f"{_counted(tally.empty, 'image')} without a shape: background alone"
+        console.print(said, markup=False)
     counted = ", ".join(f"{count:,}{split and f' in {split}'}" for split, count in done.images.items())
     console.print(f"wrote {counted} images with masks to {folder}, from {done.format}", markup=False)
     total = sum(done.pixels.values()) or 1
     shares = ", ".join(f"{name} {count / total:.1%}" for name, count in done.pixels.items())
-    console.print(f"classes: {shares}", markup=False)
-    console.print(f"next: segnet data check {folder}", markup=False)
-    return 0
+    console.print(f"classes: {shares or 'the masks are copied as they are'}", markup=False)
+    console.print(f"next: segnet data check {shlex.quote(folder)}", markup=False)

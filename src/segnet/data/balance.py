@@ -15,6 +15,12 @@ from segnet.data.pixels import Split
 FEW = 5
 """Fewer images than this to validate on are hardly any."""
 
+_CHOOSE = (
+    "its IoU is 0 as soon as one pixel is taken for it, which lowers the mean, and else it has no score; "
+    "hold out more with --holdout, or name an image of it in a file for --val-list"
+)
+_HOLD_OUT_MORE = "its score is chance: hold out more with --holdout 0.3, or give --fold 1/5, 2/5 .. in turn"
+
 Counts = npt.NDArray[np.int64]
 
 
@@ -23,7 +29,14 @@ def count_values(split: Split) -> Counts:
     return sum(split.value_counts(), np.zeros(256, np.int64))
 
 
-def balance_faults(data: str, classes: Sequence[str], train: Counts, val: Counts, images: int) -> list[Fault]:
+def no_images(data: str, what: str) -> Fault:
+    """Return what is wrong where there are no images to train or to validate on."""
+    return Fault("too-few-images", data, f"has no {what}")
+
+
+def balance_faults(
+    data: str, classes: Sequence[str], train: Counts, val: Counts, images: int, *, held_out: bool
+) -> list[Fault]:
     """Return what is wrong with how often the classes occur.
 
     Args:
@@ -32,6 +45,7 @@ def balance_faults(data: str, classes: Sequence[str], train: Counts, val: Counts
         train: the training masks' pixels of each value ``(256,)``, as ``count_values`` gives them.
         val: the same of the validation masks.
         images: how many there are to validate on.
+        held_out: whether these are a part of the training images, so that options choose them.
     """
     ids = range(len(classes))
     faults = []
@@ -57,8 +71,12 @@ def balance_faults(data: str, classes: Sequence[str], train: Counts, val: Counts
     elif images:
         for i in ids:
             if train[i] and not val[i]:
-                faults.append(Fault("not-validated", data, f"has {classes[i]} in no validation mask"))
+                said, remedy = f"has {classes[i]} in no validation mask", ""
+                if held_out:
+                    said, remedy = f"has {classes[i]} in no mask that is held out", _CHOOSE
+                faults.append(Fault("not-validated", data, said, remedy))
     if 0 < images < FEW:
         few = "a single image" if images == 1 else f"{images} images"
-        faults.append(Fault("few-to-validate", data, f"has {few} to validate on"))
+        remedy = _HOLD_OUT_MORE if held_out else ""
+        faults.append(Fault("few-to-validate", data, f"has {few} to validate on", remedy))
     return faults

@@ -74,6 +74,9 @@ class Dataset:
     val_is: str = "its own validation split"
     """What the validation split is, as reports say it."""
 
+    held_out: bool = False
+    """Whether the validation split is a part of the training images, which options choose."""
+
     notice: str = ""
     """Licence and attribution; travels inside every model trained on it."""
 

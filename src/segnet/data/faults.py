@@ -43,12 +43,23 @@ KINDS = {
     "no-image": Kind(
         "error", "masks without an image", "add the image under the mask's name, or take the mask out"
     ),
-    "same-name": Kind("error", "files that differ by their suffix alone", "keep one of them", "keeps one"),
+    "same-name": Kind(
+        "error", "files of one name but for suffix or Unicode form", "keep one of them", "keeps one"
+    ),
     "no-file": Kind(
         "error", "what is no file", "take it out: a pipe, a socket or a broken link holds no image"
     ),
     "unreadable-format": Kind(
         "warning", "pictures in a format that isn't read", "save them as PNG, JPEG or TIFF, or take them out"
+    ),
+    "walked-twice": Kind(
+        "warning",
+        "links to folders that are read already",
+        "each folder is read once, under its own name; copy it where its files are meant to count twice",
+        "",
+    ),
+    "left-out": Kind(
+        "warning", "pictures that are no part of the dataset", "they are left out", ""
     ),
     # what a file is
     "empty": Kind("error", "empty files", "fetch or save it again, or take it out"),
@@ -161,12 +172,38 @@ KINDS = {
         "",
     ),
     "not-validated": Kind(
-        "warning", "classes that no validation mask holds", "it will have no score; move an image of it", ""
+        "warning",
+        "classes that no validation mask holds",
+        "its IoU is 0 as soon as one pixel is taken for it, which lowers the mean, and else it has no score; "
+        "move an image of it to the validation split",
+        "",
     ),
     # what files of labels hold
     "bad-label": Kind("error", "labels that can't be read", "correct it in the tool that wrote it", ""),
     "flat-label": Kind(
-        "warning", "labels without an area", "points, lines and boxes are no masks; it is left out", ""
+        "warning", "labels without an area", "points and lines are no masks; it is left out", ""
+    ),
+    "box-label": Kind(
+        "warning",
+        "boxes without an outline",
+        "its pixels are ignored; a mask needs polygons: draw the outline",
+        "",
+    ),
+    "overlap": Kind("warning", "objects that share pixels", "each pixel is of their class", ""),
+    "assumed-classes": Kind(
+        "warning",
+        "labels that don't name their classes",
+        "if they are others, add labelmap.txt with a line name:red,green,blue:: for each",
+        "",
+    ),
+    "no-split": Kind(
+        "warning",
+        "splits whose files aren't there",
+        "no image is read for it; put its folder there, or take it out of the file",
+        "",
+    ),
+    "listed-twice": Kind(
+        "warning", "images that two splits list", "an image that was trained on can't be scored on", ""
     ),
     # what the images are to each other
     "same-in-splits": Kind(
@@ -199,8 +236,11 @@ KINDS = {
     "few-to-validate": Kind(
         "warning",
         "hardly any image to validate on",
-        "its score is chance: add images, or give --fold 1/5, 2/5 .. in turn",
+        "its score is chance: add images to the validation split",
         "",
+    ),
+    "too-few-images": Kind(
+        "error", "too few images to train on", "at least two different images are needed", ""
     ),
 }  # fmt: skip
 

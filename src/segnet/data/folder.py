@@ -34,7 +34,8 @@ from segnet.data.intensity import RGB, Intensity, Pixels, Values
 from segnet.data.mask_code import MaskCode, lossy_fault
 from segnet.data.mask_meaning import infer
 from segnet.data.options import DataOptions
-from segnet.data.pairing import DESCRIPTION, Paired, find_pairs
+from segnet.data.pairing import DESCRIPTION, Paired
+from segnet.data.recognition import find_dataset
 from segnet.data.remembered import is_seen, look_at_files, many_objects, one_look
 from segnet.data.stored import LOSSY_FORMATS, count_masks
 from segnet.data.values import open_as, read_values
@@ -110,7 +111,7 @@ def load_folder(root: Path, options: DataOptions | None = None) -> Dataset:
             or a part that can't be held out.
     """
     options = DataOptions(data=str(root)) if options is None else options
-    found = find_pairs(root)
+    found = find_dataset(root)
     look_at_files(file for pair in found.pairs for file in (pair.image, pair.mask))
     looks = look_at_all(found.pairs, options.channels or 3)
     faults = [*found.faults, *faults_of(looks), *same_images(found.pairs)]
@@ -169,7 +170,8 @@ def dataset_of(
         for split in SPLITS
     }
     val_is = Dataset.val_is
-    if not has_val and samples["train"]:
+    held_out = not has_val and bool(samples["train"])
+    if held_out:
         samples["train"], samples["val"], val_is = hold_out(
             samples["train"], options, options.holdout or HOLDOUT
         )
@@ -186,6 +188,7 @@ def dataset_of(
         samples["val"],
         samples["test"],
         val_is=val_is,
+        held_out=held_out,
         options=options,
         warnings=(*warnings, *lines(lossy)),
     )

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from segnet.core.errors import SegnetError, did_you_mean
 from segnet.data.dataset import Sample
+from segnet.data.near_names import same_form
 from segnet.data.options import DataOptions
 
 
@@ -87,8 +88,8 @@ def _by_list(samples: Sequence[Sample], file: Path) -> HeldOut:
         lines = file.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
     except OSError as error:
         raise SegnetError(f"can't read the list {file} of --val-list: {error.strerror}") from error
-    wanted = {entry for line in lines if (entry := line.strip()) and not entry.startswith("#")}
-    names = {sample.name for sample in samples}
+    wanted = {same_form(entry) for line in lines if (entry := line.strip()) and not entry.startswith("#")}
+    names = {same_form(sample.name) for sample in samples}
     chosen_names = {entry if entry in names else _without_suffix(entry, names) for entry in wanted}
     unknown = sorted(chosen_names - names)
     if unknown:
@@ -96,7 +97,7 @@ def _by_list(samples: Sequence[Sample], file: Path) -> HeldOut:
             f"{file} names {unknown[0]!r}, which is none of the {len(names)} training images"
             f"{did_you_mean(unknown[0], names) if len(names) < 20 else ''}"
         )
-    chosen = [sample.name in chosen_names for sample in samples]
+    chosen = [same_form(sample.name) in chosen_names for sample in samples]
     if not any(chosen) or all(chosen):
         what = "no" if not any(chosen) else "every"
         raise SegnetError(f"{file} names {what} training image; name those to validate on, one a line")

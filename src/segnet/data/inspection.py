@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,21 +16,29 @@ import numpy as np
 from segnet.core.classes import IGNORE_INDEX, ClassTable
 from segnet.core.errors import SegnetError
 from segnet.core.outlines import mean_thickness_px
-from segnet.data.balance import balance_faults
-from segnet.data.dataset import Progress
+from segnet.data.balance import balance_faults, no_images
+from segnet.data.dataset import Progress, Sample
 from segnet.data.dataset_yaml import read_description
 from segnet.data.digests import file_digest
 from segnet.data.faults import KINDS, Fault, by_kind
-from segnet.data.folder import HOLDOUT, same_images
+from segnet.data.folder import HOLDOUT, FolderSample, same_images
 from segnet.data.headers import Look, depth_faults, rotation_faults
+from segnet.data.holdout import hold_out
 from segnet.data.mask_code import MaskCode, lossy_fault
 from segnet.data.mask_meaning import Unclear, infer
-from segnet.data.pairing import DESCRIPTION, Pair, Pairs, find_pairs
+from segnet.data.options import DataOptions
+from segnet.data.pairing import DESCRIPTION, Pair, Pairs
+from segnet.data.recognition import find_dataset
 from segnet.data.remembered import one_look
 from segnet.data.scenes import MOST_IMAGES, counted_scenes, group_by_names, same_scenes
 from segnet.data.survey import Surveyed, edges_of, survey
 
 _SIZES = (128, 192, 256)  # that are suggested; beyond them it takes patches
+_STEP = 16  # of the longer side, in pixels
+_WHOLE = (
+    512  # px of the shorter side: up to here an image is trained on at its own size rather than in patches
+)
+_NEAR, _MOST = 0.06, 0.8  # proportions this near are one; as many images with one stand for all
 _SCALES = (0.25, 0.5, 1)
 _SIDES = {"train": 0, "val": 1, "test": 2}
 _THINNEST_PX = 1.5  # of a region, as area / half its outline, that a network's output still shows
@@ -144,7 +152,7 @@ def inspect_folder(root: Path, progress: Progress | None = None, *, channels: in
         SegnetError: there is no such folder.
     """
     started = time.perf_counter()
-    found = find_pairs(root)
+    found = find_dataset(root)
     faults = [*found.faults]
     description = root / DESCRIPTION
     described = None
@@ -166,6 +174,9 @@ def inspect_folder(root: Path, progress: Progress | None = None, *, channels: in
     readable = [each.pair for each in surveyed if each.readable]
     faults += same_images(readable)
     faults += _alike(surveyed, found, root)
+    looked = [each.pair for each in surveyed if each.look.image is not None]
+    held_out = _held_out(looked, found, root)
+    faults += _too_few(looked, held_out, found, root)
 
     if described is None and not description.exists() and any(each.stored for each in surveyed):
         try:
@@ -174,8 +185,11 @@ def inspect_folder(root: Path, progress: Progress | None = None, *, channels: in
             faults.append(fault)
             described = fault.guess if isinstance(fault, Unclear) else None
     table, code = described or (None, None)
-    counted = _count(surveyed, table, code, found, root, faults) if table and code else ((), 0, 0)
-    classes, without, uncounted = counted
+    classes: tuple[ClassCount, ...] = ()
+    without = uncounted = 0
+    if table and code:
+        counted = _count(surveyed, table, code, held_out, found, root, faults)
+        classes, without, uncounted = counted
     sizes = sorted((each.look.image.size for each in surveyed if each.look.image), key=np.prod)
     return Inspection(
         root=root,
@@ -199,6 +213,7 @@ def _count(
     surveyed: Sequence[Surveyed],
     table: ClassTable,
     code: MaskCode,
+    held_out: Set[Path],
     found: Pairs,
     root: Path,
     faults: list[Fault],
@@ -228,18 +243,18 @@ def _count(
         if not shown:
             faults.append(Fault("all-ignored", each.pair.mask, "holds nothing but ignored pixels"))
         without += shown == {0}
+        split = "val" if each.pair.image in held_out else each.pair.split
         for class_id, count in read.counts.items():
-            pixels[each.pair.split][class_id] += count
+            pixels[split][class_id] += count
             images[class_id][each.pair.split] += 1
         edges = edges_of(code.read(each.pair.mask)) if lossy else each.edges  # without those of the noise
         for value, sides in edges.items():
             outlines[value if lossy else read.ids[value]] += sides
-    if "val" in found.splits:
-        val, few = pixels["val"], sum(pair.split == "val" for pair in found.pairs)
-    else:  # which images are held out depends on the options; every class may be among them
-        val, few = pixels["train"], round(HOLDOUT * len(found.pairs)) or 1
     if pixels["train"].any():
-        balance = balance_faults(str(root), table.names, pixels["train"], val, few)
+        few = len(held_out) or sum(pair.split == "val" for pair in found.pairs)
+        balance = balance_faults(
+            str(root), table.names, pixels["train"], pixels["val"], few, held_out="val" not in found.splits
+        )
         faults += [_as_far_as_counted(fault, uncounted) for fault in balance]
     totals = np.sum([*pixels.values()], axis=0)
     scored = int(totals[: len(table)].sum()) or 1
@@ -254,6 +269,29 @@ def _count(
         for i, name in enumerate(table.names)
     )
     return classes, without, uncounted
+
+
+def _held_out(pairs: Sequence[Pair], found: Pairs, root: Path) -> frozenset[Path]:
+    """Return the images that training holds out where there is no val/ and no option says otherwise."""
+    train: list[Sample] = [
+        FolderSample(pair.name, pair.image, pair.mask, MaskCode(()))
+        for pair in pairs
+        if pair.split == "train"
+    ]
+    if "val" in found.splits or not train:
+        return frozenset()
+    val = {sample.name for sample in hold_out(train, DataOptions(data=str(root)), HOLDOUT).val}
+    return frozenset(pair.image for pair in pairs if pair.split == "train" and pair.name in val)
+
+
+def _too_few(looked: Sequence[Pair], held_out: Set[Path], found: Pairs, root: Path) -> list[Fault]:
+    """Return what is wrong where training would have no images, or none to validate on."""
+    if len(looked) < len(found.pairs) or not found.pairs:  # what is wrong with the others is said of them
+        return []
+    if "train" not in found.splits:
+        said = "segnet eval can score a model on them; training needs others, in train/"
+        return [Fault("too-few-images", str(root), "has no training images", said)]
+    return [] if held_out or "val" in found.splits else [no_images(str(root), "validation images")]
 
 
 def _as_far_as_counted(fault: Fault, uncounted: int) -> Fault:
@@ -329,9 +367,30 @@ def _suggest(classes: Sequence[ClassCount], sizes: Sequence[tuple[int, int]]) ->
     enough = [size for size in _SIZES if size >= needed]
     because = (
         f"regions of {thinnest.name} are {thinnest.thickness_px:.1f} px thick on images of some {side} px, "
-        f"and {thinnest.thickness_px * 128 / side:.1f} px at --size 128"
+        f"and {thinnest.thickness_px * 128 / side:.1f} px at --size {_in_proportion(128, sizes)}"
     )
-    if not enough:
-        scale = next((each for each in _SCALES if each * thinnest.thickness_px >= 2 * _THINNEST_PX), 1)
-        return f"--patch 256{f' --patch-scale {scale:g}' if scale < 1 else ''}: {because}"
-    return f"--size {enough[0]}: {because}"
+    if enough or side <= _WHOLE:
+        return f"--size {_in_proportion(enough[0] if enough else side, sizes)}: {because}"
+    scale = next((each for each in _SCALES if each * thinnest.thickness_px >= 2 * _THINNEST_PX), 1)
+    return f"--patch 256{f' --patch-scale {scale:g}' if scale < 1 else ''}: {because}"
+
+
+def _in_proportion(side: int, sizes: Sequence[tuple[int, int]]) -> str:
+    """Return a size for ``--size`` with this shorter side, in the proportions of most images.
+
+    Where they have several it is a square.
+
+    Args:
+        side: in pixels.
+        sizes: width and height of each image.
+    """
+    proportions = sorted(width / height for width, height in sizes)
+    usual = proportions[len(proportions) // 2]
+    near = sum(abs(each / usual - 1) < _NEAR for each in proportions)
+    if abs(usual - 1) < _NEAR or near < _MOST * len(proportions):
+        return str(side)
+    if side not in _SIZES:  # the images' own
+        width, height = sorted(sizes, key=min)[len(sizes) // 2]
+        return f"{height}x{width}"
+    longer = round(side * max(usual, 1 / usual) / _STEP) * _STEP
+    return f"{side}x{longer}" if usual > 1 else f"{longer}x{side}"

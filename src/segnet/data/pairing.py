@@ -1,7 +1,7 @@
 """Which image belongs to which mask in a folder, and what the names alone show to be wrong.
 
 Images and masks pair by their path below ``images/`` and ``masks/``, without suffix: ``images/a/1.jpg`` with
-``masks/a/1.png``. Nothing is opened here.
+``masks/a/1.png``, in whatever Unicode form the two names are. Nothing is opened here.
 """
 
 from __future__ import annotations
@@ -9,20 +9,23 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from segnet.core.errors import SegnetError, did_you_mean
+from segnet.core.walking import files_below
 from segnet.data.blobs import File
 from segnet.data.faults import Fault
 from segnet.data.images import IMAGE_SUFFIXES
+from segnet.data.near_names import Near, near_names, same_form, shown_apart
 from segnet.runs.identity import SPLITS
 
 _LOSSY_SUFFIXES = (".jpg", ".jpeg", ".webp")  # of masks whose values are only near those of classes
 MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif", *_LOSSY_SUFFIXES)
 
 DESCRIPTION = "dataset.yaml"
+ONE_NAME = "call the mask as its image"
+"""The remedy where a mask is there under another name."""
 
 # What people call the two folders where they don't call them images/ and masks/.
 _OTHER_NAMES = {
@@ -112,10 +115,12 @@ def _add_split(found: Pairs, split: str, folder: Path) -> None:
         found.faults.append(
             Fault("layout", folder / "images", f"holds no image ({known})", "put the images there")
         )
-    for name in sorted(images.keys() - masks.keys()):
-        detail, remedy = _where_is_its_mask(folder / "masks", name, masks.keys() - images.keys())
+    lonely, left = images.keys() - masks.keys(), masks.keys() - images.keys()
+    near = near_names(lonely, left)
+    for name in sorted(lonely):
+        detail, remedy = _where_is_its_mask(folder / "masks", name, near.get(name))
         found.faults.append(Fault("no-mask", images[name], detail, remedy))
-    for name in sorted(masks.keys() - images.keys()):
+    for name in sorted(left):
         found.faults.append(
             Fault("no-image", masks[name], f"has no image of its name in {folder / 'images'}")
         )
@@ -136,7 +141,11 @@ def _pictures_below(
 
     Of very many files, texts take a tenth of the time that paths do.
     """
-    for entry, above in _files_below(os.fspath(folder)):
+
+    def twice(link: str, known: str) -> None:
+        faults.append(Fault("walked-twice", Path(link), f"leads to {known}, which is read already"))
+
+    for entry, above in files_below(folder, twice):
         stem, _, last = entry.name.rpartition(".")
         suffix = f".{last.lower()}" if stem and last else ""
         if suffix not in suffixes:
@@ -154,31 +163,18 @@ def _pictures_below(
 def _by_name(folder: Path, suffixes: tuple[str, ...], found: Pairs) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for entry, name in _pictures_below(folder, suffixes, found.faults):
-        if name in files:
-            kept, other = files[name], Path(entry.path)
+        key = same_form(name)  # of macOS's form and the others' too
+        if key in files:
+            kept, again = files[key], Path(entry.path)
             if suffixes is MASK_SUFFIXES and kept.suffix.lower() in _LOSSY_SUFFIXES:
-                kept, other = other, kept
-            files[name] = kept
-            found.faults.append(Fault("same-name", other, f"has the same name as {kept.name}"))
+                kept, again = again, kept
+            files[key] = kept
+            other, own = shown_apart(kept.name, again.name)
+            alike = "" if own == again.name else f" ({own}) but for its Unicode form"
+            found.faults.append(Fault("same-name", again, f"has the same name as {other}{alike}"))
             continue
-        files[name] = Path(entry.path)
+        files[key] = Path(entry.path)
     return files
-
-
-def _files_below(folder: str, above: str = "") -> Iterator[tuple[os.DirEntry[str], str]]:
-    """Yield what lies in a folder and those in it, sorted, without what is hidden; links lead no further.
-
-    With each comes what stands before its name in its path below the folder, with / on every system.
-    """
-    with os.scandir(folder) as listed:
-        entries = sorted(listed, key=attrgetter("name"))
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir(follow_symlinks=False):
-            yield from _files_below(entry.path, f"{above}{entry.name}/")
-        else:
-            yield entry, above
 
 
 def _is_ordinary(entry: os.DirEntry[str]) -> bool:
@@ -191,23 +187,25 @@ def _is_ordinary(entry: os.DirEntry[str]) -> bool:
 # Near misses: what was probably meant
 
 
-def _where_is_its_mask(folder: Path, name: str, lonely: set[str]) -> tuple[str, str]:
+def _where_is_its_mask(folder: Path, name: str, near: Near | None) -> tuple[str, str]:
     """Say why an image has no mask, and what to do: its mask may be there under another name."""
-    last = name.rpartition("/")[2]
-    for other in sorted(lonely):
-        there = other.rpartition("/")[2]
-        if there.startswith((f"{last}_", f"{last}-", f"{last}.", f"{last} ")):
-            return (
-                f"has no mask of its name in {folder}, but there is {other}",
-                f"call the mask as the image, {last}.png",
-            )
-    return f"has no mask in {folder}", ""
+    if near is None:
+        return f"has no mask in {folder}", ""
+    _, there = shown_apart(name, near.name)
+    return f"has no mask of its name in {folder}, but there is {there}, which differs in {near.how}", ONE_NAME
 
 
 def _misnamed(folder: Path, wanted: str) -> str:
-    there = [entry.name for entry in sorted(folder.iterdir()) if entry.is_dir()]
-    near = [name for name in there if name.lower() in _OTHER_NAMES[wanted] or name.lower() == wanted]
+    there = [entry for entry in sorted(folder.iterdir()) if entry.is_dir()]
+    known = (wanted, *_OTHER_NAMES[wanted])
+    near = [entry.name for entry in there if entry.name.lower() in known and _may_hold_pictures(entry)]
     return f", but there is {near[0]}/: rename it to {wanted}/" if near else ""
+
+
+def _may_hold_pictures(folder: Path) -> bool:
+    """Whether a folder holds a picture or nothing: YOLO's labels/, say, holds text files alone."""
+    suffixes = [os.path.splitext(entry.name)[1].lower() for entry, _ in files_below(folder)]  # noqa: PTH122
+    return not suffixes or any(suffix in (*IMAGE_SUFFIXES, *MASK_SUFFIXES) for suffix in suffixes)
 
 
 def _misnamed_descriptions(root: Path) -> list[Fault]:
@@ -231,17 +229,9 @@ def _unknown_splits(root: Path) -> list[Fault]:
 def _wrong_layout(root: Path) -> Fault:
     names = sorted(entry.name + "/" * entry.is_dir() for entry in root.iterdir())
     there = ", ".join(names[:8]) or "nothing"
-    hint = _misnamed(root, "images") or next(
-        (
-            f", and {entry.name}/ looks like a dataset: give {entry}"
-            for entry in sorted(root.iterdir())
-            if entry.is_dir() and ((entry / "images").is_dir() or (entry / "train").is_dir())
-        ),
-        "",
-    )
     return Fault(
         "layout",
         root,
-        f"holds {there}{hint}",
+        f"holds {there}{_misnamed(root, 'images')}",
         "it must hold either images/ and masks/, or train/ and val/ with images/ and masks/ in each",
     )

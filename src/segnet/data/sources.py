@@ -37,7 +37,12 @@ def _pets(options: DataOptions) -> Dataset:
             "take what trainval.txt holds out of the extra list"
         )
     return replace(
-        dataset, train=train, val=val, test=dataset.val, val_is=f"{how}; the test split had no say"
+        dataset,
+        train=train,
+        val=val,
+        test=dataset.val,
+        val_is=f"{how}; the test split had no say",
+        held_out=True,
     )
 
 

@@ -6,24 +6,21 @@ and the same run must give the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from segnet.core.errors import SegnetError
-from segnet.core.files import replacing, require_text_name
+from segnet.core.files import replacing
 from segnet.inference.description import KEY, Description
+from segnet.inference.model_file import REMEDY, described, opened
 from segnet.models import create_model
 from segnet.models.describe import learned_names
 from segnet.models.names import is_own, name_of, short_name
 
-_REMEDY = "give a run folder or the model.safetensors of one"
 _OWN_REMEDY = "build it as it was built for training"
 _FIRST_LITE = "segnet 0.1 wrote it, whose segnet-lite was another network: train again, or open it there"
 
@@ -60,8 +57,8 @@ def read_description(path: Path) -> Description:
     Raises:
         SegnetError: no such file, or one that is no model of ours.
     """
-    with _opened(path) as file:
-        return _described(file, path)
+    with opened(path, "pt") as file:
+        return described(file, path)
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], Description]:
@@ -70,8 +67,8 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], Description]:
     Raises:
         SegnetError: as ``read_description``.
     """
-    with _opened(path) as file:
-        description = _described(file, path)
+    with opened(path, "pt") as file:
+        description = described(file, path)
         return {name: file.get_tensor(name) for name in file.keys()}, description  # noqa: SIM118 - not a dict
 
 
@@ -96,7 +93,7 @@ def read_model(path: Path, model: nn.Module | None = None) -> tuple[nn.Module, D
         )
     try:
         model = build_model(description) if model is None else model
-        require_fit(model.state_dict(), weights, _REMEDY if given is None else _OWN_REMEDY)
+        require_fit(model.state_dict(), weights, REMEDY if given is None else _OWN_REMEDY)
         broken = next((n for n in sorted(learned_names(model)) if not weights[n].isfinite().all()), None)
         if broken is None:
             model.load_state_dict(weights)
@@ -123,30 +120,3 @@ def require_fit(model: Mapping[str, Tensor], file: Mapping[str, Tensor], remedy:
         needed, found = (tuple(side[name].shape) if name in side else "absent" for side in (model, file))
         if needed != found:
             raise ValueError(f"{name} is {found} in the file and {needed} in the model; {remedy}")
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """Open a safetensors file; what goes wrong inside names it."""
-    require_text_name(path, "safetensors")
-    try:
-        with safe_open(path, "pt") as file:
-            yield file
-    except FileNotFoundError:
-        raise SegnetError(f"there is no model file {path}; {_REMEDY}") from None
-    except OSError as error:
-        raise SegnetError(f"the model file {path} can't be read: {error}") from error
-    except SafetensorError as error:
-        if path.suffix.lower() != ".safetensors":
-            other = "; torch.export.load opens it" if path.suffix == ".pt2" else ""
-            raise SegnetError(
-                f"{path} is no model file that segnet opens; those end in .safetensors, .onnx and .xml{other}"
-            ) from error
-        raise SegnetError(f"{path} is damaged or no safetensors file ({error}); {_REMEDY}") from error
-
-
-def _described(file: Any, path: Path) -> Description:
-    metadata = file.metadata() or {}
-    if KEY not in metadata:
-        raise SegnetError(f"{path} holds weights but not what they belong to: no model of segnet; {_REMEDY}")
-    return Description.from_json(metadata[KEY], path, _REMEDY)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from segnet.core.classes import ClassTable
 from segnet.core.errors import SegnetError, did_you_mean
 from segnet.core.extras import is_installed, require_package
 from segnet.core.files import expand_home
+from segnet.inference.model_file import described, opened
 from segnet.inference.runtimes import RUNTIMES
 from segnet.inference.segmenter import Segmenter
 
@@ -81,6 +83,19 @@ def find_model(path_or_name: str | Path, *, exported: bool) -> Path:
                 f"{path.parent} holds no model.safetensors: it is no run folder, or its run has no epoch yet"
             )
     return path if path.exists() else _bundled(str(path_or_name), exported=exported)
+
+
+def read_classes(path_or_name: str | Path) -> ClassTable:
+    """Return the classes of what ``load`` would open; a trained model's without torch.
+
+    Raises:
+        SegnetError: as ``load``.
+    """
+    path = find_model(path_or_name, exported=False)
+    if path.suffix.lower() in _OPENED_BY:
+        return load(path).classes
+    with opened(path, "np") as file:
+        return described(file, path).classes
 
 
 def is_bundled(name: str) -> bool:

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
+from segnet.core.counting import progress_bar
 from segnet.core.device import peak_memory_mib
 from segnet.core.duration import readable_time
 from segnet.training.checkpoint import State
@@ -21,19 +21,6 @@ from segnet.training.schedule import train_size
 _WAITS_LONG = 0.1  # share of an epoch, from which the data is what to look at
 _REFRESH_S = 0.25
 _LINE_S = 60.0  # between the lines of an epoch in a log
-
-
-@contextmanager
-def counting(console: Console, what: str, total: int) -> Iterator[Callable[[], None]]:
-    """Show how many of ``total`` things are done; the function it gives counts one more."""
-    if not console.is_terminal:
-        started = time.monotonic()
-        yield lambda: None
-        console.print(f"{what}: {total} in {time.monotonic() - started:.1f} s", highlight=False)
-        return
-    with _bar(console) as bar:
-        task = bar.add_task(what, total=total, status="")
-        yield lambda: bar.advance(task)
 
 
 @contextmanager
@@ -61,7 +48,7 @@ def epoch_progress(
 
         yield say
         return
-    with _bar(console) as bar:
+    with progress_bar(console) as bar:
         task = bar.add_task(title, total=steps, completed=done, status="")
         shown = 0.0
 
@@ -107,15 +94,3 @@ def _seconds_left(state: State, config: TrainConfig) -> float:
     coming = range(state.epoch, config.epochs)
     pixels = sum(math.prod(train_size(config, epoch)) for epoch in coming)
     return float(per_pixel * pixels + (record.validation_seconds or 0.0) * len(coming))
-
-
-def _bar(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[status]}"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-    )

@@ -11,11 +11,12 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
+from segnet.core.counting import counting
 from segnet.core.device import keep_freed_memory, move, pick_device
 from segnet.core.errors import SegnetError, require_all
 from segnet.core.settings import absolute_paths, path_names
 from segnet.data.augment import ON_COLOURS, Augmentation, StrongColour
-from segnet.data.balance import balance_faults, count_values
+from segnet.data.balance import balance_faults, count_values, no_images
 from segnet.data.cache import CachedSplit
 from segnet.data.dataset import Dataset, Sample
 from segnet.data.faults import lines, raise_errors
@@ -41,7 +42,6 @@ from segnet.training.derived import derive
 from segnet.training.epoch import epoch_length
 from segnet.training.optimizer import ModelEMA, build_optimizer
 from segnet.training.own_module import require_logits
-from segnet.training.progress import counting
 from segnet.training.start import seen_before, start_from
 from segnet.training.step_loss import StepLoss
 from segnet.training.teacher import Teacher, open_teacher
@@ -172,7 +172,9 @@ def build(
     dataset = _measured(dataset, channels, console)
     train, val = _open_both(dataset, config, console)
     pixels = count_values(train)
-    balance = balance_faults(dataset.name, classes.names, pixels, count_values(val), len(val))
+    balance = balance_faults(
+        dataset.name, classes.names, pixels, count_values(val), len(val), held_out=dataset.held_out
+    )
     raise_errors(balance, dataset.name)
     things = "images" if config.patch is None else "patches"
     config = derive(config, epoch_length(config, train), things, classes.names, pixels)
@@ -312,7 +314,7 @@ def open_split(
         SegnetError: no samples, or an image or mask that is bad.
     """
     if not samples:
-        raise SegnetError(f"{dataset.name} has no {what}; at least two different images are needed")
+        raise no_images(dataset.name, what)
     size = round(config.size[0] * detail), round(config.size[1] * detail)
     return open_pixels(
         samples,

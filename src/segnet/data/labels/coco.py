@@ -67,9 +67,10 @@ def _add(labels: Labels, file: Path, content: dict[str, Any], folders: Sequence[
     for entry in content["images"]:
         name = str(entry["file_name"])
         where = f"{file}: {name}"
-        found = find_image(name, folders)
-        if found is None:
-            labels.faults.append(Fault("no-image", where, "is not there", "give --images its folder"))
+        try:
+            found = find_image(name, folders, where)
+        except Fault as fault:
+            labels.faults.append(fault)
             continue
         size = int(entry["width"]), int(entry["height"])
         shapes = []

@@ -40,13 +40,12 @@ def read_label_studio(file: Path, folders: Sequence[Path]) -> Labels:
     for task in read_json(file):
         where = f"{file}: task {task.get('id')}"
         try:
-            found = _image(task, [file.parent, file.parent / "images", *folders])
-            if found is None:
-                said = f"has the image {_named(task)}, which is not there"
-                labels.faults.append(Fault("no-image", where, said, "give --images its folder"))
-                continue
+            found = _image(task, [file.parent, file.parent / "images", *folders], where)
             done = [each for each in task["annotations"] if not each.get("was_cancelled")]
             results = done[-1]["result"] if done else []
+        except Fault as fault:
+            labels.faults.append(fault)
+            continue
         except (KeyError, TypeError, AttributeError) as error:
             labels.faults.append(Fault("bad-label", where, f"is no task as its format says ({error!r})"))
             continue
@@ -72,15 +71,12 @@ def _named(task: dict[str, Any]) -> str:
     return str(address)
 
 
-def _image(task: dict[str, Any], folders: Sequence[Path]) -> Path | None:
+def _image(task: dict[str, Any], folders: Sequence[Path], where: str) -> Path:
     address = urlsplit(_named(task))
     local = parse_qs(address.query).get("d", [])  # /data/local-files/?d=folder/photo.jpg
     path = unquote(local[0] if local else address.path)
     last = PurePosixPath(path).name
-    for name in (path.lstrip("/"), last, last[_UPLOAD_PREFIX:]):
-        if name and (found := find_image(name, folders)):
-            return found
-    return None
+    return find_image([path.lstrip("/"), last, last[_UPLOAD_PREFIX:]], folders, where)
 
 
 def _shape(entry: Any, where: str) -> tuple[Shape, tuple[int, int]]:

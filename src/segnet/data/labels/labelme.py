@@ -41,10 +41,10 @@ def read_labelme(root: Path, files: Sequence[Path], folders: Sequence[Path]) -> 
         content = read_json(file)
         if not is_labelme(content):
             continue
-        found = find_image(str(content["imagePath"]), [file.parent, *folders])
-        if found is None:
-            said = f"names the image {content['imagePath']}, which is not there"
-            labels.faults.append(Fault("no-image", file, said, "give --images its folder"))
+        try:
+            found = find_image(content["imagePath"], [file.parent, *folders], str(file))
+        except Fault as fault:
+            labels.faults.append(fault)
             continue
         try:
             size = int(content["imageWidth"]), int(content["imageHeight"])

@@ -1,10 +1,16 @@
-"""What every format of labels is read into: images with shapes of a class, and how these become a mask."""
+"""What every format of labels is read into: images with shapes of a class, each drawn or left out.
+
+A reader makes one ``Labelled`` of each image that a file has, and one ``Shape`` of each shape, usable or not,
+through ``read_image`` and ``read_shape``: so ``tally.py`` accounts for all of them.
+"""
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from segnet.core.errors import SegnetError
-from segnet.core.extras import require_package
+from segnet.core.foreground import BACKGROUND, background_of
+from segnet.data.blobs import File
 from segnet.data.dataset import Mask
-from segnet.data.faults import Fault
+from segnet.data.faults import KINDS, Fault
 
 _SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -24,26 +31,42 @@ _SPLITS = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 _FARTHEST = 10  # image sides that a point may lie outside: what is farther is no point of this image
+_LARGEST_SIDE = 1 << 20
+_MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError)
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")  # how JSON spells them
+
+NOT_ANNOTATED = "not annotated"
+"""Why an image is left out that nobody has labelled."""
 
 
 @dataclass(frozen=True, eq=False)
 class Shape:
-    """Pixels of one class: polygons, which add up, or a bitmap at a place."""
+    """One shape of a file: pixels of a class, or a shape that is left out."""
 
     label: str
     polygons: tuple[tuple[float, ...], ...] = ()
-    """x, y, x, y .. in pixels, the first pixel from 0 to 1."""
+    """They add up; x, y, x, y .. in pixels, the first pixel from 0 to 1."""
     bitmap: Callable[[], npt.NDArray[np.bool_]] | None = None
-    """Decodes it, where it is drawn: those of all images would not fit into memory."""
+    """Decodes the pixels when they are drawn: the bitmaps of all images would not fit into memory. Where it
+    raises a Fault, the polygons are the shape's extent."""
     left_top: tuple[int, int] = (0, 0)
     """Where the bitmap lies, 0 or more."""
+    kind: str = "polygon"
+    """What its format calls it, for the table of what was drawn."""
+    left_out: str = ""
+    """Why it isn't drawn; its polygons are then its extent, whose pixels are ignored."""
+    alone: bool = False
+    """Whether it is an object whose pixels belong to no other, which is told where another has them too."""
+    spoils: bool = False
+    """Whether it is left out and nothing tells which pixels it covers: its image is left out too."""
 
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """An image with its labels: shapes, of which later ones lie on top, or a mask file."""
+    """One image of a file with its labels: shapes, of which later ones lie on top, or a mask file."""
 
-    image: Path
+    image: File | None
+    """Its file; None where it is left out."""
     name: str
     """Its path in the new folder, without suffix."""
     where: str
@@ -52,7 +75,15 @@ class Labelled:
     size: tuple[int, int] | None = None
     """Width and height that the labels were drawn on, where the format says so."""
     shapes: Sequence[Shape] = ()
-    mask: Path | None = None
+    read_mask: Callable[[], Mask] | None = None
+    """Reads a mask file as ids of the source's classes."""
+    mask_file: Path | None = None
+    """A mask file that is copied as it is, whatever its values mean."""
+    left_out: str = ""
+    """Why it is not written."""
+    looked_at: bool = True
+    """Whether an image without shapes is known to show nothing but background. Where the format doesn't tell
+    that from an image that nobody has labelled yet, False."""
 
 
 @dataclass
@@ -63,46 +94,107 @@ class Labels:
     classes: list[str]
     """By class id."""
     images: list[Labelled] = field(default_factory=list)
+    """All of them, also those that are left out."""
     faults: list[Fault] = field(default_factory=list)
-    values: dict[int, int] = field(default_factory=dict)
-    """Of mask files, the class id of each value; others are ignored."""
+    wanted: dict[int, int] = field(default_factory=dict)
+    """Of mask files, the id that is written for each class id, where other classes are wanted."""
+    orphans: list[Shape] = field(default_factory=list)
+    """Shapes that belong to no image of the source, each with ``left_out``."""
+    no_shapes: Counter[str] = field(default_factory=Counter)
+    """By kind, results that say something else than where a class is, such as a tag of the whole image."""
+    description: Path | None = None
+    """A dataset.yaml that is copied along with mask files."""
 
 
-def draw(shapes: Iterable[Shape], size: tuple[int, int], classes: Sequence[str]) -> Mask:
-    """Return the mask ``(H, W)`` of shapes laid over each other; what none covers is class 0.
-
-    Polygons are filled as pycocotools does it, pixel by pixel.
+def read_shape(
+    read: Callable[[], Shape],
+    kind: str,
+    where: str,
+    faults: list[Fault],
+    extent: Sequence[tuple[float, ...]] = (),
+) -> Shape:
+    """Return the shape that ``read`` gives; where that fails, collect the fault and return one left out.
 
     Args:
-        shapes: the first lies lowest.
-        size: width and height.
-        classes: names by class id.
+        read: raises a Fault ``flat-label`` for what has no area, so that nothing is lost, and another kind,
+            or what Python raises for a missing or mistyped field, for a shape that can't be read.
+        kind: what the format calls the shape.
+        where: where it stands, for messages.
+        faults: what the fault is added to.
+        extent: polygons within which a shape that can't be read must lie, such as its box. Without one its
+            image is left out.
+    """
+    try:
+        return read()
+    except Fault as error:
+        fault = error
+    except _MALFORMED as error:
+        fault = Fault("bad-label", where, f"is no {kind} as its format says ({error!r})")
+    faults.append(fault)
+    harmless = fault.kind == "flat-label"
+    covered = () if harmless else tuple(each for each in extent if each)
+    return Shape("", covered, kind=kind, left_out=why(fault), spoils=not harmless and not covered)
+
+
+def read_image(
+    read: Callable[[], Labelled], where: str, faults: list[Fault], kinds: Iterable[str] = ()
+) -> Labelled:
+    """Return the image that ``read`` gives; where that fails, collect the fault and return one left out.
+
+    Args:
+        read: as that of ``read_shape``.
+        where: where the image stands, for messages.
+        faults: what the fault is added to.
+        kinds: the kind of each of its shapes, which are left out with it.
+    """
+    try:
+        return read()
+    except Fault as error:
+        fault = error
+    except _MALFORMED as error:
+        fault = Fault("bad-label", where, f"is no image as its format says ({error!r})")
+    faults.append(fault)
+    return Labelled(None, "", where, shapes=[Shape("", kind=kind) for kind in kinds], left_out=why(fault))
+
+
+_WHY = {
+    "bad-label": "can't be read",
+    "flat-label": "no area",
+    "no-image": "image not there",
+    "sizes-differ": "image of another size",
+}
+
+
+def why(fault: Fault) -> str:
+    """Return in a few words why something of this fault is left out."""
+    return _WHY.get(fault.kind, KINDS[fault.kind].title)
+
+
+def kind_of(stored: Any) -> str:
+    """Return what a file calls a shape's kind, if that is a word."""
+    return stored if isinstance(stored, str) and stored and len(stored) <= 40 else "unknown"
+
+
+def with_background(names: Iterable[str]) -> list[str]:
+    """Return the names, each once, with the background first: that among them, or one of that name."""
+    known = [*dict.fromkeys(names)]
+    around = next((name for name in known if background_of([name])), BACKGROUND)
+    return [around, *(name for name in known if name != around)]
+
+
+def size_of(width: Any, height: Any, where: str) -> tuple[int, int]:
+    """Return a width and a height as numbers of pixels.
 
     Raises:
-        SegnetError: pycocotools isn't installed, or a bitmap that can't be decoded.
+        Fault: they are none.
     """
-    width, height = size
-    mask = np.zeros((height, width), np.uint8)
-    ids = {name: class_id for class_id, name in enumerate(classes)}
-    for shape in shapes:
-        if shape.bitmap is not None:
-            left, top = shape.left_top
-            bitmap = shape.bitmap()
-            part = mask[top : top + bitmap.shape[0], left : left + bitmap.shape[1]]
-            part[bitmap[: part.shape[0], : part.shape[1]]] = ids[shape.label]
-        elif shape.polygons:
-            mask[fill(shape.polygons, size)] = ids[shape.label]
-    return mask
-
-
-def fill(polygons: Sequence[Sequence[float]], size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """Return the pixels ``(H, W)`` that any of the polygons covers, as pycocotools fills them."""
-    require_package("drawing polygons", "pycocotools")
-    from pycocotools import mask as coco
-
-    runs = coco.merge(coco.frPyObjects([[*polygon] for polygon in polygons], size[1], size[0]))
-    covered: npt.NDArray[np.bool_] = coco.decode(runs).astype(np.bool_)
-    return covered
+    try:
+        size = int(width), int(height)
+    except (TypeError, ValueError, OverflowError):
+        size = 0, 0
+    if not all(0 < side <= _LARGEST_SIDE for side in size):
+        raise Fault("bad-label", where, "doesn't say how large its image is")
+    return size
 
 
 def polygon(
@@ -120,39 +212,81 @@ def polygon(
         Fault: not numbers, or far outside the image.
     """
     try:
-        flat = np.asarray(points, np.float64).ravel()
-    except (TypeError, ValueError):
-        flat = np.array([math.nan])
-    if flat.size % 2 or not np.isfinite(flat).all():
+        numbers = np.asarray(points, np.float64)
+    except (TypeError, ValueError, OverflowError):
+        numbers = np.array([math.nan])
+    in_pairs = numbers.size % 2 == 0 if numbers.ndim == 1 else numbers.shape[1:] == (2,)
+    if not in_pairs or not np.isfinite(numbers).all():
         raise Fault("bad-label", where, "has a polygon that is no list of points x, y")
-    pairs = flat.reshape(-1, 2) * scale
+    pairs = numbers.reshape(-1, 2) * scale
     limit = _FARTHEST * np.maximum(size, 1)
     if (np.abs(pairs) > limit).any():
         raise Fault("bad-label", where, f"has points far outside its image of {size[0]}×{size[1]} pixels")
     return tuple(pairs.ravel().tolist()) if len(pairs) >= 3 else ()
 
 
+def rectangle(left: float, top: float, right: float, bottom: float) -> tuple[float, ...]:
+    """Return a rectangle's polygon; an empty one where a number is none or the box has no area."""
+    if not all(map(math.isfinite, (left, top, right, bottom))) or left == right or top == bottom:
+        return ()
+    return (left, top, right, top, right, bottom, left, bottom)
+
+
 def read_json(file: Path) -> Any:
-    """Read a JSON file.
+    """Read a JSON file; halves of characters outside the basic plane, which can't be written, become ``?``.
 
     Raises:
         SegnetError: it can't be read or isn't JSON.
     """
     try:
-        return json.loads(file.read_text(encoding="utf-8-sig"))
+        text = file.read_text(encoding="utf-8-sig")
+        content = json.loads(text)
+        if _HALF.search(text):
+            content = json.loads(json.dumps(content, ensure_ascii=False).encode("utf-8", "replace"))
+        return content
     except (OSError, ValueError, RecursionError) as error:
         raise SegnetError(f"{file} can't be read as JSON: {error}") from error
 
 
-def find_image(name: str, folders: Sequence[Path]) -> Path | None:
-    """Return the image of a name that a file of labels gives: its path, or its last part, below a folder."""
-    last = name.replace("\\", "/").rpartition("/")[2]
-    for folder in folders:
-        for candidate in dict.fromkeys((name, last)):
-            path = folder / candidate
-            if candidate and path.is_file():
+def find_image(names: Any, folders: Sequence[Path], where: str) -> Path:
+    """Return the image that a file of labels names: by its path below a folder, else by its last part.
+
+    Nothing outside the folders is read, wherever a name leads: labels come from other people.
+
+    Args:
+        names: what the file says, or several names, the likeliest first.
+        folders: where images may be.
+        where: what to call the entry in an error.
+
+    Raises:
+        Fault: no text, an image outside the folders, or none at all.
+    """
+    wanted = [names] if isinstance(names, str) else names
+    if not isinstance(wanted, list | tuple) or not all(isinstance(name, str) for name in wanted):
+        raise Fault("bad-label", where, "doesn't name its image")
+    paths = [name.replace("\\", "/") for name in wanted if name]
+    roots = [Path(os.path.normpath(folder.absolute())) for folder in folders]
+    outside: Path | None = None
+    for candidate in dict.fromkeys([*paths, *(path.rpartition("/")[2] for path in paths)]):
+        for root in roots:
+            path = Path(os.path.normpath(root / candidate))
+            if not candidate or not _is_file(path):
+                continue
+            if any(path.is_relative_to(each) for each in roots):
                 return path
-    return None
+            outside = outside or path
+    if outside:
+        said = f"names the image {outside}, which lies outside the folders that are searched"
+        raise Fault("no-image", where, said, f"give --images {outside.parent} if it is meant")
+    said = f"names the image {wanted[0] if wanted else ''}, which is not there"
+    raise Fault("no-image", where, said, "give --images its folder")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
 def name_below(name: str) -> str:

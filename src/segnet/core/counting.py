@@ -1,0 +1,36 @@
+"""How many of some things are done: a bar on a terminal, one line elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+@contextmanager
+def counting(console: Console, what: str, total: int) -> Iterator[Callable[[], None]]:
+    """Show how many of ``total`` things are done; the function it gives counts one more."""
+    if not console.is_terminal:
+        started = time.monotonic()
+        yield lambda: None
+        console.print(f"{what}: {total} in {time.monotonic() - started:.1f} s", highlight=False)
+        return
+    with progress_bar(console) as bar:
+        task = bar.add_task(what, total=total, status="")
+        yield lambda: bar.advance(task)
+
+
+def progress_bar(console: Console) -> Progress:
+    """Return a bar that vanishes when it is done; its tasks have a field ``status``."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[status]}"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
