@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
-
-import openvino
-from openvino.frontend import FrontEndManager
 
 from segnet.core.errors import SegnetError
 from segnet.core.files import require_text_name
@@ -22,6 +21,28 @@ from segnet.inference.runtimes.contract import (
     describe_exported,
     unreadable,
 )
+
+_REPORTER = "openvino_telemetry"
+
+
+def _imported() -> tuple[ModuleType, Any]:
+    """Import OpenVINO as where its optional reporter isn't installed.
+
+    With that it reports its import to Google Analytics, from a process that it forks.
+    """
+    absent = _REPORTER not in sys.modules
+    if absent:
+        sys.modules[_REPORTER] = None  # type: ignore[assignment] # Python's way to say that there is none
+    try:
+        import openvino
+        from openvino.frontend import FrontEndManager
+    finally:
+        if absent:
+            del sys.modules[_REPORTER]
+    return openvino, FrontEndManager
+
+
+openvino, FrontEndManager = _imported()
 
 # By suffix: OpenVINO's name of the format, ours, and where in rt_info the description is.
 _FORMATS = {

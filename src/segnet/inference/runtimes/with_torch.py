@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,12 @@ class TorchRuntime:
         return np.ascontiguousarray(logits.float().cpu().numpy())
 
 
+_unsaid = [
+    "segnet: this process was forked from one with PyTorch, so PyTorch computes with one thread here; "
+    "processes that are spawned take more"
+]
+
+
 def spare_threads(device: torch.device) -> None:
     """Before anything is computed: let a process that was forked from one with torch use a single thread.
 
@@ -84,11 +91,8 @@ def spare_threads(device: torch.device) -> None:
         require_cpu(str(device))
     if torch.get_num_threads() > 1:
         torch.set_num_threads(1)
-        print(
-            "segnet: this process was forked from one with PyTorch, so PyTorch computes with one thread here; "
-            "processes that are spawned take more",
-            file=sys.stderr,
-        )
+        with suppress(IndexError):  # of threads that come at the same time one takes the text
+            print(_unsaid.pop(), file=sys.stderr)
 
 
 def _restored(module: bytes, device: str) -> TorchRuntime:
