@@ -117,7 +117,7 @@ def test_an_image_gives_a_mask_an_overlay_and_a_line_of_json(segnet, here, model
     assert [line["mask"], line["overlay"]] == [
         str(Path("masks") / f"photo.{kind}.png") for kind in ("mask", "overlay")
     ]
-    assert line["size"] == [48, 70]
+    assert (line["width"], line["height"]) == (70, 48)
     with Image.open(line["mask"]) as mask:
         ids = np.asarray(mask)
     assert np.array_equal(ids, load(model).predict("photo.jpg").mask)
@@ -199,7 +199,8 @@ def test_a_pipe_takes_an_image_in_and_gives_a_mask_out(model, tmp_path):
     ended = subprocess.run(command, input=image.read_bytes(), capture_output=True, check=True, cwd=tmp_path)
     with Image.open(io.BytesIO(ended.stdout)) as mask:
         assert np.array_equal(np.asarray(mask), load(model).predict(image).mask)
-    assert json.loads(ended.stderr)["size"] == [48, 70]
+    line = json.loads(ended.stderr)
+    assert (line["width"], line["height"]) == (70, 48)
     assert files(tmp_path) == ["photo.jpg"]
 
 
