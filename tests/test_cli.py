@@ -122,9 +122,10 @@ def test_an_image_gives_a_mask_an_overlay_and_a_line_of_json(segnet, here, model
         ids = np.asarray(mask)
     assert np.array_equal(ids, load(model).predict("photo.jpg").mask)
     shares = np.bincount(ids.ravel(), minlength=3) / ids.size
-    assert line["areas"] == pytest.approx(
-        dict(zip(("pet", "background", "border"), shares, strict=True)), abs=1e-6
-    )
+    table = load(model).classes
+    assert [(each["id"], each["name"]) for each in line["classes"]] == [*enumerate(table.names)]
+    assert [each["colour"] for each in line["classes"]] == ["#%02x%02x%02x" % each for each in table.colours]
+    assert [each["share"] for each in line["classes"]] == pytest.approx(shares, abs=1e-6)
     assert min(shares) > 0
 
 
