@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from segnet import ClassTable, create_model
+from segnet.core.colours import hex_code
 from segnet.inference.bundle import write_bundle
 from segnet.inference.description import Description
 from segnet.inference.opening import load
@@ -124,7 +125,7 @@ def test_an_image_gives_a_mask_an_overlay_and_a_line_of_json(segnet, here, model
     shares = np.bincount(ids.ravel(), minlength=3) / ids.size
     table = load(model).classes
     assert [(each["id"], each["name"]) for each in line["classes"]] == [*enumerate(table.names)]
-    assert [each["colour"] for each in line["classes"]] == ["#%02x%02x%02x" % each for each in table.colours]
+    assert [each["colour"] for each in line["classes"]] == [hex_code(each) for each in table.colours]
     assert [each["share"] for each in line["classes"]] == pytest.approx(shares, abs=1e-6)
     assert min(shares) > 0
 

@@ -11,11 +11,11 @@ from multiprocessing import get_context
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import nn
 
 from segnet import ClassTable, SegnetError, create_model, load
 from segnet.data.faults import Fault
+from segnet.inference.bundle import write_bundle
 
 from .conftest import BAYESIAN, describe, segmenter_of
 
@@ -96,6 +96,73 @@ def test_a_threshold_in_one_thread_is_none_in_another(network):
     assert all_equal(found, expected * 10)
 
 
+# What belongs to the whole process
+
+STATE = """
+import json, os, random, signal, sys, threading, warnings
+import numpy as np, PIL.Image, PIL.ImageFile, torch, segnet
+
+def state():
+    return {
+        "threads": (torch.get_num_threads(), torch.get_num_interop_threads()),
+        "deterministic": (
+            torch.are_deterministic_algorithms_enabled(),
+            torch.backends.cudnn.benchmark,
+            torch.backends.mha.get_fastpath_enabled(),
+            torch.get_float32_matmul_precision(),
+            torch.get_default_dtype(),
+            torch.is_grad_enabled(),
+        ),
+        "random": (torch.get_rng_state().tolist(), random.getstate(), str(np.random.get_state())),
+        "environment": dict(os.environ),
+        "warnings": list(warnings.filters),
+        "pillow": (PIL.Image.MAX_IMAGE_PIXELS, PIL.ImageFile.LOAD_TRUNCATED_IMAGES),
+        "floats": np.geterr(),
+        "signals": [signal.getsignal(each) for each in signal.valid_signals()],
+        "folder": os.getcwd(),
+        "path": list(sys.path),
+        "python threads": threading.active_count(),
+    }
+
+__import__(sys.argv[2])  # what a library itself does when it is imported is not segnet's
+before = state()
+segmenter = segnet.load(sys.argv[1], runtime=sys.argv[2])
+image = np.zeros((40, 50, 3), np.uint8)
+for samples in (0, 2) if sys.argv[2] == "torch" else (0,):
+    result = segmenter.predict(image, samples=samples)
+    result.mask, result.probabilities, result.overlay()
+after = state()
+print([what for what in before if before[what] != after[what]])
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "runtime"), [("bayesian_file", "torch"), *(each for each in OPENED if each[1] != "torch")]
+)
+def test_nothing_of_the_whole_process_is_changed(request, source, runtime):
+    file = str(request.getfixturevalue(source))
+    done = subprocess.run([sys.executable, "-c", STATE, file, runtime], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+@pytest.fixture
+def bayesian_file(bayesian_model, tmp_path):
+    path = tmp_path / "bayesian.safetensors"
+    write_bundle(path, bayesian_model.state_dict(), describe(model="segnet-basic", options=BAYESIAN))
+    return path
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_a_runtime_is_imported_without_what_reports_its_use(onnx_file, runtime):
+    code = (
+        "import os, sys, segnet; before = dict(os.environ); "
+        "segnet.load(sys.argv[1], runtime=sys.argv[2], threads=1); "
+        "print(before == os.environ, 'openvino_telemetry' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, onnx_file, runtime], capture_output=True, text=True)
+    assert done.stdout == "True False\n", done.stderr
+
+
 # Other processes
 
 
@@ -147,7 +214,10 @@ def test_weights_that_were_trained_on_since_are_those_that_another_process_gets(
     ("happens", "says"),
     [
         (lambda file: file.unlink(), r"can't open the model file .*model\.onnx \(No such file"),
-        (lambda file: file.write_bytes(b"other"), r"model\.onnx has changed since it was opened; call segnet"),
+        (
+            lambda file: file.write_bytes(b"other"),
+            r"model\.onnx has changed since it was opened; call segnet",
+        ),
     ],
 )
 def test_a_file_that_is_not_what_it_was_is_said_in_one_line(onnx_file, tmp_path, happens, says):

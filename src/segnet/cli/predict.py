@@ -81,8 +81,8 @@ def predict(
         probabilities: write NAME.probabilities.npy beside each mask: softmax by class, float16.
         regions: list the connected regions in each line, with class, area in pixels, box
             (left, top, right, bottom) and centroid.
-        least_region: leave out regions of fewer pixels, also from outlines, and say how many these are. Without
-            it none is left out, and a last line says how many regions have fewer than 20 pixels.
+        least_region: leave out regions of fewer pixels, also from outlines, and say how many these are.
+            Without it none is left out, and a last line says how many regions have fewer than 20 pixels.
         tolerance: pixels that a simplified outline may be from the exact one; 0 keeps every corner.
         samples: predict by the mean of so many passes with dropout, 6 or more by its paper; for a model
             trained with dropout. 0 is one pass without.
@@ -232,7 +232,9 @@ class _Wanted:
         if self.out == "-" or self.probabilities:
             given = "--out -" if self.out == "-" else "--probabilities"
             raise SegnetError(f"{given} goes with masks alone; leave it or --format {format_} out")
-        self.writer = AnnotationWriter(format_, expand_home(self.out), classes, tolerance, self.least_region or 1)
+        self.writer = AnnotationWriter(
+            format_, expand_home(self.out), classes, tolerance, self.least_region or 1
+        )
 
     def finish(
         self, picture: Picture, result: Segmentation

@@ -71,7 +71,9 @@ class OnnxRuntime:
             path,
         )
         self._file, self._threads = OpenedFile.at(path), threads
-        self._session = PerProcess(session, partial(self._file.open_again, _open_forked, self.device, threads))
+        self._session = PerProcess(
+            session, partial(self._file.open_again, _open_forked, self.device, threads)
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return self._file.open_again, (OnnxRuntime, self.device, self._threads)

@@ -84,10 +84,10 @@ class OpenVino:
         return logits
 
 
-# The process's one core, which keeps devices' plugins for all models. The plugin for CPUs gives the thread that
-# first uses it another stack for signals, and at its end puts back the one that it found. Of several that don't
-# end in reverse order one puts back a stack that is gone, and the next signal, such as Ctrl-C, ends the process
-# with a segmentation fault.
+# The process's one core, which keeps devices' plugins for all models. The plugin for CPUs gives the thread
+# that first uses it another stack for signals, and at its end puts back the one that it found. Of several that
+# don't end in reverse order one puts back a stack that is gone, and the next signal, such as Ctrl-C, ends the
+# process with a segmentation fault.
 _CORE = PerProcess(openvino.Core(), openvino.Core)
 
 
