@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from segnet.core.errors import SegnetError
@@ -25,7 +24,7 @@ from segnet.inference.runtimes.contract import (
 _NO_REPORTS = "ORT_DISABLE_TELEMETRY"
 
 
-def _imported() -> ModuleType:
+def _imported() -> Any:
     """Import ONNX Runtime without the thread that reports its use to Microsoft (from version 1.29 on).
 
     A forked process would wait for that thread for ever when it ends.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from segnet.core.errors import SegnetError
@@ -25,7 +24,7 @@ from segnet.inference.runtimes.contract import (
 _REPORTER = "openvino_telemetry"
 
 
-def _imported() -> tuple[ModuleType, Any]:
+def _imported() -> tuple[Any, Any]:
     """Import OpenVINO as where its optional reporter isn't installed.
 
     With that it reports its import to Google Analytics, from a process that it forks.
@@ -85,10 +84,10 @@ class OpenVino:
 
 
 # The process's one core, which keeps devices' plugins for all models. The plugin for CPUs gives the thread
-# that first uses it another stack for signals, and at its end puts back the one that it found. Of several that
-# don't end in reverse order one puts back a stack that is gone, and the next signal, such as Ctrl-C, ends the
-# process with a segmentation fault.
-_CORE = PerProcess(openvino.Core(), openvino.Core)
+# that first uses it another stack for signals, and at its end puts back the one that it found. Of several
+# that don't end in reverse order one puts back a stack that is gone, and the next signal, such as Ctrl-C,
+# ends the process with a segmentation fault.
+_CORE: PerProcess[Any] = PerProcess(openvino.Core(), openvino.Core)
 
 
 def _open(path: Path, device: str, threads: int | None) -> tuple[Any, Description]:
