@@ -17,7 +17,6 @@ import torch
 from segnet import Scores, load, load_dataset
 from segnet.bench.machine import describe_machine
 from segnet.core.dropout import sampling_dropout
-from segnet.core.randomness import seeded
 from segnet.data.batches import load_batches, split_into_batches
 from segnet.data.cache import open_cached
 from segnet.data.fit import Fit
@@ -51,7 +50,7 @@ def main() -> None:
             image = images.float().div_(255)
             counters[0].add(model(image), masks)
             mean = torch.zeros(())
-            with sampling_dropout(model), seeded(options.seed + number, device):
+            with sampling_dropout(torch.Generator(device).manual_seed(options.seed + number)):
                 for count in range(1, options.samples + 1):
                     mean = mean + (model(image).softmax(1) - mean) / count
                     counters[count].add(mean.clamp(min=torch.finfo(mean.dtype).tiny).log(), masks)

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from segnet import ClassTable, create_model
+from segnet.core.colours import hex_code
 from segnet.inference.bundle import write_bundle
 from segnet.inference.description import Description
 from segnet.inference.opening import load
@@ -117,14 +118,15 @@ def test_an_image_gives_a_mask_an_overlay_and_a_line_of_json(segnet, here, model
     assert [line["mask"], line["overlay"]] == [
         str(Path("masks") / f"photo.{kind}.png") for kind in ("mask", "overlay")
     ]
-    assert line["size"] == [48, 70]
+    assert (line["width"], line["height"]) == (70, 48)
     with Image.open(line["mask"]) as mask:
         ids = np.asarray(mask)
     assert np.array_equal(ids, load(model).predict("photo.jpg").mask)
     shares = np.bincount(ids.ravel(), minlength=3) / ids.size
-    assert line["areas"] == pytest.approx(
-        dict(zip(("pet", "background", "border"), shares, strict=True)), abs=1e-6
-    )
+    table = load(model).classes
+    assert [(each["id"], each["name"]) for each in line["classes"]] == [*enumerate(table.names)]
+    assert [each["colour"] for each in line["classes"]] == [hex_code(each) for each in table.colours]
+    assert [each["share"] for each in line["classes"]] == pytest.approx(shares, abs=1e-6)
     assert min(shares) > 0
 
 
@@ -199,7 +201,8 @@ def test_a_pipe_takes_an_image_in_and_gives_a_mask_out(model, tmp_path):
     ended = subprocess.run(command, input=image.read_bytes(), capture_output=True, check=True, cwd=tmp_path)
     with Image.open(io.BytesIO(ended.stdout)) as mask:
         assert np.array_equal(np.asarray(mask), load(model).predict(image).mask)
-    assert json.loads(ended.stderr)["size"] == [48, 70]
+    line = json.loads(ended.stderr)
+    assert (line["width"], line["height"]) == (70, 48)
     assert files(tmp_path) == ["photo.jpg"]
 
 

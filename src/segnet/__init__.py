@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import segnet.core.forked  # noqa: F401 - whose hook must be there before a process is forked
+
 if TYPE_CHECKING:
     from segnet.core.classes import ClassTable as ClassTable
     from segnet.core.errors import SegnetError as SegnetError

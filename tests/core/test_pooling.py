@@ -4,13 +4,14 @@ import copy
 import itertools
 import shutil
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segnet.core.kernels import blocked, plain
+from segnet.core.kernels import blocked, exported, plain
 from segnet.core.pooling import max_pool_2x2, max_unpool_2x2
 
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
@@ -320,3 +321,25 @@ def test_what_does_not_belong_together_is_refused_with_what_is_needed(change, sa
     values, codes = max_pool_2x2(torch.rand(1, 2, 9, 6))
     with pytest.raises(ValueError, match=says):
         max_unpool_2x2(*change(values, codes))
+
+
+HALF = {
+    "any finite number": lambda random: random.integers(-(2**15), 2**15, (2, 3, 17, 15)),
+    "neighbours": lambda random: random.integers(0, 4, (2, 3, 17, 15)) + random.integers(0, 0x7BF0),
+    "negative ones": lambda random: random.integers(0, 4, (2, 3, 17, 15)) - random.integers(0x4410, 2**15),
+    "the smallest and zeros": lambda random: random.integers(0, 3, (2, 3, 17, 15)),
+    "the ends of the range": lambda random: random.choice([0x7BFF, -1025, 0, -32768], (2, 3, 17, 15)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", HALF)
+def test_the_exported_form_in_float16_is_stock_pooling_for_every_finite_value(kind):
+    random = np.random.default_rng(0)
+    for _ in range(10):
+        bits = HALF[kind](random).astype(np.int16)
+        x = torch.from_numpy(np.nan_to_num(bits.view(np.float16), nan=0, posinf=0, neginf=0))
+        values, places = exported.pool(x)
+        stock, indices = F.max_pool2d(x.float(), 2, return_indices=True)
+        assert torch.equal(values.float(), stock)
+        sparse = F.max_unpool2d(stock, indices, 2, output_size=x.shape[-2:])
+        assert torch.equal(exported.place(values, places, x.shape[-2:], False).float(), sparse)

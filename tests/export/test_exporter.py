@@ -5,6 +5,8 @@ import json
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, numpy_helper
+from onnx.reference import ReferenceEvaluator
 from PIL import Image
 
 from segnet import SegnetError, load
@@ -98,6 +100,38 @@ def test_float16_weights_are_half_the_file_and_openvino_gets_its_own_format(mode
     assert half.failure == ""
     assert load(half.path).runtime.name == "openvino"
     assert (tmp_path / "half.bin").stat().st_size < 2.5 * 3000  # of some 2,900 weights
+
+
+def in_float16(graph):
+    """Turn every number of a graph to float16, as a runtime does that computes in it throughout."""
+    for tensor in graph.graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT:
+            values = numpy_helper.to_array(tensor)
+            assert np.isfinite(values.astype(np.float16)).all(), tensor.name
+            tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), tensor.name))
+    for node in graph.graph.node:
+        for attribute in node.attribute:
+            if node.op_type == "Cast" and attribute.i == TensorProto.FLOAT:
+                attribute.i = TensorProto.FLOAT16
+            assert attribute.t.data_type != TensorProto.FLOAT, node.name
+    for value in (*graph.graph.input, *graph.graph.output, *graph.graph.value_info):
+        if value.type.tensor_type.elem_type == TensorProto.FLOAT:
+            value.type.tensor_type.elem_type = TensorProto.FLOAT16
+    return graph
+
+
+def test_a_float16_file_can_be_computed_in_float16_throughout(model_file, photos, tmp_path):
+    exported = export(
+        model_file, ExportOptions(precision="float16", out=tmp_path / "half.onnx", images=str(photos))
+    )
+    assert exported.parity.equal_pixels >= 0.999
+    images = np.stack([np.asarray(Image.open(file).resize((32, 32))) for file in sorted(photos.iterdir())])
+    expected = load(model_file).runtime.logits(images)
+    half = ReferenceEvaluator(in_float16(onnx.load(exported.path)))
+    (found,) = half.run(None, {"image": images.transpose(0, 3, 1, 2).astype(np.float16)})
+    assert found.dtype == np.float16
+    assert np.isfinite(found).all()
+    assert (found.argmax(1) == expected.argmax(1)).mean() > 0.98
 
 
 def test_torchs_own_program_is_compared_too(model_file, photos, tmp_path):

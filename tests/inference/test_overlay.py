@@ -64,6 +64,17 @@ def test_a_mask_of_another_size_is_refused_with_both_sizes():
         overlay(PHOTO, square_mask()[:-1], TABLE)
 
 
+@pytest.mark.parametrize("thickness_px", [1, 2, 6])
+def test_what_is_too_thin_for_an_outline_is_tinted_and_nothing_beside_it_is_hidden(thickness_px):
+    photo = Image.new("RGB", (700, 660), (90, 60, 30))  # whose outlines are 3 px on each side
+    mask = np.zeros((660, 700), np.uint8)
+    mask[300 : 300 + thickness_px, 50:650] = 1
+    result = np.asarray(overlay(photo, mask, TABLE))
+    tinted = tuple(round((p + c) / 2) for p, c in zip((90, 60, 30), RED, strict=True))
+    assert (result[mask == 1] == tinted).all()
+    assert (result[mask == 0] == (90, 60, 30)).all()
+
+
 # --- in strips, as if the photo were painted at once ---
 
 
@@ -89,8 +100,16 @@ def painted_at_once(image, mask, classes, alpha, background, line_px):
         grown[:, 1:] |= outline[:, :-1]
         grown[:, :-1] |= outline[:, 1:]
         outline = grown
-    result[outline & coloured] = colours[outline & coloured]
-    white = outline & ~coloured
+    thick, inside = np.zeros(mask.shape, bool), np.argwhere(coloured & ~outline)
+    reach = 2 * line_px
+    for row, column in inside:
+        thick[max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1] = True
+    thin = outline & coloured & ~thick
+    tint = max(alpha, 0.5)
+    result[thin] = photo[thin] * (1 - tint) + colours[thin] * tint
+    own = outline & coloured & thick
+    result[own] = colours[own]
+    white = outline & ~coloured & thick
     result[white] = 0.15 * result[white] + 0.85 * 255
     return result.round().clip(0, 255).astype(np.uint8)
 

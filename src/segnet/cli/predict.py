@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -23,6 +24,7 @@ from segnet.core.files import expand_home
 from segnet.core.settings import Whole
 
 _LISTED = 20  # files of a bulk prediction that couldn't be read; the manifest has all
+_TINY_REGION_PX = 20
 
 if TYPE_CHECKING:
     from segnet.core.classes import ClassTable
@@ -45,7 +47,7 @@ def predict(
     overlay: bool = True,
     probabilities: Annotated[bool, Parameter(negative=())] = False,
     regions: Annotated[bool, Parameter(negative=())] = False,
-    least_region: Whole = 1,
+    least_region: Annotated[Whole | None, Parameter(show_default=False)] = None,
     tolerance: float = 1.0,
     samples: Whole = 0,
     seed: Whole = 0,
@@ -60,7 +62,8 @@ def predict(
     """Segment images of any size and kind; each mask has its image's own size.
 
     Writes NAME.mask.png (class ids, with a palette) and NAME.overlay.png (to look at), and prints one JSON
-    line for each image with the share of each class. Images of a folder keep the folders they lie in; each
+    line for each image with its width and height, and each class with its id in the mask, its colour and its
+    share of the pixels. Images of a folder keep the folders they lie in; each
     page or frame of a file has its number. Files named like outputs are never segmented. A file that can't be
     read is reported and skipped; the exit code is then 1, or 2 where none could be read.
 
@@ -78,7 +81,8 @@ def predict(
         probabilities: write NAME.probabilities.npy beside each mask: softmax by class, float16.
         regions: list the connected regions in each line, with class, area in pixels, box
             (left, top, right, bottom) and centroid.
-        least_region: leave out regions of fewer pixels, also from outlines.
+        least_region: leave out regions of fewer pixels, also from outlines, and say how many these are.
+            Without it none is left out, and a last line says how many regions have fewer than 20 pixels.
         tolerance: pixels that a simplified outline may be from the exact one; 0 keeps every corner.
         samples: predict by the mean of so many passes with dropout, 6 or more by its paper; for a model
             trained with dropout. 0 is one pass without.
@@ -104,7 +108,7 @@ def predict(
         raise SegnetError("no image given; name files, folders or patterns, or - for standard input")
     if samples and runtime == "auto" and is_bundled(model):
         runtime = "torch"  # no exported model has dropout
-    if least_region < 1:
+    if least_region is not None and least_region < 1:
         raise SegnetError(f"--least-region is a number of pixels from 1, got {least_region}")
     if regions or format_ != "masks":  # before an image is read
         for package in ("scipy", "shapely"):
@@ -121,7 +125,7 @@ def predict(
             None if threshold is None else _threshold(threshold),
             overlay,
             probabilities,
-            least_region if regions else None,
+            (least_region or 1) if regions else None,
             samples,
             seed,
             max_megapixels,
@@ -160,6 +164,7 @@ def predict(
                 print(json.dumps(said), file=sys.stderr if out == "-" else sys.stdout, flush=True)
     if wanted.writer is not None and failed < done:
         wanted.writer.finish()
+    wanted.say_small()
     if failed and done > 1:
         say_error(f"{failed} of {done} images could not be read")
     return 0 if not failed else BAD_INPUT if failed == done else SOME_FAILED
@@ -215,8 +220,10 @@ class _Wanted:
     overlay: bool
     probabilities: bool
     regions: bool
-    least_region: int
+    least_region: int | None
     writer: AnnotationWriter | None = None
+    counted: Counter[str] = field(default_factory=Counter)
+    """Regions: those ``listed``, the ``tiny`` ones of them, and those that were ``left out``."""
 
     def annotate_as(self, format_: Any, classes: ClassTable, tolerance: float) -> None:
         """Write outlines in place of masks."""
@@ -225,9 +232,13 @@ class _Wanted:
         if self.out == "-" or self.probabilities:
             given = "--out -" if self.out == "-" else "--probabilities"
             raise SegnetError(f"{given} goes with masks alone; leave it or --format {format_} out")
-        self.writer = AnnotationWriter(format_, expand_home(self.out), classes, tolerance, self.least_region)
+        self.writer = AnnotationWriter(
+            format_, expand_home(self.out), classes, tolerance, self.least_region or 1
+        )
 
-    def finish(self, picture: Picture, result: Segmentation) -> tuple[dict[str, Any], AnnotatedImage | None]:
+    def finish(
+        self, picture: Picture, result: Segmentation
+    ) -> tuple[dict[str, Any], AnnotatedImage | None, Counter[str]]:
         """Write what was found in an image, in any thread; return what is said of it."""
         from segnet.inference.predict_files import describe, write_segmentation
 
@@ -248,14 +259,34 @@ class _Wanted:
                 probabilities=self.probabilities,
             ).by_kind()
         if self.regions and regions is None:
-            regions = list(result.regions(least_px=self.least_region))
-        return describe(picture, result, files, regions if self.regions else None), annotated
+            regions = list(result.regions(least_px=self.least_region or 1))
+        counted = Counter[str]()
+        if regions is not None:
+            tiny = sum(region.area_px < _TINY_REGION_PX for region in regions)
+            counted.update({"listed": len(regions), "tiny": tiny})
+            if self.least_region is not None:
+                counted["left out"] = sum(1 for _ in result.regions()) - len(regions)
+        return describe(picture, result, files, regions if self.regions else None), annotated, counted
 
-    def keep(self, line: dict[str, Any], annotated: AnnotatedImage | None) -> dict[str, Any]:
+    def keep(
+        self, line: dict[str, Any], annotated: AnnotatedImage | None, counted: Counter[str]
+    ) -> dict[str, Any]:
         """Take what ``finish`` gave, image by image in order; return what is printed."""
+        self.counted += counted
         if self.writer is not None and annotated is not None:
             self.writer.keep(annotated)
         return line
+
+    def say_small(self) -> None:
+        """Say how many regions are small, or were left out as such."""
+        left_out, tiny, listed = (self.counted[what] for what in ("left out", "tiny", "listed"))
+        if left_out:
+            say_error(f"{left_out} regions of fewer than {self.least_region} pixels were left out")
+        elif tiny and self.least_region is None:
+            say_error(
+                f"{tiny} of {listed} regions have fewer than {_TINY_REGION_PX} pixels; "
+                f"--least-region {_TINY_REGION_PX} leaves them out"
+            )
 
 
 @contextmanager

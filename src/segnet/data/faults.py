@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from segnet.core.errors import SegnetError
 from segnet.data.blobs import Blob, File
@@ -256,6 +256,9 @@ class Fault(SegnetError):  # noqa: N818 - collected as often as raised
         self.file: Path | str = str(file) if isinstance(file, Blob) else file
         self.remedy = remedy or KINDS[kind].remedy
         super().__init__(f"{file} {detail}; {self.remedy}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Fault, (self.kind, self.file, self.detail, self.remedy)
 
     @property
     def is_error(self) -> bool:

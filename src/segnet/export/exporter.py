@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +19,7 @@ from torch import nn
 from segnet.core.errors import SegnetError, did_you_mean
 from segnet.core.extras import is_installed, require_package
 from segnet.core.files import expand_home, replacing, write_text
+from segnet.core.kernels.exported import half_constants
 from segnet.export.onnx_graph import save_program, to_graph, to_program
 from segnet.export.parity import Logits, Parity, compare
 from segnet.export.pictures import Pictures, calibration_pictures, compared_pictures
@@ -168,7 +170,8 @@ def _write(segmenter: Segmenter, options: ExportOptions, calibration: Pictures |
         save_program(to_program(model, description.size, channels), path, text)
         return
     if calibration is None:
-        graph = to_graph(model, description.size, channels=channels)
+        with half_constants() if options.precision == "float16" else nullcontext():
+            graph = to_graph(model, description.size, channels=channels)
     else:
         graph = to_graph(
             fold_batch_norms(model), description.size, to_int8(calibration.pixels), channels=channels

@@ -92,7 +92,9 @@ def read_model(path: Path, model: nn.Module | None = None) -> tuple[nn.Module, D
             f"segnet.load(path, model={short_name(description.model)}(...))"
         )
     try:
-        model = build_model(description) if model is None else model
+        if model is None:
+            with torch.random.fork_rng(devices=[]):  # fresh weights take none of the caller's numbers
+                model = build_model(description)
         require_fit(model.state_dict(), weights, REMEDY if given is None else _OWN_REMEDY)
         broken = next((n for n in sorted(learned_names(model)) if not weights[n].isfinite().all()), None)
         if broken is None:

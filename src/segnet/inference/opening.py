@@ -147,10 +147,12 @@ def _open_trained(path: Path, model: nn.Module | None, device: torch.device | st
     require_package(str(path), "torch", "; or export it where PyTorch is, with segnet export")
     from segnet.core.device import pick_device
     from segnet.inference.bundle import read_model
-    from segnet.inference.runtimes.with_torch import TorchRuntime
+    from segnet.inference.runtimes.with_torch import TorchRuntime, spare_threads
 
+    place = pick_device(device)
+    spare_threads(place)
     opened, description = read_model(path, model)
-    return Segmenter(TorchRuntime(opened, pick_device(device)), description)
+    return Segmenter(TorchRuntime(opened, place), description)
 
 
 def _open_exported(path: Path, device: str, runtime: str, threads: int | None) -> Segmenter:

@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from segnet.core.ahead import in_order
+from segnet.core.colours import hex_code
 from segnet.core.errors import SegnetError
 from segnet.core.files import expand_home, replacing
 from segnet.data.headers import read_header
@@ -216,8 +217,13 @@ def describe(
     if picture.page is not None:
         line["page"] = picture.page
     line |= {kind: str(file) for kind, file in files.items()}
-    line["size"] = [result.image.height, result.image.width]
-    line["areas"] = {name: round(share, 6) for name, share in result.areas().items()}
+    line |= {"width": result.image.width, "height": result.image.height}
+    line["classes"] = [
+        {"id": number, "name": name, "colour": hex_code(colour), "share": round(share, 6)}
+        for number, ((name, share), colour) in enumerate(
+            zip(result.areas().items(), result.classes.colours, strict=True)
+        )
+    ]
     if result.uncertainty is not None:
         line["uncertainty"] = float(f"{result.uncertainty.mean(dtype='float64'):.6g}")
     if regions is not None:

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from segnet.core.dropout import sampling_dropout
-from segnet.core.randomness import seeded
 from segnet.inference.uncertainty import SoftmaxSamples
 
 
@@ -18,7 +17,7 @@ def sample_softmax(model: nn.Module, image: Tensor, samples: int, seed: int) -> 
     """Run a model ``samples`` times on one image ``(1, C, h, w)`` in [0, 1].
 
     The passes follow each other, so the first of many are those of few with the same seed, and memory is
-    that of one. The random state outside is not touched.
+    that of one. Neither the model nor torch's own random state is touched, so other threads may use both.
 
     Args:
         model: with dropout.
@@ -27,7 +26,8 @@ def sample_softmax(model: nn.Module, image: Tensor, samples: int, seed: int) -> 
         seed: decides what is dropped.
     """
     mean = squares = torch.zeros((), dtype=torch.float64)
-    with sampling_dropout(model), seeded(seed, image.device), torch.inference_mode():
+    generator = torch.Generator(image.device).manual_seed(seed)
+    with sampling_dropout(generator), torch.inference_mode():
         for number in range(1, samples + 1):
             softmax = model(image)[0].cpu().double().softmax(0)  # not every device has float64
             # Welford's update: a sum of squares minus a square would lose digits where samples agree

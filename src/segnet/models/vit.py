@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from segnet.core.dropout import is_sampling
 from segnet.core.errors import SegnetError
 
 
@@ -124,9 +125,13 @@ class Block(nn.Module):
         """Let every token gather from all (Vaswani et al., arXiv 1706.03762, section 3.2)."""
         # (N, tokens, 3·width) to three of (N, heads, tokens, width / heads)
         query, key, value = self.query_key_value(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        # asks the module and not this block, since sampled prediction turns only dropout modules on
-        drop = self.dropout.p if self.dropout.training else 0.0
-        gathered = F.scaled_dot_product_attention(query, key, value, dropout_p=drop)
+        if is_sampling():  # the same in single steps: what drops inside torch's function takes no generator
+            scale = query.shape[-1] ** -0.25
+            weights = ((query * scale) @ (key * scale).transpose(-2, -1)).softmax(-1)
+            gathered = self.dropout(weights) @ value
+        else:
+            drop = self.dropout.p if self.dropout.training else 0.0
+            gathered = F.scaled_dot_product_attention(query, key, value, dropout_p=drop)
         out: Tensor = self.project(gathered.transpose(1, 2).flatten(2))
         return out
 

@@ -6,7 +6,8 @@ memory layout that few operations know: in ONNX Runtime those are convolution, p
 addition, multiplication and ReLU, and every other one costs two passes that change the layout. That is why
 scaling is a convolution here. docs/how-to/deploy.md has the figures.
 
-A NaN is placed nowhere, and a difference between values that is below 2^-100 counts as none.
+A NaN is placed nowhere, and in float32 a difference between values that is below 2^-100 counts as none. In
+float16 all finite values are told apart.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from torch.nn import functional as F
 
 Size = tuple[int, int]
 
+_RANKS = ((4.0, 3.0), (2.0, 1.0))  # of equal maxima the first in reading order has the highest
 # A difference between two maxima, times this, is far below any rank; a power of two doesn't round.
 _HUGE = 2.0**100
-_RANKS = ((4.0, 3.0), (2.0, 1.0))  # of equal maxima the first in reading order has the highest
-_all_even = False  # torch.export traces no ContextVar, and itself works in one thread at a time
+# float16 ends at 65,504: there ranks are small, and differences are scaled up in two steps.
+_LARGE, _SMALL_RANK = 2.0**15, 2.0**-14
+_all_even = _in_half = False  # torch.export traces no ContextVar, and itself works in one thread at a time
 
 
 @contextmanager
@@ -40,6 +43,20 @@ def even_sizes() -> Iterator[None]:
         _all_even = False
 
 
+@contextmanager
+def half_constants() -> Iterator[None]:
+    """Let pooling that is exported inside have no constant that float16 lacks, so that all can be float16.
+
+    In float32 a difference between values that is below 2^-27 then counts as none.
+    """
+    global _in_half
+    _in_half = True
+    try:
+        yield
+    finally:
+        _in_half = False
+
+
 def all_even() -> bool:
     """Say whether that is promised."""
     return _all_even
@@ -50,11 +67,16 @@ def pool(x: Tensor) -> tuple[Tensor, Tensor]:
     values = F.max_pool2d(x, 2)
     x = _even(x)
     # 0 at every maximum of a window, far below 0 elsewhere; then a rank, so that equal maxima differ
-    below = _scaled(x, _HUGE) + _nearest(_scaled(values, -_HUGE))
-    ranked = F.conv2d(_ranks(values), x.new_ones(x.shape[1], 1, 1, 1)) + below
+    if _in_half or x.dtype == torch.float16:
+        unit = _SMALL_RANK
+        below = _scaled(x + _nearest(_scaled(values, -1.0)), _LARGE)
+    else:
+        unit = 1.0
+        below = _scaled(x, _HUGE) + _nearest(_scaled(values, -_HUGE))
+    ranked = F.conv2d(_ranks(values, unit), x.new_ones(x.shape[1], 1, 1, 1)) + below
     # 1 at the first of them, 0 or less elsewhere
-    best = _nearest(_scaled(F.max_pool2d(ranked, 2), -1.0, 1.0))
-    return values, F.relu(_scaled(ranked, 1.0) + best)
+    best = _nearest(_scaled(F.max_pool2d(ranked, 2), -1 / unit, 1.0))
+    return values, F.relu(_scaled(ranked, 1 / unit) + best)
 
 
 def place(values: Tensor, places: Tensor, size: Size, accumulate: bool) -> Tensor:
@@ -77,9 +99,9 @@ def _even(x: Tensor) -> Tensor:
     return F.pad(x, (0, -(x.shape[-1] % 2), 0, -(x.shape[-2] % 2)))
 
 
-def _ranks(values: Tensor) -> Tensor:
-    """Return the ranks of the places in every window, ``(N, 1, 2 h, 2 w)``."""
-    window = torch.tensor(_RANKS, dtype=values.dtype, device=values.device).view(1, 1, 2, 2)
+def _ranks(values: Tensor, unit: float) -> Tensor:
+    """Return the ranks of the places in every window, times ``unit``, ``(N, 1, 2 h, 2 w)``."""
+    window = torch.tensor(_RANKS, dtype=values.dtype, device=values.device).view(1, 1, 2, 2) * unit
     return F.conv_transpose2d(torch.ones_like(values[:, :1]), window, stride=2)
 
 

@@ -10,8 +10,11 @@ Output ``logits``: float32 ``(batch, classes, height, width)``. The description 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +25,47 @@ from segnet.inference.runtimes import Images
 
 INPUT, OUTPUT = "image", "logits"
 
+T = TypeVar("T")
+
 _REMEDY = "export the model anew with segnet export"
+
+
+@dataclass(frozen=True)
+class OpenedFile:
+    """The file that a model was opened from, by which other processes open the same."""
+
+    path: Path
+    """From the root, since another process may work in another folder."""
+    digest: str
+
+    @classmethod
+    def at(cls, path: Path) -> OpenedFile:
+        """Note a file as it is now."""
+        return cls(path.absolute(), _digest(path))
+
+    def open_again(self, open_: Callable[[Path, str, int | None], T], device: str, threads: int | None) -> T:
+        """Open the file, in another process.
+
+        Raises:
+            SegnetError: it isn't there, or not what it was.
+        """
+        try:
+            found = _digest(self.path)
+        except OSError as error:
+            raise SegnetError(
+                f"another process can't open the model file {self.path} ({error.strerror}); put it there, or "
+                "call segnet.load in that process"
+            ) from error
+        if found != self.digest:
+            raise SegnetError(
+                f"the model file {self.path} has changed since it was opened; call segnet.load again"
+            )
+        return open_(self.path, device, threads)
+
+
+def _digest(path: Path) -> str:
+    parts = [path, path.with_suffix(".bin")] if path.suffix.lower() == ".xml" else [path]
+    return "".join(hashlib.sha256(part.read_bytes()).hexdigest() for part in parts)
 
 
 def describe_exported(

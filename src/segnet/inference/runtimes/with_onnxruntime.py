@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
+import os
+from functools import partial
 from pathlib import Path
-
-import onnxruntime
+from typing import Any
 
 from segnet.core.errors import SegnetError
 from segnet.core.files import require_text_name
+from segnet.core.forked import PerProcess, require_cpu
 from segnet.inference.description import KEY, Description
 from segnet.inference.runtimes import Images, Logits
-from segnet.inference.runtimes.contract import INPUT, OUTPUT, as_input, describe_exported, unreadable
+from segnet.inference.runtimes.contract import (
+    INPUT,
+    OUTPUT,
+    OpenedFile,
+    as_input,
+    describe_exported,
+    unreadable,
+)
 
+_NO_REPORTS = "ORT_DISABLE_TELEMETRY"
+
+
+def _imported() -> Any:
+    """Import ONNX Runtime without the thread that reports its use to Microsoft (from version 1.29 on).
+
+    A forked process would wait for that thread for ever when it ends.
+    """
+    before = os.environ.get(_NO_REPORTS)
+    os.environ[_NO_REPORTS] = before or "1"
+    try:
+        import onnxruntime
+    finally:
+        os.environ.pop(_NO_REPORTS) if before is None else os.environ.update({_NO_REPORTS: before})
+    return onnxruntime
+
+
+onnxruntime = _imported()
 _ONLY_FATAL = 4  # what goes wrong is raised as well
 
 
@@ -32,30 +59,46 @@ class OnnxRuntime:
     def __init__(self, path: Path, device: str = "auto", threads: int | None = None) -> None:
         require_text_name(path, "ONNX Runtime")
         self.device = "cpu" if device == "auto" else device
-        providers = _providers(self.device)
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = _ONLY_FATAL
-        options.intra_op_num_threads = threads or 0
-        # Threads that spin while they wait take the cores from whatever else the machine does.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            self._session = onnxruntime.InferenceSession(path, options, providers=providers)
-        except Exception as error:  # the package's errors have nothing but Exception in common
-            raise unreadable(path, "ONNX file", error) from error
-        outputs = self._session.get_outputs()
+        session = _open(path, self.device, threads)
+        outputs = session.get_outputs()
         shape = outputs[0].shape if outputs else []
         self.description: Description = describe_exported(
-            self._session.get_modelmeta().custom_metadata_map.get(KEY),
-            [each.name for each in self._session.get_inputs()],
+            session.get_modelmeta().custom_metadata_map.get(KEY),
+            [each.name for each in session.get_inputs()],
             [each.name for each in outputs],
             shape[1] if len(shape) > 1 else None,
             path,
         )
+        self._file, self._threads = OpenedFile.at(path), threads
+        self._session = PerProcess(
+            session, partial(self._file.open_again, _open_forked, self.device, threads)
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._file.open_again, (OnnxRuntime, self.device, self._threads)
 
     def logits(self, images: Images) -> Logits:
         """Return float32 logits ``(N, classes, h, w)`` of uint8 images ``(N, h, w, C)``."""
-        logits: Logits = self._session.run([OUTPUT], {INPUT: as_input(images)})[0]
+        logits: Logits = self._session.get().run([OUTPUT], {INPUT: as_input(images)})[0]
         return logits
+
+
+def _open(path: Path, device: str, threads: int | None) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _ONLY_FATAL
+    options.intra_op_num_threads = threads or 0
+    # Threads that spin while they wait take the cores from whatever else the machine does.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    providers = _providers(device)
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=providers)
+    except Exception as error:  # the package's errors have nothing but Exception in common
+        raise unreadable(path, "ONNX file", error) from error
+
+
+def _open_forked(path: Path, device: str, threads: int | None) -> Any:
+    require_cpu(device)
+    return _open(path, device, threads)
 
 
 def _providers(device: str) -> list[str | tuple[str, dict[str, str]]]:

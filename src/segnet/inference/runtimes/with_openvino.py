@@ -2,18 +2,46 @@
 
 from __future__ import annotations
 
-from functools import cache
+import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import openvino
-from openvino.frontend import FrontEndManager
-
 from segnet.core.errors import SegnetError
 from segnet.core.files import require_text_name
+from segnet.core.forked import PerProcess, require_cpu
 from segnet.inference.description import KEY, Description
 from segnet.inference.runtimes import Images, Logits
-from segnet.inference.runtimes.contract import INPUT, OUTPUT, as_input, describe_exported, unreadable
+from segnet.inference.runtimes.contract import (
+    INPUT,
+    OUTPUT,
+    OpenedFile,
+    as_input,
+    describe_exported,
+    unreadable,
+)
+
+_REPORTER = "openvino_telemetry"
+
+
+def _imported() -> tuple[Any, Any]:
+    """Import OpenVINO as where its optional reporter isn't installed.
+
+    With that it reports its import to Google Analytics, from a process that it forks.
+    """
+    absent = _REPORTER not in sys.modules
+    if absent:
+        sys.modules[_REPORTER] = None  # type: ignore[assignment] # Python's way to say that there is none
+    try:
+        import openvino
+        from openvino.frontend import FrontEndManager
+    finally:
+        if absent:
+            del sys.modules[_REPORTER]
+    return openvino, FrontEndManager
+
+
+openvino, FrontEndManager = _imported()
 
 # By suffix: OpenVINO's name of the format, ours, and where in rt_info the description is.
 _FORMATS = {
@@ -39,50 +67,61 @@ class OpenVino:
     def __init__(self, path: Path, device: str = "auto", threads: int | None = None) -> None:
         require_text_name(path, "OpenVINO")
         self.device = "cpu" if device == "auto" else device
-        core = _core()
-        known = [each.lower() for each in core.available_devices]
-        if self.device not in known:
-            raise SegnetError(
-                f"the device {device!r} can't be used by OpenVINO here; there is {', '.join(sorted(known))}"
-            )
-        format_name, words, place = _FORMATS[path.suffix.lower()]
-        try:
-            # Core.read_model lets the readers of all formats try a damaged file; they print what they think.
-            reader = FrontEndManager().load_by_framework(format_name)
-            model = reader.convert(reader.load(str(path)))
-            text = model.get_rt_info(place).astype(str) if model.has_rt_info(place) else None
-            inputs, outputs = ([_name(each) for each in side] for side in (model.inputs, model.outputs))
-            channels = [each.get_partial_shape()[1] for each in model.outputs]
-        except Exception as error:  # of many kinds, with nothing but Exception in common
-            raise unreadable(path, words, error) from error
-        classes = channels[0].get_length() if channels and channels[0].is_static else None
-        self.description: Description = describe_exported(text, inputs, outputs, classes, path)
-        # OpenVINO takes bfloat16 unasked where the processor has it.
-        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
-        if threads:
-            settings["INFERENCE_NUM_THREADS"] = threads
-        try:
-            self._compiled = core.compile_model(model, self.device.upper(), settings)
-        except RuntimeError as error:
-            raise unreadable(path, words, error) from error
+        compiled, self.description = _open(path, self.device, threads)
+        self._file, self._threads = OpenedFile.at(path), threads
+        again = partial(self._file.open_again, _open_forked, self.device, threads)
+        self._compiled: PerProcess[Any] = PerProcess(compiled, again)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._file.open_again, (OpenVino, self.device, self._threads)
 
     def logits(self, images: Images) -> Logits:
         """Return float32 logits ``(N, classes, h, w)`` of uint8 images ``(N, h, w, C)``."""
         # A request of its own for each call: what it gives is a copy, and threads don't meet in it.
-        found = self._compiled.create_infer_request().infer({INPUT: as_input(images)})
+        found = self._compiled.get().create_infer_request().infer({INPUT: as_input(images)})
         logits: Logits = found[OUTPUT].copy()
         return logits
 
 
-@cache
-def _core() -> openvino.Core:
-    """Return the process's one core, which keeps devices' plugins for all models.
+# The process's one core, which keeps devices' plugins for all models. The plugin for CPUs gives the thread
+# that first uses it another stack for signals, and at its end puts back the one that it found. Of several
+# that don't end in reverse order one puts back a stack that is gone, and the next signal, such as Ctrl-C,
+# ends the process with a segmentation fault.
+_CORE: PerProcess[Any] = PerProcess(openvino.Core(), openvino.Core)
 
-    The plugin for CPUs gives the thread that first uses it another stack for signals, and at its end puts
-    back the one that it found. Of several that don't end in reverse order one puts back a stack that is gone,
-    and the next signal, such as Ctrl-C, ends the process with a segmentation fault.
-    """
-    return openvino.Core()
+
+def _open(path: Path, device: str, threads: int | None) -> tuple[Any, Description]:
+    core = _CORE.get()
+    known = [each.lower() for each in core.available_devices]
+    if device not in known:
+        raise SegnetError(
+            f"the device {device!r} can't be used by OpenVINO here; there is {', '.join(sorted(known))}"
+        )
+    format_name, words, place = _FORMATS[path.suffix.lower()]
+    try:
+        # Core.read_model lets the readers of all formats try a damaged file; they print what they think.
+        reader = FrontEndManager().load_by_framework(format_name)
+        model = reader.convert(reader.load(str(path)))
+        text = model.get_rt_info(place).astype(str) if model.has_rt_info(place) else None
+        inputs, outputs = ([_name(each) for each in side] for side in (model.inputs, model.outputs))
+        channels = [each.get_partial_shape()[1] for each in model.outputs]
+    except Exception as error:  # of many kinds, with nothing but Exception in common
+        raise unreadable(path, words, error) from error
+    classes = channels[0].get_length() if channels and channels[0].is_static else None
+    description = describe_exported(text, inputs, outputs, classes, path)
+    # OpenVINO takes bfloat16 unasked where the processor has it.
+    settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
+    if threads:
+        settings["INFERENCE_NUM_THREADS"] = threads
+    try:
+        return core.compile_model(model, device.upper(), settings), description
+    except RuntimeError as error:
+        raise unreadable(path, words, error) from error
+
+
+def _open_forked(path: Path, device: str, threads: int | None) -> Any:
+    require_cpu(device)
+    return _open(path, device, threads)[0]
 
 
 def _name(tensor: Any) -> str:

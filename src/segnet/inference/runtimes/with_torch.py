@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import sys
+from contextlib import suppress
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from segnet.core.device import move
+from segnet.core.device import move, pick_device
+from segnet.core.errors import SegnetError
+from segnet.core.forked import forked_after, require_cpu
 from segnet.inference.runtimes import Images, Logits
 
 
@@ -22,7 +29,26 @@ class TorchRuntime:
 
     def __init__(self, model: nn.Module, device: torch.device | str = "cpu") -> None:
         self.place = torch.device(device)
-        self.model = move(model, self.place).eval()
+        spare_threads(self.place)
+        self._model = move(model, self.place).eval()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Send the module itself, with its weights: it may be of the user's own, or trained on since."""
+        stream = io.BytesIO()
+        try:
+            torch.save(self._model, stream)
+        except Exception as error:  # what stops pickle, in whatever the module holds
+            raise SegnetError(
+                f"the model ({type(self._model).__name__}) can't be sent to another process ({error}); call "
+                "segnet.load in that process"
+            ) from error
+        return _restored, (stream.getvalue(), str(self.place))
+
+    @property
+    def model(self) -> nn.Module:
+        """The module."""
+        spare_threads(self.place)
+        return self._model
 
     @property
     def device(self) -> str:
@@ -34,10 +60,43 @@ class TorchRuntime:
 
         Channels are last in memory, as they come, which is the order that the weights have too.
         """
+        spare_threads(self.place)
         return torch.from_numpy(images).permute(0, 3, 1, 2).to(self.place).float().div_(255)
 
     def logits(self, images: Images) -> Logits:
         """Return float32 logits ``(N, classes, h, w)`` of uint8 images ``(N, h, w, C)``."""
         with torch.inference_mode():
-            logits: Tensor = self.model(self.scaled(images))
+            logits: Tensor = self._model(self.scaled(images))
         return np.ascontiguousarray(logits.float().cpu().numpy())
+
+
+_unsaid = [
+    "segnet: this process was forked from one with PyTorch, so PyTorch computes with one thread here; "
+    "processes that are spawned take more"
+]
+
+
+def spare_threads(device: torch.device) -> None:
+    """Before anything is computed: let a process that was forked from one with torch use a single thread.
+
+    OpenMP would wait for ever for threads that only the parent has. It is said once; each thread asks anew,
+    since OpenMP has a number for each of them, which ``torch.get_num_threads`` sets when it is first called.
+
+    Raises:
+        SegnetError: a device that the parent process has used, and that this one can't use therefore.
+    """
+    if not forked_after("torch"):
+        return
+    if getattr(torch.get_device_module(device), "_is_in_bad_fork", bool)():
+        require_cpu(str(device))
+    if torch.get_num_threads() > 1:
+        torch.set_num_threads(1)
+        with suppress(IndexError):  # of threads that come at the same time one takes the text
+            print(_unsaid.pop(), file=sys.stderr)
+
+
+def _restored(module: bytes, device: str) -> TorchRuntime:
+    place = pick_device(device)
+    spare_threads(place)
+    # no more is trusted here than pickle trusts already: the bytes are a part of what it reads
+    return TorchRuntime(torch.load(io.BytesIO(module), "cpu", weights_only=False), place)
