@@ -482,6 +482,8 @@ def options_of_segnet(segnet, monkeypatch):
         "show filters",
         "bench pooling",
         "export",
+        "data check",
+        "data convert",
         "bench models",
         "",
     )

@@ -87,7 +87,9 @@ def find_pairs(root: Path) -> Pairs:
         SegnetError: there is no such folder.
     """
     if not root.is_dir():
-        raise SegnetError(f"{root} is no folder; check the path")
+        labels = root.is_file() and root.suffix.lower() in (".json", ".xml", ".yaml", ".zip")
+        way = "segnet data convert makes one of labels" if labels else "check the path"
+        raise SegnetError(f"{root} is no folder; {way}")
     found = Pairs()
     found.faults += _misnamed_descriptions(root)
     below = [split for split in SPLITS if (root / split).is_dir()]
