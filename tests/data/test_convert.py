@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from segnet.core.errors import SegnetError
 from segnet.data.convert import convert
 from segnet.data.folder import load_folder
-from segnet.data.labels.label_studio import decode_brush
+from segnet.data.labels.label_studio_regions import decode_brush
 from segnet.data.labels.shapes import split_of
 
 W, H = 60, 40
@@ -437,10 +437,13 @@ BROKEN = {
     "nested without end": (text_file("labels.json", "[" * 200_000), "labels.json can't be read as JSON"),
     "another JSON": (text_file("labels.json", '{"a": 1}'), "no labels of COCO, LabelMe"),
     "another file": (text_file("labels.csv", "a,b"), "no labels of COCO, LabelMe"),
-    "an image that isn't there": (missing_photo, "names the image a.jpg, which is not there; give --images its folder"),
+    "an image that isn't there": (
+        missing_photo,
+        "names the image a.jpg, which is not there; give --images its folder",
+    ),
     "an image of another size": (other_size, "is labelled as 60×40, but the image is 90×90"),
     "an unknown category": (bad_coco(category_id=5), "annotation 0 has the unknown category 5"),
-    "a box alone": (bad_coco(segmentation=[]), "annotation 0 is a box without an outline"),
+    "a box alone": (bad_coco(segmentation=[], bbox=[5, 5, 9, 9]), "annotation 0 is a box without an outline"),
     "a polygon of words": (bad_coco(segmentation=[["a", "b"] * 3]), "no list of points"),
     "an odd number of numbers": (bad_coco(segmentation=[[1, 2, 3, 4, 5, 6, 7]]), "no list of points"),
     "a point at infinity": (bad_coco(segmentation=[[1e300, 2, 3, 4, 5, 6]]), "points far outside its image"),

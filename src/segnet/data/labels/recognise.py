@@ -32,7 +32,7 @@ def read_labels(source: Path, images: Sequence[Path] = ()) -> Labels:
         if is_coco(content):
             return read_coco([source], images)
         if is_label_studio(content):
-            return read_label_studio(source, images)
+            return read_label_studio([source], images)
         if is_labelme(content):
             return read_labelme(source.parent, [source], images)
     raise SegnetError(f"{source} is no labels of COCO, LabelMe, CVAT or Label Studio; {_KNOWN}")
@@ -59,7 +59,7 @@ def _read_folder(source: Path, images: Sequence[Path]) -> Labels:
         if is_coco(content):
             return read_coco(files, [source, *images])
         if is_label_studio(content):
-            return read_label_studio(file, [source, *images])
+            return read_label_studio(files, [source, *images])
     xml = sorted(source.glob("*.xml"))
     if len(xml) == 1:
         return read_cvat(xml[0], [source, *images])
