@@ -430,8 +430,8 @@ def other_size(root):
 
 BROKEN = {
     "a task without an image": (
-        text_file("export.json", '[{"id": 1, "data": {"image": null}, "annotations": []}]'),
-        "task 1 is no task as its format says",
+        text_file("export.json", '[{"id": 1, "data": {"image": null}, "annotations": [{"result": []}]}]'),
+        "task 1 names no image",
     ),
     "no JSON": (text_file("labels.json", "{..."), "labels.json can't be read as JSON"),
     "nested without end": (text_file("labels.json", "[" * 200_000), "labels.json can't be read as JSON"),
@@ -535,5 +535,6 @@ def test_a_data_yaml_of_yolo_may_list_its_names(tmp_path):
     for split in ("train", "valid"):
         photo(tmp_path / "source", f"{split}/images/{split}.jpg")
         (tmp_path / f"source/{split}/labels").mkdir()
+        (tmp_path / f"source/{split}/labels/{split}.txt").touch()
     done = convert(tmp_path / "source", tmp_path / "new")
     assert done.images == {"train": 2, "val": 1}, "what lies in no split is trained on"

@@ -182,10 +182,12 @@ def convert(
     --skip the rest is written, and the exit code is 1.
 
     Args:
-        source: a .json of COCO or Label Studio, a .xml of CVAT, or a folder of COCO, LabelMe, YOLO (polygons,
-            with data.yaml), Pascal VOC or Cityscapes.
+        source: a .json of COCO or Label Studio, a .xml of CVAT, a folder of COCO, LabelMe, CVAT, YOLO
+            (polygons, with data.yaml), Pascal VOC, Cityscapes, Roboflow's masks or one mask file an object,
+            or a .zip of any of these.
         folder: the new folder.
-        images: where the images are, if not where the labels are; may be given several times.
+        images: a folder or .zip with the images, if they aren't where the labels are; may be given several
+            times.
         classes: the names of the classes in the order of their ids, with commas between them: a,b,c. Without
             it the order is that of the source, behind the background.
         like: take the classes of this model: a bundled name, a run folder or a model file.

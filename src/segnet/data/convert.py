@@ -23,7 +23,8 @@ from segnet.data.blobs import Blob, File
 from segnet.data.dataset import Mask, Progress
 from segnet.data.faults import Fault, lines, raise_errors
 from segnet.data.headers import Header, read_header
-from segnet.data.images import read_index_mask, turned_by_exif
+from segnet.data.images import turned_by_exif
+from segnet.data.labels.archive import unpacked
 from segnet.data.labels.draw import Drawn, draw
 from segnet.data.labels.recognise import read_labels
 from segnet.data.labels.shapes import NOT_ANNOTATED, Labelled, Labels, Shape, why
@@ -77,10 +78,10 @@ def convert(
     """Write images and masks in the layout that training takes.
 
     Args:
-        source: a file of COCO, CVAT or Label Studio, or a folder of COCO files, LabelMe's, YOLO's, VOC's or
-            Cityscapes'.
+        source: a file of COCO, CVAT or Label Studio, a folder of COCO's, LabelMe's or CVAT's files, YOLO's,
+            VOC's, Cityscapes', Roboflow's masks, or one mask file an object, or a ``.zip`` of any of these.
         target: the new folder.
-        images: where images may be besides where the labels are.
+        images: where images may be besides where the labels are; folders or ``.zip`` archives.
         classes: names by class id; without them the order is the source's. Pixels that no shape covers get
             the id of the background among them, or are ignored where there is none.
         skip: leave out what can't be read: the pixels of a shape are ignored where its extent is known,
@@ -96,7 +97,21 @@ def convert(
             written to.
     """
     require_new_folder(target, source if source.is_dir() else source / "file")
-    labels = read_labels(source, images)
+    with unpacked([source, *images]) as found:
+        done = _convert(found.paths[0], target, found.paths[1:], classes, skip, empty_as_background, progress)
+    return replace(done, warnings=tuple(map(found.named, done.warnings)))
+
+
+def _convert(
+    source: Path,
+    target: Path,
+    images: Sequence[Path],
+    classes: Sequence[str],
+    skip: bool,
+    empty_as_background: bool,
+    progress: Progress | None,
+) -> Converted:
+    labels = read_labels(source, images, classes)
     if any(each.split for each in labels.images):  # what is in none of the splits is trained on
         labels.images = [replace(each, split=each.split or "train") for each in labels.images]
     around = _declare(labels, classes, source, skip=skip)
@@ -124,7 +139,7 @@ def convert(
             if written.mask is None:
                 tally.leave_out(each, written.left_out)
             else:
-                tally.write(written.outcomes, with_mask=each.mask is not None)
+                tally.write(written.outcomes, with_mask=each.read_mask is not None)
                 counts += np.bincount(written.mask.ravel(), minlength=256)
                 splits[each.split] += 1
             advance()
@@ -152,7 +167,7 @@ def _declare(labels: Labels, classes: Sequence[str], source: Path, *, skip: bool
     """
     used = {shape.label for each in labels.images for shape in each.shapes if not shape.left_out}
     if classes:
-        undeclared = {*labels.classes} if labels.values else used
+        undeclared = {*labels.classes} if any(each.read_mask for each in labels.images) else used
         undeclared -= {*classes}
         if undeclared and not skip:
             listed = ", ".join(sorted(undeclared))
@@ -165,9 +180,8 @@ def _declare(labels: Labels, classes: Sequence[str], source: Path, *, skip: bool
             for each in labels.images
         ]
         ids = {name: class_id for class_id, name in enumerate(classes)}
-        labels.values = {
-            value: ids.get(labels.classes[class_id], IGNORE_INDEX)
-            for value, class_id in labels.values.items()
+        labels.wanted = {
+            class_id: ids.get(name, IGNORE_INDEX) for class_id, name in enumerate(labels.classes)
         }
         labels.classes = [*classes]
     around = background_of(labels.classes)
@@ -183,16 +197,25 @@ def _undeclared(shape: Shape, names: set[str]) -> Shape:
 
 
 def _leave_out_same_names(labels: Labels) -> None:
-    """Leave out each image whose mask would have the name of another's."""
-    first: dict[tuple[str, str], Labelled] = {}
+    """Leave out each image whose mask would have the name of another's, or whose file has labels already."""
+    names: dict[tuple[str, str], Labelled] = {}
+    files: dict[str, Labelled] = {}
     for place, each in enumerate(labels.images):
         if each.left_out:
             continue
-        other = first.setdefault((each.split, each.name.casefold()), each)
-        if other is not each:
-            fault = Fault("same-name", each.where, f"has the same name as {other.where}")
-            labels.faults.append(fault)
-            labels.images[place] = replace(each, left_out="another image has its name")
+        namesake = names.setdefault((each.split, each.name.casefold()), each)
+        other = files.setdefault(str(each.image), each)
+        if namesake is not each:
+            fault = Fault("same-name", each.where, f"has the same name as {namesake.where}")
+            left_out = "another image has its name"
+        elif other is not each:
+            said = f"means the image {each.image}, of which {other.where} has labels too"
+            fault = Fault("same-name", each.where, said, "keep one of them")
+            left_out = "its image has other labels too"
+        else:
+            continue
+        labels.faults.append(fault)
+        labels.images[place] = replace(each, left_out=left_out)
 
 
 def _refuse(faults: Sequence[Fault], source: Path) -> None:
@@ -203,7 +226,7 @@ def _refuse(faults: Sequence[Fault], source: Path) -> None:
 
 
 def _is_left_out(each: Labelled, tally: Tally, empty_as_background: bool) -> bool:
-    unsure = not each.shapes and each.mask is None and not each.looked_at and not empty_as_background
+    unsure = not each.shapes and each.read_mask is None and not each.looked_at and not empty_as_background
     reason = each.left_out or (NOT_ANNOTATED if unsure else "")
     if reason:
         tally.leave_out(each, reason)
@@ -240,19 +263,27 @@ def _write_pair(each: Labelled, labels: Labels, table: ClassTable, around: int, 
 
 
 def _mask_of(each: Labelled, header: Header, labels: Labels, around: int) -> Drawn:
-    if each.mask is not None:
-        values = np.full(256, IGNORE_INDEX, np.uint8)
-        for value, class_id in labels.values.items():
-            values[value] = class_id
-        return Drawn(values[read_index_mask(each.mask)], painted=True)
-    if each.size not in (None, header.size, header.stored):  # before labels of any size are drawn
-        said = f"is labelled as {each.size[0]}×{each.size[1]}, but the image is "
-        raise Fault("sizes-differ", each.where, f"{said}{header.size[0]}×{header.size[1]}")
-    ids = {name: class_id for class_id, name in enumerate(labels.classes)}
-    drawn = draw(each.shapes, each.size or header.size, ids, around)
+    _require_size(each.size or header.size, header, each.where)  # before labels of any size are drawn
+    if each.read_mask is not None:
+        ids = np.arange(256, dtype=np.uint8)
+        ids[[*labels.wanted]] = [*labels.wanted.values()]
+        drawn = Drawn(ids[each.read_mask()], painted=True)
+    else:
+        by_name = {name: class_id for class_id, name in enumerate(labels.classes)}
+        drawn = draw(each.shapes, each.size or header.size, by_name, around)
+    if drawn.shared_px:
+        drawn.faults.append(
+            Fault("overlap", each.where, f"has {drawn.shared_px:,} pixels of several objects")
+        )
     if each.size not in (None, header.size):
         drawn.mask = turned_by_exif(drawn.mask, header.orientation)  # the tool didn't look at EXIF data
     return drawn
+
+
+def _require_size(size: tuple[int, ...], header: Header, where: str) -> None:
+    if size not in (header.size, header.stored):
+        said = f"is labelled as {size[0]}×{size[1]}, but the image is {header.size[0]}×{header.size[1]}"
+        raise Fault("sizes-differ", where, said)
 
 
 def _copy(image: File, target: Path) -> None:

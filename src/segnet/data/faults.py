@@ -170,6 +170,22 @@ KINDS = {
         "its pixels are ignored; a mask needs polygons: draw the outline",
         "",
     ),
+    "overlap": Kind("warning", "objects that share pixels", "each pixel is of their class", ""),
+    "assumed-classes": Kind(
+        "warning",
+        "labels that don't name their classes",
+        "if they are others, add labelmap.txt with a line name:red,green,blue:: for each",
+        "",
+    ),
+    "no-split": Kind(
+        "warning",
+        "splits whose files aren't there",
+        "no image is read for it; put its folder there, or take it out of the file",
+        "",
+    ),
+    "listed-twice": Kind(
+        "warning", "images that two splits list", "an image that was trained on can't be scored on", ""
+    ),
     # what the images are to each other
     "same-in-splits": Kind(
         "error",

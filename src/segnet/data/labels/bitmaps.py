@@ -14,6 +14,8 @@ from PIL import Image
 from segnet.data.faults import Fault
 from segnet.data.images import decode
 
+_RGBA = 4  # channels
+
 
 def from_base64(text: Any, where: str) -> bytes:
     """Return the bytes that a text stands for.
@@ -54,9 +56,9 @@ def decode_picture(content: bytes, size: tuple[int, int], where: str) -> npt.NDA
     stream.seek(0)
     picture = decode(stream)
     values = np.asarray(picture if picture.mode != "LA" else picture.convert("RGBA"))
-    if values.ndim == 2:
-        shown: npt.NDArray[np.bool_] = values > 0
-        return shown
-    is_solid = values.shape[2] < 4 or bool((values[..., 3] == 255).all())
-    seen: npt.NDArray[np.bool_] = values[..., :3].any(-1) if is_solid else values[..., 3] > 0
-    return seen
+    if values.ndim == 3 and values.shape[2] == _RGBA and not (values[..., 3] == 255).all():
+        values = values[..., 3]
+    elif values.ndim == 3:
+        values = values[..., :3].max(-1)
+    shown: npt.NDArray[np.bool_] = values > 0
+    return shown

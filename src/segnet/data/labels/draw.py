@@ -29,6 +29,8 @@ class Drawn:
     """Bitmaps that can't be decoded."""
     painted: bool = False
     """Whether a shape was drawn or ignored at all."""
+    shared_px: int = 0
+    """Pixels that objects have in common which should stand alone."""
     spoilt: str = ""
     """Why the image can't be used, where a shape is left out of which nothing tells where it lies."""
 
@@ -49,6 +51,7 @@ def draw(shapes: Iterable[Shape], size: tuple[int, int], ids: Mapping[str, int],
     """
     width, height = size
     drawn = Drawn(np.full((height, width), around, np.uint8))
+    alone = 0
     for shape in shapes:
         left_out = shape.left_out
         value = IGNORE_INDEX if left_out else ids[shape.label]
@@ -64,7 +67,9 @@ def draw(shapes: Iterable[Shape], size: tuple[int, int], ids: Mapping[str, int],
         if shape.spoils:
             drawn.spoilt = left_out
         drawn.painted |= pixels > 0
+        alone += pixels * shape.alone
         drawn.outcomes.append((shape.kind, left_out or ("" if pixels else NO_PIXEL)))
+    drawn.shared_px = max(0, alone - int(np.count_nonzero(drawn.mask != around)))
     return drawn
 
 

@@ -84,9 +84,9 @@ def read_label_studio(files: Sequence[Path], folders: Sequence[Path]) -> Labels:
         if any(map(_is_minimal, tasks)) and not any(map(_is_task, tasks)):
             said = "is a JSON-MIN export of Label Studio, which leaves out what shapes are"
             raise Fault("bad-label", file, said, "export JSON instead")
-        for place, task in enumerate(tasks, 1):
-            if isinstance(task, dict) and _is_annotation(task):
-                task = task["task"] | {"annotations": [task]}  # noqa: PLW2901 - the annotation's own task
+        for place, entry in enumerate(tasks, 1):
+            alone = isinstance(entry, dict) and _is_annotation(entry)
+            task = entry["task"] | {"annotations": [entry]} if alone else entry
             number = task.get("id", place) if isinstance(task, dict) else place
             where = f"{file}: task {shortened(number)}"
             _add(labels, task, where, [file.parent, file.parent / "images", *folders])
@@ -196,7 +196,7 @@ def _found(data: dict[str, Any], folders: Sequence[Path], where: str) -> Path:
     """Return a task's image: that under ``image``, or the only one that looks like one."""
     texts = [value for value in data.values() if isinstance(value, str) and value]
     likely = [text for text in texts if PurePosixPath(_path_of(text)).suffix.lower() in IMAGE_SUFFIXES]
-    stored = data.get("image") or (likely or texts or [None])[0]
+    stored = data.get("image") or next(iter(likely or texts), None)
     several = any(isinstance(value, list) for value in data.values()) or len(set(likely)) > 1
     if not isinstance(stored, str) or (several and "image" not in data):
         said = "names several images" if several else "names no image"

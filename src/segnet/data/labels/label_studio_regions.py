@@ -25,10 +25,10 @@ SHAPES = frozenset(
 """Types of results that have an area. A name with ``labels`` holds the class too; without, another result of
 the same id names it."""
 
-NO_SHAPES = frozenset(
-    ("choices", "datetime", "keypoint", "keypointlabels", "labels", "number", "pairwise", "ranker", "rating")
-    + ("relation", "taxonomy", "textarea")
-)
+NO_SHAPES = (
+    "choices", "datetime", "keypoint", "keypointlabels", "labels", "number", "pairwise", "ranker", "rating",
+    "relation", "taxonomy", "textarea",
+)  # fmt: skip
 """Types that have none, though they may repeat the place of a region that they belong to."""
 
 GEOMETRY = ("x", "points", "rle", "imageDataURL", "vertices", "sequence")

@@ -2,65 +2,134 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from segnet.core.errors import SegnetError
+from segnet.core.foreground import background_of
+from segnet.data.faults import Fault
+from segnet.data.labels.cityscapes import is_cityscapes, read_cityscapes
 from segnet.data.labels.coco import is_coco, read_coco
-from segnet.data.labels.cvat import read_cvat
+from segnet.data.labels.cvat import is_cvat, read_cvat
+from segnet.data.labels.finding import files_below, only_folder
+from segnet.data.labels.geojson import is_geojson, read_geojson
 from segnet.data.labels.label_studio import is_label_studio, read_label_studio
 from segnet.data.labels.labelme import is_labelme, read_labelme
-from segnet.data.labels.mask_sets import is_cityscapes, is_voc, read_cityscapes, read_voc
+from segnet.data.labels.objects import find_objects, read_objects
+from segnet.data.labels.roboflow import TABLE, read_roboflow
 from segnet.data.labels.shapes import Labels, read_json
-from segnet.data.labels.yolo import description_of, read_yolo
+from segnet.data.labels.voc import masks_of_voc, read_voc
+from segnet.data.labels.yolo import read_yolo
+from segnet.data.labels.yolo_yaml import description_of, read_description
 
 
-def read_labels(source: Path, images: Sequence[Path] = ()) -> Labels:
+def read_labels(source: Path, images: Sequence[Path] = (), classes: Sequence[str] = ()) -> Labels:
     """Read labels in whatever format they are.
+
+    Args:
+        source: a file or a folder.
+        images: where images may be besides.
+        classes: the names that are wanted, if any: mask files of objects don't name their class.
 
     Raises:
         SegnetError: there is nothing, or nothing that is known.
     """
     if source.is_dir():
-        return _read_folder(source, images)
+        return _read_nested(source, images, classes)
     if not source.exists():
         raise SegnetError(f"{source} does not exist; check the path")
     if source.suffix.lower() == ".xml":
-        return read_cvat(source, images)
-    if source.suffix.lower() == ".json":
-        content = read_json(source)
-        if is_coco(content):
-            return read_coco([source], images)
-        if is_label_studio(content):
-            return read_label_studio([source], images)
-        if is_labelme(content):
-            return read_labelme(source.parent, [source], images)
-    raise SegnetError(f"{source} is no labels of COCO, LabelMe, CVAT or Label Studio; {_KNOWN}")
+        return read_cvat([source], images)
+    if source.suffix.lower() in (".yaml", ".yml"):
+        return read_yolo(source.parent, read_description(source), images)
+    if source.suffix.lower() in _JSON:
+        read = _reader_of(read_json(source))
+        if read is not None:
+            return read(source.parent, [source], images)
+    raise SegnetError(f"{source} is no labels of COCO, LabelMe, CVAT, Label Studio or GeoJSON; {_KNOWN}")
 
 
+_JSON = (".json", ".geojson")
 _KNOWN = (
-    "give a .json file of COCO or Label Studio, CVAT's .xml for images, or a folder of LabelMe's .json "
-    "files, of YOLO's with a data.yaml, of Pascal VOC's or of Cityscapes'"
+    "give a .json file of COCO or Label Studio, CVAT's .xml for images, a folder of LabelMe's .json or of "
+    ".geojson files, "
+    "of YOLO's with a data.yaml, of Pascal VOC's, of Cityscapes', of Roboflow's masks or of one mask file an "
+    "object, or a .zip of these"
 )
 
 
-def _read_folder(source: Path, images: Sequence[Path]) -> Labels:
-    if is_voc(source):
-        return read_voc(source)
-    if is_cityscapes(source):
-        return read_cityscapes(source)
-    if (description := description_of(source)) is not None:
-        return read_yolo(source, description)
-    files = sorted(file for file in source.rglob("*.json") if file.is_file())
-    for file in files[:8]:
-        content = read_json(file)
-        if is_labelme(content):
-            return read_labelme(source, files, [source, *images])
-        if is_coco(content):
-            return read_coco(files, [source, *images])
-        if is_label_studio(content):
-            return read_label_studio(files, [source, *images])
-    xml = sorted(source.glob("*.xml"))
-    if len(xml) == 1:
-        return read_cvat(xml[0], [source, *images])
-    raise SegnetError(f"{source} holds no labels that are known; {_KNOWN}")
+def _read_nested(source: Path, images: Sequence[Path], classes: Sequence[str]) -> Labels:
+    """Read a folder, or the one within it if nothing else lies there, as in archives."""
+    root = source
+    while (labels := _read_folder(root, images, classes)) is None:
+        inner = only_folder(root)
+        if inner is None:
+            raise SegnetError(
+                f"{source} holds no labels that are known{_near_miss(files_below(root))}; {_KNOWN}"
+            )
+        root = inner
+    return labels
+
+
+def _read_folder(root: Path, images: Sequence[Path], classes: Sequence[str]) -> Labels | None:
+    if (masks := masks_of_voc(root)) is not None:
+        return read_voc(root, masks, images)
+    if is_cityscapes(root):
+        return read_cityscapes(root, images)
+    files = files_below(root)
+    if tables := [file for file in files if file.name == TABLE]:
+        return read_roboflow(root, tables)
+    if (description := description_of(root)) is not None:
+        return read_yolo(root, read_description(description), images)
+    if (labels := _read_json_files(root, files, images)) is not None:
+        return labels
+    if xml := [file for file in files if file.suffix.lower() == ".xml" and is_cvat(file)]:
+        return read_cvat(xml, [root, *images])
+    if objects := find_objects(root):
+        wanted = [name for name in classes if background_of([name]) is None]
+        return read_objects(objects, *wanted[:1] if len(wanted) == 1 else ())
+    return None
+
+
+def _read_json_files(root: Path, below: Sequence[Path], images: Sequence[Path]) -> Labels | None:
+    """Read the JSON files of a folder as the first of them that is known; None where none is."""
+    files = [file for file in below if file.suffix.lower() in _JSON]
+    broken = []
+    for file in files:
+        try:
+            read = _reader_of(read_json(file))
+        except Fault as fault:
+            broken.append(fault)
+            continue
+        if read is not None:
+            return read(root, files, [root, *images])
+    if broken and not any(file.suffix.lower() == ".xml" for file in below):
+        raise broken[0]
+    return None
+
+
+def _reader_of(content: Any) -> Callable[[Path, Sequence[Path], Sequence[Path]], Labels] | None:
+    """Return what reads files of this content: its arguments are what they lie below, they, and folders."""
+    if is_coco(content):
+        return lambda _, files, folders: read_coco(files, folders)
+    if is_labelme(content):
+        return read_labelme
+    if is_label_studio(content):
+        return lambda _, files, folders: read_label_studio(files, folders)
+    return read_geojson if is_geojson(content) else None
+
+
+def _near_miss(files: Sequence[Path]) -> str:
+    """Name what a folder holds that is known, but no labels with outlines."""
+    names = {file.name for file in files}
+    if "obj.names" in names:
+        return ", but boxes of YOLO 1.1; export it from CVAT as 'Ultralytics YOLO Segmentation'"
+    if "meta.json" in names and any(file.parent.name == "ann" for file in files):
+        return ", but a project of Supervisely; export it as COCO or as Pascal VOC"
+    archives = [file.name for file in files if file.suffix.lower() == ".zip"]
+    if archives:
+        return f", but the archive {archives[0]}; give that, or unpack it"
+    if any(file.suffix.lower() == ".xml" for file in files):
+        return ", but .xml files that aren't CVAT's; Pascal VOC's hold boxes alone"
+    return ""

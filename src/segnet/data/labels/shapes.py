@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from segnet.core.foreground import BACKGROUND, background_of
 from segnet.data.blobs import File
+from segnet.data.dataset import Mask
 from segnet.data.faults import KINDS, Fault
 
 _SPLITS = {
@@ -57,6 +58,8 @@ class Shape:
     """What its format calls it, for the table of what was drawn."""
     left_out: str = ""
     """Why it isn't drawn; its polygons are then its extent, whose pixels are ignored."""
+    alone: bool = False
+    """Whether it is an object whose pixels belong to no other, which is told where another has them too."""
     spoils: bool = False
     """Whether it is left out and nothing tells which pixels it covers: its image is left out too."""
 
@@ -75,7 +78,8 @@ class Labelled:
     size: tuple[int, int] | None = None
     """Width and height that the labels were drawn on, where the format says so."""
     shapes: Sequence[Shape] = ()
-    mask: Path | None = None
+    read_mask: Callable[[], Mask] | None = None
+    """Reads a mask file as ids of the source's classes."""
     left_out: str = ""
     """Why it is not written."""
     looked_at: bool = True
@@ -93,8 +97,8 @@ class Labels:
     images: list[Labelled] = field(default_factory=list)
     """All of them, also those that are left out."""
     faults: list[Fault] = field(default_factory=list)
-    values: dict[int, int] = field(default_factory=dict)
-    """Of mask files, the class id of each value; others are ignored."""
+    wanted: dict[int, int] = field(default_factory=dict)
+    """Of mask files, the id that is written for each class id, where other classes are wanted."""
     orphans: list[Shape] = field(default_factory=list)
     """Shapes that belong to no image of the source, each with ``left_out``."""
     no_shapes: Counter[str] = field(default_factory=Counter)

@@ -1,0 +1,92 @@
+"""Mask files whose values or colours stand for classes, read as class ids by a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from segnet.core.colours import Colour, pack, unpack
+from segnet.data.dataset import Mask
+from segnet.data.faults import Fault
+from segnet.data.images import decode, read_index_mask
+
+_SHOWN = 5
+_UNKNOWN = -1
+_PALETTED, _GREY = ("P", "PA"), ("L", "1", "LA")
+_COLOURED = ("RGB", "RGBA", "RGBX", "CMYK", *_PALETTED, *_GREY)
+
+
+@dataclass(frozen=True)
+class MaskTable:
+    """Which class id, or 255 for ignored, the values and the colours of a data set's masks stand for."""
+
+    said_by: str
+    """What names them, for messages: a file, or a data set."""
+    values: Mapping[int, int] = field(default_factory=dict)
+    colours: Mapping[Colour, int] = field(default_factory=dict)
+    by_palette: bool = False
+    """Whether a mask with a palette is read by its colours, not by its values."""
+    remedy: str = ""
+    """What to do about a value or colour that it lacks."""
+
+    def read(self, file: Path) -> Mask:
+        """Return the class ids ``(H, W)`` of a mask file.
+
+        Grey masks are read by their values, unless the table has all of their greys as colours.
+
+        Raises:
+            SegnetError: it can't be read, or holds a value or colour that the table lacks.
+        """
+        image = decode(file)
+        if image.mode in _COLOURED and self.colours and not self._is_by_value(image):
+            packed = pack(np.asarray(image.convert("RGB")))
+            return self._known(self._ids_of(packed), packed, "colour", unpack, file)
+        values = read_index_mask(image)
+        table = np.full(256, _UNKNOWN, np.int16)
+        table[[*self.values]] = [*self.values.values()]
+        return self._known(table[values], values, "value", str, file)
+
+    def _is_by_value(self, image: Image.Image) -> bool:
+        if image.mode in _PALETTED:
+            return not self.by_palette
+        if image.mode not in _GREY:
+            return False
+        counts = image.convert("L").histogram()
+        return not all((grey, grey, grey) in self.colours for grey, count in enumerate(counts) if count)
+
+    def _ids_of(self, packed: npt.NDArray[np.uint32]) -> npt.NDArray[np.int16]:
+        known = sorted((r << 16 | g << 8 | b, class_id) for (r, g, b), class_id in self.colours.items())
+        keys = np.array([key for key, _ in known], np.uint32)
+        places = np.searchsorted(keys, packed).clip(max=len(keys) - 1)
+        ids: npt.NDArray[np.int16] = np.array([class_id for _, class_id in known], np.int16)[places]
+        ids[keys[places] != packed] = _UNKNOWN
+        return ids
+
+    def _known(
+        self,
+        ids: npt.NDArray[np.int16],
+        stored: npt.NDArray[Any],
+        what: str,
+        spelled: Callable[[int], object],
+        file: Path,
+    ) -> Mask:
+        """Return the ids, if there is one for every pixel."""
+        unknown = ids == _UNKNOWN
+        if unknown.any():
+            values, counts = np.unique(stored[unknown], return_counts=True)
+            few = ", ".join(str(spelled(int(values[place]))) for place in np.argsort(-counts)[:_SHOWN])
+            more = f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
+            raise Fault(
+                "unknown-value",
+                file,
+                f"holds the {what}{'s' if len(values) > 1 else ''} {few}{more} ({counts.sum():,} pixels), "
+                f"which {self.said_by} doesn't name",
+                self.remedy or f"correct the mask, or add the {what} there",
+            )
+        return ids.astype(np.uint8)
