@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from segnet.core.errors import SegnetError
 from segnet.data.convert import convert
 from segnet.data.folder import load_folder
-from segnet.data.labels.label_studio import decode_brush
+from segnet.data.labels.label_studio_regions import decode_brush
 from segnet.data.labels.shapes import split_of
 
 W, H = 60, 40
@@ -430,8 +430,8 @@ def other_size(root):
 
 BROKEN = {
     "a task without an image": (
-        text_file("export.json", '[{"id": 1, "data": {"image": null}, "annotations": []}]'),
-        "task 1 is no task as its format says",
+        text_file("export.json", '[{"id": 1, "data": {"image": null}, "annotations": [{"result": []}]}]'),
+        "task 1 names no image",
     ),
     "no JSON": (text_file("labels.json", "{..."), "labels.json can't be read as JSON"),
     "nested without end": (text_file("labels.json", "[" * 200_000), "labels.json can't be read as JSON"),
@@ -443,7 +443,7 @@ BROKEN = {
     ),
     "an image of another size": (other_size, "is labelled as 60×40, but the image is 90×90"),
     "an unknown category": (bad_coco(category_id=5), "annotation 0 has the unknown category 5"),
-    "a box alone": (bad_coco(segmentation=[]), "annotation 0 is a box without an outline"),
+    "a box alone": (bad_coco(segmentation=[], bbox=[5, 5, 9, 9]), "annotation 0 is a box without an outline"),
     "a polygon of words": (bad_coco(segmentation=[["a", "b"] * 3]), "no list of points"),
     "an odd number of numbers": (bad_coco(segmentation=[[1, 2, 3, 4, 5, 6, 7]]), "no list of points"),
     "a point at infinity": (bad_coco(segmentation=[[1e300, 2, 3, 4, 5, 6]]), "points far outside its image"),

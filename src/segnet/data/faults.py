@@ -152,6 +152,15 @@ KINDS = {
     ),
     # what files of labels hold
     "bad-label": Kind("error", "labels that can't be read", "correct it in the tool that wrote it", ""),
+    "other-file": Kind(
+        "warning", "files that hold no labels of this format", "nothing is read from it; take it out", ""
+    ),
+    "turned-label": Kind(
+        "error",
+        "labels drawn on a turned image",
+        "turn the image back in the annotation tool and see that its labels fit",
+        "",
+    ),
     "flat-label": Kind(
         "warning", "labels without an area", "points and lines are no masks; it is left out", ""
     ),

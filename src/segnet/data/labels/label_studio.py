@@ -1,151 +1,216 @@
-"""Label Studio's JSON export: polygons and brushes, https://labelstud.io/guide/export."""
+"""Label Studio's JSON export: https://labelstud.io/guide/export."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import numpy as np
-import numpy.typing as npt
-
-from segnet.core.foreground import BACKGROUND
 from segnet.data.faults import Fault
-from segnet.data.labels.shapes import Labelled, Labels, Shape, find_image, polygon, read_json
+from segnet.data.headers import read_header
+from segnet.data.images import IMAGE_SUFFIXES
+from segnet.data.labels.label_studio_regions import GEOMETRY, NO_SHAPES, SHAPES, read_region
+from segnet.data.labels.shapes import (
+    NOT_ANNOTATED,
+    Labelled,
+    Labels,
+    Shape,
+    find_image,
+    kind_of,
+    read_image,
+    read_json,
+    read_shape,
+    shortened,
+    size_of,
+    with_background,
+)
 
 _UPLOAD_PREFIX = 9  # eight hexadecimal digits and a dash, which an upload puts before a file's name
+_TASKS_LOOKED_AT = 5
+_LISTS = ("annotations", "completions")  # their name now and before version 1.0
+_MINIMAL = ("annotation_id", "annotator", "lead_time")
 
 
 def is_label_studio(content: Any) -> bool:
-    """Whether a JSON file's content is of this format."""
-    return (
-        isinstance(content, list)
-        and bool(content)
-        and all(isinstance(task, dict) and "data" in task and "annotations" in task for task in content[:5])
-    )
-
-
-def read_label_studio(file: Path, folders: Sequence[Path]) -> Labels:
-    """Read an export. Of several annotations of a task the last that wasn't cancelled counts.
-
-    Classes are in the order of their names, later shapes lie on top.
+    """Whether a JSON file's content is of this format: a list of tasks, one task, or one annotation.
 
     Raises:
-        SegnetError: a file that isn't JSON.
+        SegnetError: it is an export that lacks what is needed.
+    """
+    if isinstance(content, dict):
+        return _is_task(content) or _is_task(content.get("task")) or _is_annotation(content)
+    tasks = content[:_TASKS_LOOKED_AT] if isinstance(content, list) else []
+    return any(_is_task(task) or _is_minimal(task) for task in tasks)
+
+
+def _is_task(content: Any) -> bool:
+    return isinstance(content, dict) and "data" in content and any(name in content for name in _LISTS)
+
+
+def _is_annotation(content: dict[str, Any]) -> bool:
+    """Whether this is an annotation with its task, as Label Studio writes to a target storage."""
+    task = content.get("task")
+    return "result" in content and isinstance(task, dict) and "data" in task
+
+
+def _is_minimal(content: Any) -> bool:
+    return isinstance(content, dict) and "data" not in content and any(key in content for key in _MINIMAL)
+
+
+def read_label_studio(files: Sequence[Path], folders: Sequence[Path]) -> Labels:
+    """Read exports. Of several annotations of a task the ground truth counts, else the last submitted one.
+
+    Classes are in the order of their names, later shapes lie on top. A task without an annotation, or with
+    skipped ones alone, is not annotated; an annotation that was submitted without a shape says that its image
+    is background. Predictions and drafts are no annotations.
+
+    Raises:
+        Fault: a file that isn't JSON, where it is the only one, or is of the format JSON-MIN.
     """
     labels = Labels("Label Studio", [])
-    names: set[str] = set()
-    for task in read_json(file):
-        where = f"{file}: task {task.get('id')}"
+    for file in files:
         try:
-            found = _image(task, [file.parent, file.parent / "images", *folders], where)
-            done = [each for each in task["annotations"] if not each.get("was_cancelled")]
-            results = done[-1]["result"] if done else []
+            content = read_json(file)
+            if not is_label_studio(content):
+                raise Fault("other-file", file, "is no export of Label Studio")
         except Fault as fault:
+            if len(files) == 1:
+                raise
             labels.faults.append(fault)
             continue
-        except (KeyError, TypeError, AttributeError) as error:
-            labels.faults.append(Fault("bad-label", where, f"is no task as its format says ({error!r})"))
-            continue
-        shapes, size = [], None
-        for number, entry in enumerate(results, 1):
-            try:
-                shape, size = _shape(entry, f"{where}, result {number}")
-                shapes.append(shape)
-            except Fault as fault:
-                labels.faults.append(fault)
-        names |= {shape.label for shape in shapes}
-        labels.images.append(Labelled(found, found.stem, where, "", size, shapes))
-    labels.classes = [BACKGROUND, *sorted(names - {BACKGROUND})]
+        tasks = content if isinstance(content, list) else [content]
+        if any(map(_is_minimal, tasks)) and not any(map(_is_task, tasks)):
+            said = "is a JSON-MIN export of Label Studio, which leaves out what shapes are"
+            raise Fault("bad-label", file, said, "export JSON instead")
+        for place, entry in enumerate(tasks, 1):
+            alone = isinstance(entry, dict) and _is_annotation(entry)
+            task = entry["task"] | {"annotations": [entry]} if alone else entry
+            number = task.get("id", place) if isinstance(task, dict) else place
+            where = f"{file}: task {shortened(number)}"
+            _add(labels, task, where, [file.parent, file.parent / "images", *folders])
+    names = {shape.label for image in labels.images for shape in image.shapes if shape.label}
+    labels.classes = with_background(sorted(names))
     return labels
 
 
-def _named(task: dict[str, Any]) -> str:
-    """Return the address of a task's image: its only one, or that of the key image."""
-    data = task["data"]
-    address = data.get("image") or next((value for value in data.values() if isinstance(value, str)), None)
-    if address is None:
-        raise KeyError("image")
-    return str(address)
+def _add(labels: Labels, task: Any, where: str, folders: Sequence[Path]) -> None:
+    for kind in ("predictions", "drafts"):
+        extra = task.get(kind) if isinstance(task, dict) else None
+        labels.no_shapes[kind] += len(extra) if isinstance(extra, list) else 0
+    labels.no_shapes += type(labels.no_shapes)()  # without those of which there are none
+    annotations = _annotations(task)
+    chosen = _chosen(annotations)
+    for annotation in annotations:
+        if annotation is not chosen:
+            skipped = isinstance(annotation, dict) and annotation.get("was_cancelled")
+            reason = "annotation was skipped" if skipped else "another annotation of the task counts"
+            kinds = [kind for kind, _ in _shapes_of(annotation, labels)]
+            labels.orphans += [Shape("", kind=kind, left_out=reason) for kind in kinds]
+    entries = _shapes_of(chosen, labels)
+    read = partial(_image, task, annotations, chosen, entries, folders, where, labels.faults)
+    labels.images.append(read_image(read, where, labels.faults, [kind for kind, _ in entries]))
 
 
-def _image(task: dict[str, Any], folders: Sequence[Path], where: str) -> Path:
-    address = urlsplit(_named(task))
-    local = parse_qs(address.query).get("d", [])  # /data/local-files/?d=folder/photo.jpg
-    path = unquote(local[0] if local else address.path)
-    last = PurePosixPath(path).name
+def _annotations(task: Any) -> list[Any]:
+    for name in _LISTS:
+        if isinstance(task, dict) and isinstance(task.get(name), list):
+            found: list[Any] = task[name]
+            return found
+    return []
+
+
+def _chosen(annotations: Sequence[Any]) -> Any:
+    """Return the annotation that counts, None where all were skipped."""
+    done = [each for each in annotations if not (isinstance(each, dict) and each.get("was_cancelled"))]
+    best = [each for each in done if isinstance(each, dict) and each.get("ground_truth")]
+    return (best or done or [None])[-1]
+
+
+def _results(annotation: Any) -> list[Any]:
+    results = annotation.get("result") if isinstance(annotation, dict) else None
+    return results if isinstance(results, list) else []
+
+
+def _shapes_of(annotation: Any, labels: Labels) -> list[tuple[str, Any]]:
+    """Return an annotation's results that are shapes, with their kind; others are counted."""
+    results = _results(annotation)
+    shapes = []
+    for result in results:
+        kind = kind_of(result.get("type")) if isinstance(result, dict) else "unknown"
+        value = result.get("value") if isinstance(result, dict) else None
+        has_place = isinstance(value, dict) and any(key in value for key in GEOMETRY)
+        if kind in SHAPES or (kind not in NO_SHAPES and (has_place or kind == "unknown")):
+            shapes.append((kind, result))
+        elif kind != "labels":  # which name the classes of shapes
+            labels.no_shapes[kind] += 1
+    return shapes
+
+
+def _image(
+    task: Any,
+    annotations: Sequence[Any],
+    chosen: Any,
+    entries: Sequence[tuple[str, Any]],
+    folders: Sequence[Path],
+    where: str,
+    faults: list[Fault],
+) -> Labelled:
+    if not isinstance(task, dict) or not isinstance(task.get("data"), dict):
+        raise Fault("bad-label", where, "is no task as its format says")
+    if chosen is None and any(isinstance(task.get(name), list) for name in _LISTS):
+        reason = "skipped by the annotator" if annotations else NOT_ANNOTATED
+        return Labelled(None, "", where, left_out=reason)
+    if not isinstance(chosen, dict) or not isinstance(chosen.get("result"), list):
+        raise Fault("bad-label", where, "has an annotation without a list of results")
+    found = _found(task["data"], folders, where)
+    targets = {str(entry.get("to_name")) for _, entry in entries if isinstance(entry, dict)}
+    if len(targets) > 1 or any(isinstance(e, dict) and e.get("item_index") for _, e in entries):
+        said = "labels several images in one task"
+        raise Fault("bad-label", where, said, "import each image as a task of its own")
+    said_sizes = [
+        (e.get("original_width"), e.get("original_height")) for _, e in entries if isinstance(e, dict)
+    ]
+    given = next((pair for pair in said_sizes if any(pair)), None)
+    size = size_of(*given, where) if given else read_header(found).size
+    of_region = _labels_by_id(_results(chosen))
+    shapes = []
+    for number, (kind, entry) in enumerate(entries, 1):
+        place = f"{where}, shape {number}"
+        extent, read = read_region(entry, kind, of_region, size, place)
+        shapes.append(read_shape(read, kind, place, faults, extent))
+    return Labelled(found, found.stem, where, "", size, shapes)
+
+
+def _labels_by_id(results: Sequence[Any]) -> dict[str, Any]:
+    """Return the labels of each region whose class stands in a result of its own."""
+    return {
+        str(result.get("id")): result["value"].get("labels")
+        for result in results
+        if isinstance(result, dict) and result.get("type") == "labels" and isinstance(result["value"], dict)
+    }
+
+
+def _found(data: dict[str, Any], folders: Sequence[Path], where: str) -> Path:
+    """Return a task's image: that under ``image``, or the only one that looks like one."""
+    texts = [value for value in data.values() if isinstance(value, str) and value]
+    likely = [text for text in texts if PurePosixPath(_path_of(text)).suffix.lower() in IMAGE_SUFFIXES]
+    stored = data.get("image") or next(iter(likely or texts), None)
+    several = any(isinstance(value, list) for value in data.values()) or len(set(likely)) > 1
+    if not isinstance(stored, str) or (several and "image" not in data):
+        said = "names several images" if several else "names no image"
+        raise Fault("bad-label", where, said, "each task needs one image, best under the name image")
+    path = _path_of(stored)
+    last = PurePosixPath(path.replace("\\", "/")).name
     return find_image([path.lstrip("/"), last, last[_UPLOAD_PREFIX:]], folders, where)
 
 
-def _shape(entry: Any, where: str) -> tuple[Shape, tuple[int, int]]:
-    """Return a shape and the size of the image it was drawn on."""
+def _path_of(address: str) -> str:
+    """Return the path of an address such as /data/local-files/?d=folder/photo.jpg."""
     try:
-        kind, value = str(entry["type"]), entry["value"]
-        size = int(entry["original_width"]), int(entry["original_height"])
-        if kind not in ("polygonlabels", "brushlabels", "rectanglelabels"):
-            raise Fault("flat-label", where, f"is of the type {kind}, which is no shape of a class")
-        (label,) = value[kind]
-        if kind == "brushlabels":
-            return Shape(str(label), bitmap=partial(decode_brush, value["rle"], size, where)), size
-        if kind == "rectanglelabels":
-            x, y, width, height = (float(value[key]) for key in ("x", "y", "width", "height"))
-            if value.get("rotation"):
-                raise Fault("bad-label", where, "is a rotated rectangle", "draw it as a polygon")
-            points: Any = [(x, y), (x + width, y), (x + width, y + height), (x, y + height)]
-        else:
-            points = value["points"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise Fault("bad-label", where, f"is no result as its format says ({error!r})") from error
-    outline = polygon(points, size, where, scale=(size[0] / 100, size[1] / 100))  # they are percent
-    if not outline:
-        raise Fault("flat-label", where, "has no area")
-    return Shape(str(label), (outline,)), size
-
-
-def decode_brush(stored: Any, size: tuple[int, int], where: str) -> npt.NDArray[np.bool_]:
-    """Return the pixels ``(H, W)`` that a brush has painted.
-
-    The numbers are bytes of a stream of bits: 32 of how many values follow, 5 of the width of a value, four
-    times 4 of the widths of run lengths; then runs, each led by a bit, whether one value is repeated, two
-    that choose a width, and a length less one. The values are RGBA, row by row; what is painted is opaque.
-
-    Raises:
-        Fault: the stream is no brush of this image.
-    """
-    try:
-        bits = np.unpackbits(np.array(stored, np.uint8)).tolist()
-    except (TypeError, ValueError, OverflowError):
-        raise Fault("bad-label", where, "has a brush that is no list of bytes") from None
-    place = 0
-
-    def take(count: int) -> int:
-        nonlocal place
-        if place + count > len(bits):
-            raise Fault("bad-label", where, "has a brush that ends too early")
-        value = 0
-        for bit in bits[place : place + count]:
-            value = value << 1 | bit
-        place += count
-        return value
-
-    total, width = take(32), take(5) + 1
-    if total != size[0] * size[1] * 4 or width > 8:
-        raise Fault("bad-label", where, f"has a brush for another image than {size[0]}×{size[1]} pixels")
-    widths = [take(4) + 1 for _ in range(4)]
-
-    def runs() -> Iterator[npt.NDArray[np.uint8]]:
-        done = 0
-        while done < total:
-            repeated = take(1)
-            length = take(widths[take(2)]) + 1
-            done += length
-            if repeated:
-                yield np.full(min(length, total), take(width), np.uint8)
-            else:
-                yield np.array([take(width) for _ in range(length)], np.uint8)
-
-    values = np.concatenate([*runs(), np.zeros(0, np.uint8)])[:total]
-    painted: npt.NDArray[np.bool_] = values.reshape(size[1], size[0], 4)[..., 3] > 0
-    return painted
+        parts = urlsplit(address)
+    except ValueError:
+        return address
+    local = parse_qs(parts.query).get("d", [])
+    return unquote(local[0] if local else parts.path)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from segnet.core.errors import SegnetError
 from segnet.core.foreground import background_of
+from segnet.data.faults import Fault
 from segnet.data.labels.cityscapes import is_cityscapes, read_cityscapes
 from segnet.data.labels.coco import is_coco, read_coco
 from segnet.data.labels.cvat import is_cvat, read_cvat
 from segnet.data.labels.finding import files_below, is_hidden, only_folder
+from segnet.data.labels.geojson import is_geojson, read_geojson
 from segnet.data.labels.label_studio import is_label_studio, read_label_studio
 from segnet.data.labels.labelme import is_labelme, read_labelme
 from segnet.data.labels.objects import find_objects, read_objects
@@ -41,19 +44,17 @@ def read_labels(source: Path, images: Sequence[Path] = (), classes: Sequence[str
         return read_cvat([source], images)
     if source.suffix.lower() in (".yaml", ".yml"):
         return read_yolo(source.parent, read_description(source), images)
-    if source.suffix.lower() == ".json":
-        content = read_json(source)
-        if is_coco(content):
-            return read_coco([source], images)
-        if is_label_studio(content):
-            return read_label_studio(source, images)
-        if is_labelme(content):
-            return read_labelme(source.parent, [source], images)
-    raise SegnetError(f"{source} is no labels of COCO, LabelMe, CVAT or Label Studio; {_KNOWN}")
+    if source.suffix.lower() in _JSON:
+        read = _reader_of(read_json(source))
+        if read is not None:
+            return read(source.parent, [source], images)
+    raise SegnetError(f"{source} is no labels of COCO, LabelMe, CVAT, Label Studio or GeoJSON; {_KNOWN}")
 
 
+_JSON = (".json", ".geojson")
 _KNOWN = (
-    "give a .json file of COCO or Label Studio, CVAT's .xml for images, a folder of LabelMe's .json files, "
+    "give a .json file of COCO or Label Studio, CVAT's .xml for images, a folder of LabelMe's .json or of "
+    ".geojson files, "
     "of YOLO's with a data.yaml, of Pascal VOC's, of Cityscapes', of Roboflow's masks or of one mask file an "
     "object, or a .zip of these"
 )
@@ -104,16 +105,31 @@ def _is_data_set(folder: Path) -> bool:
 
 
 def _read_json_files(root: Path, below: Sequence[Path], images: Sequence[Path]) -> Labels | None:
-    files = [file for file in below if file.suffix.lower() == ".json"]
-    for file in files[:8]:
-        content = read_json(file)
-        if is_labelme(content):
-            return read_labelme(root, files, [root, *images])
-        if is_coco(content):
-            return read_coco(files, [root, *images])
-        if is_label_studio(content):
-            return read_label_studio(file, [root, *images])
+    """Read the JSON files of a folder as the first of them that is known; None where none is."""
+    files = [file for file in below if file.suffix.lower() in _JSON]
+    broken = []
+    for file in files:
+        try:
+            read = _reader_of(read_json(file))
+        except Fault as fault:
+            broken.append(fault)
+            continue
+        if read is not None:
+            return read(root, files, [root, *images])
+    if broken and not any(file.suffix.lower() == ".xml" for file in below):
+        raise broken[0]
     return None
+
+
+def _reader_of(content: Any) -> Callable[[Path, Sequence[Path], Sequence[Path]], Labels] | None:
+    """Return what reads files of this content: its arguments are what they lie below, they, and folders."""
+    if is_coco(content):
+        return lambda _, files, folders: read_coco(files, folders)
+    if is_labelme(content):
+        return read_labelme
+    if is_label_studio(content):
+        return lambda _, files, folders: read_label_studio(files, folders)
+    return read_geojson if is_geojson(content) else None
 
 
 def _near_miss(root: Path) -> str:

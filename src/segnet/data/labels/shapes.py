@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segnet.core.errors import SegnetError
 from segnet.core.foreground import BACKGROUND, background_of
 from segnet.data.blobs import File
 from segnet.data.dataset import Mask
@@ -32,8 +31,12 @@ _SPLITS = {
 }
 _FARTHEST = 10  # image sides that a point may lie outside: what is farther is no point of this image
 _LARGEST_SIDE = 1 << 20
+_LONGEST = 120  # characters of a file that a message repeats
 _MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError)
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")  # how JSON spells them
+
+Polygon = tuple[float, ...]
+"""x, y, x, y .. in pixels, the first pixel from 0 to 1; empty where there is no area."""
 
 NOT_ANNOTATED = "not annotated"
 """Why an image is left out that nobody has labelled."""
@@ -125,7 +128,7 @@ def read_shape(
     except Fault as error:
         fault = error
     except _MALFORMED as error:
-        fault = Fault("bad-label", where, f"is no {kind} as its format says ({error!r})")
+        fault = Fault("bad-label", where, f"is no {kind} as its format says ({shortened(repr(error))})")
     faults.append(fault)
     harmless = fault.kind == "flat-label"
     covered = () if harmless else tuple(each for each in extent if each)
@@ -148,7 +151,8 @@ def read_image(
     except Fault as error:
         fault = error
     except _MALFORMED as error:
-        fault = Fault("bad-label", where, f"is no image as its format says ({error!r})")
+        said = f"is no image as its format says ({shortened(repr(error))})"
+        fault = Fault("bad-label", where, said)
     faults.append(fault)
     return Labelled(None, "", where, shapes=[Shape("", kind=kind) for kind in kinds], left_out=why(fault))
 
@@ -166,9 +170,21 @@ def why(fault: Fault) -> str:
     return _WHY.get(fault.kind, KINDS[fault.kind].title)
 
 
+def shortened(stored: Any) -> str:
+    """Return what a file holds as a text that fits into a message."""
+    text = str(stored)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}.."
+
+
 def kind_of(stored: Any) -> str:
     """Return what a file calls a shape's kind, if that is a word."""
     return stored if isinstance(stored, str) and stored and len(stored) <= 40 else "unknown"
+
+
+def class_name(stored: Any) -> str:
+    """Return what a file holds as the name of a class; nothing where it is none."""
+    is_name = isinstance(stored, str | int) and not isinstance(stored, bool)
+    return str(stored).strip() if is_name else ""
 
 
 def with_background(names: Iterable[str]) -> list[str]:
@@ -221,18 +237,22 @@ def polygon(
     return tuple(pairs.ravel().tolist()) if len(pairs) >= 3 else ()
 
 
-def rectangle(left: float, top: float, right: float, bottom: float) -> tuple[float, ...]:
-    """Return a rectangle's polygon; an empty one where a number is none or the box has no area."""
-    if not all(map(math.isfinite, (left, top, right, bottom))) or left == right or top == bottom:
+def rectangle(
+    left: float, top: float, right: float, bottom: float, size: tuple[int, int]
+) -> tuple[float, ...]:
+    """Return the polygon of a rectangle as far as it lies in its image; an empty one without an area."""
+    if not all(map(math.isfinite, (left, top, right, bottom))):
         return ()
-    return (left, top, right, top, right, bottom, left, bottom)
+    left, right = (min(max(x, 0.0), size[0]) for x in (left, right))
+    top, bottom = (min(max(y, 0.0), size[1]) for y in (top, bottom))
+    return () if left == right or top == bottom else (left, top, right, top, right, bottom, left, bottom)
 
 
 def read_json(file: Path) -> Any:
     """Read a JSON file; halves of characters outside the basic plane, which can't be written, become ``?``.
 
     Raises:
-        SegnetError: it can't be read or isn't JSON.
+        Fault: it can't be read or isn't JSON.
     """
     try:
         text = file.read_text(encoding="utf-8-sig")
@@ -241,7 +261,7 @@ def read_json(file: Path) -> Any:
             content = json.loads(json.dumps(content, ensure_ascii=False).encode("utf-8", "replace"))
         return content
     except (OSError, ValueError, RecursionError) as error:
-        raise SegnetError(f"{file} can't be read as JSON: {error}") from error
+        raise Fault("bad-label", file, f"can't be read as JSON: {error}") from error
 
 
 def find_image(names: Any, folders: Sequence[Path], where: str) -> Path:
@@ -274,7 +294,7 @@ def find_image(names: Any, folders: Sequence[Path], where: str) -> Path:
     if outside:
         said = f"names the image {outside}, which lies outside the folders that are searched"
         raise Fault("no-image", where, said, f"give --images {outside.parent} if it is meant")
-    said = f"names the image {wanted[0] if wanted else ''}, which is not there"
+    said = f"names the image {shortened(wanted[0] if wanted else '')}, which is not there"
     raise Fault("no-image", where, said, "give --images its folder")
 
 
