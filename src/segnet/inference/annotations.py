@@ -24,12 +24,14 @@ from segnet.core.colours import hex_code
 from segnet.core.errors import SegnetError
 from segnet.core.files import write_text
 from segnet.core.foreground import background_of
-from segnet.inference.polygons import Polygon, outline
+from segnet.inference.polygons import Polygon, outline_all
 from segnet.inference.predict_files import Picture
 from segnet.inference.regions import Region
 from segnet.inference.segmentation import Segmentation
 
 Format = Literal["coco", "labelme", "geojson"]
+
+Outlined = Sequence[tuple[Region, Sequence[Polygon]]]
 
 _OF_ALL = "annotations.json"
 
@@ -73,16 +75,20 @@ class AnnotationWriter:
         image, name = picture.file, picture.name
         regions = list(result.regions(least_px=self.least_px))
         size = result.image.size
+        outlines = outline_all(
+            regions, size, tolerance_px=self.tolerance_px, larger_below=self.format == "coco"
+        )
+        outlined = [*zip(regions, outlines, strict=True)]
         if self.format == "coco":
             entry = {"file_name": image.as_posix(), "width": size[0], "height": size[1]}
-            annotations = [self._coco(region, size) for region in regions]
+            annotations = [self._coco(region, polygons, size) for region, polygons in outlined]
             return Annotated(self.folder / _OF_ALL, regions, entry, annotations)
         if self.format == "labelme":
             target = self.folder / f"{name}.json"
-            content = self._labelme(regions, image, size, target)
+            content = self._labelme(outlined, image, size, target)
         else:
             target = self.folder / f"{name}.geojson"
-            content = self._geojson(regions)
+            content = self._geojson(outlined, image, size)
         write_text(target, json.dumps(content))
         return Annotated(target, regions)
 
@@ -112,11 +118,7 @@ class AnnotationWriter:
         names = [name for name in self.classes.names if name != background_of(self.classes.names)]
         return {name: number for number, name in enumerate(names, 1)}
 
-    def _outlines(self, region: Region) -> list[Polygon]:
-        return outline(region, tolerance_px=self.tolerance_px)
-
-    def _coco(self, region: Region, size: tuple[int, int]) -> dict[str, Any]:
-        polygons = self._outlines(region)
+    def _coco(self, region: Region, polygons: Sequence[Polygon], size: tuple[int, int]) -> dict[str, Any]:
         left, top, right, bottom = region.box
         segmentation: Any = [[value for point in each.outline for value in point] for each in polygons]
         if any(each.holes for each in polygons):  # COCO's polygons have no holes, its run lengths do
@@ -130,12 +132,11 @@ class AnnotationWriter:
         }
 
     def _labelme(
-        self, regions: Sequence[Region], image: Path, size: tuple[int, int], target: Path
+        self, outlined: Outlined, image: Path, size: tuple[int, int], target: Path
     ) -> dict[str, Any]:
         shapes = []
-        for number, region in enumerate(regions, 1):
+        for number, (region, polygons) in enumerate(outlined, 1):
             common = {"label": region.class_name, "group_id": number, "description": "", "flags": {}}
-            polygons = self._outlines(region)
             if any(each.holes for each in polygons):  # LabelMe's polygons have no holes, its masks do
                 left, top, right, bottom = region.box
                 corners = [[left, top], [right - 1, bottom - 1]]  # the last pixel's, as LabelMe has it
@@ -154,12 +155,12 @@ class AnnotationWriter:
             "imageWidth": size[0],
         }
 
-    def _geojson(self, regions: Sequence[Region]) -> dict[str, Any]:
+    def _geojson(self, outlined: Outlined, image: Path, size: tuple[int, int]) -> dict[str, Any]:
         features = []
-        for region in regions:
+        for region, polygons in outlined:
             parts = [
                 [[[*point] for point in (*ring, ring[0])] for ring in (each.outline, *each.holes)]
-                for each in self._outlines(region)
+                for each in polygons
             ]
             geometry = (
                 {"type": "Polygon", "coordinates": parts[0]}
@@ -169,7 +170,8 @@ class AnnotationWriter:
             colour = hex_code(self.classes.colours[region.class_id])
             properties = region.to_dict() | {"color": colour}
             features.append({"type": "Feature", "geometry": geometry, "properties": properties})
-        return {"type": "FeatureCollection", "features": features}
+        about = {"file_name": image.as_posix(), "width": size[0], "height": size[1]}
+        return {"type": "FeatureCollection", "image": about, "features": features}
 
 
 def _run_lengths(region: Region, size: tuple[int, int]) -> list[int]:

@@ -15,6 +15,7 @@ Ring = list[tuple[float, float]]
 
 _CHANGE = 0.01  # of its area that a region's outline may lose or win
 _HALVINGS = 4
+_CHANGE_OF_CLASS = 0.006  # of its area that a class may lose or win, where outlines lie over each other
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,55 @@ def outline(region: Region, *, tolerance_px: float = 0.0) -> list[Polygon]:
         Polygon(_points(each.exterior.coords), tuple(_points(ring.coords) for ring in each.interiors))
         for each in shapely.get_parts(shape)
     ]
+
+
+def outline_all(
+    regions: Sequence[Region], size: tuple[int, int], *, tolerance_px: float, larger_below: bool
+) -> list[list[Polygon]]:
+    """Return the polygons of all regions of an image, as ``outline``.
+
+    Simplified outlines of neighbours overlap. Where that would change the area of a class by too much, all
+    outlines of the image get a smaller tolerance, and at last none.
+
+    Args:
+        regions: what to outline.
+        size: width and height of the image.
+        tolerance_px: as for ``outline``.
+        larger_below: whether larger outlines are drawn below smaller ones; else earlier below later ones.
+    """
+    for halved in range(_HALVINGS + 1 if tolerance_px else 0):
+        outlines = [outline(region, tolerance_px=tolerance_px / 2**halved) for region in regions]
+        if _areas_hold(regions, outlines, size, larger_below=larger_below):
+            return outlines
+    return [outline(region) for region in regions]
+
+
+def _areas_hold(
+    regions: Sequence[Region],
+    outlines: Sequence[Sequence[Polygon]],
+    size: tuple[int, int],
+    *,
+    larger_below: bool,
+) -> bool:
+    """Tell whether outlines that lie over each other keep the area of each class and of what none covers."""
+    import shapely
+
+    owners = np.array([place for place, parts in enumerate(outlines) for _ in parts], np.int64)
+    parts = np.array([shapely.Polygon(each.outline, each.holes) for parts in outlines for each in parts])
+    if not len(parts):
+        return True
+    areas = np.bincount(owners, shapely.area(parts), len(regions))
+    heights = np.argsort(np.argsort(-areas, kind="stable")) if larger_below else np.arange(len(regions))
+    lower, upper = shapely.STRtree(parts).query(parts, predicate="intersects")
+    lies_below = heights[owners[lower]] < heights[owners[upper]]
+    lower, upper = lower[lies_below], upper[lies_below]
+    hidden = shapely.area(shapely.intersection(parts[lower], parts[upper]))
+    visible = areas - np.bincount(owners[lower], hidden, len(regions))
+    of_class = np.array([region.class_id for region in regions])
+    exact = np.bincount(of_class, [region.area_px for region in regions])
+    after = np.bincount(of_class, visible)
+    exact, after = (np.append(each, size[0] * size[1] - each.sum()) for each in (exact, after))
+    return bool((np.abs(after - exact) <= _CHANGE_OF_CLASS * exact + 1e-6).all())
 
 
 def _runs(shape: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
