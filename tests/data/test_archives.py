@@ -83,6 +83,24 @@ def test_images_may_come_in_an_archive_too(tmp_path, temporary):
     assert done.images == {"": 1}
 
 
+@pytest.mark.parametrize("prefix", ["photos/", "a/images/"])
+def test_images_in_an_archive_may_lie_in_a_folder(prefix, tmp_path, temporary):
+    (tmp_path / "a.xml").write_text(document(image(LEAF)))
+    root = layout(tmp_path / "voc", coloured(), LABELMAP)
+    zipped(root / "JPEGImages", tmp_path / "photos.zip", prefix)
+    (root / "JPEGImages/a.jpg").unlink()
+    for number, source in enumerate((tmp_path / "a.xml", root)):
+        done = convert(source, tmp_path / f"new/{number}", images=[tmp_path / "photos.zip"])
+        assert done.images == {"": 1}
+        assert not done.tally.images_left_out
+
+
+def test_a_project_of_supervisely_is_refused_by_name(tmp_path, temporary):
+    archive = archive_of(tmp_path, {"meta.json": '{"classes": []}', "set/ann/a.jpg.json": '{"objects": []}'})
+    with pytest.raises(SegnetError, match="a project of Supervisely; export it as COCO or as Pascal VOC"):
+        convert(archive, tmp_path / "new")
+
+
 def test_several_folders_in_an_archive_are_several_jobs(tmp_path, temporary):
     for job in ("first", "second"):
         photo(tmp_path / "jobs" / job / "images/a.jpg")

@@ -302,6 +302,13 @@ def test_an_image_that_is_not_there_is_left_out_with_its_shapes(tmp_path):
     assert counted(done) == ({"box": 1}, left_out, {"image not there": 1})
 
 
+@pytest.mark.parametrize(("named", "stored"), [("\u00e4.jpg", "a\u0308.jpg"), ("a\u0308.jpg", "\u00e4.jpg")])
+def test_a_name_is_found_in_either_unicode_form(named, stored, tmp_path):
+    photo(tmp_path / "job" / stored)
+    (tmp_path / "job/annotations.xml").write_text(document(image(LEAF, named)), encoding="utf-8")
+    assert convert(tmp_path / "job", tmp_path / "new").images == {"": 1}
+
+
 def test_one_file_is_not_two_images_whatever_folders_the_names_have(tmp_path):
     photo(tmp_path / "job/a.jpg")
     images = image(LEAF, "left/a.jpg") + image(LEAF * 2, "right/a.jpg")

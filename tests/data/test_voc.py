@@ -305,6 +305,23 @@ def test_wanted_classes_give_their_own_ids_to_masks_too(tmp_path):
     assert [*done.pixels] == ["stem", "background", "leaf"]
 
 
+def test_masks_in_jpeg_are_refused_with_the_reason(tmp_path):
+    root = layout(tmp_path / "voc", coloured(), LABELMAP)
+    (root / "SegmentationClass/a.png").unlink()
+    coloured().save(root / "SegmentationClass/a.jpg")
+    with pytest.raises(
+        SegnetError, match=r"a.jpg holds the colours .*; JPEG changes values and colours: export"
+    ):
+        convert(root, tmp_path / "new")
+
+
+def test_several_data_sets_in_one_folder_are_named(tmp_path):
+    for year in ("VOC2007", "VOC2012"):
+        layout(tmp_path / "devkit" / year, coloured(), LABELMAP)
+    with pytest.raises(SegnetError, match="but VOC2007, VOC2012 in it do; convert each by itself"):
+        convert(tmp_path / "devkit", tmp_path / "new")
+
+
 def test_a_folder_around_all_others_is_entered(tmp_path):
     root = layout(tmp_path / "VOCdevkit/VOC2012", coloured(), LABELMAP)
     assert root.parent.parent == tmp_path

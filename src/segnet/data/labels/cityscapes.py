@@ -91,7 +91,8 @@ def _key(file: Path, folder: Path, end: str) -> str:
 
 def _pair(key: str, mask: Path, table: MaskTable, image: Path | None) -> Labelled:
     if image is None:
-        raise Fault("no-image", mask, f"has no image {_IMAGES}/{key}_{_IMAGES}.png")
+        said = f"has no image {_IMAGES}/{key}_{_IMAGES}.png"
+        raise Fault("no-image", mask, said, "unpack leftImg8bit_trainvaltest.zip there")
     split, _, name = key.partition("/")
     size = read_header(mask).stored
     return Labelled(image, name, str(mask), _SPLITS[split], size, read_mask=partial(table.read, mask))

@@ -18,6 +18,7 @@ from segnet.data.images import decode, read_index_mask
 
 _SHOWN = 5
 _UNKNOWN = -1
+_LOSSY = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WebP"}
 _PALETTED, _GREY = ("P", "PA"), ("L", "1", "LA")
 _COLOURED = ("RGB", "RGBA", "RGBX", "CMYK", *_PALETTED, *_GREY)
 
@@ -81,12 +82,14 @@ class MaskTable:
         if unknown.any():
             values, counts = np.unique(stored[unknown], return_counts=True)
             few = ", ".join(str(spelled(int(values[place]))) for place in np.argsort(-counts)[:_SHOWN])
+            name = _LOSSY.get(file.suffix.lower())
+            lossy = f"{name} changes values and colours: export the masks as PNG" if name else ""
             more = f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
             raise Fault(
                 "unknown-value",
                 file,
                 f"holds the {what}{'s' if len(values) > 1 else ''} {few}{more} ({counts.sum():,} pixels), "
                 f"which {self.said_by} doesn't name",
-                self.remedy or f"correct the mask, or add the {what} there",
+                lossy or self.remedy or f"correct the mask, or add the {what} there",
             )
         return ids.astype(np.uint8)

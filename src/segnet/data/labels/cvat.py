@@ -17,6 +17,7 @@ import numpy.typing as npt
 from segnet.core.errors import SegnetError
 from segnet.data.faults import Fault
 from segnet.data.labels.finding import read_text
+from segnet.data.labels.outlines import Points, ellipse, turned
 from segnet.data.labels.shapes import (
     Labelled,
     Labels,
@@ -33,7 +34,6 @@ from segnet.data.labels.shapes import (
 
 _WITHOUT_AREA = ("points", "polyline", "skeleton")
 _NEVER_DRAWN = ("points", "polyline", "skeleton", "cuboid", "tag")  # types of labels
-_CORNERS_OF_AN_ELLIPSE = 256
 _CORNERS = ("x[tb][lr][12]", "y[tb][lr][12]")  # of a cuboid: top or bottom, left or right, front or back
 _DECLARED = re.compile(rb"""^\s*<\?xml[^>]*encoding\s*=\s*["']([\w.:-]+)["']""")
 
@@ -199,9 +199,6 @@ def _decode(runs: Sequence[int], shape: tuple[int, int]) -> npt.NDArray[np.bool_
     return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(shape)
 
 
-Points = Sequence[tuple[float, float]]
-
-
 def _corners(entry: ElementTree.Element) -> Points:
     pairs = [pair.split(",") for pair in entry.attrib["points"].strip().strip(";").split(";")]
     return [(float(x), float(y)) for x, y in pairs]
@@ -209,7 +206,8 @@ def _corners(entry: ElementTree.Element) -> Points:
 
 def _box(entry: ElementTree.Element) -> Points:
     left, top, right, bottom = (_number(entry, key) for key in ("xtl", "ytl", "xbr", "ybr"))
-    return _turned(entry, _rectangle(left, top, right, bottom), (left + right) / 2, (top + bottom) / 2)
+    centre = (left + right) / 2, (top + bottom) / 2
+    return turned(_rectangle(left, top, right, bottom), centre, _number(entry, "rotation", "0"))
 
 
 def _rectangle(left: float, top: float, right: float, bottom: float) -> Points:
@@ -218,20 +216,7 @@ def _rectangle(left: float, top: float, right: float, bottom: float) -> Points:
 
 def _ellipse(entry: ElementTree.Element) -> Points:
     x, y, across, along = (_number(entry, key) for key in ("cx", "cy", "rx", "ry"))
-    if not across or not along:
-        return []
-    turns = np.linspace(0, 2 * np.pi, _CORNERS_OF_AN_ELLIPSE, endpoint=False)
-    points = zip((x + across * np.cos(turns)).tolist(), (y + along * np.sin(turns)).tolist(), strict=True)
-    return _turned(entry, [*points], x, y)
-
-
-def _turned(entry: ElementTree.Element, points: Points, x: float, y: float) -> Points:
-    """Return points turned about a centre by the shape's rotation: in degrees, clockwise as one sees it."""
-    angle = math.radians(_number(entry, "rotation", "0"))
-    if not angle:
-        return points
-    cos, sin = math.cos(angle), math.sin(angle)
-    return [(x + cos * (px - x) - sin * (py - y), y + sin * (px - x) + cos * (py - y)) for px, py in points]
+    return turned(ellipse((x, y), (across, along)), (x, y), _number(entry, "rotation", "0"))
 
 
 _OUTLINES = {"polygon": _corners, "box": _box, "ellipse": _ellipse}

@@ -12,7 +12,7 @@ from segnet.data.faults import Fault
 from segnet.data.labels.cityscapes import is_cityscapes, read_cityscapes
 from segnet.data.labels.coco import is_coco, read_coco
 from segnet.data.labels.cvat import is_cvat, read_cvat
-from segnet.data.labels.finding import files_below, only_folder
+from segnet.data.labels.finding import files_below, is_hidden, only_folder
 from segnet.data.labels.geojson import is_geojson, read_geojson
 from segnet.data.labels.label_studio import is_label_studio, read_label_studio
 from segnet.data.labels.labelme import is_labelme, read_labelme
@@ -40,6 +40,7 @@ def read_labels(source: Path, images: Sequence[Path] = (), classes: Sequence[str
         return _read_nested(source, images, classes)
     if not source.exists():
         raise SegnetError(f"{source} does not exist; check the path")
+    images = [*images, *map(_innermost, images)]
     if source.suffix.lower() == ".xml":
         return read_cvat([source], images)
     if source.suffix.lower() in (".yaml", ".yml"):
@@ -65,23 +66,29 @@ def _read_nested(source: Path, images: Sequence[Path], classes: Sequence[str]) -
     while (labels := _read_folder(root, images, classes)) is None:
         inner = only_folder(root)
         if inner is None:
-            raise SegnetError(
-                f"{source} holds no labels that are known{_near_miss(files_below(root))}; {_KNOWN}"
-            )
+            raise SegnetError(f"{source} holds no labels that are known{_near_miss(root)}; {_KNOWN}")
         root = inner
     return labels
 
 
+def _innermost(folder: Path) -> Path:
+    while folder.is_dir() and (inner := only_folder(folder)) is not None:
+        folder = inner
+    return folder
+
+
 def _read_folder(root: Path, images: Sequence[Path], classes: Sequence[str]) -> Labels | None:
+    below = [_innermost(folder) for folder in images]  # what archives of images begin with
     if (masks := masks_of_voc(root)) is not None:
-        return read_voc(root, masks, images)
+        return read_voc(root, masks, below)
     if is_cityscapes(root):
         return read_cityscapes(root, images)
     files = files_below(root)
     if tables := [file for file in files if file.name == TABLE]:
         return read_roboflow(root, tables)
     if (description := description_of(root)) is not None:
-        return read_yolo(root, read_description(description), images)
+        return read_yolo(root, read_description(description), below)
+    images = [*images, *below]
     if (labels := _read_json_files(root, files, images)) is not None:
         return labels
     if xml := [file for file in files if file.suffix.lower() == ".xml" and is_cvat(file)]:
@@ -90,6 +97,11 @@ def _read_folder(root: Path, images: Sequence[Path], classes: Sequence[str]) -> 
         wanted = [name for name in classes if background_of([name]) is None]
         return read_objects(objects, *wanted[:1] if len(wanted) == 1 else ())
     return read_loose_pairs(root)
+
+
+def _is_data_set(folder: Path) -> bool:
+    known = masks_of_voc(folder) is not None or is_cityscapes(folder) or description_of(folder) is not None
+    return known and not is_hidden(folder.name)
 
 
 def _read_json_files(root: Path, below: Sequence[Path], images: Sequence[Path]) -> Labels | None:
@@ -120,8 +132,14 @@ def _reader_of(content: Any) -> Callable[[Path, Sequence[Path], Sequence[Path]],
     return read_geojson if is_geojson(content) else None
 
 
-def _near_miss(files: Sequence[Path]) -> str:
-    """Name what a folder holds that is known, but no labels with outlines."""
+def _near_miss(root: Path) -> str:
+    """Name what a folder holds that is known, but not read from here or no labels with outlines."""
+    files = files_below(root)
+    inside = [each.name for each in sorted(root.iterdir()) if each.is_dir() and _is_data_set(each)]
+    if inside:
+        return (
+            f", but {', '.join(inside)} in it {'does' if len(inside) == 1 else 'do'}; convert each by itself"
+        )
     names = {file.name for file in files}
     if "obj.names" in names:
         return ", but boxes of YOLO 1.1; export it from CVAT as 'Ultralytics YOLO Segmentation'"

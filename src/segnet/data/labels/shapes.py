@@ -10,6 +10,7 @@ import json
 import math
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -287,7 +288,9 @@ def find_image(names: Any, folders: Sequence[Path], where: str) -> Path:
     paths = [name.replace("\\", "/") for name in wanted if name]
     roots = [Path(os.path.normpath(folder.absolute())) for folder in folders]
     outside: Path | None = None
-    for candidate in dict.fromkeys([*paths, *(path.rpartition("/")[2] for path in paths)]):
+    spelled = [*paths, *(path.rpartition("/")[2] for path in paths)]
+    forms = [unicodedata.normalize(form, path) for path in spelled for form in ("NFC", "NFD")]
+    for candidate in dict.fromkeys([*spelled, *forms]):  # macOS takes letters and accents apart
         for root in roots:
             path = Path(os.path.normpath(root / candidate))
             if not candidate or not _is_file(path):
