@@ -114,7 +114,7 @@ def test_a_repaired_copy_is_written_and_trains(data, here, segnet):
     [
         (["check", "nowhere"], "nowhere is no folder"),
         (["check", "data/images/1.png"], "is no folder; check the path"),
-        (["check", "data/labels.json"], "is no folder; segnet data convert makes one of labels"),
+        (["check", "data/labels.zip"], "is no folder; segnet data convert makes one of labels"),
         (["check", "data", "--fix", "data/fixed"], "lie in one another"),
         (["convert", "nowhere", "new"], "nowhere does not exist"),
         (["convert", "data", "new"], "holds images and masks as training takes them; segnet data check data"),
@@ -122,7 +122,7 @@ def test_a_repaired_copy_is_written_and_trains(data, here, segnet):
     ],
 )
 def test_a_mistake_is_one_line(words, says, data, here, segnet):
-    (data / "labels.json").touch()
+    (data / "labels.zip").touch()
     segnet("data", *words).is_a_mistake_in_one_line(says)
     assert [path.name for path in here.iterdir()] == ["data"]
 
