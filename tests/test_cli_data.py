@@ -148,6 +148,14 @@ def test_labels_are_converted_checked_and_predicted_as_labels_again(data, here, 
     shapes = json.loads((here / "drawn/0.json").read_text())["shapes"]
     assert {shape["label"] for shape in shapes} == {region["class"] for region in lines[0]["regions"]}
     assert not list((here / "drawn").glob("*.png"))
+    found = [region["area"] for line in lines for region in line["regions"]]
+    tiny = sum(area < 20 for area in found)
+    assert (f"{tiny} of {len(found)} regions have fewer than 20 pixels" in ended.err) == (tiny > 0)
+    ended = segnet("predict", "data/images", "--regions", "--no-overlay", "--least-region", "30")
+    kept = [region for line in ended.out.splitlines() for region in json.loads(line)["regions"]]
+    fewer = len(found) - len(kept)
+    assert all(region["area"] >= 30 for region in kept)
+    assert (f"{fewer} regions of fewer than 30 pixels were left out" in ended.err) == (fewer > 0)
 
 
 @pytest.mark.parametrize(
