@@ -61,13 +61,13 @@ COCO = {
         for number, name in enumerate("abc", 1)
     ],
     "annotations": [
-        {"id": 1, "image_id": 1, "category_id": 3, "segmentation": [flat(OUTLINE), flat(SQUARE)], "iscrowd": 0},
+        {"id": 1, "image_id": 1, "category_id": 3, "segmentation": [flat(OUTLINE), flat(SQUARE)], "iscrowd": 0},  # noqa: E501
         {"id": 2, "image_id": 1, "category_id": 9, "segmentation": {"size": [H, W], "counts": runs_of(BLOB)}},
         {"id": 3, "image_id": 1, "category_id": 9, "bbox": [52, 2, 6, 6]},
         {"id": 4, "image_id": 1, "caption": "a leaf"},
         {"id": 5, "image_id": 2, "category_id": 3, "segmentation": [flat(SQUARE)], "bbox": [40, 30, 10, 8],
          "iscrowd": 1, "area": 80},
-        {"id": 6, "image_id": 2, "category_id": 9, "segmentation": [], "keypoints": [1, 2, 2], "bbox": [0, 0, 3, 3]},
+        {"id": 6, "image_id": 2, "category_id": 9, "segmentation": [], "keypoints": [1, 2, 2], "bbox": [0, 0, 3, 3]},  # noqa: E501
     ],
     "categories": [{"id": 3, "name": "leaf"}, {"id": 9, "name": "stem"}],
 }  # fmt: skip

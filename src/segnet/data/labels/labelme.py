@@ -57,7 +57,7 @@ def read_labelme(root: Path, files: Sequence[Path], folders: Sequence[Path]) -> 
     Args:
         root: what the files lie below; their paths below it are those of the images.
         files: the JSON files.
-        folders: where images may be.
+        folders: where images may be; with the root among them, images that no file labels are counted.
     """
     labels = Labels("LabelMe", [])
     for file in files:
@@ -75,7 +75,7 @@ def read_labelme(root: Path, files: Sequence[Path], folders: Sequence[Path]) -> 
         kept = file.relative_to(root).with_suffix("").as_posix()
         read = partial(_image, content, file, kept, [file.parent, *folders], labels.faults)
         labels.images.append(read_image(read, str(file), labels.faults, kinds))
-    if len(files) > 1 or files[0].parent != root:
+    if root in folders:  # a whole folder is converted
         labels.images += _unlabelled([root, *folders], labels.images)
     names = {shape.label for image in labels.images for shape in image.shapes if shape.label}
     labels.classes = with_background(sorted(names - {_IGNORED}))
