@@ -19,7 +19,7 @@ from segnet.data.options import MOST_CHANNELS
 
 Pixels = npt.NDArray[np.uint8]
 Values = npt.NDArray[Any]
-"""``(H, W, C)`` as a file stores them: uint8, uint16, int32, float32 .. Those without data are masked (numpy.ma)."""
+"""``(H, W, C)`` as a file stores them: uint8, uint16, int32, float32 .. What has no data is masked."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,8 @@ class Intensity:
             ``(H, W, C)`` uint8.
 
         Raises:
-            Fault: an image without a finite value and without NoData, or of 8 bits, where the ranges are of deeper ones.
+            Fault: an image without a finite value and without NoData, or of 8 bits, where the ranges are of
+                deeper ones.
         """
         stored, missing = np.ma.getdata(values), np.ma.getmask(values)
         if not np.all(missing):

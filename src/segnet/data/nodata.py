@@ -10,9 +10,13 @@ import math
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from segnet.core.classes import IGNORE_INDEX
 from segnet.data.intensity import Values
+from segnet.data.picture_file import NODATA
+
+_STRIP_PIXELS = 1 << 22
 
 Missing = npt.NDArray[np.bool_]
 
@@ -58,6 +62,26 @@ def missing_values(values: Values, nodata: str) -> Missing | None:
     return found if found.any() else None
 
 
+def missing_in_picture(image: Image.Image) -> Missing | None:
+    """Return the pixels ``(H, W)`` without data of a decoded picture of 8 bits; None where all have data.
+
+    Looked for a strip at a time: orthophotos are large.
+    """
+    nodata = image.info.get(NODATA, "")
+    if parse_nodata(nodata) is None:
+        return None
+    found = np.zeros((image.height, image.width), np.bool_)
+    rows = max(1, _STRIP_PIXELS // max(1, image.width))
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        values = np.atleast_3d(np.asarray(strip))
+        colours = values[..., :-1] if image.mode in ("LA", "RGBA") else values
+        missing = missing_values(colours, nodata)
+        if missing is not None:
+            found[top : top + rows] = missing.all(axis=-1)
+    return found if found.any() else None
+
+
 def with_missing(values: Values, missing: Missing | None) -> Values:
     """Return values ``(H, W, C)`` with those masked that are missing, ``(H, W, C)``; as they are for None."""
     return values if missing is None else np.ma.MaskedArray(values, missing)
@@ -65,10 +89,9 @@ def with_missing(values: Values, missing: Missing | None) -> Values:
 
 def missing_pixels(values: Values) -> Missing | None:
     """Return the pixels ``(H, W)`` of which no channel has data; None where there is none."""
-    masked = np.ma.getmask(values)
-    if masked is np.ma.nomask:
+    if np.ma.getmask(values) is np.ma.nomask:
         return None
-    found: Missing = masked.all(axis=-1)
+    found: Missing = np.asarray(np.ma.getmaskarray(values).all(axis=-1))
     return found if found.any() else None
 
 

@@ -13,6 +13,7 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
+from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -32,6 +33,9 @@ _SAME_FORMAT = {"MPO": "JPEG"}  # phones put a preview behind their JPEG
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 _BYTES_PER_PIXEL = 32  # of a page, at most for each pixel that is allowed: 8 floats, 16 channels of 16 bits
 _SMALL_TEXT = 1 << 16  # bytes of a text chunk that is kept of a PNG with too much text
+NODATA = "nodata"
+"""Under this key of ``Image.info`` stands what a decoded page of a TIFF says of pixels without data."""
+
 _ORIENTATION = ExifTags.Base.Orientation
 
 T = TypeVar("T")
@@ -169,7 +173,7 @@ def orientation_of(image: Image.Image) -> int:
     """
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # of a PNG this decodes the picture: what is wrong with that is said where it is decoded
+    except Exception:  # also of damaged pixels, behind which a PNG may have it
         return 1
     return int(orientation) if isinstance(orientation, int) and orientation in range(2, 9) else 1
 
@@ -205,6 +209,7 @@ def load_page(image: ImageFile.ImageFile, page: int, name: str) -> int:
     require_pixels(math.prod(image.size), name)
     if pages:
         require_pixels(pages[page - 1].pixels, name, pages[page - 1].size_bytes)
+        image.info[NODATA] = pages[page - 1].nodata
     orientation = orientation_of(image)
     if image.format == "TIFF":
         _prepare_tiff(image, name)
@@ -220,7 +225,7 @@ def _prepare_tiff(image: Any, name: str) -> None:
     size = getattr(image, "_tile_size", image.size)
     require_pixels(math.prod(size), name)
     if Image.MAX_IMAGE_PIXELS is not None and math.prod(size) > Image.MAX_IMAGE_PIXELS:
-        image.im = Image.core.new(image.mode, size)
+        image.im = Image.new(image.mode, size).im
 
 
 def _stream(source: Any) -> AbstractContextManager[BinaryIO]:
@@ -267,9 +272,7 @@ def _identified(stream: BinaryIO, name: str) -> ImageFile.ImageFile:
 def _register_heif() -> None:
     """Let Pillow open HEIC where pillow-heif is installed; only once such a file is met."""
     if is_installed("pillow_heif"):
-        import pillow_heif
-
-        pillow_heif.register_heif_opener()
+        import_module("pillow_heif").register_heif_opener()
 
 
 def _without_text(png: BinaryIO) -> BinaryIO:
@@ -289,7 +292,7 @@ def _without_text(png: BinaryIO) -> BinaryIO:
 
 
 def may_say_orientation(kind: bytes, content: bytes) -> bool:
-    """Say whether an orientation may stand in a chunk of a PNG, of which the content or its begin is given."""
+    """Say whether an orientation may stand in a chunk of a PNG; its content, or the begin of it, is given."""
     if kind == b"eXIf":
         return True
     if kind == b"iTXt":

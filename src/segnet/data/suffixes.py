@@ -42,26 +42,20 @@ UNREAD_SUFFIXES = tuple(
 )  # fmt: skip
 """Pictures and arrays that can't be opened here, or not with their meaning: they are counted and named."""
 
-REMEDIES = {suffix: "pip install pillow-heif, or save it as JPEG or PNG" for suffix in _HEIF}
+REMEDIES = dict.fromkeys(_HEIF, "pip install pillow-heif, or save it as JPEG or PNG")
 """What makes a picture of such a suffix readable, where it isn't."""
 
 
-def said_skipped(files: Iterable[PurePath], outputs: int = 0) -> str:
+def said_skipped(files: Iterable[PurePath]) -> str:
     """Say what was skipped in a folder: "3 files skipped: 2 .heic (pip install pillow-heif), 1 .txt".
 
     Args:
-        files: which have no suffix of a picture.
-        outputs: how many more were skipped since they are named like results of segnet.
-
-    Returns:
-        The text, empty where nothing was skipped.
+        files: at least one, which have no suffix of a picture.
     """
     kinds = Counter(file.suffix.lower() or "without a suffix" for file in files)
     parts = [
         f"{count:,} {suffix}" + (" (pip install pillow-heif)" if suffix in REMEDIES else "")
         for suffix, count in kinds.most_common()
     ]
-    if outputs:
-        parts.append(f"{outputs:,} named like results of segnet")
-    total = kinds.total() + outputs
-    return f"{total:,} file{'' if total == 1 else 's'} skipped: {', '.join(parts)}" if total else ""
+    total = kinds.total()
+    return f"{total:,} file{'' if total == 1 else 's'} skipped: {', '.join(parts)}"

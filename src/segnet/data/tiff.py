@@ -99,7 +99,9 @@ def _page(tiff: tifffile.TiffFile, listed: Sequence[TiffPage], number: int, name
     if not 1 <= number <= len(listed):
         raise SegnetError(f"{name} has no page {number}, it has {len(listed)}; count from 1")
     page, tags = cast("Any", tiff.pages[listed[number - 1].number]), listed[number - 1]
-    require_pixels(max(tags.pixels, page.imagewidth * page.imagelength), name, max(tags.size_bytes, page.nbytes))
+    require_pixels(
+        max(tags.pixels, page.imagewidth * page.imagelength), name, max(tags.size_bytes, page.nbytes)
+    )
     return page
 
 

@@ -1,7 +1,8 @@
 """The pages of a TIFF: which of its directories are pictures of their own, and what their tags say.
 
 A cloud-optimised GeoTIFF has a directory for each overview and each transparency mask. Those are no pages.
-Pillow and tifffile list them all, so this reads the chain of directories itself (TIFF 6.0, section 2; BigTIFF).
+Pillow and tifffile list them all, so this reads the chain of directories itself
+(TIFF 6.0, section 2, and BigTIFF).
 """
 
 from __future__ import annotations
@@ -18,11 +19,14 @@ from segnet.data.blobs import Blob
 GEO_TAGS = {33550: "d", 33922: "d", 34264: "d", 34735: "H", 34736: "d", 34737: "s"}
 """Tags that place a picture on the earth (GeoTIFF 1.1), and the type of their values."""
 
+NODATA_TAG = 42113
+"""GDAL's tag of the value that pixels without data have, as text."""
+
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _KIND, _OLD_KIND, _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC = 254, 255, 256, 257, 258, 262
-_SAMPLES, _TILE_WIDTH, _TILE_HEIGHT, _NODATA = 277, 322, 323, 42113
+_SAMPLES, _TILE_WIDTH, _TILE_HEIGHT = 277, 322, 323
 _WANTED = frozenset(
-    (_KIND, _OLD_KIND, _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _TILE_WIDTH, _TILE_HEIGHT, _NODATA)
+    (_KIND, _OLD_KIND, _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _TILE_WIDTH, _TILE_HEIGHT, NODATA_TAG)
 ) | frozenset(GEO_TAGS)
 _TYPES = {1: "B", 2: "s", 3: "H", 4: "L", 12: "d", 13: "L", 16: "Q"}  # of TIFF, as struct has them
 _LONGEST_VALUE = 1 << 20  # bytes of a tag; longer ones are of damaged files
@@ -89,7 +93,8 @@ def pages_of_tiff(source: Any) -> list[TiffPage]:
 
 
 def _pages(stream: BinaryIO) -> list[TiffPage]:
-    pages, others = [], []
+    pages: list[TiffPage] = []
+    others: list[TiffPage] = []
     with suppress(struct.error, OverflowError, ValueError):  # where the chain is damaged, it ends
         for number, tags in enumerate(_directories(stream)):
             page = _page(number, tags)
@@ -108,7 +113,7 @@ def _page(number: int, tags: dict[int, Any]) -> TiffPage:
     tile = _number(tags, _TILE_WIDTH, 0) * _number(tags, _TILE_HEIGHT, 0)
     pixels = max(width * height, tile)
     bits = max((each for each in tags.get(_BITS, ()) if isinstance(each, int)), default=1)
-    nodata = tags.get(_NODATA, "")
+    nodata = tags.get(NODATA_TAG, "")
     return TiffPage(
         number,
         (width, height),

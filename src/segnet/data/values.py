@@ -15,10 +15,10 @@ from PIL import Image, ImageFile
 
 from segnet.data.blobs import Blob, File
 from segnet.data.headers import header_of
-from segnet.data.images import NEEDS_ALL_VALUES, Source, as_rgb, open_rgb, open_upright, source_name
+from segnet.data.images import NEEDS_ALL_VALUES, Source, as_rgb, open_upright, source_name
 from segnet.data.intensity import Intensity, Pixels, Values
 from segnet.data.layout import PICTURE_CHANNELS, Layout, layout_of_mode, require_channels
-from segnet.data.nodata import Missing, missing_pixels, missing_values, with_missing
+from segnet.data.nodata import Missing, missing_in_picture, missing_pixels, missing_values, with_missing
 from segnet.data.picture_file import naming, require_file, with_picture
 from segnet.data.tiff import read_tiff, turned
 from segnet.data.tiff_pages import is_tiff, pages_of_tiff
@@ -54,12 +54,27 @@ def open_with_missing(
             there, or as ``Intensity.pixels``.
     """
     source = _rewindable(source)
-    if intensity.is_plain and not needs_values(source):
-        return open_rgb(source, page=page), None
     name = source_name(source)
+    if intensity.is_plain and not needs_values(source):
+        image, missing = open_picture(source, page=page)
+        return as_rgb(image, name), missing
     values = read_values(source, intensity.channels, page=page)
     with naming(name):
         return intensity.pixels(values, name), missing_pixels(values)
+
+
+def open_picture(source: Source, *, page: int = 1) -> tuple[Image.Image, Missing | None]:
+    """Open a picture of 8 bits upright; pixels without data, which come with it ``(H, W)``, are black.
+
+    Raises:
+        SegnetError: as ``open_upright``.
+    """
+    image = open_upright(source, page=page)
+    missing = missing_in_picture(image)
+    if missing is not None:
+        image = as_rgb(image, source_name(source))
+        image.paste((0, 0, 0), mask=Image.fromarray(missing))
+    return image, missing
 
 
 def needs_values(source: object) -> bool:
@@ -73,7 +88,8 @@ def needs_values(source: object) -> bool:
     if not (isinstance(source, Path | Blob) or hasattr(source, "read")) or not is_tiff(source):
         return False
     header = header_of(cast("File", source), source_name(cast("Source", source)))
-    return header.layout.loses == "channels" or not header.layout.is_picture or bool(header.nodata)
+    layout = header.layout
+    return layout.loses == "channels" or not layout.is_picture or (header.nodata != "" and layout.bits > 8)
 
 
 def look(source: Source) -> Layout:
