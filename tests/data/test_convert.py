@@ -512,7 +512,7 @@ def test_a_round_trip_through_predictions_gives_the_mask_back(tmp_path):
     """COCO to masks to COCO: what segnet predict writes, segnet data convert reads."""
     from segnet.core.classes import ClassTable
     from segnet.inference.annotations import AnnotationWriter
-    from segnet.inference.predict_files import Picture
+    from segnet.inference.find_pictures import Picture
     from segnet.inference.segmentation import Segmentation
 
     as_coco(tmp_path / "first")

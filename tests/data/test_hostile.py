@@ -19,11 +19,11 @@ from PIL import Image
 
 from segnet.core.classes import ClassTable
 from segnet.core.errors import SegnetError
+from segnet.data.dataset_yaml import read_description
 from segnet.data.headers import read_header
 from segnet.data.images import open_rgb
 from segnet.data.intensity import Intensity
 from segnet.data.labels.recognise import read_labels
-from segnet.data.dataset_yaml import read_description
 from segnet.data.values import open_as
 from segnet.inference.bundle import read_model, write_bundle
 from segnet.inference.description import Description

@@ -14,7 +14,7 @@ from PIL import Image
 from segnet.core.errors import SegnetError
 from segnet.data.digests import file_digest
 from segnet.data.folder import load_folder
-from segnet.data.headers import Header, _read_header
+from segnet.data.headers import Header, header_of
 from segnet.data.identify import records_of
 from segnet.data.mask_code import Stored
 from segnet.data.remembered import TABLE, new_look, one_look, recall
@@ -187,7 +187,7 @@ def test_a_header_is_remembered_whole(mode, suffix, tmp_path):
     image = Image.new(mode, (21, 17))
     image.getexif()[0x0112] = 6
     image.save(tmp_path / f"image.{suffix}", exif=image.getexif())
-    header = _read_header(tmp_path / f"image.{suffix}")
+    header = header_of(tmp_path / f"image.{suffix}", "image")
     assert Header.from_bytes(header.to_bytes()) == header
 
 

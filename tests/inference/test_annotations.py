@@ -14,8 +14,8 @@ from PIL import Image, ImageDraw
 from segnet import SegnetError
 from segnet.core.classes import ClassTable
 from segnet.inference.annotations import AnnotationWriter
+from segnet.inference.find_pictures import Picture
 from segnet.inference.polygons import outline
-from segnet.inference.predict_files import Picture
 from segnet.inference.regions import find_regions
 from segnet.inference.segmentation import Segmentation
 

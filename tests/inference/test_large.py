@@ -8,8 +8,9 @@ from torch import nn
 from segnet import ClassTable
 from segnet.data.fit import Fit
 from segnet.inference.description import Description
+from segnet.inference.find_pictures import pictures_of
 from segnet.inference.large import LargePicture, spool
-from segnet.inference.predict_files import pictures_of, predict_files, write_segmentation
+from segnet.inference.predict_files import predict_files, write_segmentation
 from segnet.inference.runtimes.with_torch import TorchRuntime
 from segnet.inference.segmenter import Segmenter
 

@@ -7,13 +7,8 @@ import pytest
 from PIL import Image
 
 from segnet import SegnetError
-from segnet.inference.predict_files import (
-    Picture,
-    find_images,
-    pictures_of,
-    predict_files,
-    write_segmentation,
-)
+from segnet.inference.find_pictures import Picture, find_images, pictures_of
+from segnet.inference.predict_files import predict_files, write_segmentation
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from segnet.inference.annotations import Annotated as AnnotatedImage
     from segnet.inference.annotations import AnnotationWriter
     from segnet.inference.bulk_worker import Options
-    from segnet.inference.predict_files import Picture
+    from segnet.inference.find_pictures import Picture
     from segnet.inference.segmentation import Segmentation
 
 
@@ -63,9 +63,10 @@ def predict(
 
     Writes NAME.mask.png (class ids, with a palette) and NAME.overlay.png (to look at), and prints one JSON
     line for each image with its width and height, and each class with its id in the mask, its colour and its
-    share of the pixels. Images of a folder keep the folders they lie in; each
-    page or frame of a file has its number. Files named like outputs are never segmented. A file that can't be
-    read is reported and skipped; the exit code is then 1, or 2 where none could be read.
+    share of the pixels. The mask of a GeoTIFF is a GeoTIFF at the same place, NAME.mask.tif; pixels without
+    data (NoData) are 255 in it. Images of a folder keep the folders they lie in; each page or frame of a file
+    has its number. Files named like outputs are never segmented. A file that can't be read is reported and
+    skipped; the exit code is then 1, or 2 where none could be read.
 
     With --samples also NAME.uncertainty.png, black where the samples agree and brighter where they differ
     (magma, over standard deviations of 0 to 0.5 in every picture), and the line has the mean variance.
@@ -98,9 +99,11 @@ def predict(
         ray_address: HOST:PORT of a Ray cluster's head, or auto for the one this machine belongs to; without
             it ray takes this machine's own cores.
     """
-    from segnet.data.images import allow_pixels
+    from segnet.data.picture_file import allow_pixels
+    from segnet.data.suffixes import said_skipped
+    from segnet.inference.find_pictures import find_images, pages_of, pictures_of
     from segnet.inference.opening import is_bundled, load
-    from segnet.inference.predict_files import Picture, find_images, finish_files, pictures_of, predict_files
+    from segnet.inference.predict_files import finish_files, predict_files
 
     if stdin and images:
         raise SegnetError("- stands for one image from standard input; give it alone, or files alone")
@@ -133,35 +136,39 @@ def predict(
         return _predict_bulk(images, out, model, options, workers, ray_address)
     if workers is not None or ray_address is not None:
         raise SegnetError("--workers and --ray-address go with --engine ray; add it or leave them out")
-    files = [] if stdin else find_images(images)
-    if out == "-" and len([*islice(pictures_of(files), 2)]) > 1:
-        what = f"{len(files)} images" if len(files) > 1 else "several pages"
-        raise SegnetError(f"--out - writes one mask, but there are {what}; give --out a folder")
+    skipped: list[PurePath] = []
+    files = [] if stdin else find_images(images, skipped)
+    if len(files) > 1 and out == "-":
+        raise SegnetError(f"--out - writes one mask, but there are {len(files)} images; give --out a folder")
     segmenter = load(model, device=device, runtime=runtime)
     if threshold is not None:
         segmenter = segmenter.at_threshold(_threshold(threshold))
     if out == "-" and probabilities:
         raise SegnetError("--out - writes a mask alone; give --out a folder for --probabilities")
-    allow_pixels(max_megapixels)
     wanted = _Wanted(out, overlay, probabilities, regions, least_region)
     if format_ != "masks":
         wanted.annotate_as(format_, segmenter.classes, tolerance)
-    results = (
-        [(Picture(Path("-"), "stdin"), segmenter.predict(_standard_input(), samples=samples, seed=seed))]
-        if stdin
-        else predict_files(segmenter, pictures_of(files, images), samples=samples, seed=seed)
-    )
+    if skipped:
+        say_error(said_skipped(skipped))
+    pictures = pages_of(Path("-"), "stdin", _standard_input()) if stdin else pictures_of(files, images)
     failed = done = 0
-    with closing(finish_files(results, wanted.finish)) as lines, _counted(len(files)) as count_one:
-        for line in lines:
-            done += 1
-            count_one()
-            if isinstance(line, SegnetError):
-                failed += 1
-                say_error(line)
-            else:
-                said = wanted.keep(*line)
-                print(json.dumps(said), file=sys.stderr if out == "-" else sys.stdout, flush=True)
+    with allow_pixels(max_megapixels):
+        if out == "-":
+            first = [*islice(pictures, 2)]
+            if len(first) > 1:
+                raise SegnetError("--out - writes one mask, but there are several pages; give --out a folder")
+            pictures = iter(first)
+        results = predict_files(segmenter, pictures, samples=samples, seed=seed)
+        with closing(finish_files(results, wanted.finish)) as lines, _counted(len(files)) as count_one:
+            for line in lines:
+                done += 1
+                count_one()
+                if isinstance(line, SegnetError):
+                    failed += 1
+                    say_error(line)
+                else:
+                    said = wanted.keep(*line)
+                    print(json.dumps(said), file=sys.stderr if out == "-" else sys.stdout, flush=True)
     if wanted.writer is not None and failed < done:
         wanted.writer.finish()
     wanted.say_small()
@@ -178,9 +185,12 @@ def _predict_bulk(
     workers: int | None,
     ray_address: str | None,
 ) -> int:
+    from segnet.data.suffixes import said_skipped
     from segnet.inference.bulk import predict_bulk
 
     begun = predict_bulk(images, out, model, options, workers=workers, ray_address=ray_address)
+    if begun.skipped:
+        say_error(said_skipped(begun.skipped))
     if begun.left < begun.files:
         print(f"segnet: {begun.files - begun.left} of {begun.files} files are done already", file=sys.stderr)
     failed, done = [*begun.failed], begun.done
@@ -257,6 +267,7 @@ class _Wanted:
                 picture.name,
                 overlay=self.overlay,
                 probabilities=self.probabilities,
+                like=picture.like,
             ).by_kind()
         if self.regions and regions is None:
             regions = list(result.regions(least_px=self.least_region or 1))

@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from itertools import chain
 from typing import TypeVar
 
@@ -34,7 +35,10 @@ def in_threads(
     if not parts:
         return [function(item) for item in items]
     with ThreadPoolExecutor(min(_MOST_THREADS, count_cores() + 4)) as pool:  # some wait for the disk
-        found = pool.map(lambda part: [function(items[place]) for place in part], parts)
+        context = copy_context()  # what is set for the caller holds in its threads
+        found = pool.map(
+            lambda part: context.copy().run(lambda: [function(items[place]) for place in part]), parts
+        )
         done = dict(zip(slow, chain.from_iterable(found), strict=True))
     return [done[place] if place in done else function(item) for place, item in enumerate(items)]
 
@@ -70,7 +74,8 @@ def in_order(
                 freed, first = waiting.popleft()
                 yield first.result()
                 held -= freed
-            waiting.append((weight, pool.submit(function, item)))
+            # what is set for the caller, such as a limit of pixels, holds in its threads
+            waiting.append((weight, pool.submit(copy_context().run, function, item)))
             held += weight
         while waiting:
             yield waiting.popleft()[1].result()

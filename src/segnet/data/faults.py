@@ -96,6 +96,12 @@ KINDS = {
     "no-values": Kind(
         "error", "images without a number in them", "fetch or save it again, or take it out"
     ),
+    "nodata": Kind(
+        "warning",
+        "images with pixels that hold no data",
+        "they are ignored: in ranges, in training and in scores",
+        "",
+    ),
     "rotated": Kind(
         "warning",
         "images that their EXIF data turns, with masks that may not be turned",

@@ -33,12 +33,13 @@ from segnet.data.images import fingerprint, require_same_size
 from segnet.data.intensity import RGB, Intensity, Pixels, Values
 from segnet.data.mask_code import MaskCode, lossy_fault
 from segnet.data.mask_meaning import infer
+from segnet.data.nodata import ignored_where
 from segnet.data.options import DataOptions
 from segnet.data.pairing import DESCRIPTION, Paired
 from segnet.data.recognition import find_dataset
 from segnet.data.remembered import is_seen, look_at_files, many_objects, one_look
 from segnet.data.stored import LOSSY_FORMATS, count_masks
-from segnet.data.values import open_as, read_values
+from segnet.data.values import open_with_missing, read_values
 from segnet.runs.identity import SPLITS, image_id
 
 _FORMAT = 1  # raise when `FolderSample.read` gives other pixels for the same files
@@ -56,6 +57,8 @@ class FolderSample:
     code: MaskCode
     is_deep: bool = False
     """Whether the image holds more than 8 bits a channel."""
+    nodata: str = ""
+    """Which value its pixels without data have, where the file says so."""
 
     def image_ids(self) -> tuple[bytes, ...]:
         """Return the id of the image file's content."""
@@ -63,7 +66,8 @@ class FolderSample:
 
     def fingerprint(self) -> bytes:
         """Digest both files and what the mask's values mean."""
-        return fingerprint((self.image, self.mask), f"folder {_FORMAT} {self.code.meaning}")
+        nodata = f" without {self.nodata}" if self.nodata else ""
+        return fingerprint((self.image, self.mask), f"folder {_FORMAT} {self.code.meaning}{nodata}")
 
     def read(self) -> tuple[Image.Image, Mask]:
         """Return the image in RGB, upright, and its mask ``(H, W)`` of class ids, 255 = ignore.
@@ -77,12 +81,15 @@ class FolderSample:
     def read_as(self, intensity: Intensity) -> tuple[Image.Image | Pixels, Mask]:
         """Return the image in these channels and ranges, as ``open_as`` does, and its mask.
 
+        Pixels without data are ignored in the mask.
+
         Raises:
             SegnetError: as ``read``, or another number of channels.
         """
-        image, mask = open_as(self.image, intensity), self.code.read(self.mask)
+        image, missing = open_with_missing(self.image, intensity)
+        mask = self.code.read(self.mask)
         require_same_size(image, mask, self.image, self.mask)
-        return image, mask
+        return image, ignored_where(mask, missing)
 
     def read_values(self, channels: int) -> Values:
         """Return the image's values ``(H, W, channels)`` as they are stored.
@@ -163,7 +170,7 @@ def dataset_of(
     raise_errors(lossy, where, more=f"segnet data check {where}")
     samples: dict[str, list[Sample]] = {
         split: [
-            FolderSample(look.pair.name, look.pair.image, look.pair.mask, code, look.is_deep)
+            FolderSample(look.pair.name, look.pair.image, look.pair.mask, code, look.is_deep, look.nodata)
             for look in looks
             if look.pair.split == split
         ]

@@ -9,25 +9,31 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import astuple, dataclass
 from functools import cache, lru_cache, partial
-from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
-from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile
 
 from segnet.core.ahead import in_threads
 from segnet.core.errors import SegnetError
 from segnet.data.blobs import Blob, File
 from segnet.data.faults import Fault
-from segnet.data.images import require_file, size_fault, why_unread
+from segnet.data.images import size_fault
 from segnet.data.layout import Layout, channels_fault, layout_of
 from segnet.data.pairing import Paired
+from segnet.data.picture_file import (
+    PNG,
+    may_say_orientation,
+    orientation_of,
+    pages_in,
+    same_format,
+    with_picture,
+)
 from segnet.data.remembered import is_seen, recall
-from segnet.data.tiff import is_tiff, look_into
+from segnet.data.tiff import look_into
+from segnet.data.tiff_pages import TiffPage, is_tiff, pages_of_tiff
 
 _SMALLEST_PX = 16
 _TURNED_SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
-_PNG = b"\x89PNG\r\n\x1a\n"  # what its chunks follow: length, name, content and checksum of each
-_SAME_FORMAT = {"MPO": "JPEG"}  # phones put a preview behind their JPEG
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,8 @@ class Header:
     """Pages or frames; the previews behind a phone's JPEG don't count, nor do pages that are channels."""
     layout: Layout
     """Channels and bits."""
+    nodata: str = ""
+    """The value of pixels without data, as a TIFF of GDAL's says it; empty where it says none."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -58,8 +66,8 @@ class Header:
     @lru_cache(maxsize=1 << 14)
     def from_bytes(remembered: bytes) -> Header:
         """Return what ``to_bytes`` gave; most files say what others say."""
-        format_, mode, (width, height), orientation, frames, layout = json.loads(remembered)
-        return Header(format_, mode, (width, height), orientation, frames, Layout(*layout))
+        format_, mode, (width, height), orientation, frames, layout, nodata = json.loads(remembered)
+        return Header(format_, mode, (width, height), orientation, frames, Layout(*layout), nodata)
 
 
 def read_header(file: File) -> Header:
@@ -69,10 +77,44 @@ def read_header(file: File) -> Header:
         SegnetError: not an image, or one whose first bytes are damaged.
     """
     if isinstance(file, Blob):
-        return _read_header(file)
+        return header_of(file, str(file))
     with suppress(OSError):
-        return Header.from_bytes(recall(file, "header", lambda: _read_header(file).to_bytes()))
-    return _read_header(file)  # which says what is wrong with it
+        return Header.from_bytes(recall(file, "header", lambda: header_of(file, str(file)).to_bytes()))
+    return header_of(file, str(file))  # which says what is wrong with it
+
+
+def header_of(source: File | BinaryIO, name: str) -> Header:
+    """Return what a file or a binary stream says of itself, without remembering it.
+
+    Raises:
+        SegnetError: as ``read_header``.
+    """
+    try:
+        return with_picture(source, name, _header_of_picture)
+    except Fault as fault:
+        if fault.kind not in ("not-an-image", "damaged") or not is_tiff(source):
+            raise
+        layout, size, orientation, frames = look_into(source, name)  # a TIFF that Pillow can't represent
+        return Header("TIFF", "", size, orientation, frames, layout, _nodata(pages_of_tiff(source)))
+
+
+def _header_of_picture(image: ImageFile.ImageFile) -> Header:
+    frames, pages = pages_in(image)
+    layout = layout_of(image, frames)
+    said = image.format != "PNG" or _may_be_turned(image)
+    return Header(
+        image.format or "",
+        image.mode,
+        image.size,
+        orientation_of(image) if said else 1,
+        1 if layout.planes > 1 else frames,
+        layout,
+        _nodata(pages),
+    )
+
+
+def _nodata(pages: Sequence[TiffPage]) -> str:
+    return next((page.nodata for page in pages if page.nodata), "")
 
 
 def _may_be_turned(png: ImageFile.ImageFile) -> bool:
@@ -83,40 +125,15 @@ def _may_be_turned(png: ImageFile.ImageFile) -> bool:
     stream = png.fp
     assert stream is not None
     place = stream.tell()
-    stream.seek(len(_PNG))
+    stream.seek(len(PNG))
     found = False
     while not found and len(head := stream.read(8)) == 8:
         length, kind = struct.unpack(">I4s", head)
-        text = stream.read(length) if kind == b"iTXt" else b""
-        found = kind == b"eXIf" or b"Orientation" in text
-        stream.seek(length - len(text) + 4, io.SEEK_CUR)
+        begin = stream.read(length if kind == b"iTXt" else min(length, 32))
+        found = may_say_orientation(kind, begin)
+        stream.seek(length - len(begin) + 4, io.SEEK_CUR)
     stream.seek(place)
     return found
-
-
-def _read_header(file: File) -> Header:
-    if isinstance(file, Path):
-        require_file(file)
-    try:
-        with Image.open(io.BytesIO(file.read()) if isinstance(file, Blob) else file) as image:
-            frames = 1 if image.format in _SAME_FORMAT else getattr(image, "n_frames", 1)
-            said = image.format != "PNG" or _may_be_turned(image)
-            orientation = image.getexif().get(ExifTags.Base.Orientation, 1) if said else 1
-            known = orientation in range(2, 9)
-            layout = layout_of(image)
-            return Header(
-                image.format or "",
-                image.mode,
-                image.size,
-                orientation if known else 1,
-                1 if layout.planes > 1 else frames,
-                layout,
-            )
-    except Exception as error:
-        if isinstance(error, UnidentifiedImageError) and is_tiff(file):
-            layout, size, orientation, frames = look_into(file, str(file))
-            return Header("TIFF", "", size, orientation, frames, layout)
-        raise why_unread(error, str(file)) from error
 
 
 class Look(NamedTuple):
@@ -131,6 +148,11 @@ class Look(NamedTuple):
     def is_deep(self) -> bool:
         """Whether the image holds more than 8 bits a channel."""
         return self.image is not None and self.image.layout.bits > 8
+
+    @property
+    def nodata(self) -> str:
+        """Which value pixels without data have in the image, where the file says so."""
+        return "" if self.image is None else self.image.nodata
 
     @property
     def mask_was_turned(self) -> bool | None:
@@ -186,7 +208,16 @@ def look_at_images(files: Sequence[File], channels: int = 3) -> tuple[list[bool]
 def faults_of(looks: Sequence[Look]) -> list[Fault]:
     """Return what the headers of many pairs show to be wrong."""
     alone = [fault for look in looks for fault in look.faults]
-    return alone + rotation_faults(looks) + depth_faults(looks)
+    return alone + rotation_faults(looks) + depth_faults(looks) + nodata_faults(looks)
+
+
+def nodata_faults(looks: Iterable[Look]) -> list[Fault]:
+    """Return a warning for each image whose file says which value its pixels without data have."""
+    return [
+        Fault("nodata", look.pair.image, f"marks pixels without data by {look.image.nodata} (NoData)")
+        for look in looks
+        if look.image is not None and look.image.nodata
+    ]
 
 
 def depth_faults(looks: Iterable[Look]) -> list[Fault]:
@@ -256,9 +287,9 @@ def _faults_of_mask(file: File, header: Header) -> list[Fault]:
 
 def _faults_of_both(file: File, header: Header) -> list[Fault]:
     faults = []
-    format = _SAME_FORMAT.get(header.format, header.format)  # noqa: A001 - Pillow's own word
+    format = same_format(header.format)  # noqa: A001 - Pillow's own word
     named = _formats().get(file.suffix.lower(), format)
-    if _SAME_FORMAT.get(named, named) != format:
+    if same_format(named) != format:
         faults.append(Fault("mistyped", file, f"is a {header.format} file by its content"))
     if header.frames > 1:
         faults.append(Fault("pages", file, f"holds {header.frames} pages or frames"))

@@ -17,7 +17,7 @@ from segnet.core.errors import SegnetError
 from segnet.data.blobs import Blob
 from segnet.data.faults import Fault
 from segnet.data.hf_columns import Columns
-from segnet.data.images import require_file
+from segnet.data.picture_file import require_file
 
 if TYPE_CHECKING:
     import datasets

@@ -7,23 +7,18 @@ never half-read (Pillow's ``LOAD_TRUNCATED_IMAGES`` stays off).
 from __future__ import annotations
 
 import hashlib
-import io
-import stat
-from pathlib import Path
 from typing import BinaryIO, Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile
 
-from segnet.core.errors import SegnetError
-from segnet.data.blobs import Blob, File
+from segnet.data.blobs import File
 from segnet.data.dataset import Mask
 from segnet.data.digests import file_digest
 from segnet.data.faults import Fault
 from segnet.data.intensity import Pixels, eight_bits, require_numbers
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm")
+from segnet.data.picture_file import load_page, naming, orientation_of, with_picture
 
 Resize = Literal["nearest", "area", "bilinear"]
 
@@ -36,6 +31,18 @@ RESIZE = {
 }
 
 Source = File | BinaryIO | Image.Image
+
+# What each orientation of EXIF (2.3, tag 274) asks for, so that the picture is upright.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SAYS_ORIENTATION = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")
 
 _HIGH_BYTE_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
 
@@ -63,13 +70,15 @@ def open_upright(source: Source, *, page: int = 1) -> Image.Image:
         page: which page or frame of a file that has several, from 1.
 
     Raises:
-        SegnetError: no such file or page, not an image, damaged, or more pixels than Pillow's limit.
+        SegnetError: no such file or page, not an image, damaged, or more pixels than are allowed.
     """
-    image = decode(source, page=page)
-    if image is source:
-        return ImageOps.exif_transpose(image)
-    ImageOps.exif_transpose(image, in_place=True)  # otherwise it copies, also what is upright already
-    return image
+    image, orientation = _decoded(source, page)
+    if orientation == 1:
+        return image.copy() if image is source else image
+    upright = image.transpose(_TURNS[orientation])
+    for key in _SAYS_ORIENTATION:  # or whoever takes the upright picture would turn it again
+        upright.info.pop(key, None)
+    return upright
 
 
 def as_rgb(image: Image.Image, name: str = "the image") -> Image.Image:
@@ -90,7 +99,7 @@ def as_rgb(image: Image.Image, name: str = "the image") -> Image.Image:
             layer = image.convert("RGBA")
             return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
         return image if image.mode == "RGB" else image.convert("RGB")
-    except ValueError as error:
+    except Exception as error:  # of a damaged palette or transparency, Pillow raises many things
         said = f"has the colour mode {image.mode}, which can't be turned into RGB"
         raise Fault("mode", name, said) from error
 
@@ -139,89 +148,32 @@ def read_mask_values(
 
 
 def decode(source: Source, *, page: int = 1) -> Image.Image:
-    """Load a picture, or one of its pages, in the mode it is stored in.
+    """Load a picture, or one of its pages, in the mode and the position it is stored in.
 
     Raises:
-        SegnetError: no such file or page, not an image, damaged, or more pixels than Pillow's limit.
+        SegnetError: no such file or page, not an image, damaged, or more pixels than are allowed.
     """
+    return _decoded(source, page)[0]
+
+
+def _decoded(source: Source, page: int) -> tuple[Image.Image, int]:
+    """Return a picture as it is stored, and its orientation."""
     name = source_name(source)
-    if isinstance(source, Path):
-        require_file(source)
-    try:
-        if isinstance(source, Image.Image):
-            source.load()
-            return source
-        with Image.open(io.BytesIO(source.read()) if isinstance(source, Blob) else source) as image:
-            if page != 1:
-                _turn_to(image, page, name)
-            image.load()
-            if isinstance(source, Blob):
-                image.filename = name  # a path's is there already: messages about the picture name it
-            return image
-    except Exception as error:
-        raise why_unread(error, name) from error
 
+    def load(image: ImageFile.ImageFile) -> tuple[Image.Image, int]:
+        orientation = load_page(image, page, name)
+        return image, orientation
 
-def allow_pixels(megapixels: int) -> None:
-    """Let this process open images of up to so many million pixels; Pillow's own limit is 178.
-
-    Raises:
-        SegnetError: not even one.
-    """
-    if megapixels < 1:
-        raise SegnetError(f"--max-megapixels must be 1 or more, got {megapixels}")
-    # Pillow warns from its limit on and refuses twice as much; whoever names a limit needs no warning.
-    Image.MAX_IMAGE_PIXELS = megapixels * 1_000_000 // 2 + 1
-
-
-def _turn_to(image: Image.Image, page: int, name: str) -> None:
-    pages = getattr(image, "n_frames", 1)
-    if not 1 <= page <= pages:
-        raise SegnetError(f"{name} has no page {page}, it has {pages}; count from 1")
-    image.seek(page - 1)
-
-
-def require_file(path: Path) -> None:
-    """Check that there is an ordinary file with something in it: opening a pipe would wait for ever.
-
-    Raises:
-        SegnetError: there isn't.
-    """
-    try:
-        found = path.stat()
-    except OSError as error:
-        if path.is_symlink():
-            raise Fault("no-file", path, "is a link to nothing") from None
-        raise why_unread(error, str(path)) from None
-    if stat.S_ISDIR(found.st_mode):
-        raise SegnetError(f"{path} is a folder where an image file is needed")
-    if not stat.S_ISREG(found.st_mode):
-        raise Fault("no-file", path, "is a pipe, a socket or a device and no file")
-    if not found.st_size:
-        raise Fault("empty", path, "is empty")
-
-
-def why_unread(error: Exception, name: str) -> SegnetError:
-    """Return what to say of an image that Pillow couldn't read."""
-    if isinstance(error, SegnetError):
-        return error
-    if isinstance(error, FileNotFoundError):
-        return SegnetError(f"{name} does not exist; check the path")
-    if isinstance(error, PermissionError):
-        return Fault("damaged", name, "may not be read", "check the file's permissions")
-    if isinstance(error, Image.DecompressionBombError):
-        return Fault("too-large", name, f"has too many pixels to open safely ({error})")
-    if isinstance(error, UnidentifiedImageError):
-        return Fault("not-an-image", name, "is not an image that can be read")
-    # on damaged files, Pillow's decoders raise whatever their parsers stumble on
-    return Fault("damaged", name, f"is damaged ({' '.join(str(error).split())})")
+    if not isinstance(source, Image.Image):
+        return with_picture(source, name, load)
+    with naming(name):
+        source.load()
+        return source, orientation_of(source)
 
 
 def turned_by_exif(mask: Mask, orientation: int) -> Mask:
     """Turn a mask ``(H, W)`` as EXIF's orientation turns its image, 1 to 8."""
-    picture = Image.fromarray(mask)
-    picture.getexif()[ExifTags.Base.Orientation] = orientation
-    return np.array(ImageOps.exif_transpose(picture))
+    return mask if orientation == 1 else np.array(Image.fromarray(mask).transpose(_TURNS[orientation]))
 
 
 def require_same_size(image: Image.Image | Pixels, mask: Mask, image_file: File, mask_file: File) -> None:

@@ -19,7 +19,7 @@ from segnet.data.options import MOST_CHANNELS
 
 Pixels = npt.NDArray[np.uint8]
 Values = npt.NDArray[Any]
-"""``(H, W, C)`` as a file stores them: uint8, uint16, int32, float32 .."""
+"""``(H, W, C)`` as a file stores them: uint8, uint16, int32, float32 .. What has no data is masked."""
 
 
 @dataclass(frozen=True)
@@ -75,27 +75,32 @@ class Intensity:
         """Bring the values of an image to 8 bits.
 
         Without ranges 8 bits stay as they are, 16 keep their high byte, and what has more is stretched by the
-        rule of ``as_rgb``. With ranges NaN becomes black.
+        rule of ``as_rgb``. With ranges NaN becomes black. Masked values, those without data, are 0, which is
+        the low end of the range.
 
         Args:
-            values: ``(H, W, C)`` with as many channels as this has.
+            values: ``(H, W, C)`` with as many channels as this has; a masked array where some have no data.
             name: what an error calls the image.
 
         Returns:
             ``(H, W, C)`` uint8.
 
         Raises:
-            Fault: an image without a finite value, or of 8 bits, where the ranges are of deeper ones.
+            Fault: an image without a finite value and without NoData, or of 8 bits, where the ranges are of
+                deeper ones.
         """
-        require_numbers(values, name)
+        stored, missing = np.ma.getdata(values), np.ma.getmask(values)
+        if not np.all(missing):
+            require_numbers(stored, name)
         if self.ranges is None:
-            return eight_bits(values)
-        if values.dtype == np.uint8:
+            scaled = eight_bits(values)
+        elif values.dtype == np.uint8:
             raise Fault("too-few-bits", name, "has 8 bits a channel, but the images trained on have more")
-        scaled = np.empty(values.shape, np.uint8)
-        for channel, (low, high) in enumerate(self.ranges):  # one by one: they are floats on the way
-            scaled[..., channel] = _scaled(values[..., channel], low, high)
-        return scaled
+        else:
+            scaled = np.empty(values.shape, np.uint8)
+            for channel, (low, high) in enumerate(self.ranges):  # one by one: they are floats on the way
+                scaled[..., channel] = _scaled(stored[..., channel], low, high)
+        return scaled if missing is np.ma.nomask else np.where(missing, np.uint8(0), scaled)
 
 
 RGB = Intensity()
@@ -107,14 +112,15 @@ def eight_bits(values: Values) -> Pixels:
 
     16 bits keep their high byte. What has more has no agreed range, so it is taken as the narrowest of [0, 1]
     (floats only), [0, 255] and [0, 65535] that holds all its values, and otherwise stretched from its own
-    minimum to its maximum; what isn't finite becomes black.
+    minimum to its maximum; what isn't finite becomes black. Masked values don't count.
     """
-    if values.dtype == np.uint8:
-        return values
-    if values.dtype.kind == "u" and values.dtype.itemsize == 2:
-        return (values >> 8).astype(np.uint8)
-    finite = np.isfinite(values)
-    numbers = np.where(finite, values, 0).astype(np.float64)
+    stored = np.ma.getdata(values)
+    if stored.dtype == np.uint8:
+        return stored
+    if stored.dtype.kind == "u" and stored.dtype.itemsize == 2:
+        return (stored >> 8).astype(np.uint8)
+    finite = np.isfinite(stored) & ~np.ma.getmask(values)
+    numbers = np.where(finite, stored, 0).astype(np.float64)
     low, high = numbers.min(where=finite, initial=np.inf), numbers.max(where=finite, initial=-np.inf)
     for top, factor in ((1, 255), (255, 1), (65535, 1 / 256)):
         if low >= 0 and high <= top and (top > 1 or values.dtype.kind == "f"):

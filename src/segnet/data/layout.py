@@ -43,14 +43,14 @@ class Layout:
         return (self.is_picture and channels in PICTURE_CHANNELS) or self.channels == channels
 
 
-def layout_of(image: Image.Image) -> Layout:
-    """Return the layout of a file that Pillow has opened and not yet decoded."""
+def layout_of(image: Image.Image, pages: int = 1) -> Layout:
+    """Return the layout of a file of so many pages that Pillow has opened and not yet decoded."""
     if image.format == "PNG" and is_deep_png(image):
         return Layout(_OF_MODE.get(image.mode, 3), 16, True, loses="bits")
     found, tags = layout_of_mode(image), getattr(image, "tag_v2", None)
     if image.format != "TIFF" or tags is None:
         return found
-    return _layout_of_tiff(tags, found, getattr(image, "n_frames", 1))
+    return _layout_of_tiff(tags, found, pages)
 
 
 def layout_of_mode(image: Image.Image) -> Layout:

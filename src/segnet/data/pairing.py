@@ -16,12 +16,14 @@ from segnet.core.errors import SegnetError, did_you_mean
 from segnet.core.walking import files_below
 from segnet.data.blobs import File
 from segnet.data.faults import Fault
-from segnet.data.images import IMAGE_SUFFIXES
 from segnet.data.near_names import Near, near_names, same_form, shown_apart
+from segnet.data.suffixes import IMAGE_SUFFIXES, REMEDIES, UNREAD_SUFFIXES
 from segnet.runs.identity import SPLITS
 
-_LOSSY_SUFFIXES = (".jpg", ".jpeg", ".webp")  # of masks whose values are only near those of classes
-MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif", *_LOSSY_SUFFIXES)
+_LOSSY_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".webp")  # of masks whose values are only near classes'
+MASK_SUFFIXES = (
+    ".png", ".bmp", ".tif", ".tiff", ".gif", ".pbm", ".pgm", ".ppm", ".pnm", ".tga", ".qoi", *_LOSSY_SUFFIXES,
+)  # fmt: skip
 
 DESCRIPTION = "dataset.yaml"
 ONE_NAME = "call the mask as its image"
@@ -33,10 +35,8 @@ _OTHER_NAMES = {
     "masks": ("mask", "labels", "label", "annotations", "segmentation", "segmentationclass", "gt", "gtfine"),
 }
 _OTHER_DESCRIPTIONS = ("dataset.yml", "data.yaml", "data.yml")
-_PICTURES = (  # that Pillow doesn't read, or not with what we ask for, and arrays
-    ".heic", ".heif", ".avif", ".jp2", ".jxl", ".svg", ".pdf", ".dcm", ".nii", ".npy", ".npz", ".raw", ".cr2",
-    ".nef", ".dng", ".exr", ".psd", ".tga", ".pgm", ".pbm",
-)  # fmt: skip
+# Pictures in formats that aren't read, or not as masks; JPEG and WebP have their own message there.
+_PICTURES = {*UNREAD_SUFFIXES, *IMAGE_SUFFIXES} - {".jpg", ".jpeg", ".webp"}
 
 
 class Paired(Protocol):
@@ -153,7 +153,7 @@ def _pictures_below(
         if suffix not in suffixes:
             if suffix in _PICTURES:
                 said = f"is a {suffix} file, which isn't read"
-                faults.append(Fault("unreadable-format", Path(entry.path), said))
+                faults.append(Fault("unreadable-format", Path(entry.path), said, REMEDIES.get(suffix, "")))
             continue
         if not _is_ordinary(entry):
             what = "a link to nothing" if entry.is_symlink() else "a pipe, a socket or a device"

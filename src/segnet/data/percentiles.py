@@ -30,8 +30,8 @@ def measured(
     """Return how a network is given the images to train on, and what is odd about their values, a line each.
 
     Ranges are measured where all of them hold more than 8 bits a channel, on up to 256 evenly spread ones:
-    exactly where values are of 16 bits, and else on pixels drawn by a fixed seed. NaN and infinity are left
-    out.
+    exactly where values are of 16 bits, and else on pixels drawn by a fixed seed. NaN, infinity and what is
+    marked as without data are left out.
 
     Args:
         samples: the images to train on.
@@ -91,12 +91,12 @@ class _Collected:
         flat = values.reshape(-1, values.shape[-1])
         if values.dtype in (np.uint8, np.uint16):
             for channel in range(flat.shape[1]):
-                self._counts[channel] += np.bincount(flat[:, channel], minlength=65536)
+                self._counts[channel] += np.bincount(np.ma.compressed(flat[:, channel]), minlength=65536)
             return
         if len(flat) > self._most:
             flat = flat[self._random.integers(0, len(flat), self._most)]
         for channel in range(flat.shape[1]):
-            column = flat[:, channel].astype(np.float64)
+            column = np.ma.compressed(flat[:, channel]).astype(np.float64)
             self._some[channel].append(column[np.isfinite(column)])
 
     def range_of(self, channel: int) -> tuple[float, float]:
@@ -110,8 +110,8 @@ class _Collected:
         counts = np.concatenate([self._counts[channel][held], np.ones(len(drawn), np.int64)])
         if not len(places):
             raise SegnetError(
-                f"channel {channel + 1} of the training images holds no number but NaN and infinity; "
-                "see what wrote them"
+                f"channel {channel + 1} of the training images holds no number but NaN, infinity and "
+                "NoData; see what wrote them"
             )
         order = np.argsort(places, kind="stable")
         places, ends = places[order], counts[order].cumsum()

@@ -29,7 +29,7 @@ from segnet.core.files import cache_folder
 What = Literal["digest", "header", "stored"]
 
 TABLE = "files.sqlite"
-_VERSION = f"1 {PIL.__version__}".encode()  # raise the number when other bytes are remembered of a file
+_VERSION = f"2 {PIL.__version__}".encode()  # raise the number when other bytes are remembered of a file
 _SETTLED_S = 2.0
 _ROWS_AT_ONCE = 2000
 _CREATE = (

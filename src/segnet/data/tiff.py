@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from PIL import Image
 
 from segnet.core.errors import SegnetError
 from segnet.core.extras import is_installed
@@ -18,11 +17,12 @@ from segnet.data.blobs import Blob
 from segnet.data.faults import Fault
 from segnet.data.intensity import Values
 from segnet.data.layout import Layout, planes_said
+from segnet.data.picture_file import require_pixels
+from segnet.data.tiff_pages import TiffPage, pages_of_tiff
 
 if TYPE_CHECKING:
     import tifffile
 
-_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _ORIENTATION = 274
 
 # What they log of a damaged file or of many channels isn't for a terminal: the error tells. A program that
@@ -31,36 +31,14 @@ for _name in ("tifffile", "PIL.TiffImagePlugin"):
     logging.getLogger(_name).addHandler(logging.NullHandler())
 
 
-def is_tiff(source: Any) -> bool:
-    """Say whether a file, a blob or a stream (left at its begin) begins as a TIFF does."""
-    if isinstance(source, Blob):
-        return source.read()[:4] in _MAGIC
-    if isinstance(source, Path):
-        try:
-            with source.open("rb") as file:
-                return file.read(4) in _MAGIC
-        except OSError:
-            return False
-    try:
-        source.seek(0)
-    except (
-        AttributeError,
-        OSError,
-    ):  # a stream that can't go back, as of a network: what opens it reads it all
-        return False
-    begin = source.read(4)
-    source.seek(0)
-    return begin in _MAGIC
-
-
 def look_into(source: Any, name: str) -> tuple[Layout, tuple[int, int], int, int]:
     """Return layout, stored (width, height), orientation and number of pages of a TIFF.
 
     Raises:
         SegnetError: tifffile isn't installed, or the file is damaged.
     """
-    with _opened(source, name) as tiff:
-        page, pages = _page(tiff, 1), len(tiff.pages)
+    with _opened(source, name) as (tiff, listed):
+        page, pages = _page(tiff, listed, 1, name), len(listed)
         bits = max(8, int(np.dtype(page.dtype).itemsize) * 8)
         planes = planes_said(page.description, pages) if page.samplesperpixel == 1 else 1
         if planes > 1:
@@ -80,12 +58,12 @@ def read_tiff(source: Any, name: str, layout: Layout, page: int = 1) -> Values:
     Raises:
         SegnetError: tifffile isn't installed, no such page, or a damaged file.
     """
-    with _opened(source, name) as tiff:
-        if not 1 <= page <= len(tiff.pages):
-            raise SegnetError(f"{name} has no page {page}, it has {len(tiff.pages)}; count from 1")
-        first = _page(tiff, page)
+    with _opened(source, name) as (tiff, listed):
+        first = _page(tiff, listed, page, name)
         if layout.planes > 1:
-            planes = [_one(_page(tiff, number + 1), name) for number in range(layout.planes)]
+            needed = sum(each.size_bytes for each in listed[: layout.planes])
+            require_pixels(listed[0].pixels, name, needed)
+            planes = [_one(_page(tiff, listed, number + 1, name), name) for number in range(layout.planes)]
             values = np.concatenate(planes, axis=-1)
         else:
             values = _one(first, name)
@@ -114,8 +92,17 @@ def _one(page: Any, name: str) -> Values:
     return np.asarray(np.moveaxis(values, axes.index("S"), -1))
 
 
-def _page(tiff: tifffile.TiffFile, number: int) -> Any:
-    return tiff.pages[number - 1]
+def _page(tiff: tifffile.TiffFile, listed: Sequence[TiffPage], number: int, name: str) -> Any:
+    """Return a page, from 1, that isn't too large to decode."""
+    if not listed:
+        raise Fault("damaged", name, "is damaged (it lists no page)")
+    if not 1 <= number <= len(listed):
+        raise SegnetError(f"{name} has no page {number}, it has {len(listed)}; count from 1")
+    page, tags = cast("Any", tiff.pages[listed[number - 1].number]), listed[number - 1]
+    require_pixels(
+        max(tags.pixels, page.imagewidth * page.imagelength), name, max(tags.size_bytes, page.nbytes)
+    )
+    return page
 
 
 def _orientation(page: Any) -> int:
@@ -124,8 +111,8 @@ def _orientation(page: Any) -> int:
 
 
 @contextmanager
-def _opened(source: Any, name: str) -> Iterator[tifffile.TiffFile]:
-    """Open a TIFF; whatever goes wrong inside names it."""
+def _opened(source: Any, name: str) -> Iterator[tuple[tifffile.TiffFile, list[TiffPage]]]:
+    """Open a TIFF and list its pages; whatever goes wrong inside names it."""
     if not is_installed("tifffile"):
         raise Fault("mode", name, "needs tifffile to be read", "pip install 'segnet[tiff]'")
     import tifffile
@@ -134,9 +121,9 @@ def _opened(source: Any, name: str) -> Iterator[tifffile.TiffFile]:
     if not isinstance(file, Path):
         file.seek(0)
     try:
+        listed = pages_of_tiff(file)
         with tifffile.TiffFile(file) as tiff:
-            _require_pixels(tiff, name)
-            yield tiff
+            yield tiff, listed
     except SegnetError:
         raise
     except Exception as error:  # its parsers and codecs have nothing but Exception in common
@@ -146,11 +133,3 @@ def _opened(source: Any, name: str) -> Iterator[tifffile.TiffFile]:
                 "mode", name, f"can't be decoded ({said})", "pip install imagecodecs, or save it uncompressed"
             ) from error
         raise Fault("damaged", name, f"is damaged ({said})") from error
-
-
-def _require_pixels(tiff: tifffile.TiffFile, name: str) -> None:
-    """Raise Fault for more pixels than Pillow would open: a small file can be made to fill memory."""
-    page: Any = tiff.pages[0]
-    pixels, limit = page.imagewidth * page.imagelength, Image.MAX_IMAGE_PIXELS
-    if limit is not None and pixels > 2 * limit:
-        raise Fault("too-large", name, f"has too many pixels to open safely ({pixels})")

@@ -11,28 +11,33 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image, ImageFile
 
-from segnet.core.errors import SegnetError
-from segnet.data.blobs import Blob
-from segnet.data.images import (
-    NEEDS_ALL_VALUES,
-    Source,
-    as_rgb,
-    open_rgb,
-    open_upright,
-    require_file,
-    source_name,
-    why_unread,
-)
+from segnet.data.blobs import Blob, File
+from segnet.data.headers import header_of
+from segnet.data.images import NEEDS_ALL_VALUES, Source, as_rgb, open_upright, source_name
 from segnet.data.intensity import Intensity, Pixels, Values
-from segnet.data.layout import PICTURE_CHANNELS, Layout, layout_of, layout_of_mode, require_channels
-from segnet.data.tiff import is_tiff, look_into, read_tiff, turned
+from segnet.data.layout import PICTURE_CHANNELS, Layout, layout_of_mode, require_channels
+from segnet.data.nodata import Missing, missing_in_picture, missing_pixels, missing_values, with_missing
+from segnet.data.picture_file import naming, require_file, with_picture
+from segnet.data.tiff import read_tiff, turned
+from segnet.data.tiff_pages import is_tiff, pages_of_tiff
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow turns RGB to grey
 
 
 def open_as(source: Source, intensity: Intensity, *, page: int = 1) -> Image.Image | Pixels:
+    """Open an image as ``open_with_missing`` does; pixels without data are black.
+
+    Raises:
+        SegnetError: as ``open_with_missing``.
+    """
+    return open_with_missing(source, intensity, page=page)[0]
+
+
+def open_with_missing(
+    source: Source, intensity: Intensity, *, page: int = 1
+) -> tuple[Image.Image | Pixels, Missing | None]:
     """Open an image as a network of these channels and ranges takes it, upright, at its own size.
 
     Args:
@@ -41,16 +46,35 @@ def open_as(source: Source, intensity: Intensity, *, page: int = 1) -> Image.Ima
         page: which page or frame of a file that has several, from 1.
 
     Returns:
-        A picture in mode RGB for plain photos, else uint8 ``(H, W, C)``.
+        A picture in mode RGB for plain photos, else uint8 ``(H, W, C)``. And which pixels ``(H, W)`` have no
+        data (`nodata.py`), None where all have.
 
     Raises:
         SegnetError: as ``open_rgb``, another number of channels, a TIFF that needs a package which isn't
             there, or as ``Intensity.pixels``.
     """
     source = _rewindable(source)
+    name = source_name(source)
     if intensity.is_plain and not needs_values(source):
-        return open_rgb(source, page=page)
-    return intensity.pixels(read_values(source, intensity.channels, page=page), source_name(source))
+        image, missing = open_picture(source, page=page)
+        return as_rgb(image, name), missing
+    values = read_values(source, intensity.channels, page=page)
+    with naming(name):
+        return intensity.pixels(values, name), missing_pixels(values)
+
+
+def open_picture(source: Source, *, page: int = 1) -> tuple[Image.Image, Missing | None]:
+    """Open a picture of 8 bits upright; pixels without data, which come with it ``(H, W)``, are black.
+
+    Raises:
+        SegnetError: as ``open_upright``.
+    """
+    image = open_upright(source, page=page)
+    missing = missing_in_picture(image)
+    if missing is not None:
+        image = as_rgb(image, source_name(source))
+        image.paste((0, 0, 0), mask=Image.fromarray(missing))
+    return image, missing
 
 
 def needs_values(source: object) -> bool:
@@ -63,8 +87,9 @@ def needs_values(source: object) -> bool:
         require_file(source)
     if not (isinstance(source, Path | Blob) or hasattr(source, "read")) or not is_tiff(source):
         return False
-    layout = look(cast("Source", source))
-    return layout.loses == "channels" or not layout.is_picture
+    header = header_of(cast("File", source), source_name(cast("Source", source)))
+    layout = header.layout
+    return layout.loses == "channels" or not layout.is_picture or (header.nodata != "" and layout.bits > 8)
 
 
 def look(source: Source) -> Layout:
@@ -75,16 +100,7 @@ def look(source: Source) -> Layout:
     """
     if isinstance(source, Image.Image):
         return layout_of_mode(source)
-    name = source_name(source)
-    try:
-        if isinstance(source, Path):
-            require_file(source)
-        with _opened(source) as image:
-            return layout_of(image)
-    except Exception as error:
-        if not isinstance(error, SegnetError) and is_tiff(source):
-            return look_into(source, name)[0]
-        raise why_unread(error, name) from error
+    return header_of(source, source_name(source)).layout
 
 
 def read_values(source: Source, channels: int, *, page: int = 1) -> Values:
@@ -100,7 +116,7 @@ def read_values(source: Source, channels: int, *, page: int = 1) -> Values:
         page: which page or frame, from 1.
 
     Returns:
-        ``(H, W, channels)`` of the file's own type.
+        ``(H, W, channels)`` of the file's own type; those without data are masked (`nodata.py`).
 
     Raises:
         SegnetError: as ``open_as``.
@@ -108,13 +124,33 @@ def read_values(source: Source, channels: int, *, page: int = 1) -> Values:
     name = source_name(source)
     layout = look(source)
     require_channels(layout, channels, name)
-    if layout.loses and not isinstance(source, Image.Image) and is_tiff(source):
-        values = read_tiff(source, name, layout, page)
-    elif layout.loses:
-        values = _read_deep_png(source, name)
-    else:
-        return values_of(open_upright(source, page=page), channels)
-    return _in_channels(values, channels)
+    pages = [] if isinstance(source, Image.Image) else pages_of_tiff(source)
+    with naming(name):
+        if layout.loses == "bits" and not pages:
+            return _in_channels(_read_deep_png(source, name), channels)
+        if layout.loses:
+            stored = read_tiff(source, name, layout, page)
+            values = _in_channels(stored, channels)
+        else:
+            image = open_upright(source, page=page)
+            values = values_of(image, channels)
+            stored = np.atleast_3d(np.asarray(image)) if pages else values
+        if not pages:
+            return values
+        nodata = pages[0 if layout.planes > 1 else page - 1].nodata
+        missing = missing_values(stored, nodata)
+        return with_missing(values, None if missing is None else _missing_in(missing, layout, channels))
+
+
+def _missing_in(missing: Missing, layout: Layout, channels: int) -> Missing:
+    """Return which values are missing in so many channels, of which values are missing as stored."""
+    is_alpha = layout.is_picture and missing.shape[-1] in (2, 4)
+    if is_alpha:  # transparency has no value of its own for it
+        colours = missing[..., :-1].all(axis=-1, keepdims=True)
+        missing = np.concatenate([missing[..., :-1], colours], axis=-1)
+    if missing.shape[-1] == channels:
+        return missing
+    return np.repeat(missing.all(axis=-1, keepdims=True), channels, axis=-1)
 
 
 def values_of(image: Image.Image, channels: int) -> Values:
@@ -146,19 +182,16 @@ def _read_deep_png(source: Any, name: str) -> Values:
 
     Read as if its bytes stood in the other order, what it keeps are the low ones.
     """
-    content = source.read() if isinstance(source, Blob) else None
-    try:
-        halves = []
-        for order in (";16B", ";16L"):
-            with _opened(source if content is None else io.BytesIO(content)) as image:
-                opened: Any = image  # of a file, which has tiles
-                tile = opened.tile[0]
-                opened.tile = [tile._replace(args=str(tile.args).replace(";16B", order))]
-                orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-                halves.append(np.asarray(image).astype(np.uint16))
-    except Exception as error:
-        raise why_unread(error, name) from error
-    return turned((halves[0] << 8) | halves[1], orientation if orientation in range(2, 9) else 1)
+    halves = []
+    for order in (";16B", ";16L"):
+
+        def read(image: ImageFile.ImageFile, order: str = order) -> Values:
+            tile = image.tile[0]
+            image.tile = [tile._replace(args=str(tile.args).replace(";16B", order))]
+            return np.asarray(image).astype(np.uint16)
+
+        halves.append(with_picture(source, name, read))
+    return turned((halves[0] << 8) | halves[1], header_of(source, name).orientation)
 
 
 def _rewindable(source: Source) -> Source:
@@ -168,9 +201,3 @@ def _rewindable(source: Source) -> Source:
     copy = io.BytesIO(source.read())
     copy.name = source_name(source)
     return copy
-
-
-def _opened(source: Any) -> Image.Image:
-    if isinstance(source, Blob):
-        return Image.open(io.BytesIO(source.read()))
-    return Image.open(source)  # of a stream from its begin on

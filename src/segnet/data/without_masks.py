@@ -14,12 +14,14 @@ from segnet.core.errors import SegnetError
 from segnet.data.dataset import Mask
 from segnet.data.digests import file_digest
 from segnet.data.faults import Fault, raise_errors
-from segnet.data.headers import look_at_images
+from segnet.data.headers import look_at_images, read_header
 from segnet.data.identify import records_of
-from segnet.data.images import IMAGE_SUFFIXES, fingerprint
+from segnet.data.images import fingerprint
 from segnet.data.intensity import RGB, Intensity, Pixels, Values
+from segnet.data.nodata import ignored_where
 from segnet.data.pairing import find_pictures
-from segnet.data.values import open_as, read_values
+from segnet.data.suffixes import IMAGE_SUFFIXES
+from segnet.data.values import open_with_missing, read_values
 from segnet.runs.identity import ImageRecord, image_id
 
 _FORMAT = 1  # raise when `ImageAlone.read` gives other pixels for the same file
@@ -43,7 +45,8 @@ class ImageAlone:
 
     def fingerprint(self) -> bytes:
         """Digest the file."""
-        return fingerprint((self.image,), f"alone {_FORMAT}")
+        nodata = read_header(self.image).nodata
+        return fingerprint((self.image,), f"alone {_FORMAT}" + (f" without {nodata}" if nodata else ""))
 
     def read(self) -> tuple[Image.Image, Mask]:
         """Return the image in RGB, upright, and a mask ``(H, W)`` of zeros.
@@ -57,12 +60,14 @@ class ImageAlone:
     def read_as(self, intensity: Intensity) -> tuple[Image.Image | Pixels, Mask]:
         """Return the image in these channels and ranges, as ``open_as`` does, and a mask of zeros.
 
+        Pixels without data are ignored in the mask.
+
         Raises:
             SegnetError: as ``read``, or another number of channels.
         """
-        image = open_as(self.image, intensity)
+        image, missing = open_with_missing(self.image, intensity)
         shape = image.size[::-1] if isinstance(image, Image.Image) else image.shape[:2]
-        return image, np.zeros(shape, np.uint8)
+        return image, ignored_where(np.zeros(shape, np.uint8), missing)
 
     def read_values(self, channels: int) -> Values:
         """Return the image's values ``(H, W, channels)`` as they are stored.

@@ -21,8 +21,8 @@ from segnet.data.patches import example_patches
 from segnet.data.pixels import open_pixels
 from segnet.data.synthetic import SyntheticSample
 from segnet.inference.evaluate import choose_samples
+from segnet.inference.find_pictures import find_images
 from segnet.inference.own_data import open_data
-from segnet.inference.predict_files import find_images
 from segnet.inference.segmenter import ImageSource, Segmenter
 
 Pixels = npt.NDArray[np.uint8]

@@ -24,8 +24,8 @@ from segnet.core.colours import hex_code
 from segnet.core.errors import SegnetError
 from segnet.core.files import write_text
 from segnet.core.foreground import background_of
+from segnet.inference.find_pictures import Picture
 from segnet.inference.polygons import Polygon, outline_all
-from segnet.inference.predict_files import Picture
 from segnet.inference.regions import Region
 from segnet.inference.segmentation import Segmentation
 

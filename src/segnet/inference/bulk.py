@@ -12,14 +12,14 @@ import json
 import secrets
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from segnet import __version__
 from segnet.core.ahead import count_cores
 from segnet.core.errors import SegnetError
 from segnet.core.extras import require_package
-from segnet.data.images import allow_pixels
+from segnet.data.picture_file import pixels_of
 from segnet.inference.bulk_cluster import cluster, explained, places_for_workers
 from segnet.inference.bulk_manifest import Line, begin, read_part
 from segnet.inference.bulk_places import Place, find_sources
@@ -44,6 +44,8 @@ class Begun:
     lines: Generator[list[Line], None, None]
     """The lines of each piece that is done now, in no order. Closing it ends the workers; until then what is
     printed to ``sys.stdout``, where Ray prints too, is dropped."""
+    skipped: list[PurePath]
+    """Files of folders that are no images."""
 
 
 def predict_bulk(
@@ -75,7 +77,7 @@ def predict_bulk(
         raise SegnetError(f"--workers is a number from 1, got {workers}")
     if options.device.startswith("cuda:"):
         raise SegnetError(f"Ray gives each worker a GPU of its own; give --device cuda, not {options.device}")
-    allow_pixels(options.max_megapixels)
+    pixels_of(options.max_megapixels)
     place = Place.at(out)
     path = find_model(model, exported=wants_exported(options.runtime, options.device))
     # where others compute, this machine needn't have their GPU
@@ -84,7 +86,8 @@ def predict_bulk(
         segmenter = segmenter.at_threshold(options.threshold)
     segmenter.require_sampling(options.samples, options.seed)
     options = replace(options, runtime=segmenter.runtime.name, threshold=segmenter.threshold)
-    file_systems, images = find_sources(sources)
+    skipped: list[PurePath] = []
+    file_systems, images = find_sources(sources, skipped)
     rows = [[each.file_system, each.path, each.shown, each.name] for each in images]
     pieces = [rows[start : start + FILES_TOGETHER] for start in range(0, len(rows), FILES_TOGETHER)]
     files = _model_files(path)
@@ -110,7 +113,7 @@ def predict_bulk(
             yield from _computed(todo, files, arguments, workers, ray_address)
         place.drop_temporaries()
 
-    return Begun(len(rows), left, images_done, failed, lines())
+    return Begun(len(rows), left, images_done, failed, lines(), skipped)
 
 
 def _computed(

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from segnet.core.errors import SegnetError
 from segnet.core.files import expand_home
-from segnet.data.images import IMAGE_SUFFIXES
-from segnet.inference.predict_files import find_images, names_of, without_outputs
+from segnet.data.suffixes import IMAGE_SUFFIXES
+from segnet.inference.find_pictures import find_images, names_of, without_outputs
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -165,8 +165,14 @@ class Place:
         return sorted(name for name in names if name)
 
 
-def find_sources(sources: Sequence[str]) -> tuple[list[AbstractFileSystem], list[Source]]:
+def find_sources(
+    sources: Sequence[str], skipped: list[PurePath] | None = None
+) -> tuple[list[AbstractFileSystem], list[Source]]:
     """Return the images that paths, folders, patterns and addresses stand for, each once, in their order.
+
+    Args:
+        sources: what is asked for.
+        skipped: is given the files of folders that have no suffix of a picture.
 
     Returns:
         The file systems, and the images in them.
@@ -177,15 +183,16 @@ def find_sources(sources: Sequence[str]) -> tuple[list[AbstractFileSystem], list
     file_systems: list[AbstractFileSystem] = [_local()]
     images: dict[str, tuple[int, str, PurePath]] = {}  # by what they are called
     folders: list[PurePath] = []
+    skipped = [] if skipped is None else skipped
     for source in sources:
         if not is_address(source):
             folders += [expand_home(source)] * expand_home(source).is_dir()
-            for file in find_images([source]):
+            for file in find_images([source], skipped):
                 images.setdefault(str(file), (0, str(file.absolute()), file))
             continue
         file_system, path = open_address(source)
         try:
-            found, is_folder = _list(file_system, path)
+            found, is_folder = _list(file_system, path, skipped)
         except Exception as error:  # file systems raise what their libraries do
             raise SegnetError(f"can't list {source}: {reason(error)}") from error
         if not found:
@@ -240,11 +247,18 @@ def reason(error: BaseException) -> str:
     return " ".join(said.split())
 
 
-def _list(file_system: AbstractFileSystem, path: str) -> tuple[list[str], bool]:
+def _list(file_system: AbstractFileSystem, path: str, skipped: list[PurePath]) -> tuple[list[str], bool]:
     """Return the images at a path, and whether it is a folder."""
     if file_system.isdir(path):
-        depth = len(PurePosixPath(path).parts)
-        found = (each for each in file_system.find(path) if _is_image(PurePosixPath(each), depth))
+        depth, found = len(PurePosixPath(path).parts), []
+        for each in file_system.find(path):
+            file = PurePosixPath(each)
+            if any(part.startswith(".") for part in file.parts[depth:]):
+                continue
+            if file.suffix.lower() in IMAGE_SUFFIXES:
+                found.append(each)
+            else:
+                skipped.append(file)
         return sorted(found, key=lambda each: PurePosixPath(each).parts), True
     if file_system.isfile(path):
         return [path], False
@@ -253,11 +267,6 @@ def _list(file_system: AbstractFileSystem, path: str) -> tuple[list[str], bool]:
     # as a shell and Python's glob see it, patterns don't match what is hidden unless they say so
     seen = files if "/." in path else (each for each in files if "/." not in f"/{each}")
     return sorted(seen, key=lambda each: PurePosixPath(each).parts), False
-
-
-def _is_image(file: PurePosixPath, depth: int) -> bool:
-    hidden = any(part.startswith(".") for part in file.parts[depth:])
-    return file.suffix.lower() in IMAGE_SUFFIXES and not hidden
 
 
 def _local() -> AbstractFileSystem:

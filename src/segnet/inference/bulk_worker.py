@@ -15,16 +15,15 @@ import numpy as np
 from segnet import __version__
 from segnet.core.ahead import in_order
 from segnet.core.errors import SegnetError
-from segnet.data.images import allow_pixels
+from segnet.data.picture_file import allow_pixels
 from segnet.inference.bulk_manifest import Line, read_part, write_part
 from segnet.inference.bulk_places import Place, Source, is_local, reason
+from segnet.inference.find_pictures import Picture, pages_of
 from segnet.inference.opening import load
 from segnet.inference.predict_files import (
     FILES_TOGETHER,
-    Picture,
     describe,
     finish_files,
-    pages_of,
     predict_files,
     write_segmentation,
 )
@@ -83,7 +82,6 @@ class Worker:
             import ray
 
             model = ray.get(model)
-        allow_pixels(options.max_megapixels)
         # Ray ends workers by killing them, so nothing may wait for their end to be removed
         with tempfile.TemporaryDirectory(prefix="segnet-model-", ignore_cleanup_errors=True) as folder:
             for name, content in model.items():
@@ -122,7 +120,8 @@ class Worker:
                 "for want of memory; what is done is kept, and a second start does the rest, with fewer "
                 "--workers perhaps"
             )
-        with tempfile.TemporaryDirectory(prefix="segnet-piece-") as folder:
+        allowed = allow_pixels(self.options.max_megapixels)
+        with tempfile.TemporaryDirectory(prefix="segnet-piece-") as folder, allowed:
             lines = list(self._segment(sources, Path(folder)))
         write_part(self.place, number, lines)
         return lines
@@ -172,7 +171,12 @@ class Worker:
         """Write what was found in an image, in any thread; return what is said of it."""
         options = self.options
         written = write_segmentation(
-            result, folder, picture.name, overlay=options.overlay, probabilities=options.probabilities
+            result,
+            folder,
+            picture.name,
+            overlay=options.overlay,
+            probabilities=options.probabilities,
+            like=picture.like,
         )
         files = {}
         for kind, file in written.by_kind().items():

@@ -1,4 +1,4 @@
-"""Prediction for many files: which they are, what is found in each, and what is written.
+"""Prediction for many files: what is found in each, and what is written.
 
 Threads read the next images and write the last results while one batch is computed; only so many pixels are
 held at a time, whatever the size of the photos. ``bulk`` does the same on many machines.
@@ -6,12 +6,10 @@ held at a time, whatever the size of the photos. ``bulk`` does the same on many 
 
 from __future__ import annotations
 
-import glob
-import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,17 +18,14 @@ from PIL import Image
 from segnet.core.ahead import in_order
 from segnet.core.colours import hex_code
 from segnet.core.errors import SegnetError
-from segnet.core.files import expand_home, replacing
-from segnet.data.headers import read_header
-from segnet.data.images import IMAGE_SUFFIXES
+from segnet.core.files import replacing
+from segnet.data.tiff_pages import TiffPage
+from segnet.inference.find_pictures import GEOGRAPHIC_MASK, MASK, OVERLAY, PROBABILITIES, UNCERTAINTY, Picture
+from segnet.inference.geotiff import write_geotiff
 from segnet.inference.large import LargePicture
 from segnet.inference.regions import Region
 from segnet.inference.segmentation import Segmentation
 from segnet.inference.segmenter import Prepared, Segmenter
-
-_MASK, _OVERLAY, _UNCERTAINTY = ".mask.png", ".overlay.png", ".uncertainty.png"
-_PROBABILITIES = ".probabilities.npy"
-
 
 # Images computed together: on a CPU a few are as fast as many and take less memory; GPUs want more.
 _BATCH_ON_CPU, _BATCH = 4, 16
@@ -45,24 +40,11 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One picture to segment: a file, or one of its pages."""
-
-    file: Path
-    name: str
-    """What its outputs are called, with the folders they lie in."""
-    page: int | None = None
-    """Which page or frame of the file, from 1; None where it has one alone."""
-    pixels: int = 0
-    """How many it will hold when it is read; 0 where that will fail anyway."""
-
-
-@dataclass(frozen=True)
 class Written:
     """The files written for one image; None for those that were not asked for."""
 
     mask: Path
-    """Class ids as a palette PNG."""
+    """Class ids as a palette PNG, of a GeoTIFF as a GeoTIFF."""
 
     overlay: Path | None
     """A picture for people."""
@@ -80,95 +62,14 @@ class Written:
         return {kind: file for kind, file in found.items() if file is not None}
 
 
-def find_images(sources: Sequence[str]) -> list[Path]:
-    """Return the image files that the sources stand for, each once, in the order given.
-
-    Files named like an output, ``NAME.mask.png``, ``NAME.overlay.png`` and ``NAME.uncertainty.png``, are left
-    out wherever they come from: the second ``segnet predict *.png --out .`` must not segment what the first
-    one wrote.
-
-    Args:
-        sources: files, folders (searched to the bottom, by suffix) and glob patterns.
-
-    Raises:
-        SegnetError: a source that stands for nothing, or sources that hold nothing but outputs.
-    """
-    found: dict[Path, None] = {}
-    for source in sources:
-        if not source.strip():  # an unset variable of a shell; as a path it would be all of this folder
-            raise SegnetError("an image's name is empty; name files, folders or patterns")
-        path = expand_home(source)
-        files = _images_below(path) if path.is_dir() else [path] if path.exists() else _matches(path)
-        if not files:
-            reason = (
-                "the folder holds none"
-                if path.is_dir()
-                else "no file or folder of this name, and as a pattern it matches none"
-            )
-            raise SegnetError(f"there is no image {source}: {reason}; check the path")
-        found |= dict.fromkeys(files)
-    return without_outputs(found, sources, lambda file: file.name)
-
-
-def without_outputs(files: Iterable[T], sources: Sequence[str], name_of: Callable[[T], str]) -> list[T]:
-    """Return the files that aren't named like outputs.
-
-    Raises:
-        SegnetError: all are, as found in the sources.
-    """
-    images = [file for file in files if not name_of(file).endswith((_MASK, _OVERLAY, _UNCERTAINTY))]
-    if not images:
-        raise SegnetError(
-            f"{' '.join(sources)}: by their names (*{_MASK}, *{_OVERLAY}, *{_UNCERTAINTY}) these are "
-            "outputs of segnet; give photos, or rename a file to segment it all the same"
-        )
-    return images
-
-
-def pictures_of(images: Iterable[Path], sources: Sequence[str] = ()) -> Iterator[Picture]:
-    """Yield each page of each image, with the name of its outputs.
-
-    That is the file's stem, below the same folders as it lies in where a folder was given; with a number from
-    the second of one name on. Pages and frames have theirs behind it: ``scan.page2``.
-
-    Args:
-        images: what ``find_images`` gives.
-        sources: what it was given.
-    """
-    folders = [path for path in map(expand_home, sources) if path.is_dir()]
-    images = [*images]
-    for image, name in zip(images, names_of(images, folders), strict=True):
-        yield from pages_of(image, name)
-
-
-def names_of(images: Iterable[PurePath], folders: Sequence[PurePath]) -> Iterator[str]:
-    """Yield what each image's outputs are called, as ``pictures_of`` has it but for pages."""
-    used: set[str] = set()
-    for image in images:
-        above = next((folder for folder in folders if image.is_relative_to(folder)), image.parent)
-        stem = image.relative_to(above).with_name(image.stem).as_posix()
-        name, number = stem, 2
-        while name.casefold() in used:  # some file systems don't tell a.png from A.png
-            name, number = f"{stem}-{number}", number + 1
-        used.add(name.casefold())
-        yield name
-
-
-def pages_of(image: Path, name: str) -> Iterator[Picture]:
-    """Yield each page of an image whose outputs have this name."""
-    pages, pixels = 1, 0
-    with suppress(SegnetError):  # which is said where it is read
-        header = read_header(image)
-        pages, pixels = header.frames, math.prod(header.stored)
-    if pages == 1:
-        yield Picture(image, name, None, pixels)
-    else:
-        for page in range(1, pages + 1):
-            yield Picture(image, f"{name}.page{page}", page, pixels)
-
-
 def write_segmentation(
-    result: Segmentation, folder: Path, name: str, *, overlay: bool = True, probabilities: bool = False
+    result: Segmentation,
+    folder: Path,
+    name: str,
+    *,
+    overlay: bool = True,
+    probabilities: bool = False,
+    like: TiffPage | None = None,
 ) -> Written:
     """Write ``NAME.mask.png`` into the folder, and what else is asked for, each whole or not at all.
 
@@ -180,17 +81,21 @@ def write_segmentation(
         name: of the image, perhaps with folders.
         overlay: write ``NAME.overlay.png``.
         probabilities: write ``NAME.probabilities.npy``, 2 bytes a pixel and class.
+        like: the page of a GeoTIFF that it was; the mask is then a GeoTIFF too, ``NAME.mask.tif``.
 
     Raises:
         SegnetError: the folder can't be written to.
     """
     written = Written(
-        mask=folder / f"{name}{_MASK}",
-        overlay=folder / f"{name}{_OVERLAY}" if overlay else None,
-        uncertainty=folder / f"{name}{_UNCERTAINTY}" if result.samples else None,
-        probabilities=folder / f"{name}{_PROBABILITIES}" if probabilities else None,
+        mask=folder / f"{name}{MASK if like is None else GEOGRAPHIC_MASK}",
+        overlay=folder / f"{name}{OVERLAY}" if overlay else None,
+        uncertainty=folder / f"{name}{UNCERTAINTY}" if result.samples else None,
+        probabilities=folder / f"{name}{PROBABILITIES}" if probabilities else None,
     )
-    _save(result.index_image(), written.mask)
+    if like is None:
+        _save(result.index_image(), written.mask)
+    else:
+        write_geotiff(result.index_image(), written.mask, like)
     if written.overlay is not None:
         # at the usual level a large photo is compressed for half a minute, to save a sixth
         _save(result.overlay(), written.overlay, compress_level=1)
@@ -218,6 +123,8 @@ def describe(
         line["page"] = picture.page
     line |= {kind: str(file) for kind, file in files.items()}
     line |= {"width": result.image.width, "height": result.image.height}
+    if result.missing is not None:
+        line["nodata"] = round(float(result.missing.mean()), 6)
     line["classes"] = [
         {"id": number, "name": name, "colour": hex_code(colour), "share": round(share, 6)}
         for number, ((name, share), colour) in enumerate(
@@ -246,7 +153,8 @@ def predict_files(
 
     def read(picture: Picture) -> tuple[Picture, Prepared | SegnetError]:
         try:
-            return picture, segmenter.prepare(picture.file, page=picture.page or 1)
+            with nullcontext() if picture.stream is None else closing(picture.stream):
+                return picture, segmenter.prepare(picture.stream or picture.file, page=picture.page or 1)
         except SegnetError as error:
             return picture, error
 
@@ -324,22 +232,6 @@ def _weight_of_result(result: tuple[Picture, Result]) -> int:
         return 0
     kept = found.logits.size if isinstance(found.logits, np.ndarray) else 0
     return max(_pixels(found.image), kept)
-
-
-def _images_below(folder: Path) -> list[Path]:
-    """Return the image files of a folder and all folders in it, without hidden ones, sorted."""
-    return sorted(
-        file
-        for file in folder.rglob("*")
-        if file.suffix.lower() in IMAGE_SUFFIXES
-        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
-        and not file.is_dir()  # a broken link stays in, to be reported
-    )
-
-
-def _matches(pattern: Path) -> list[Path]:
-    names = glob.glob(str(pattern), recursive=True)  # noqa: PTH207 - Path.glob takes no absolute patterns
-    return sorted(path for path in map(Path, names) if not path.is_dir())
 
 
 def _save(image: Image.Image, target: Path, **options: Any) -> None:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from numpy.lib.format import open_memmap
 from PIL import Image
 
-from segnet.core.classes import ClassTable
+from segnet.core.classes import IGNORE_INDEX, ClassTable
 from segnet.core.errors import SegnetError
 from segnet.core.foreground import background_of
 from segnet.inference.large import LargePicture
@@ -68,9 +68,18 @@ class Segmentation:
     """Of two classes, the foreground's probability above which a pixel is foreground; None: the more
     probable class."""
 
+    missing: npt.NDArray[np.bool_] | None = None
+    """Pixels ``(H, W)`` of which the image holds no data (NoData of a GeoTIFF); None where it has all."""
+
     @cached_property
     def mask(self) -> npt.NDArray[np.uint8]:
-        """Class id of each pixel, ``(H, W)`` uint8."""
+        """Class id of each pixel, ``(H, W)`` uint8; 255 where the image holds no data."""
+        mask = self._class_ids()
+        if self.missing is not None:
+            mask[self.missing] = IGNORE_INDEX
+        return mask
+
+    def _class_ids(self) -> npt.NDArray[np.uint8]:
         mask = np.zeros((self.image.height, self.image.width), np.uint8)
         foreground = self.classes.foreground
         if self.threshold is not None and foreground is not None:
@@ -113,9 +122,10 @@ class Segmentation:
         return np.concatenate([strip[0] for _, strip in self._strips(self.samples.variance[None])])
 
     def areas(self) -> dict[str, float]:
-        """Return the share of the image's pixels that each class takes, 0 to 1."""
+        """Return the share of the image's pixels that each class takes, 0 to 1; NoData doesn't count."""
         counts = Image.fromarray(self.mask).histogram()
-        return {name: counts[i] / self.mask.size for i, name in enumerate(self.classes.names)}
+        pixels = max(1, self.mask.size - counts[IGNORE_INDEX])
+        return {name: counts[i] / pixels for i, name in enumerate(self.classes.names)}
 
     def regions(self, *, least_px: int = 1) -> Iterator[Region]:
         """Yield the connected regions of each class but a background: area, box, centroid and pixels.

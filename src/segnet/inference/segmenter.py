@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,9 +16,10 @@ from PIL import Image
 from segnet.core.classes import ClassTable
 from segnet.core.errors import SegnetError
 from segnet.core.files import expand_home
-from segnet.data.images import Source, as_rgb, open_rgb, open_upright, source_name
+from segnet.data.images import Source, as_rgb, open_rgb, source_name
 from segnet.data.intensity import Intensity, visible
-from segnet.data.values import needs_values, open_as
+from segnet.data.nodata import Missing, missing_pixels
+from segnet.data.values import needs_values, open_picture, open_with_missing
 from segnet.inference.description import Description
 from segnet.inference.large import LARGE_PX, LargePicture, SpooledRows, spool
 from segnet.inference.runtimes import Images, Runtime
@@ -41,6 +43,9 @@ class Prepared(NamedTuple):
 
     pixels: npt.NDArray[np.uint8] | SpooledRows
     """``(h, w, C)``, at the model's size; for one that takes patches, the whole image at its scale."""
+
+    missing: Missing | None = None
+    """Pixels ``(H, W)`` of the image without data, None where all have."""
 
 
 class Segmenter:
@@ -105,7 +110,7 @@ class Segmenter:
         Args:
             image: a path, an open binary file, a PIL image of any mode, or uint8 ``(H, W, 3)`` RGB. For a
                 model of C channels an array is ``(H, W, C)``, of the values as files have them where it was
-                trained on more than 8 bits; of one channel also ``(H, W)``.
+                trained on more than 8 bits; of one channel also ``(H, W)``. Masked values have no data.
             samples: passes with dropout; 0 is one pass without.
             seed: decides what is dropped; the same seed gives the same bits.
             page: which page or frame of a file that has several, from 1.
@@ -129,7 +134,7 @@ class Segmenter:
         fit = self.description.fit
         _require_source(image, fit.intensity)
         source = expand_home(image) if isinstance(image, str | Path) else image
-        if not fit.intensity.is_plain or needs_values(source):
+        if not fit.intensity.is_plain or np.ma.isMaskedArray(source) or needs_values(source):
             return self._prepare_values(source, page)
         if isinstance(image, np.ndarray):
             if fit.patch_scale == 1 and math.prod(image.shape[:2]) > LARGE_PX:
@@ -138,28 +143,30 @@ class Segmenter:
                 return Prepared(large, pixels)
             source = image = Image.fromarray(image)
         assert not isinstance(source, np.ndarray)
-        upright = open_upright(source, page=page)
+        upright, missing = open_picture(source, page=page)
         if 0 in upright.size:
             raise SegnetError(f"an image of {upright.width}x{upright.height} pixels has nothing to segment")
-        if fit.patch_scale is not None and isinstance(source, Path) and math.prod(upright.size) > LARGE_PX:
-            large = LargePicture(upright.size, lambda: open_rgb(source, page=page))
-            return Prepared(large, spool(upright, fit))
+        file = _file_of(source)
+        if fit.patch_scale is not None and file is not None and math.prod(upright.size) > LARGE_PX:
+            large = LargePicture(upright.size, lambda: open_rgb(file, page=page))
+            return Prepared(large, spool(upright, fit), missing)
         picture = as_rgb(upright, source_name(source))
-        return Prepared(picture, fit.image(picture))
+        return Prepared(picture, fit.image(picture), missing)
 
     def _prepare_values(self, source: Source | npt.NDArray[Any], page: int) -> Prepared:
         """Prepare an image of other channels than RGB, or of more than 8 bits."""
         fit = self.description.fit
         if isinstance(source, np.ndarray):
             values = source[..., None] if source.ndim == 2 else source
-            pixels = fit.intensity.pixels(values, "the array")
+            pixels, missing = fit.intensity.pixels(values, "the array"), missing_pixels(values)
         else:
-            pixels = np.asarray(open_as(source, fit.intensity, page=page))
+            image, missing = open_with_missing(source, fit.intensity, page=page)
+            pixels = np.asarray(image)
         if 0 in pixels.shape:
             raise SegnetError(
                 f"an image of {pixels.shape[1]}x{pixels.shape[0]} pixels has nothing to segment"
             )
-        return Prepared(Image.fromarray(np.ascontiguousarray(visible(pixels))), fit.image(pixels))
+        return Prepared(Image.fromarray(np.ascontiguousarray(visible(pixels))), fit.image(pixels), missing)
 
     def predict_batch(self, batch: Sequence[Prepared]) -> list[Segmentation]:
         """Segment images together, each whatever its own size.
@@ -172,7 +179,11 @@ class Segmenter:
         logits = self.runtime.logits(np.stack([cast("Images", each.pixels) for each in batch]))
         return [
             Segmentation(
-                each.image, self.classes, self._unpadded(found, each.image), threshold=self.threshold
+                each.image,
+                self.classes,
+                self._unpadded(found, each.image),
+                threshold=self.threshold,
+                missing=each.missing,
             )
             for each, found in zip(batch, logits, strict=True)
         ]
@@ -186,7 +197,9 @@ class Segmenter:
         tiles = Tiles(prepared.pixels, self.description.size, self.runtime.logits)
         keeps = math.prod(tiles.extent) * len(self.classes) <= MOST_KEPT
         logits = tiles.whole() if keeps else tiles
-        found = Segmentation(prepared.image, self.classes, logits, threshold=self.threshold)
+        found = Segmentation(
+            prepared.image, self.classes, logits, threshold=self.threshold, missing=prepared.missing
+        )
         _ = found.mask  # computed here, in one thread, and not where results are written
         return found
 
@@ -227,7 +240,9 @@ class Segmenter:
             found = sample_patches(sampled, pixels, self.description.size, samples)
         smallest = np.finfo(np.float32).tiny  # the log of 0 would not be finite
         logits = np.log(np.maximum(found.mean, smallest))
-        return Segmentation(prepared.image, self.classes, logits, found, self.threshold)
+        return Segmentation(
+            prepared.image, self.classes, logits, found, self.threshold, missing=prepared.missing
+        )
 
     def _torch(self, otherwise: str) -> TorchRuntime:
         if self.runtime.name != "torch":
@@ -236,6 +251,13 @@ class Segmenter:
                 ".safetensors file that it was exported from"
             )
         return cast("TorchRuntime", self.runtime)
+
+
+def _file_of(source: Source) -> Path | None:
+    """Return the file that a source can be read from again once its stream is closed; None for others."""
+    if isinstance(source, io.BufferedReader) and isinstance(source.name, str | Path):
+        return Path(source.name)
+    return source if isinstance(source, Path) else None
 
 
 def _require_source(image: ImageSource, intensity: Intensity) -> None:

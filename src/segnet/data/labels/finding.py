@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from segnet.core.errors import SegnetError
 from segnet.core.walking import paths_below
-from segnet.data.images import IMAGE_SUFFIXES
+from segnet.data.suffixes import IMAGE_SUFFIXES
 
 _LEFT_BY_SYSTEMS = ("__macosx", "thumbs.db", "desktop.ini", "ehthumbs.db")
 _MARKS = (

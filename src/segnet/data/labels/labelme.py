@@ -14,7 +14,6 @@ import numpy.typing as npt
 from segnet.data.blobs import Blob
 from segnet.data.faults import Fault
 from segnet.data.headers import read_header
-from segnet.data.images import IMAGE_SUFFIXES
 from segnet.data.labels.bitmaps import decode_picture, from_base64
 from segnet.data.labels.outlines import ellipse
 from segnet.data.labels.shapes import (
@@ -35,6 +34,7 @@ from segnet.data.labels.shapes import (
     size_of,
     with_background,
 )
+from segnet.data.suffixes import IMAGE_SUFFIXES
 
 _WITHOUT_AREA = ("point", "points", "line", "linestrip")
 _FOUR_CORNERS = ("rectangle", "rotation", "oriented_rectangle", "quadrilateral")

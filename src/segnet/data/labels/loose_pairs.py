@@ -15,7 +15,6 @@ from pathlib import Path
 
 from segnet.core.errors import SegnetError
 from segnet.data.faults import Fault
-from segnet.data.images import IMAGE_SUFFIXES
 from segnet.data.labels.finding import files_below
 from segnet.data.labels.shapes import Labelled, Labels
 from segnet.data.near_names import (
@@ -30,6 +29,7 @@ from segnet.data.near_names import (
     words_of,
 )
 from segnet.data.pairing import DESCRIPTION, MASK_SUFFIXES, find_pairs
+from segnet.data.suffixes import IMAGE_SUFFIXES
 
 _LOSSY = (".jpg", ".jpeg", ".webp")
 _DRAWN_WORDS = frozenset({"viz", "vis", "overlay", "overlays", "preview", "previews", "bbox"})

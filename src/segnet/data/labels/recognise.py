@@ -55,8 +55,8 @@ def read_labels(source: Path, images: Sequence[Path] = (), classes: Sequence[str
 _JSON = (".json", ".geojson")
 _KNOWN = (
     "give a .json file of COCO or Label Studio, CVAT's .xml for images, a folder of LabelMe's .json or of "
-    ".geojson files, of YOLO's with a data.yaml, of Pascal VOC's, of Cityscapes', of Roboflow's masks, of one "
-    "mask file an object or of images with masks, or a .zip of these"
+    ".geojson files, of YOLO's with a data.yaml, of Pascal VOC's, of Cityscapes', of Roboflow's masks, of "
+    "one mask file an object or of images with masks, or a .zip of these"
 )
 
 

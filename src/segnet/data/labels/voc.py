@@ -16,10 +16,10 @@ from segnet.core.colours import Colour
 from segnet.core.errors import SegnetError
 from segnet.data.faults import Fault
 from segnet.data.headers import read_header
-from segnet.data.images import IMAGE_SUFFIXES
 from segnet.data.labels.coded import MaskTable
 from segnet.data.labels.finding import images_below, is_hidden, lines_of, parts_of, same_form
 from segnet.data.labels.shapes import NOT_ANNOTATED, Labelled, Labels, read_image, split_of, with_background
+from segnet.data.suffixes import IMAGE_SUFFIXES
 
 # http://host.robots.ox.ac.uk/pascal/VOC/voc2012/segexamples/index.html
 _CLASSES_OF_2012 = (
