@@ -1,6 +1,6 @@
 """Changed JSON labels: never a traceback, and every shape and image is drawn or left out by name.
 
-Fields are removed, mistyped, nested, doubled, or become huge; an independent count over the raw file must equal  # noqa: E501
+Fields are removed, mistyped, nested, doubled or become huge; an independent count over the raw file must equal
 what was read. ``SEGNET_MUTATIONS=500 SEGNET_SEED=7`` runs more cases of another seed.
 """
 
