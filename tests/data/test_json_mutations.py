@@ -1,7 +1,7 @@
 """Changed JSON labels: never a traceback, and every shape and image is drawn or left out by name.
 
-Fields are removed, mistyped, nested, doubled, or become huge. An independent count over the raw file equals
-what was read. ``SEGNET_MUTATIONS=500 SEGNET_SEED=7`` runs more cases of another seed.
+Fields are removed, mistyped, nested, doubled or become huge; an independent count over the raw file must
+equal what was read. ``SEGNET_MUTATIONS=500 SEGNET_SEED=7`` runs more cases of another seed.
 """
 
 import copy

@@ -477,6 +477,7 @@ def options_of_segnet(segnet, monkeypatch):
         "predict",
         "models",
         "compare",
+        "data convert",
         "show pooling",
         "show convolution",
         "show filters",
