@@ -18,7 +18,7 @@ from segnet.runs.records import RunRecord
 from segnet.runs.remarks import tolerance_text
 from segnet.runs.run_folder import RunFolder
 from segnet.runs.scores import Scores, score_text
-from segnet.runs.seeds import SeedFolder, SeedRuns, read_seeds, spread_text
+from segnet.runs.seeds import NUMBERS, SeedFolder, SeedRuns, read_seeds, spread_text
 
 _LEAST = 9  # characters of a column, so that no number is cut in a narrow terminal
 _MOST_CLASSES = 12  # a table of more has no class of its own; summary.json has them all
@@ -188,5 +188,4 @@ def _shown(group: SeedRuns) -> dict[str, list[float]]:
     values = group.values()
     if len(group.reported[0].per_class) <= _MOST_CLASSES:
         return values
-    names = group.reported[0].per_class
-    return {name: each for name, each in values.items() if not any(name.startswith(f"{c} ") for c in names)}
+    return {title: values[title] for title in NUMBERS.values() if title in values}

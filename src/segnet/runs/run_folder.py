@@ -95,8 +95,13 @@ class RunFolder:
 
     def kept_epochs(self) -> list[int]:
         """The epochs of which state and model are kept."""
-        found = (int(path.stem[6:]) for path in (self.path / "kept").glob("epoch_*.pt"))
-        return sorted(epoch for epoch in found if self.kept_model(epoch).is_file())
+        return [epoch for epoch in self._of_epochs("kept", ".pt") if self.kept_model(epoch).is_file()]
+
+    def kept_files(self) -> list[Path]:
+        """All states and models that are kept, one of a pair too, which a kill has left."""
+        return [
+            file for suffix in (".pt", ".safetensors") for file in self._of_epochs("kept", suffix).values()
+        ]
 
     @property
     def trackers(self) -> Path:
@@ -124,7 +129,16 @@ class RunFolder:
 
     def previews(self) -> list[Path]:
         """All pictures so far, in the order of epochs."""
-        return sorted((self.path / "previews").glob("epoch_*.png"), key=lambda path: int(path.stem[6:]))
+        return list(self._of_epochs("previews", ".png").values())
+
+    def _of_epochs(self, place: str, suffix: str) -> dict[int, Path]:
+        """The files of epochs by rising number; what a person has put beside them is no such file."""
+        found = {}
+        for path in (self.path / place).glob(f"epoch_*{suffix}"):
+            number = path.stem.removeprefix("epoch_")
+            if number.isdecimal() and path.name == f"epoch_{int(number):03d}{suffix}" and path.is_file():
+                found[int(number)] = path
+        return dict(sorted(found.items()))
 
     def write_config(self, settings: Mapping[str, Any]) -> None:
         """Write the resolved configuration, without ``out``: again, the run goes into a folder of its own."""

@@ -132,8 +132,12 @@ class SeedRuns:
 def _flat(scores: Scores) -> dict[str, float]:
     """Return the scores that have a value, by names for people."""
     named: dict[str, float | None] = {title: getattr(scores, name) for name, title in NUMBERS.items()}
-    named |= {f"{name} IoU": entry.iou for name, entry in scores.per_class.items()}
-    named |= {f"{name} boundary F1": entry.boundary_f1 for name, entry in scores.per_class.items()}
+    for title, key in (("IoU", "iou"), ("boundary F1", "boundary_f1")):
+        for name, entry in scores.per_class.items():
+            own = f"{name} {title}"
+            while own in named:  # a class that is called mean
+                own = f"class {own}"
+            named[own] = getattr(entry, key)
     return {name: value for name, value in named.items() if value is not None}
 
 

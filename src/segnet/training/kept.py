@@ -31,8 +31,8 @@ def keep_state(folder: RunFolder, state: State, count: int) -> None:
     _link(folder.state, folder.kept_state(state.epoch))
     wanted = {state.best.epoch, *range(state.epoch - count + 1, state.epoch + 1)}
     stay = {file.name for epoch in wanted for file in (folder.kept_state(epoch), folder.kept_model(epoch))}
-    for file in folder.kept_state(state.epoch).parent.iterdir():
-        if file.name not in stay:  # one of a pair too, which a kill has left
+    for file in folder.kept_files():
+        if file.name not in stay:
             file.unlink(missing_ok=True)
 
 

@@ -154,9 +154,12 @@ def _scores(place: str, scores: Scores) -> Iterator[tuple[str, float]]:
     for name, value in plain.items():
         if isinstance(value, int | float):
             yield f"{place}/{name}", float(value)
-    for name, entry in scores.per_class.items():
+    # trackers write _ for most signs, and two classes could become one
+    spelt = [re.sub(r"\W", "_", name) for name in scores.per_class]
+    for number, (name, entry) in enumerate(scores.per_class.items()):
+        alike = spelt.count(spelt[number]) > 1
         if entry.iou is not None:
-            yield f"{place}/iou/{name}", entry.iou
+            yield f"{place}/iou/{name}{f' class {number}' if alike else ''}", entry.iou
 
 
 # --- the trackers: each opens its own, and says by which id it is found again ---
