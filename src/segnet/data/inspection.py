@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections import Counter, defaultdict
@@ -158,7 +159,7 @@ def inspect_folder(root: Path, progress: Progress | None = None, *, channels: in
             advance()
     faults += [fault for each in surveyed for fault in each.faults]
     looks = [each.look for each in surveyed]
-    faults += rotation_faults(looks) + depth_faults(looks)
+    faults += rotation_faults(looks) + depth_faults(looks) + _without_data(root, surveyed)
     readable = [each.pair for each in surveyed if each.thumbnail]
     faults += same_images(readable)
     faults += _alike(surveyed, found)
@@ -247,6 +248,19 @@ def _count(
         for i, name in enumerate(table.names)
     )
     return classes, without, uncounted
+
+
+def _without_data(root: Path, surveyed: Sequence[Surveyed]) -> list[Fault]:
+    """Return a warning that says how many pixels of the images hold no data, where there are any."""
+    some = [each for each in surveyed if each.missing_px]
+    if not some:
+        return []
+    pixels = sum(math.prod(each.look.image.size) for each in surveyed if each.look.image)
+    marks = sorted({each.look.nodata or "NaN" for each in some})
+    percent = 100 * sum(each.missing_px for each in some) / pixels
+    images = "1 image" if len(some) == 1 else f"{len(some):,} images"
+    said = f"has {percent:.3g} % of its pixels marked as NoData ({', '.join(marks)}), in {images}"
+    return [Fault("nodata", root, said)]
 
 
 def _as_far_as_counted(fault: Fault, uncounted: int) -> Fault:

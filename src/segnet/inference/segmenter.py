@@ -254,7 +254,7 @@ class Segmenter:
 
 
 def _file_of(source: Source) -> Path | None:
-    """Return the file that a source can be read from again, also once its stream is closed; None for others."""
+    """Return the file that a source can be read from again, when its stream is closed; None for others."""
     if isinstance(source, io.BufferedReader) and isinstance(source.name, str | Path):
         return Path(source.name)
     return source if isinstance(source, Path) else None
