@@ -99,7 +99,7 @@ KINDS = {
     "nodata": Kind(
         "warning",
         "images with pixels that hold no data",
-        "they are ignored: in ranges, in training and in scores",
+        "they are ignored in ranges, in training and in scores; nothing to do where that is meant",
         "",
     ),
     "rotated": Kind(

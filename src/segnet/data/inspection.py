@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections import Counter, defaultdict
@@ -19,18 +20,17 @@ from segnet.core.outlines import mean_thickness_px
 from segnet.data.balance import balance_faults, no_images
 from segnet.data.dataset import Progress, Sample
 from segnet.data.dataset_yaml import read_description
-from segnet.data.digests import file_digest
 from segnet.data.faults import KINDS, Fault, by_kind
 from segnet.data.folder import HOLDOUT, FolderSample, same_images
 from segnet.data.headers import Look, depth_faults, rotation_faults
 from segnet.data.holdout import hold_out
+from segnet.data.leaks import leaks
 from segnet.data.mask_code import MaskCode, lossy_fault
 from segnet.data.mask_meaning import Unclear, infer
 from segnet.data.options import DataOptions
 from segnet.data.pairing import DESCRIPTION, Pair, Pairs
 from segnet.data.recognition import find_dataset
 from segnet.data.remembered import one_look
-from segnet.data.scenes import MOST_IMAGES, counted_scenes, group_by_names, same_scenes
 from segnet.data.survey import Surveyed, edges_of, survey
 
 _SIZES = (128, 192, 256)  # that are suggested; beyond them it takes patches
@@ -40,7 +40,6 @@ _WHOLE = (
 )
 _NEAR, _MOST = 0.06, 0.8  # proportions this near are one; as many images with one stand for all
 _SCALES = (0.25, 0.5, 1)
-_SIDES = {"train": 0, "val": 1, "test": 2}
 _THINNEST_PX = 1.5  # of a region, as area / half its outline, that a network's output still shows
 
 
@@ -170,10 +169,10 @@ def inspect_folder(root: Path, progress: Progress | None = None, *, channels: in
             advance()
     faults += [fault for each in surveyed for fault in each.faults]
     looks = [each.look for each in surveyed]
-    faults += rotation_faults(looks) + depth_faults(looks)
+    faults += rotation_faults(looks) + depth_faults(looks) + _without_data(root, surveyed)
     readable = [each.pair for each in surveyed if each.readable]
     faults += same_images(readable)
-    faults += _alike(surveyed, found, root)
+    faults += leaks(surveyed, found, root)
     looked = [each.pair for each in surveyed if each.look.image is not None]
     held_out = _held_out(looked, found, root)
     faults += _too_few(looked, held_out, found, root)
@@ -294,6 +293,19 @@ def _too_few(looked: Sequence[Pair], held_out: Set[Path], found: Pairs, root: Pa
     return [] if held_out or "val" in found.splits else [no_images(str(root), "validation images")]
 
 
+def _without_data(root: Path, surveyed: Sequence[Surveyed]) -> list[Fault]:
+    """Return a warning that says how many pixels of the images hold no data, where there are any."""
+    some = [each for each in surveyed if each.missing_px]
+    if not some:
+        return []
+    pixels = sum(math.prod(each.look.image.size) for each in surveyed if each.look.image)
+    marks = sorted({each.look.nodata or "NaN" for each in some})
+    percent = 100 * sum(each.missing_px for each in some) / pixels
+    images = "1 image" if len(some) == 1 else f"{len(some):,} images"
+    said = f"has {percent:.3g} % of its pixels marked as NoData ({', '.join(marks)}), in {images}"
+    return [Fault("nodata", root, said)]
+
+
 def _as_far_as_counted(fault: Fault, uncounted: int) -> Fault:
     """Return a fault of the classes' pixels that says how many masks it knows nothing of."""
     if not uncounted or fault.kind == "few-to-validate":
@@ -310,49 +322,6 @@ def not_counted(masks: int) -> str:
 def _stored(look: Look) -> tuple[int, int]:
     assert look.image is not None
     return look.image.layout.channels, look.image.layout.bits
-
-
-def _alike(surveyed: Sequence[Surveyed], found: Pairs, root: Path) -> list[Fault]:
-    """Return a fault for each image whose scene is on another side of a split, by its pixels or its name."""
-    held_out = "val" not in found.splits
-    pairs = [each.pair for each in surveyed]
-    sides = [_SIDES[pair.split] if pair.split != "train" or not held_out else -1 for pair in pairs]
-    shown = [*same_scenes([each.view for each in surveyed], sides)]
-    names = [pair.name for pair in pairs]
-    counted = counted_scenes(names, sides)
-    by_name = [(other, number) for number, other in counted.items() if number not in {b for _, b in shown}]
-    pattern = group_by_names(names, shown + by_name)
-    remedy = _how_to_keep_together(pattern, held_out)
-    faults = []
-    if len(pairs) > MOST_IMAGES:
-        said = (
-            f"holds {len(pairs):,} images, of which an even choice of {MOST_IMAGES:,} at most were compared"
-        )
-        faults.append(Fault("alike", root, said, remedy))
-    for kind, said, ones in (
-        ("alike", "shows the scene of", shown),
-        ("one-name", "differs by a counter alone from", by_name),
-    ):
-        for one, other in ones:
-            a, b = pairs[one], pairs[other]
-            where = "and either may be held out" if a.split == b.split else f"of the split {a.split}"
-            if not _same_bytes(a, b):
-                faults.append(Fault(kind, b.image, f"{said} {a.image}, {where}", remedy))
-    return faults
-
-
-def _how_to_keep_together(pattern: str, held_out: bool) -> str:
-    if not pattern:
-        return ""
-    option = f"--group-by '{pattern}'"
-    if held_out:
-        return f"hold whole scenes out: segnet train {option}"
-    return f"put all pairs into one images/ and one masks/, and hold whole scenes out: segnet train {option}"
-
-
-def _same_bytes(a: Pair, b: Pair) -> bool:
-    """Whether two images are copies, which is a fault of its own."""
-    return file_digest(a.image) == file_digest(b.image)
 
 
 def _suggest(classes: Sequence[ClassCount], sizes: Sequence[tuple[int, int]]) -> str:

@@ -16,12 +16,13 @@ from segnet.core.errors import SegnetError
 from segnet.core.outlines import count_sides
 from segnet.data.faults import Fault
 from segnet.data.headers import Look, look_at, read_header
-from segnet.data.images import decode, open_rgb
-from segnet.data.intensity import Intensity, require_numbers, visible
+from segnet.data.images import as_rgb, decode
+from segnet.data.intensity import Intensity, Values, require_numbers, visible
+from segnet.data.nodata import Missing, missing_pixels
 from segnet.data.pairing import Pair
 from segnet.data.scenes import MOST_IMAGES, View, view_of
 from segnet.data.stored import Numbers, Stored, stored_numbers
-from segnet.data.values import read_values
+from segnet.data.values import open_picture, read_values
 
 T = TypeVar("T")
 
@@ -46,6 +47,8 @@ class Surveyed:
     """What the mask stores; None where it can't be read."""
     edges: dict[int, int]
     """Of each stored value, how many sides of its pixels are at another value."""
+    missing_px: int = 0
+    """Pixels of the image without data."""
 
 
 def survey(pairs: Sequence[Pair], *, by_colour: bool, channels: int = 3) -> Iterator[Surveyed]:
@@ -67,9 +70,11 @@ def survey(pairs: Sequence[Pair], *, by_colour: bool, channels: int = 3) -> Iter
 def _survey(pair: Pair, by_colour: bool, channels: int, compared: bool) -> Surveyed:
     look = look_at(pair, channels)
     faults = [*look.faults]
-    readable, view, stored, edges = False, None, None, {}
+    readable, view, stored, edges, missing_px = False, None, None, {}, 0
     if look.image is not None and look.image.frames == 1 and look.image.layout.fits(channels):
-        image = _tried(lambda: _picture(look, channels), faults)
+        found = _tried(lambda: _picture(look, channels), faults)
+        image, missing = found or (None, None)
+        missing_px = 0 if missing is None else int(missing.sum())
         if image is not None and _is_blank(image):
             faults.append(Fault("blank", pair.image, "shows a single colour"))
         elif image is not None:
@@ -85,21 +90,32 @@ def _survey(pair: Pair, by_colour: bool, channels: int, compared: bool) -> Surve
             edges = edges_of(stored_numbers(mask, by_colour=by_colour)[1])
         elif stored is not None:
             stored = stored.most_frequent(_MOST_VALUES)
-    return Surveyed(pair, look, tuple(faults), readable, view, stored, edges)
+    return Surveyed(pair, look, tuple(faults), readable, view, stored, edges, missing_px)
 
 
-def _picture(look: Look, channels: int) -> Image.Image:
-    """Return an image in RGB; one of more than 8 bits from its own lowest to its highest value."""
+def _picture(look: Look, channels: int) -> tuple[Image.Image, Missing | None]:
+    """Return an image in RGB, and its pixels ``(H, W)`` without data.
+
+    One of more than 8 bits is shown from its own lowest to its highest value.
+    """
+    file, name = look.pair.image, str(look.pair.image)
     if channels == 3 and not look.is_deep:
-        return open_rgb(look.pair.image)
-    values = read_values(look.pair.image, channels)
-    if values.dtype != np.uint8:
-        require_numbers(values, str(look.pair.image))
-        finite = values[np.isfinite(values)]
-        low, high = float(finite.min()), float(finite.max())
-        spread = (low, high if high > low else low + 1)
-        values = Intensity(channels, (spread,) * channels).pixels(values, str(look.pair.image))
-    return Image.fromarray(np.ascontiguousarray(visible(values)))
+        image, missing = open_picture(file)
+        return as_rgb(image, name), missing
+    values = read_values(file, channels)
+    pixels = Intensity(channels, _spread(values, name)).pixels(values, name)
+    return Image.fromarray(np.ascontiguousarray(visible(pixels))), missing_pixels(values)
+
+
+def _spread(values: Values, name: str) -> tuple[tuple[float, float], ...] | None:
+    """Return the lowest and the highest value of an image as the range of each channel, of 8 bits None."""
+    known = np.ma.compressed(values)
+    if values.dtype == np.uint8 or not known.size:
+        return None
+    require_numbers(known, name)
+    finite = known[np.isfinite(known)]
+    low, high = float(finite.min()), float(finite.max())
+    return ((low, high if high > low else low + 1),) * values.shape[-1]
 
 
 def _tried(read: Callable[[], T], faults: list[Fault]) -> T | None:
