@@ -115,7 +115,8 @@ def _spread(values: Values, name: str) -> tuple[tuple[float, float], ...] | None
     require_numbers(known, name)
     finite = known[np.isfinite(known)]
     low, high = float(finite.min()), float(finite.max())
-    return ((low, high if high > low else low + 1),) * values.shape[-1]
+    channels: int = values.shape[-1]
+    return ((low, high if high > low else low + 1),) * channels
 
 
 def _tried(read: Callable[[], T], faults: list[Fault]) -> T | None:
