@@ -247,6 +247,7 @@ def test_255_classes_train_score_and_predict(tmp_path):
         mask = random.permutation(np.arange(32 * 32) % 255).astype(np.uint8).reshape(32, 32)
         Image.fromarray(np.repeat(mask[..., None], 3, -1)).save(tmp_path / f"data/images/{number}.png")
         Image.fromarray(mask).save(tmp_path / f"data/masks/{number}.png")
+    (tmp_path / "data/dataset.yaml").write_text(f"classes: {[f'class {value}' for value in range(255)]}\n")
     run = train(config_of(tmp_path / "data", None, out=tmp_path / "run"))
     assert len(run.val.per_class) == 255
     found = load(run.folder).predict(tmp_path / "data/images/0.png")

@@ -18,14 +18,14 @@ _AT_ONCE = 1 << 23  # pixels of outlines that are measured together: some 100 MB
 
 
 def tolerances_px(mask: Tensor, own_sizes: Tensor | None = None) -> Tensor:
-    """Return how far outlines may be off in each image ``(N,)``, in pixels of the size that is scored.
+    """Return how far outlines may be off in each image ``(N,)``, in pixels as scored, on the CPU.
 
     Args:
         mask: ``(N, H, W)``.
         own_sizes: height and width ``(N, 2)`` of each picture's own part; None where that is all of it.
     """
     if own_sizes is None:
-        own_sizes = torch.tensor(mask.shape[1:], device=mask.device).expand(len(mask), 2)
+        own_sizes = torch.tensor(mask.shape[1:]).expand(len(mask), 2)
     return TOLERANCE * torch.hypot(*own_sizes.double().unbind(1))
 
 
@@ -52,7 +52,7 @@ def boundary_f1(predicted: Tensor, mask: Tensor, classes: int, tolerances: Tenso
     occurs = torch.zeros(len(mask), classes, dtype=torch.bool, device=mask.device)
     image, row, column = outlines[0][1].nonzero(as_tuple=True)
     occurs[image, mask[image, row, column]] = True
-    radius = tolerances_px(mask) if tolerances is None else tolerances.to(mask.device)
+    radius = (tolerances_px(mask) if tolerances is None else tolerances).to(mask.device)
     for some in occurs.nonzero().split(max(1, _AT_ONCE // mask[0].numel())):
         image, class_id = some.unbind(1)
         truth, found = (edges[image] & (ids[image] == class_id[:, None, None]) for ids, edges in outlines)

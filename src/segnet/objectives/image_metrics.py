@@ -144,7 +144,7 @@ class ImageCounter:
             height, width = ids.shape if sizes is None else sizes[i].tolist()
             self._pixels += np.bincount(ids[:height, :width].ravel(), minlength=256)
             self._sides += count_sides(ids[:height, :width], 256)
-        tolerances = tolerances_px(target, sizes).cpu()
+        tolerances = tolerances_px(target, sizes)
         self._tolerances.append(tolerances)
         return tolerances
 
