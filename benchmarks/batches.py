@@ -16,8 +16,8 @@ import csv
 import random
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -76,14 +76,15 @@ def main() -> None:
             for seed in args.seeds:
                 data = lay_out(dataset, images, seed, Path(place) / f"{images}-{seed}")
                 (data / "dataset.yaml").write_text(describe(options))
-                config = TrainConfig(
-                    data=str(data), model=args.model, recipe="modern", size=args.size, seed=seed
-                )
+                fixed = {"data": str(data), "model": args.model, "size": args.size, "seed": seed}
                 for setting in args.settings:
                     batch_size, epochs = map(int, setting.split("x"))
                     started = time.process_time()
-                    chosen = {"batch_size": batch_size, "epochs": epochs}
-                    run = train(replace(config, **chosen, out=data / setting), console=Console(quiet=True))
+                    # given at once: a copy with the recipe's own 32 would leave the batch undecided
+                    chosen: dict[str, Any] = {**fixed, "batch_size": batch_size, "epochs": epochs}
+                    config = TrainConfig(recipe="modern", out=data / setting, **chosen)
+                    run = train(config, console=Console(quiet=True))
+                    assert (run.config.batch_size, run.config.epochs) == (batch_size, epochs)
                     assert run.val is not None
                     row = {
                         "data": dataset.name if args.data == "oxford-pets" else Path(args.data).name,

@@ -242,6 +242,16 @@ def test_a_score_without_a_value_is_absent_or_left_out_and_not_zero(run):
     assert "0.000" not in text
 
 
+def test_a_stopped_run_whose_outlines_were_never_scored_has_no_column_for_them(run):
+    val = {key: value for key, value in VAL.items() if key != "boundary_f1"}
+    val["per_class"] = {name: entry | {"boundary_f1": None} for name, entry in VAL["per_class"].items()}
+    (run / "scores.json").unlink()
+    write_lines(run, [epoch(1, val)])
+    text = report(run).text
+    assert CLASS_METRICS["boundary_f1"][1] not in text
+    assert "pet 25.0 % 0.711 0.810 0.820 0.830 background" in text
+
+
 def test_an_unknown_score_is_shown_under_its_own_name(run):
     write_scores(run, val=VAL | {"panoptic_quality": 0.444})
     assert "panoptic quality 0.444" in report(run).text
@@ -416,7 +426,7 @@ def test_of_two_classes_the_one_that_is_looked_for_comes_first():
     entries = {"background": ClassScores(iou=0.97), "leaf": ClassScores(iou=0.61)}
     found = Scores(0.98, 0.79, 0.85, None, None, 0.1, entries, (), foreground_iou=0.61, threshold=0.37)
     assert headline(found, ("mean_iou",)) == [("foreground IoU", "0.610"), ("mean IoU", "0.790")]
-    assert [row["name"] for row in class_table(found, dict.fromkeys(entries, (0, 0, 0)))] == [
+    assert [row["name"] for row in class_table(found, dict.fromkeys(entries, (0, 0, 0)), CLASS_METRICS)] == [
         "leaf",
         "background",
     ]

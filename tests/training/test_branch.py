@@ -211,3 +211,12 @@ def test_on_the_command_line(segnet, here, whole):
     ended = segnet("resume", "run", "--from", "best", "--epochs", "5", "--out", "branch")
     assert ended.code == 0, ended.err
     assert ended.out.startswith("branches from epoch ")
+
+
+def test_a_branch_to_a_later_end_says_that_the_learning_rate_rises(whole, tmp_path, capsys):
+    run = segnet.resume(whole, from_epoch=3, epochs=8, out=tmp_path / "branch")
+    rates = [json.loads(line)["lr"] for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+    assert f"rises from {rates[2]:.2g} to " in capsys.readouterr().out
+    assert rates[3] > rates[2]
+    segnet.resume(whole, from_epoch=3, out=tmp_path / "same")
+    assert "learning rate" not in capsys.readouterr().out

@@ -90,6 +90,15 @@ def test_no_number_of_images_makes_a_run_too_short_or_batches_too_small(monkeypa
         assert needed <= batch_size <= 32
 
 
+@pytest.mark.parametrize("images", [54, 65, 200, 1180])
+def test_the_sizes_of_published_tables_have_the_batches_and_epochs_of_the_rule_they_were_made_by(images):
+    batch_size = 32  # halved, down to 4, until an epoch has 12 full batches
+    while batch_size > 4 and images // batch_size < 12:
+        batch_size //= 2
+    steps = len(split_into_batches(range(images), batch_size))
+    assert length(images)[:2] == (batch_size, max(60, -(-900 // steps)))
+
+
 def test_an_image_more_or_less_changes_little():
     before = length(2)
     for images in range(3, 3001):

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from segnet import TrainConfig
-from segnet.training.schedule import learning_rate, train_size
+from segnet.training.schedule import learning_rate, rises_again, train_size
 
 
 @pytest.mark.parametrize(("model", "step", "gamma"), [("segnet", 7, 0.7), ("vit", 12, 0.8)])
@@ -42,3 +42,23 @@ def test_progressive_training_starts_at_half_size_and_ends_at_full_size():
 def test_the_last_epoch_is_at_full_size_however_few_there_are():
     for epochs in (1, 2, 3, 60):
         assert train_size(TrainConfig(recipe="modern", epochs=epochs), epochs - 1) == (128, 128)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "epochs", "says"),
+    [
+        ("cosine", 40, "rises from 3e-08 to 0.5: its schedule (cosine) now ends with epoch 40, not 20"),
+        ("cosine", 20, ""),
+        ("constant", 40, ""),
+        ("step", 40, ""),
+    ],
+)
+def test_a_later_end_that_raises_the_learning_rate_again_is_said_with_both_rates(schedule, epochs, says):
+    config = TrainConfig(epochs=epochs, schedule=schedule, lr=1.0)
+    line = rises_again(config, 20, 20, 0.0, 3e-8)
+    assert line == (says and f"the learning rate {says}")
+
+
+def test_an_earlier_end_never_raises_the_learning_rate():
+    config = TrainConfig(recipe="modern", epochs=20)
+    assert not any(rises_again(config, 40, epoch, 0.5, None) for epoch in range(20))

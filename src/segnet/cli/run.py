@@ -147,6 +147,7 @@ def _say_seeds(path: Path) -> int:
 
 def _say_result(run: Run) -> int:
     from segnet.runs.run_folder import RunFolder
+    from segnet.runs.shortcomings import no_better_than_one_class
 
     if started_as().rank:  # another process says it
         return 0 if run.finished else INTERRUPTED
@@ -154,8 +155,9 @@ def _say_result(run: Run) -> int:
     if run.val is not None:
         console.print(f"epoch {run.best_epoch}, the best, on {run.val.scored_on}")
         print_scores(run.val)
-        majority, share = run.val.majority
-        console.print(f"predicting {majority} everywhere gives pixel accuracy {share:.3f}")
+        if not no_better_than_one_class(run.val):  # else a warning has said it
+            majority, share = run.val.majority
+            console.print(f"predicting {majority} everywhere gives pixel accuracy {share:.3f}")
     if run.test is not None:
         console.print(f"the same model on {run.test.scored_on}")
         print_scores(run.test)

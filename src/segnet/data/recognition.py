@@ -118,7 +118,10 @@ def _hugging_face(root: Path) -> Seen | None:
     tables = (*root.glob("*.parquet"), *root.glob("*/*.parquet"))
     if not tables and not any((root / name).is_file() for name in saved):
         return None
-    return Seen("is a Hugging Face dataset", f"segnet train --data hf:{shlex.quote(str(root))}")
+    return Seen(
+        "is a Hugging Face dataset",
+        f"segnet train --data hf:{shlex.quote(str(root))} --model segnet-lite --recipe modern",
+    )
 
 
 def _labels(root: Path) -> Seen | None:

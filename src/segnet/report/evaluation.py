@@ -90,6 +90,7 @@ def _view(page: EvaluationPage) -> dict[str, Any]:
     scores, scored_on = page.scores, page.scores.scored_on
     split = scored_on.split if scored_on else ""
     colours = dict(zip(page.classes.names, page.classes.colours, strict=True))
+    metrics = class_metrics([scores])
     return {
         "model": page.model,
         "data": scored_on.data if scored_on else "",
@@ -103,8 +104,8 @@ def _view(page: EvaluationPage) -> dict[str, Any]:
         "split": split,
         "headline": headline(scores, _HEADLINE),
         "metrics": metric_table([scores]),
-        "class_metrics": class_metrics([scores]),
-        "class_tables": [class_section("All images", scores, colours)],
+        "class_metrics": metrics,
+        "class_tables": [class_section("All images", scores, colours, metrics)],
         "groups": [
             (
                 group.group,

@@ -61,7 +61,7 @@ def _view(folder: RunFolder, record: RunRecord) -> dict[str, Any]:
         splits["Validation"] = record.epochs[-1].val
     if outcome and outcome.test:
         splits["Test"] = outcome.test
-    colours = _class_colours(record, splits)
+    colours, metrics = _class_colours(record, splits), class_metrics([*splits.values()])
     return {
         "model": config.get("model") or record.model.get("name") or folder.path.resolve().name,
         "data": record.manifest.name if record.manifest else config.get("data"),
@@ -98,8 +98,8 @@ def _view(folder: RunFolder, record: RunRecord) -> dict[str, Any]:
         ],
         "split_names": list(splits),
         "metrics": metric_table([*splits.values()]),
-        "class_metrics": class_metrics([*splits.values()]),
-        "class_tables": [class_section(name, scores, colours) for name, scores in splits.items()],
+        "class_metrics": metrics,
+        "class_tables": [class_section(name, scores, colours, metrics) for name, scores in splits.items()],
         "unreadable": record.unreadable,
         "calibration": calibration_chart(next(reversed(splits.values()))) if splits else None,
         "worst": _worst(folder, outcome, colours),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -136,15 +136,22 @@ def metric_table(splits: Sequence[Scores]) -> list[tuple[str, str, list[str]]]:
 
 
 def class_metrics(splits: Sequence[Scores]) -> dict[str, tuple[str, str]]:
-    """Return ``CLASS_METRICS``, with how far outlines may be off in these splits."""
+    """Return those of ``CLASS_METRICS`` that were taken, with how far outlines may be off in these splits.
+
+    Outlines are scored once, as a run ends, so a run that is stopped has no boundary F1 of any class.
+    """
+    if all(entry.boundary_f1 is None for scores in splits for entry in scores.per_class.values()):
+        return {key: shown for key, shown in CLASS_METRICS.items() if key != "boundary_f1"}
     tolerance = tolerance_text(splits)
     name, definition = CLASS_METRICS["boundary_f1"]
     return CLASS_METRICS | ({"boundary_f1": (f"{name} at {tolerance}", definition)} if tolerance else {})
 
 
-def class_section(title: str, scores: Scores, colours: Mapping[str, Colour]) -> dict[str, Any]:
+def class_section(
+    title: str, scores: Scores, colours: Mapping[str, Colour], metrics: Iterable[str]
+) -> dict[str, Any]:
     """Return what the section of a split's classes shows; of many the worst and best, and all in a list."""
-    rows = class_table(scores, colours)
+    rows = class_table(scores, colours, metrics)
     confused = {
         "name": title,
         "confusion": confusion_table(scores),
@@ -175,15 +182,18 @@ def _largest_confusions(scores: Scores, *, many: bool) -> list[tuple[str, str, s
     ]
 
 
-def class_table(scores: Scores, colours: Mapping[str, Colour]) -> list[dict[str, Any]]:
-    """Rows of a class, its colour and its scores."""
+def class_table(
+    scores: Scores, colours: Mapping[str, Colour], metrics: Iterable[str]
+) -> list[dict[str, Any]]:
+    """Rows of a class, its colour and those of its scores that ``class_metrics`` names."""
+    metrics = tuple(metrics)
     return [
         {
             "name": name,
             "colour": css_colour(colours[name]),
             "share": share_text(entry.share),
             "iou_percent": f"{100 * (entry.iou or 0):.1f}",
-            "scores": [score_text(getattr(entry, key)) for key in CLASS_METRICS],
+            "scores": [score_text(getattr(entry, key)) for key in metrics],
         }
         for name, entry in scores.classes()
     ]

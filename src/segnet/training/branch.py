@@ -23,8 +23,10 @@ from segnet.training.artifacts import begin
 from segnet.training.check import check
 from segnet.training.checkpoint import Checkpoint, State, read_checkpoint, read_newest, save_checkpoint
 from segnet.training.config import TrainConfig
+from segnet.training.epoch import epoch_length
 from segnet.training.kept import model_epoch
 from segnet.training.loop import Run, fit
+from segnet.training.progress import say_rate
 from segnet.training.setup import Setup, build
 
 BEST: Literal["best"] = "best"
@@ -134,6 +136,7 @@ def branch(
     console.print(
         f"branches from epoch {state.epoch} of {folder.path}: {how}", highlight=False, soft_wrap=True
     )
+    say_rate(console, config, start.settings["epochs"], state, epoch_length(config, setup.train))
     with new.locked():
         try:
             begin(setup, new)

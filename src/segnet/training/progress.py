@@ -14,9 +14,10 @@ from torch import Tensor
 from segnet.core.counting import progress_bar
 from segnet.core.device import peak_memory_mib
 from segnet.core.duration import readable_time
+from segnet.data.batches import split_into_batches
 from segnet.training.checkpoint import State
 from segnet.training.config import TrainConfig
-from segnet.training.schedule import train_size
+from segnet.training.schedule import rises_again, train_size
 
 _WAITS_LONG = 0.1  # share of an epoch, from which the data is what to look at
 _REFRESH_S = 0.25
@@ -69,6 +70,22 @@ def step_status(total: Tensor, seen: int, started: float, waited: float, device:
         f"loss {float(total) / max(seen, 1):.3f} · {seen / seconds:.0f} img/s · waiting for data "
         f"{waited / seconds:.0%} · {peak_memory_mib(device):.0f} MiB"
     )
+
+
+def say_rate(console: Console, config: TrainConfig, planned: int, state: State, images: int) -> None:
+    """Print that a run that goes on to a later end has a higher learning rate again, where it has.
+
+    Args:
+        console: where it is printed.
+        config: the run as it goes on.
+        planned: epochs that it was to have before.
+        state: how far it has come.
+        images: how many there are in an epoch.
+    """
+    last = state.position.lr if state.position else state.records[-1].lr if state.records else None
+    progress = state.at[1] / len(split_into_batches(range(images), config.batch_size))
+    if line := rises_again(config, planned, state.epoch, progress, last):
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 def say_epoch(console: Console, state: State, config: TrainConfig) -> None:

@@ -25,9 +25,11 @@ from segnet.training.check import check
 from segnet.training.checkpoint import Checkpoint, place_of, read_newest, save_checkpoint
 from segnet.training.config import TrainConfig
 from segnet.training.config_file import read_config
+from segnet.training.epoch import epoch_length
 from segnet.training.in_step import console_of_one
 from segnet.training.interrupt import interrupts_wait
 from segnet.training.loop import Run, fit
+from segnet.training.progress import say_rate
 from segnet.training.setup import Setup, build
 
 # Where things are, what computes, what is saved and what a fault does: not what is computed. The data
@@ -143,6 +145,7 @@ def _go_on(
 
     setup = first_of_machine(checked_and_built)
     checkpoint.restore(setup.parts())
+    say_rate(console, config, checkpoint.settings["epochs"], state, epoch_length(config, setup.train))
     if is_writer():
         setup.notice = read_mapping(folder.environment).get("notice", setup.notice)
         if not state.is_over(config):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from segnet.training.config import TrainConfig
 
@@ -26,6 +27,26 @@ def learning_rate(config: TrainConfig, epoch: int, progress: float) -> float:
         share = min(max(time - config.warmup_epochs, 0.0) / span, 1.0)
         return config.lr * warm * 0.5 * (1 + math.cos(math.pi * share))
     return config.lr * warm
+
+
+def rises_again(config: TrainConfig, planned: int, epoch: int, progress: float, last: float | None) -> str:
+    """Say that a later end than was planned raises the learning rate again; "" where it doesn't.
+
+    Args:
+        config: the run as it goes on.
+        planned: epochs that it was to have before.
+        epoch: epochs done.
+        progress: share of the next epoch that is done, 0 to 1.
+        last: the rate of the last step; None where nobody has noted it.
+    """
+    then = learning_rate(replace(config, epochs=planned), epoch, progress)
+    now = learning_rate(config, epoch, progress)
+    if now <= then:
+        return ""
+    return (
+        f"the learning rate rises from {then if last is None else last:.2g} to {now:.2g}: its schedule "
+        f"({config.schedule}) now ends with epoch {config.epochs}, not {planned}"
+    )
 
 
 def warm_up(config: TrainConfig, epoch: int, progress: float) -> float:
