@@ -193,7 +193,9 @@ def test_lines_come_in_the_order_of_the_images_whatever_their_sizes_and_bad_ones
         alone = segmenter.predict(line["image"])
         with Image.open(line["mask"]) as mask, Image.open(line["overlay"]) as overlay:
             assert (np.asarray(mask) == alone.mask).mean() > 0.999
-            assert [overlay.height, overlay.width] == line["size"] == [*alone.mask.shape]
+            assert (
+                (overlay.width, overlay.height) == (line["width"], line["height"]) == alone.mask.shape[::-1]
+            )
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are POSIX's")

@@ -630,7 +630,7 @@ def test_sixty_kinds_of_broken_folders_are_here():
         "bad-label",
         "flat-label",
     }
-    elsewhere = {"alike", "one-name", "mode", "left-out"} | labels
+    elsewhere = {"alike", "one-name", "mode", "left-out", "nodata", "other-file", "turned-label"} | labels
     assert {kind for _, kind, _ in BROKEN.values()} >= KINDS.keys() - elsewhere
 
 

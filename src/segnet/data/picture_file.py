@@ -210,10 +210,13 @@ def load_page(image: ImageFile.ImageFile, page: int, name: str) -> int:
     if pages:
         require_pixels(pages[page - 1].pixels, name, pages[page - 1].size_bytes)
         image.info[NODATA] = pages[page - 1].nodata
-    orientation = orientation_of(image)
-    if image.format == "TIFF":
+    if image.format == "TIFF":  # which Pillow would turn itself
+        orientation = orientation_of(image)
         _prepare_tiff(image, name)
-    image.load()
+        image.load()
+    else:  # looking for the orientation of a PNG decodes it, and damage would be found there
+        image.load()
+        orientation = orientation_of(image)
     image.filename = name  # messages about the picture name it
     return orientation
 

@@ -42,7 +42,8 @@ _SCALES = (0.4, 2.5)
 _FEWEST_FOR_MEAN = 8  # images
 _CELLS = 6  # places along each side in which the small versions are compared
 _LEAST_CONTRAST = 4.0  # standard deviation of the greys of a place: flat ones all look alike
-_LEAST_CORRELATION = 0.6
+_LEAST_CORRELATION = 0.6  # in a place
+_LEAST_WHOLE = 0.8  # correlation of all that both show
 _LEAST_SHARE = 0.6  # of the places with contrast
 
 MOST_IMAGES = 20_000
@@ -217,7 +218,7 @@ def _placed(a: Floats, b: Floats) -> tuple[float, Floats] | None:
 def _looks_alike(
     views: Sequence[View], small: Floats, one: int, other: int, scale: float, shift: Floats
 ) -> bool:
-    """Whether two small images correlate in most places of what both show."""
+    """Whether two small images correlate in what both show, as a whole and in most of its places."""
     size, size_of_other = np.array(views[one].size), np.array(views[other].size)
     low = np.maximum(0, -shift / scale)
     high = np.minimum(size, (size_of_other - shift) / scale)
@@ -229,6 +230,9 @@ def _looks_alike(
     b = _cells(
         small[other], (scale * x + shift[0]) / size_of_other[0], (scale * y + shift[1]) / size_of_other[1]
     )
+    if np.corrcoef(a.ravel(), b.ravel())[0, 1] < _LEAST_WHOLE:
+        return False
+    a, b = (each - each.mean(1, keepdims=True) for each in (a, b))
     spread = a.std(1), b.std(1)
     clear = np.maximum(*spread) > _LEAST_CONTRAST
     if clear.sum() < _CELLS:
@@ -238,7 +242,7 @@ def _looks_alike(
 
 
 def _cells(small: Floats, x: Floats, y: Floats) -> Floats:
-    """Return the greys at columns x and rows y, parts of the sides, ``(36, 64)`` about each mean."""
+    """Return the greys at columns x and rows y, parts of the sides, ``(36, 64)``."""
     x, y = (np.clip(each * _SMALL_PX - 0.5, 0, _SMALL_PX - 1.001) for each in (x, y))
     column, row = x.astype(int), y.astype(int)
     right, below = x - column, (y - row)[:, None]
@@ -247,9 +251,8 @@ def _cells(small: Floats, x: Floats, y: Floats) -> Floats:
         for which in (row, row + 1)
     )
     greys = (upper * (1 - below) + lower * below).reshape(_CELLS, 8, _CELLS, 8)
-    cells = greys.transpose(0, 2, 1, 3).reshape(_CELLS**2, 64)
-    centred: Floats = cells - cells.mean(1, keepdims=True)
-    return centred
+    cells: Floats = greys.transpose(0, 2, 1, 3).reshape(_CELLS**2, 64)
+    return cells
 
 
 # What names say

@@ -9,7 +9,6 @@ from segnet.core.classes import ClassTable
 from segnet.core.errors import SegnetError, did_you_mean
 from segnet.core.extras import is_installed, require_package
 from segnet.core.files import expand_home
-from segnet.inference.model_file import described, opened
 from segnet.inference.runtimes import RUNTIMES
 from segnet.inference.segmenter import Segmenter
 
@@ -94,6 +93,8 @@ def read_classes(path_or_name: str | Path) -> ClassTable:
     path = find_model(path_or_name, exported=False)
     if path.suffix.lower() in _OPENED_BY:
         return load(path).classes
+    from segnet.inference.model_file import described, opened  # takes safetensors
+
     with opened(path, "np") as file:
         return described(file, path).classes
 

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from segnet.core.errors import SegnetError
 from segnet.data.faults import Fault
+from segnet.data.labels.corners import Points, ellipse, turned
 from segnet.data.labels.finding import read_text
-from segnet.data.labels.outlines import Points, ellipse, turned
 from segnet.data.labels.shapes import (
     Labelled,
     Labels,

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from segnet.data.faults import Fault
 from segnet.data.labels.bitmaps import decode_picture, from_base64
-from segnet.data.labels.outlines import ellipse, turned
+from segnet.data.labels.corners import ellipse, turned
 from segnet.data.labels.shapes import Polygon, Shape, class_name, polygon, shortened
 
 SHAPES = frozenset(

@@ -15,7 +15,7 @@ from segnet.data.blobs import Blob
 from segnet.data.faults import Fault
 from segnet.data.headers import read_header
 from segnet.data.labels.bitmaps import decode_picture, from_base64
-from segnet.data.labels.outlines import ellipse
+from segnet.data.labels.corners import ellipse
 from segnet.data.labels.shapes import (
     NOT_ANNOTATED,
     Labelled,

@@ -96,7 +96,13 @@ def _read_folder(root: Path, images: Sequence[Path], classes: Sequence[str]) -> 
     if objects := find_objects(root):
         wanted = [name for name in classes if background_of([name]) is None]
         return read_objects(objects, *wanted[:1] if len(wanted) == 1 else ())
-    return read_loose_pairs(root)
+    return None if _has_objects_within(root) else read_loose_pairs(root)
+
+
+def _has_objects_within(root: Path) -> bool:
+    """Whether a folder, if nothing else lies beside it, is one of one mask file an object, or holds one."""
+    inner = only_folder(root)
+    return inner is not None and (bool(find_objects(inner)) or _has_objects_within(inner))
 
 
 def _is_data_set(folder: Path) -> bool:
