@@ -26,6 +26,7 @@ from segnet.data.picture_file import (
     orientation_of,
     pages_in,
     same_format,
+    stored_size,
     with_picture,
 )
 from segnet.data.remembered import is_seen, recall
@@ -105,7 +106,7 @@ def _header_of_picture(image: ImageFile.ImageFile) -> Header:
     return Header(
         image.format or "",
         image.mode,
-        image.size,
+        stored_size(image),
         orientation_of(image) if said else 1,
         1 if layout.planes > 1 else frames,
         layout,

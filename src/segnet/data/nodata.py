@@ -7,6 +7,7 @@ the image, and are ignored in the mask.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -45,11 +46,8 @@ def missing_values(values: Values, nodata: str) -> Missing | None:
     if values.dtype.kind == "f":
         found: Missing = np.isnan(values)
         if number is not None and not math.isnan(number):
-            # the text has fewer digits than the value, as GDAL itself takes it
-            close = 4 * float(np.finfo(values.dtype).eps)
-            with np.errstate(over="ignore"):
-                stored = values.dtype.type(number)
-            found |= (values == stored) | np.isclose(values, stored, rtol=close, atol=0)
+            low, high = _near(number, values.dtype)
+            found |= (values >= low) & (values <= high)
         elif number is None and found.all():
             return None
     elif values.dtype.kind in "ui" and number is not None and float(number).is_integer():
@@ -60,6 +58,17 @@ def missing_values(values: Values, nodata: str) -> Missing | None:
     else:
         return None
     return found if found.any() else None
+
+
+def _near(number: float, dtype: np.dtype[Any]) -> tuple[Any, Any]:
+    """Return between which floats a number lies that was written with fewer digits than floats have."""
+    limits, kind = np.finfo(dtype), dtype.type
+    with np.errstate(over="ignore"):
+        stored = kind(number)
+        if not math.isfinite(stored):
+            return stored, stored
+        reach = abs(stored) * kind(4 * limits.eps)
+        return max(stored - reach, limits.min), min(stored + reach, limits.max)
 
 
 def missing_in_picture(image: Image.Image) -> Missing | None:

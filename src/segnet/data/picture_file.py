@@ -189,6 +189,12 @@ def pages_in(image: ImageFile.ImageFile) -> tuple[int, list[TiffPage]]:
     return len(pages) or int(getattr(image, "n_frames", 1)), pages
 
 
+def stored_size(image: Image.Image) -> tuple[int, int]:
+    """Return width and height as stored; of a TIFF that is to be turned, Pillow tells those it will have."""
+    size: tuple[int, int] = getattr(image, "_tile_size", image.size)
+    return size
+
+
 def same_format(name: str | None) -> str:
     """Return a format's name, where some are told apart by what lies behind the picture alone."""
     return _SAME_FORMAT.get(name or "", name or "")
@@ -225,7 +231,7 @@ def _prepare_tiff(image: Any, name: str) -> None:
     """Keep Pillow from turning a TIFF itself while it decodes, and from asking for its own limit."""
     with suppress(Exception):  # of damaged data; Pillow doesn't read them a second time
         image.getexif().pop(_ORIENTATION, None)
-    size = getattr(image, "_tile_size", image.size)
+    image._size = size = stored_size(image)
     require_pixels(math.prod(size), name)
     if Image.MAX_IMAGE_PIXELS is not None and math.prod(size) > Image.MAX_IMAGE_PIXELS:
         image.im = Image.new(image.mode, size).im

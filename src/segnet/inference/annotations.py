@@ -81,6 +81,7 @@ class AnnotationWriter:
         outlined = [*zip(regions, outlines, strict=True)]
         if self.format == "coco":
             entry = {"file_name": image.as_posix(), "width": size[0], "height": size[1]}
+            entry |= {} if picture.page is None else {"page": picture.page}  # its pages share the file's name
             annotations = [self._coco(region, polygons, size) for region, polygons in outlined]
             return Annotated(self.folder / _OF_ALL, regions, entry, annotations)
         if self.format == "labelme":
