@@ -497,7 +497,7 @@ def options_of_segnet(segnet, monkeypatch):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_options_that_prose_names_exist(page, options_of_segnet):
-    known = options_of_segnet | {"--extra-index-url", "--max-restarts", "--rdzv-id"}  # pip's and torchrun's
+    known = options_of_segnet | {"--extra-index-url", "--max-restarts", "--preload", "--rdzv-id"}  # of others
     if page != "README.md":
         for script in (ROOT / "benchmarks").glob("*.py"):
             known |= {*re.findall(r'add_argument\(\s*"(--[a-z-]+)"', script.read_text())}
