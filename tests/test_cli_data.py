@@ -139,7 +139,7 @@ def test_labels_are_converted_checked_and_predicted_as_labels_again(data, here, 
     (here / "labels.json").write_text(json.dumps(labels))
     ended = segnet("data", "convert", "labels.json", "new", "--images", "data/images")
     assert ended.code == 0
-    assert "wrote 30 images with masks to new, from COCO" in ended.out
+    assert "wrote 30 pairs of image and mask to new, from COCO" in ended.out
     assert segnet("data", "check", "new").code == 0
     ended = segnet("predict", "data/images", "--format", "labelme", "--out", "drawn", "--regions")
     assert ended.code == 0

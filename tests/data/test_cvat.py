@@ -318,7 +318,7 @@ def test_one_file_is_not_two_images_whatever_folders_the_names_have(tmp_path):
     ):
         convert(tmp_path / "job", tmp_path / "new")
     done = convert(tmp_path / "job", tmp_path / "new", skip=True)
-    assert counted(done)[2] == {"its image has other labels too": 1}
+    assert counted(done)[2] == {"image labelled twice": 1}
 
 
 def test_what_systems_leave_behind_is_no_job(tmp_path):

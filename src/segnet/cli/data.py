@@ -255,6 +255,7 @@ def _class_names(classes: str, like: str) -> tuple[str, ...]:
 def _print_converted(done: Converted, folder: str) -> None:
     from rich.table import Table
 
+    from segnet.core.foreground import is_background
     from segnet.data.labels.shapes import NOT_ANNOTATED
 
     console = Console(highlight=False, soft_wrap=True)
@@ -280,9 +281,22 @@ def _print_converted(done: Converted, folder: str) -> None:
     if tally.empty:
         said = f"{_counted(tally.empty, 'image')} without a shape: background alone"
         console.print(said, markup=False)
-    counted = ", ".join(f"{count:,}{split and f' in {split}'}" for split, count in done.images.items())
-    console.print(f"wrote {counted} images with masks to {folder}, from {done.format}", markup=False)
-    total = sum(done.pixels.values()) or 1
-    shares = ", ".join(f"{name} {count / total:.1%}" for name, count in done.pixels.items())
+    pairs = _counted(sum(done.images.values()), "pair")
+    splits = ", ".join(f"{count:,} in {split}" for split, count in done.images.items() if split)
+    said = f"wrote {pairs} of image and mask to {folder}, from {done.format}"
+    console.print(f"{said}: {splits}" if splits else said, markup=False)
+    total = sum(done.pixels.values())
+    shares = ", ".join(f"{name} {count / (total or 1):.1%}" for name, count in done.pixels.items())
     console.print(f"classes: {shares or 'the masks are copied as they are'}", markup=False)
+    if done.ignored:
+        share = done.ignored / (done.ignored + total)
+        console.print(
+            f"{done.ignored:,} pixels ({share:.1%}) belong to no class and are ignored", markup=False
+        )
+    if done.around and not is_background(done.around):
+        console.print(
+            f"pixels that no shape covers are of the class {done.around}; where that is wrong, name a class "
+            "background with --classes",
+            markup=False,
+        )
     console.print(f"next: segnet data check {shlex.quote(folder)}", markup=False)

@@ -16,7 +16,7 @@ def foreground_of(names: Iterable[str]) -> str | None:
     known = [*names]
     if len(known) != 2:
         return None
-    return known[0] if _is_background(known[1]) else known[1]
+    return known[0] if is_background(known[1]) else known[1]
 
 
 def background_of(names: Iterable[str]) -> str | None:
@@ -27,11 +27,11 @@ def background_of(names: Iterable[str]) -> str | None:
     """
     known = [*names]
     for name in known:
-        if _is_background(name):
+        if is_background(name):
             return name
     return known[0] if len(known) == 2 else None
 
 
-def _is_background(name: str) -> bool:
+def is_background(name: str) -> bool:
     """Tell Background, _background_ and bg too: formats and people spell it in their own way."""
     return name.casefold().strip("_ ") in (BACKGROUND, "bg")

@@ -52,6 +52,10 @@ class Converted:
     """What became of each shape and each image of the source."""
     some_failed: bool
     """Whether something was left out that can't be read."""
+    ignored: int = 0
+    """Pixels that belong to no class."""
+    around: str = ""
+    """Which class the pixels have that no shape covers; empty where they are ignored, or of mask files."""
 
 
 @dataclass
@@ -128,6 +132,11 @@ def _convert(
         require_package(f"filling the polygons of {source}", "pycocotools")
     if not chosen:
         raise SegnetError(f"{source} ({labels.format}) holds no image with labels{_said(labels, tally)}")
+    if len(labels.classes) > IGNORE_INDEX:
+        raise SegnetError(
+            f"{source} ({labels.format}) declares {len(labels.classes):,} classes with the background, and a mask "
+            f"holds {IGNORE_INDEX}; name those that you want with --classes a,b,c"
+        )
     table = ClassTable.named(labels.classes)
     counts, splits = np.zeros(256, np.int64), Counter[str]()
 
@@ -158,6 +167,8 @@ def _convert(
         tuple(lines(labels.faults)),
         tally,
         any(fault.is_error for fault in labels.faults),
+        int(counts[IGNORE_INDEX]),
+        labels.classes[around] if tally.drawn and around != IGNORE_INDEX else "",
     )
 
 
@@ -198,8 +209,8 @@ def _declare(labels: Labels, classes: Sequence[str], source: Path, *, skip: bool
     """
     used = {shape.label for each in labels.images for shape in each.shapes if not shape.left_out}
     if classes:
-        undeclared = {*labels.classes} if any(each.read_mask for each in labels.images) else used
-        undeclared -= {*classes}
+        named = {*labels.classes} if any(each.read_mask for each in labels.images) else used
+        undeclared = named - {*classes}
         if undeclared and not skip:
             listed = ", ".join(sorted(undeclared))
             raise SegnetError(
@@ -238,11 +249,11 @@ def _leave_out_same_names(labels: Labels) -> None:
         other = files.setdefault(str(each.image), each)
         if namesake is not each:
             fault = Fault("same-name", each.where, f"has the same name as {namesake.where}")
-            left_out = "another image has its name"
+            left_out = "name of another image"
         elif other is not each:
             said = f"means the image {each.image}, of which {other.where} has labels too"
             fault = Fault("same-name", each.where, said, "keep one of them")
-            left_out = "its image has other labels too"
+            left_out = "image labelled twice"
         else:
             continue
         labels.faults.append(fault)
