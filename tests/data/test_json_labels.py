@@ -54,6 +54,40 @@ def test_an_image_without_annotations_of_coco_is_background_where_the_user_says_
     assert (done.tally.empty, done.tally.written) == (1, 3)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_json_is_read_in_any_encoding_that_its_byte_order_mark_tells(encoding, tmp_path):
+    converted(json_labels.COCO, tmp_path / "plain")
+    expected = masks(tmp_path / "plain/new")
+    file = tmp_path / "plain/labels/a.json"
+    file.write_bytes(json.dumps(json_labels.COCO, indent=1).replace("\n", "\r\n").encode(encoding))
+    convert(file, tmp_path / "again")
+    np.testing.assert_equal(masks(tmp_path / "again"), expected)
+    file.write_bytes('{"é": 1}'.encode("latin-1"))
+    with pytest.raises(SegnetError, match=r"a.json is no text in utf-8 .*; save it as UTF-8"):
+        convert(file, tmp_path / "third")
+
+
+@pytest.mark.parametrize("place", ["images/train", "train", "images", "."])
+def test_coco_finds_the_images_beside_its_folder_of_annotations(place, tmp_path):
+    root = tmp_path / "labels"
+    (root / "annotations").mkdir(parents=True)
+    (root / "annotations/instances_train.json").write_text(json.dumps(json_labels.COCO))
+    for letter in "abc":
+        photo(root / place / f"{letter}.png")
+        photo(root / f"other/{letter}.png", size=(8, 8))
+    for number, source in enumerate((root, root / "annotations", root / "annotations/instances_train.json")):
+        assert convert(source, tmp_path / f"new/{number}").images == {"": 2}
+
+
+def test_an_address_in_place_of_a_name_makes_no_folders(tmp_path):
+    images = [
+        each | {"file_name": f"https://example.org/x/{each['file_name']}"}
+        for each in json_labels.COCO["images"]
+    ]
+    _, found = converted(json_labels.COCO | {"images": images}, tmp_path)
+    assert sorted(found) == ["a", "b"]
+
+
 def coco(change):
     content = copy.deepcopy(json_labels.COCO)
     change(content)

@@ -97,7 +97,7 @@ def _add(labels: Labels, file: Path, content: dict[str, Any], folders: Sequence[
             of_image.setdefault(_id(entry, "image_id"), []).append(entry)
     info = content.get("info")
     is_ours = isinstance(info, dict) and str(info.get("description")).startswith(_OURS)
-    around = [file.parent, file.parent / "images", *folders]
+    around = [*_beside(file), *folders]
     shared = _File(_categories(labels, file, content), around, split, is_ours, labels.faults)
     labels.classes += shared.names.values()
     images = _list(labels, file, content, "images")
@@ -120,6 +120,19 @@ def _add(labels: Labels, file: Path, content: dict[str, Any], folders: Sequence[
         more = f" ({len(lost) - 1} more like it)" if len(lost) > 1 else ""
         said = f"has an annotation of an image {shortened(lost[0][0])} that it lacks{more}"
         labels.faults.append(Fault("bad-label", file, said))
+
+
+def _beside(file: Path) -> list[Path]:
+    """Return where the images of a file may lie, the likeliest first.
+
+    ``annotations/instances_train2017.json`` has them in ``train2017``, or as CVAT writes it in
+    ``images/train2017``.
+    """
+    around = [file.parent, file.parent / "images"]
+    if file.parent.name.lower() == "annotations":
+        top, subset = file.absolute().parent.parent, file.stem.removeprefix("instances_")
+        around += [top / "images" / subset, top / subset, top / "images", top]
+    return around
 
 
 def _list(labels: Labels, file: Path, content: dict[str, Any], name: str) -> list[Any]:
@@ -181,7 +194,7 @@ def _image(
         raise Fault("bad-label", where, "has no id")
     if any(other != entry for other in alike):
         raise Fault("bad-label", where, f"has the id {_said(entry, 'id')}, which another image has too")
-    found = find_image(entry["file_name"], shared.folders, where)
+    found = find_image(entry.get("file_name"), shared.folders, where)
     says_size = entry.get("width") or entry.get("height")
     size = size_of(entry.get("width"), entry.get("height"), where) if says_size else read_header(found).size
     shapes = [

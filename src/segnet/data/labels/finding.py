@@ -7,8 +7,8 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from segnet.core.errors import SegnetError
 from segnet.core.walking import paths_below
+from segnet.data.faults import Fault
 from segnet.data.suffixes import IMAGE_SUFFIXES
 
 _LEFT_BY_SYSTEMS = ("__macosx", "thumbs.db", "desktop.ini", "ehthumbs.db")
@@ -29,23 +29,23 @@ def read_text(file: Path, encoding: str = "utf-8") -> str:
         encoding: how it is encoded without such a mark.
 
     Raises:
-        SegnetError: it can't be read, or is no text in that encoding.
+        Fault: it can't be read, or is no text in that encoding.
     """
     try:
         content = file.read_bytes()
         marked = next((name for mark, name in _MARKS if content.startswith(mark)), encoding)
         return content.decode(marked)
     except OSError as error:
-        raise SegnetError(f"{file} can't be read: {error.strerror or error}") from error
+        raise Fault("bad-label", file, f"can't be read: {error.strerror or error}") from error
     except (UnicodeDecodeError, LookupError) as error:
-        raise SegnetError(f"{file} is no text in {encoding} ({error}); save it as UTF-8") from error
+        raise Fault("bad-label", file, f"is no text in {encoding} ({error})", "save it as UTF-8") from error
 
 
 def lines_of(file: Path) -> list[str]:
     """Return the lines of a text file that say something, without comments that begin with ``#``.
 
     Raises:
-        SegnetError: as ``read_text``.
+        Fault: as ``read_text``.
     """
     lines = [line.strip() for line in read_text(file).splitlines()]
     return [line for line in lines if line and not line.startswith("#")]

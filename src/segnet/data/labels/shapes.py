@@ -24,6 +24,7 @@ from segnet.core.foreground import BACKGROUND, background_of
 from segnet.data.blobs import File
 from segnet.data.dataset import Mask
 from segnet.data.faults import KINDS, Fault
+from segnet.data.labels.finding import read_text
 
 _SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -133,7 +134,7 @@ def read_shape(
     except Fault as error:
         fault = error
     except _MALFORMED as error:
-        fault = Fault("bad-label", where, f"is no {kind} as its format says ({shortened(repr(error))})")
+        fault = Fault("bad-label", where, f"is no {kind} as its format says: {_malformed(error)}")
     faults.append(fault)
     harmless = fault.kind == "flat-label"
     covered = () if harmless else tuple(each for each in extent if each)
@@ -156,8 +157,7 @@ def read_image(
     except Fault as error:
         fault = error
     except _MALFORMED as error:
-        said = f"is no image as its format says ({shortened(repr(error))})"
-        fault = Fault("bad-label", where, said)
+        fault = Fault("bad-label", where, f"is no image as its format says: {_malformed(error)}")
     faults.append(fault)
     return Labelled(None, "", where, shapes=[Shape("", kind=kind) for kind in kinds], left_out=why(fault))
 
@@ -173,6 +173,10 @@ _WHY = {
 def why(fault: Fault) -> str:
     """Return in a few words why something of this fault is left out."""
     return _WHY.get(fault.kind, KINDS[fault.kind].title)
+
+
+def _malformed(error: Exception) -> str:
+    return f"it lacks {error}" if isinstance(error, KeyError) else shortened(error)
 
 
 def shortened(stored: Any) -> str:
@@ -260,12 +264,12 @@ def read_json(file: Path) -> Any:
         Fault: it can't be read or isn't JSON.
     """
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = read_text(file)
         content = json.loads(text)
         if _HALF.search(text):
             content = json.loads(json.dumps(content, ensure_ascii=False).encode("utf-8", "replace"))
         return content
-    except (OSError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise Fault("bad-label", file, f"can't be read as JSON: {error}") from error
 
 
@@ -315,7 +319,7 @@ def _is_file(path: Path) -> bool:
 def name_below(name: str) -> str:
     """Return an image's name below the new folder: its path without suffix, if that leads nowhere else."""
     path = Path(name.replace("\\", "/"))
-    inside = not path.is_absolute() and ".." not in path.parts
+    inside = not path.is_absolute() and ".." not in path.parts and "://" not in name
     return path.with_suffix("").as_posix() if inside else path.stem
 
 
