@@ -103,6 +103,7 @@ LOOSE = {
                    for i, s in enumerate(("training", "valid"))],
         {"train": 5, "val": 5}, "valid/",
     ),
+    "short words": (lambda r: put(r, "img/{n}.png", "lbl/{n}.png"), {"": 8}, "lbl/"),
     "numbers alone agree": (
         lambda r: put(r, "images/photo ({n}).png", "masks/Mask-{n:03}.png"), {"": 8}, "masks/",
     ),
@@ -243,8 +244,19 @@ def cvat(root):
     )
 
 
+def geojson(root):
+    put(root, "{n}.jpg", "unused/{n}.png", range(3))
+    shape = {"type": "Polygon", "coordinates": [[[1, 1], [9, 1], [9, 9], [1, 1]]]}
+    feature = {"type": "Feature", "geometry": shape, "properties": {"class": "leaf"}}
+    for number in range(3):
+        (root / f"{number}.geojson").write_text(
+            json.dumps({"type": "FeatureCollection", "features": [feature]})
+        )
+
+
 FORMATS = {
     "COCO": coco,
+    "GeoJSON": geojson,
     "LabelMe": labelme,
     "YOLO": yolo,
     "Label Studio": label_studio,
@@ -291,8 +303,9 @@ def official_pets(root):
         (lambda r: (r / "export.zip").touch(), "holds export.zip", "unpack it"),
         (lambda r: put(r, "in/images/{n}.png", "in/masks/{n}.png"), "in/ looks like a dataset", "data check"),
         (lambda r: [picture(n).save(r / f"{n}.jpg") for n in range(3)], "holds 3 images", "annotation tool"),
+        (lambda r: put(r, "a/{n}.png", "b/{n}.png"), "holds 16 images", "a folder called masks"),
     ],
-    ids=["pets", "parquet", "archive", "one level up", "images alone"],
+    ids=["pets", "parquet", "archive", "one level up", "images alone", "folders without a meaning"],
 )  # fmt: skip
 def test_other_folders_say_what_they_are(lay, detail, remedy, root):
     lay(root)

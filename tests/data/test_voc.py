@@ -326,3 +326,13 @@ def test_a_folder_around_all_others_is_entered(tmp_path):
     root = layout(tmp_path / "VOCdevkit/VOC2012", coloured(), LABELMAP)
     assert root.parent.parent == tmp_path
     assert convert(tmp_path / "VOCdevkit", tmp_path / "new").images == {"": 1}
+
+
+@pytest.mark.parametrize("above", ["VOC2012", "VOCdevkit/VOC2012"])
+def test_a_known_format_in_the_only_folder_goes_before_images_with_masks(above, tmp_path):
+    layout(tmp_path / "top" / above, coloured(), LABELMAP)
+    layout(tmp_path / "plain", coloured(), LABELMAP)
+    expected = convert(tmp_path / "plain", tmp_path / "new/plain")
+    done = convert(tmp_path / "top", tmp_path / "new/nested")
+    assert (done.format, done.pixels) == (expected.format, expected.pixels)
+    np.testing.assert_equal(masks(tmp_path / "new/nested"), masks(tmp_path / "new/plain"))

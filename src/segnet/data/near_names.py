@@ -17,9 +17,9 @@ IMAGE_WORDS = frozenset({
     "originals", "orig", "input", "inputs", "rgb", "sat", "jpegimages",
 })  # fmt: skip
 MASK_WORDS = frozenset({
-    "mask", "masks", "label", "labels", "annot", "annots", "ann", "annotation", "annotations", "gt", "truth",
-    "groundtruth", "target", "targets", "trimap", "trimaps", "seg", "segs", "segm", "segmentation",
-    "segmentations", "segmentationclass", "manual", "ho", "labelids",
+    "mask", "masks", "label", "labels", "lbl", "lbls", "annot", "annots", "ann", "anno", "annos",
+    "annotation", "annotations", "gt", "truth", "groundtruth", "target", "targets", "trimap", "trimaps", "seg",
+    "segs", "segm", "segmentation", "segmentations", "segmentationclass", "manual", "ho", "labelids",
 })  # fmt: skip
 VIEW_WORDS = frozenset({"fov"})
 """Of a picture of the field of view: which pixels the camera shows, and no class."""

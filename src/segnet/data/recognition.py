@@ -16,6 +16,7 @@ from segnet.data.labels.cityscapes import is_cityscapes
 from segnet.data.labels.coco import is_coco
 from segnet.data.labels.cvat import is_cvat
 from segnet.data.labels.finding import files_below, images_below
+from segnet.data.labels.geojson import is_geojson
 from segnet.data.labels.label_studio import is_label_studio
 from segnet.data.labels.labelme import is_labelme
 from segnet.data.labels.loose_pairs import find_loose_pairs
@@ -135,7 +136,7 @@ def _labels(root: Path) -> Seen | None:
         return _converted(root, f"holds masks of Roboflow with {TABLE}")
     if (description := description_of(root)) is not None:
         return _converted(root, f"holds labels of YOLO ({description.name})")
-    for file in [file for file in files if file.suffix.lower() == ".json"][:_MOST_JSON]:
+    for file in [file for file in files if file.suffix.lower() in (".json", ".geojson")][:_MOST_JSON]:
         with suppress(SegnetError):
             content = read_json(file)
             for name, is_it in _JSON:
@@ -153,6 +154,7 @@ _JSON: tuple[tuple[str, Callable[[Any], bool]], ...] = (
     ("LabelMe", is_labelme),
     ("COCO", is_coco),
     ("Label Studio", is_label_studio),
+    ("GeoJSON", is_geojson),
 )
 
 
@@ -193,7 +195,8 @@ def _images_alone(root: Path) -> Seen | None:
         return None
     return Seen(
         f"holds {pictures:,} images, and none that is a mask by its folder or name",
-        "draw their masks with an annotation tool, then segnet data convert makes a folder of its labels",
+        "if some of them are masks, put these into a folder called masks; else draw masks with an annotation "
+        "tool, and segnet data convert makes a folder of its labels",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -61,13 +62,18 @@ _KNOWN = (
 
 
 def _read_nested(source: Path, images: Sequence[Path], classes: Sequence[str]) -> Labels:
-    """Read a folder, or the one within it if nothing else lies there, as in archives."""
-    root = source
-    while (labels := _read_folder(root, images, classes)) is None:
-        inner = only_folder(root)
-        if inner is None:
-            raise SegnetError(f"{source} holds no labels that are known{_near_miss(root)}; {_KNOWN}")
-        root = inner
+    """Read a folder, or the one within it if nothing else lies there, as in archives.
+
+    A format that is known goes before images with masks, which many formats hold too.
+    """
+    roots = [source]
+    while (inner := only_folder(roots[-1])) is not None:
+        roots.append(inner)
+    found = (_read_folder(root, images, classes) for root in roots)
+    pairs = map(read_loose_pairs, roots)
+    labels = next((each for each in chain(found, pairs) if each is not None), None)
+    if labels is None:
+        raise SegnetError(f"{source} holds no labels that are known{_near_miss(roots[-1])}; {_KNOWN}")
     return labels
 
 
@@ -96,13 +102,7 @@ def _read_folder(root: Path, images: Sequence[Path], classes: Sequence[str]) -> 
     if objects := find_objects(root):
         wanted = [name for name in classes if background_of([name]) is None]
         return read_objects(objects, *wanted[:1] if len(wanted) == 1 else ())
-    return None if _has_objects_within(root) else read_loose_pairs(root)
-
-
-def _has_objects_within(root: Path) -> bool:
-    """Whether a folder, if nothing else lies beside it, is one of one mask file an object, or holds one."""
-    inner = only_folder(root)
-    return inner is not None and (bool(find_objects(inner)) or _has_objects_within(inner))
+    return None
 
 
 def _is_data_set(folder: Path) -> bool:
@@ -151,6 +151,8 @@ def _near_miss(root: Path) -> str:
         return ", but boxes of YOLO 1.1; export it from CVAT as 'Ultralytics YOLO Segmentation'"
     if "meta.json" in names and any(file.parent.name == "ann" for file in files):
         return ", but a project of Supervisely; export it as COCO or as Pascal VOC"
+    if any(file.suffix.lower() == ".txt" and file.parent.name.lower() == "labels" for file in files):
+        return ", but text files in labels as YOLO's, without a data.yaml; write one with names: [leaf, stem]"
     archives = [file.name for file in files if file.suffix.lower() == ".zip"]
     if archives:
         return f", but the archive {archives[0]}; give that, or unpack it"
