@@ -462,7 +462,7 @@ BROKEN = {
     ),
     "half an XML": (text_file("a.xml", "<annotations><image"), "can't be read as XML"),
     "YOLO boxes": (bad_yolo("0 0.5 0.5 0.2 0.2"), "line 1 is a box without an outline"),
-    "an unknown YOLO class": (bad_yolo("7 0 0 0 1 1 1"), "has class 7, but names lists 2"),
+    "an unknown YOLO class": (bad_yolo("7 0 0 0 1 1 1"), "has class 7, but data.yaml names 0, 1"),
     "YOLO words": (bad_yolo("leaf 0 0 0 1 1 1"), "no class number with coordinates"),
 }
 

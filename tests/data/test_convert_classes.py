@@ -66,7 +66,7 @@ def test_what_becomes_of_pixels_that_no_shape_covers_is_said(tmp_path, monkeypat
 def test_of_more_classes_than_a_mask_holds_those_that_are_wanted_can_be_named(tmp_path):
     names = ("leaf", *(f"kind {number}" for number in range(260)))
     source = labelled(tmp_path / "labels", ("leaf", OUTLINE), names=names)
-    with pytest.raises(SegnetError, match="declares 262 classes .* a mask holds 255; .* --classes a,b,c"):
+    with pytest.raises(SegnetError, match=r"declares 262 classes .* a mask holds 255; .* --classes a,b,c"):
         convert(source, tmp_path / "new")
     convert(source, tmp_path / "new", classes=("background", "leaf"))
     np.testing.assert_array_equal(masks(tmp_path / "new")["masks/a.png"], LEAF)

@@ -41,7 +41,7 @@ def test_coco_draws_polygons_run_lengths_and_crowds_and_ignores_boxes(tmp_path):
     np.testing.assert_array_equal(found["b"], crowd)
     assert counted(done) == (
         {"polygon": 1, "run lengths": 1, "crowd": 1},
-        {("box", "boxes without an outline"): 1, ("keypoints", "boxes without an outline"): 1},
+        {("box", "no outline"): 1, ("keypoints", "no outline"): 1},
         {"not annotated": 1},
     )
     assert done.tally.no_shapes == {"caption": 1}

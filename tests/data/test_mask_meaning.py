@@ -247,6 +247,18 @@ def test_255_is_advised_as_no_class_and_said_to_be_ignored(values, classes, tmp_
     assert "255 is then ignored" in fault.remedy
 
 
+@pytest.mark.parametrize(
+    ("values", "hint"),
+    [
+        ([0, 1, 2, 254, 255], "if 254 means ignore too, write ignore: [254, 255] and leave out 254"),
+        ([0, 128, 255], "leave out 255 there if it means ignore"),
+    ],
+)
+def test_where_another_reading_is_likely_too_the_advice_says_how_to_write_it(values, hint, tmp_path):
+    (fault,) = inspect_folder(fill(tmp_path, with_void(values[:-1], 255))).errors
+    assert hint in fault.remedy
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_whatever_values_masks_hold_the_advice_makes_the_check_pass(data, tmp_path_factory):

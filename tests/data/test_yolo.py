@@ -74,7 +74,7 @@ def test_an_image_of_many_sizes_is_labelled_in_shares_of_its_upright_size(tmp_pa
 def test_boxes_are_ignored_and_said(tmp_path):
     mask, done = converted(tmp_path, f"{LEAF}\n1 0.75 0.5 0.1 0.5")
     np.testing.assert_array_equal(mask, np.where(box(42, 10, 48, 30), 255, LEAF_PIXELS))
-    assert counted(done)[:2] == ({"polygon": 1}, {("box", "boxes without an outline"): 1})
+    assert counted(done)[:2] == ({"polygon": 1}, {("box", "no outline"): 1})
     assert "line 2 is a box without an outline; its pixels are ignored" in done.warnings[0]
 
 
@@ -92,9 +92,9 @@ def test_poses_are_boxes_with_points_and_no_polygons(tmp_path):
     ("line", "said", "ignored"),
     [
         ("1 0,5 0,25 0,8 0,25 0,8 0,75", "decimal comma; write 0.5, not 0,5", None),
-        ("1 30 10 48 10 48 30 30 30", "are these pixels", None),
+        ("1 30 10 48 10 48 30 30 30", "if they are pixels", None),
         ("1 0.5 0.25 0.8 0.25 0.8 0.75 0.93", "7 coordinates, which are no pairs.*confidence", None),
-        ("9 0.5 0.25 0.8 0.25 0.8 0.75 0.5 0.75", "has class 9, but names lists 2", STEM_PIXELS),
+        ("9 0.5 0.25 0.8 0.25 0.8 0.75 0.5 0.75", "has class 9, but data.yaml names 0, 1", STEM_PIXELS),
         ("0.5 0.5 0.25 0.8 0.25 0.8 0.75 0.5 0.75", "has class 0.5", STEM_PIXELS),
         ("-1 0.5 0.25 0.8 0.25 0.8 0.75 0.5 0.75", "has class -1", STEM_PIXELS),
         ("stem 0.5 0.25 0.8 0.25 0.8 0.75 0.5 0.75", "no class number with coordinates", STEM_PIXELS),
@@ -161,7 +161,7 @@ def test_a_class_called_background_is_the_background(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("names: [leaf, no]", "the name False of class 1 is no text; put it in quotes"),
+        ("names: [leaf, no]", "the name False of class 1 is no text, so put it in quotes"),
         ("names: [leaf]\nnc: 2", "has nc: 2, but names has 1"),
         ("names: leaf", "a list or one name for each number"),
         ("names: []", "names no classes"),
@@ -343,3 +343,11 @@ def test_boxes_of_yolo_1_1_are_refused_by_name(tmp_path):
     (tmp_path / "yolo/obj.names").write_text("leaf")
     with pytest.raises(SegnetError, match=r"boxes of YOLO 1.1; export it from CVAT as 'Ultralytics YOLO Seg"):
         convert(tmp_path / "yolo", tmp_path / "new")
+
+
+def test_text_files_without_a_data_yaml_are_named_with_the_way_out(tmp_path):
+    photo(tmp_path / "data/images/a.jpg")
+    (tmp_path / "data/labels").mkdir()
+    (tmp_path / "data/labels/a.txt").write_text("0 0.1 0.1 0.5 0.1 0.5 0.5")
+    with pytest.raises(SegnetError, match=r"text files in labels as YOLO's, without a data\.yaml; write one"):
+        convert(tmp_path / "data", tmp_path / "new")

@@ -134,8 +134,8 @@ def _convert(
         raise SegnetError(f"{source} ({labels.format}) holds no image with labels{_said(labels, tally)}")
     if len(labels.classes) > IGNORE_INDEX:
         raise SegnetError(
-            f"{source} ({labels.format}) declares {len(labels.classes):,} classes with the background, and a mask "
-            f"holds {IGNORE_INDEX}; name those that you want with --classes a,b,c"
+            f"{source} ({labels.format}) declares {len(labels.classes):,} classes with the background, and a "
+            f"mask holds {IGNORE_INDEX}; name those that you want with --classes a,b,c"
         )
     table = ClassTable.named(labels.classes)
     counts, splits = np.zeros(256, np.int64), Counter[str]()

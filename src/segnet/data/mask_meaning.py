@@ -212,6 +212,10 @@ def _ask_for_values(counted: _Counted, source: _Source) -> Fault:
     spread = all(abs(value - even) <= 1 for value, even in zip(values, scaled, strict=True))
     ignores = len(ids) < len(values) and len(ids) > 1 and not spread
     more = "; 255 is then ignored" if ignores else ""
+    if ignores and IGNORE_INDEX - 1 in ids[2:]:
+        more += "; if 254 means ignore too, write ignore: [254, 255] and leave out 254"
+    elif spread and len(values) > 2:
+        more = "; leave out 255 there if it means ignore"
     advice = _values_of(ids if ignores else values)
     strays = [value for value in ids if counted.holders[value] == 1]
     others = [value for value in ids if value not in strays]

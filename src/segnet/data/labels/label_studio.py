@@ -105,7 +105,7 @@ def _add(labels: Labels, task: Any, where: str, folders: Sequence[Path]) -> None
     for annotation in annotations:
         if annotation is not chosen:
             skipped = isinstance(annotation, dict) and annotation.get("was_cancelled")
-            reason = "annotation was skipped" if skipped else "another annotation of the task counts"
+            reason = "annotation was skipped" if skipped else "in another annotation of its task"
             kinds = [kind for kind, _ in _shapes_of(annotation, labels)]
             labels.orphans += [Shape("", kind=kind, left_out=reason) for kind in kinds]
     entries = _shapes_of(chosen, labels)
@@ -159,7 +159,9 @@ def _image(
 ) -> Labelled:
     if not isinstance(task, dict) or not isinstance(task.get("data"), dict):
         raise Fault("bad-label", where, "is no task as its format says")
-    if chosen is None and any(isinstance(task.get(name), list) for name in _LISTS):
+    if not any(isinstance(task.get(name), list) for name in _LISTS):
+        raise Fault("bad-label", where, "has no list of annotations")
+    if chosen is None:
         reason = "skipped by the annotator" if annotations else NOT_ANNOTATED
         return Labelled(None, "", where, left_out=reason)
     if not isinstance(chosen, dict) or not isinstance(chosen.get("result"), list):

@@ -165,6 +165,7 @@ def read_image(
 _WHY = {
     "bad-label": "can't be read",
     "flat-label": "no area",
+    "box-label": "no outline",
     "no-image": "image not there",
     "sizes-differ": "image of another size",
 }

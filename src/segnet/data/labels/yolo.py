@@ -20,6 +20,7 @@ from segnet.data.labels.shapes import (
     polygon,
     read_image,
     read_shape,
+    shortened,
     split_of,
     with_background,
 )
@@ -29,6 +30,7 @@ _NUMBERS_OF_A_BOX = 4
 _OUTSIDE = 0.5  # of an image's side; coordinates farther outside are no shares of it
 _DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
 _NOT_THERE = "image not there"
+_GIVE_IMAGES = "give --images the folder of the image, or take the text file out"
 _NO_LABELS = ("classes", "notes")
 
 Lines = Sequence[tuple[int, str]]
@@ -66,7 +68,7 @@ def read_yolo(root: Path, description: Description, folders: Sequence[Path]) -> 
         )
     for text in texts.values():
         if "labels" in map(str.lower, text.parent.parts) and text.stem.lower() not in _NO_LABELS:
-            labels.faults.append(Fault("no-image", text, "has no image of its name"))
+            labels.faults.append(Fault("no-image", text, "has no image of its name", _GIVE_IMAGES))
             labels.images.append(_labelled(None, text, "", "", _NOT_THERE, description, labels.faults))
     with_text = {text.stem for text in texts.values()}
     unlabelled = (line for line in lost if Path("/".join(parts_of(line))).stem not in with_text)
@@ -199,8 +201,9 @@ def _shape(
     except ValueError:
         raise Fault("bad-label", where, "is no class number with coordinates") from None
     if number not in description.names:
-        listed = f"names lists {len(description.names)}"
-        raise Fault("bad-label", where, f"has class {_words(line)[0]}, but {listed}")
+        known = ", ".join(map(str, description.names))
+        said = f"has class {_words(line)[0]}, but {description.file.name} names {shortened(known)}"
+        raise Fault("bad-label", where, said, "correct the number, or add the name of its class there")
     _outline(values if kind == "polygon" else _corners(values[:4]), size, where)
     if kind != "polygon":
         raise Fault("box-label", where, f"is a {kind} without an outline")
@@ -222,8 +225,6 @@ def _outline(values: Sequence[float], size: tuple[int, int], where: str) -> tupl
         raise Fault("bad-label", where, said, "leave out the confidence if that is the last of them")
     farthest = max((abs(value - 0.5) for value in values), default=0.0)
     if farthest > 0.5 + _OUTSIDE:
-        said = (
-            "has coordinates outside the image, of which they should be shares from 0 to 1: are these pixels?"
-        )
-        raise Fault("bad-label", where, said, "divide them by the image's width and height")
+        said = "has coordinates beyond 1, where shares of the image's width and height belong"
+        raise Fault("bad-label", where, said, "if they are pixels, divide them by the width and the height")
     return polygon(values, size, where, scale=size)

@@ -132,7 +132,7 @@ def _names(stored: Any) -> dict[int, str]:
     names = {}
     for number, name in pairs:
         if isinstance(name, bool) or not isinstance(name, str | int | float) or not str(name).strip():
-            raise TypeError(f"the name {name!r} of class {number} is no text; put it in quotes")
+            raise TypeError(f"the name {name!r} of class {number} is no text, so put it in quotes")
         names[int(number)] = str(name).strip()
     return dict(sorted(names.items()))
 
