@@ -18,8 +18,8 @@ IMAGE_WORDS = frozenset({
 })  # fmt: skip
 MASK_WORDS = frozenset({
     "mask", "masks", "label", "labels", "lbl", "lbls", "annot", "annots", "ann", "anno", "annos",
-    "annotation", "annotations", "gt", "truth", "groundtruth", "target", "targets", "trimap", "trimaps", "seg",
-    "segs", "segm", "segmentation", "segmentations", "segmentationclass", "manual", "ho", "labelids",
+    "annotation", "annotations", "gt", "truth", "groundtruth", "target", "targets", "trimap", "trimaps",
+    "seg", "segs", "segm", "segmentation", "segmentations", "segmentationclass", "manual", "ho", "labelids",
 })  # fmt: skip
 VIEW_WORDS = frozenset({"fov"})
 """Of a picture of the field of view: which pixels the camera shows, and no class."""
