@@ -509,7 +509,7 @@ BROKEN = {
     "smoothed masks without dataset.yaml": (
         lambda d: ((d / "dataset.yaml").unlink(), all_masks(d, smoothed)),
         "soft-edges",
-        "--fix NEW write a copy that is read so, each pixel as the nearest class",
+        "--fix NEW writes a copy, each pixel as the nearest class of 'values: {0: background, 255: object}'",
     ),
     "masks of one class": (
         lambda d: (take_square_out(d, "train"), take_square_out(d, "val")),

@@ -57,8 +57,12 @@ class _Source(NamedTuple):
         remedy = f"write to {self.description} what they mean: '{advice}'{more}"
         takes = soft or len(guess[0]) == 2
         if takes and isinstance(self.where, Path):
-            copy = f"segnet data check {self.where} --fix NEW write a copy that is read so"
-            remedy += f"; or let {copy}{', each pixel as the nearest class' if soft else ''}"
+            command = f"segnet data check {self.where} --fix NEW"
+            if soft:  # the copy alone gets rid of what lies between the classes
+                remedy = f"{command} writes a copy, each pixel as the nearest class of '{advice}'; "
+                remedy += f"where others are right, write those to {self.description} first"
+            else:
+                remedy += f"; or let {command} write a copy that is read so"
         return Unclear(kind, file, said, remedy, guess if takes else None)
 
 
