@@ -310,7 +310,7 @@ TRAINING_MISTAKES = {
     "--model deeplab": "there is no model 'deeplab'; there is fcn, segnet, segnet-basic",
     "--recipe modrn": "there is no recipe 'modrn'; did you mean 'modern'?",
     "--data syntetic": "'syntetic' is neither a dataset nor a folder here; did you mean 'synthetic'?",
-    "--data file.txt": "file.txt is no folder",
+    "--data file.txt": "file.txt is no folder; check the path",
     "--data-root no/where": "no/where",
     "--archive no.tar.gz": "no.tar.gz",
     "--size 8": "--size must be at least 16 each way, got 8x8",

@@ -114,15 +114,17 @@ def test_a_repaired_copy_is_written_and_trains(data, here, segnet):
     [
         (["check", "nowhere"], "nowhere is no folder"),
         (["check", "data/images/1.png"], "is no folder; check the path"),
-        (["check", "data/labels.zip"], "is no folder; segnet data convert makes one of labels"),
+        (["check", "data/labels.zip"], "is no folder; unpack it; if it is a .zip of labels"),
         (["check", "data", "--fix", "data/fixed"], "lie in one another"),
         (["convert", "nowhere", "new"], "nowhere does not exist"),
         (["convert", "data", "new"], "holds images and masks as training takes them; segnet data check data"),
         (["convert", "data/images", "new"], "holds no labels that are known"),
+        (["convert", "data/all.tar.gz", "new"], "of which .zip alone is read; unpack it and give the folder"),
     ],
 )
 def test_a_mistake_is_one_line(words, says, data, here, segnet):
-    (data / "labels.zip").touch()
+    for name in ("labels.zip", "all.tar.gz"):
+        (data / name).touch()
     segnet("data", *words).is_a_mistake_in_one_line(says)
     assert [path.name for path in here.iterdir()] == ["data"]
 

@@ -17,7 +17,7 @@ from segnet.core.walking import files_below
 from segnet.data.blobs import File
 from segnet.data.faults import Fault
 from segnet.data.near_names import Near, near_names, same_form, shown_apart
-from segnet.data.suffixes import IMAGE_SUFFIXES, REMEDIES, UNREAD_SUFFIXES
+from segnet.data.suffixes import ARCHIVE_SUFFIXES, IMAGE_SUFFIXES, REMEDIES, UNREAD_SUFFIXES
 from segnet.runs.identity import SPLITS
 
 _LOSSY_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".webp")  # of masks whose values are only near classes'
@@ -80,16 +80,26 @@ class Pairs:
     faults: list[Fault] = field(default_factory=list)
 
 
+def require_folder(root: Path) -> None:
+    """Raise SegnetError where a path is no folder, with what to do with the file that is there."""
+    if root.is_dir():
+        return
+    suffix = root.suffix.lower() if root.is_file() else ""
+    way = "check the path"
+    if suffix in ARCHIVE_SUFFIXES:
+        way = "unpack it; if it is a .zip of labels, segnet data convert makes a folder of it"
+    elif suffix in (".json", ".geojson", ".xml", ".yaml", ".yml"):
+        way = "if it holds labels, segnet data convert makes a folder of it"
+    raise SegnetError(f"{root} is no folder; {way}")
+
+
 def find_pairs(root: Path) -> Pairs:
     """Look through a folder; what is wrong is collected.
 
     Raises:
         SegnetError: there is no such folder.
     """
-    if not root.is_dir():
-        labels = root.is_file() and root.suffix.lower() in (".json", ".xml", ".yaml", ".zip")
-        way = "segnet data convert makes one of labels" if labels else "check the path"
-        raise SegnetError(f"{root} is no folder; {way}")
+    require_folder(root)
     found = Pairs()
     found.faults += _misnamed_descriptions(root)
     below = [split for split in SPLITS if (root / split).is_dir()]

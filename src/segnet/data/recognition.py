@@ -26,10 +26,10 @@ from segnet.data.labels.shapes import read_json
 from segnet.data.labels.voc import masks_of_voc
 from segnet.data.labels.yolo_yaml import description_of
 from segnet.data.pairing import ONE_NAME, Pairs, find_pairs
+from segnet.data.suffixes import ARCHIVE_SUFFIXES
 from segnet.runs.identity import SPLITS
 
 _MOST_JSON = 8  # files that are opened to see what they are
-_ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".7z", ".rar")
 
 
 class Seen(NamedTuple):
@@ -185,7 +185,7 @@ def _is_both(root: Path) -> bool:
 
 def _images_alone(root: Path) -> Seen | None:
     pictures = len(images_below(root))
-    archives = [entry for entry in sorted(root.iterdir()) if entry.suffix.lower() in _ARCHIVES]
+    archives = [entry for entry in sorted(root.iterdir()) if entry.suffix.lower() in ARCHIVE_SUFFIXES]
     if archives and not pictures:
         said = f"holds {archives[0].name} and no image"
         if is_archive(archives[0]):

@@ -13,6 +13,7 @@ from segnet.data.folder import load_folder
 from segnet.data.hf import load_hf, require_hf
 from segnet.data.holdout import hold_out
 from segnet.data.options import DATASET_NAMES, DataOptions
+from segnet.data.pairing import require_folder
 from segnet.data.pets import PET_CLASSES, is_downloaded, load_pets, pets_classes
 from segnet.data.synthetic import load_synthetic
 
@@ -126,6 +127,5 @@ def _existing_folder(options: DataOptions) -> Path:
     if not folder.exists():
         known = did_you_mean(options.data, DATASET_NAMES)
         raise SegnetError(f"{options.data!r} is neither a dataset nor a folder here{known}")
-    if not folder.is_dir():
-        raise SegnetError(f"{options.data} is no folder; check the path")
+    require_folder(folder)
     return folder

@@ -59,3 +59,7 @@ def said_skipped(files: Iterable[PurePath]) -> str:
     ]
     total = kinds.total()
     return f"{total:,} file{'' if total == 1 else 's'} skipped: {', '.join(parts)}"
+
+
+ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
+"""Of archives; ``segnet data convert`` unpacks the first kind itself."""

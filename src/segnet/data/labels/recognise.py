@@ -24,6 +24,7 @@ from segnet.data.labels.shapes import Labels, read_json
 from segnet.data.labels.voc import masks_of_voc, read_voc
 from segnet.data.labels.yolo import read_yolo
 from segnet.data.labels.yolo_yaml import description_of, read_description
+from segnet.data.suffixes import ARCHIVE_SUFFIXES
 
 
 def read_labels(source: Path, images: Sequence[Path] = (), classes: Sequence[str] = ()) -> Labels:
@@ -50,6 +51,10 @@ def read_labels(source: Path, images: Sequence[Path] = (), classes: Sequence[str
         read = _reader_of(read_json(source))
         if read is not None:
             return read(source.parent, [source], images)
+    if source.suffix.lower() in ARCHIVE_SUFFIXES:
+        raise SegnetError(
+            f"{source} is an archive, of which .zip alone is read; unpack it and give the folder"
+        )
     raise SegnetError(f"{source} is no labels of COCO, LabelMe, CVAT, Label Studio or GeoJSON; {_KNOWN}")
 
 

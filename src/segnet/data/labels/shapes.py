@@ -288,7 +288,8 @@ def find_image(names: Any, folders: Sequence[Path], where: str) -> Path:
         Fault: no text, an image outside the folders, or none at all.
     """
     wanted = [names] if isinstance(names, str) else names
-    if not isinstance(wanted, list | tuple) or not all(isinstance(name, str) for name in wanted):
+    texts = isinstance(wanted, list | tuple) and all(isinstance(name, str) for name in wanted)
+    if not texts or not any(wanted):
         raise Fault("bad-label", where, "doesn't name its image")
     paths = [name.replace("\\", "/") for name in wanted if name]
     roots = [Path(os.path.normpath(folder.absolute())) for folder in folders]
