@@ -153,6 +153,8 @@ RUN = {
         "my/parts is there for the commands that follow, converted by the fixture",
     ),
     "segnet train --data hf:owner/*": (settings_are_right, "the hub is out of reach"),
+    "segnet train --data hf:DIR *": (its_options_exist, "DIR is the reader's own"),
+    "segnet train --data oxford-pets --data-root DIR": (its_options_exist, "DIR is the reader's own"),
     "segnet train --data hf:my/*": (TINY, "an epoch of small images"),
     "segnet train --data oxford-pets * --seeds *": (
         its_options_exist,
