@@ -71,7 +71,7 @@ IN_PYTHON = {
 
 def settings_are_right(words, monkeypatch):
     """Read the options as ``segnet train`` does and check them, up to where data would be read."""
-    import segnet.cli  # noqa: F401 - adds the commands
+    import segnet.cli.launch  # noqa: F401 - adds the commands
     from segnet.cli.app import app
 
     _, bound, _ = app.parse_args(words[1:], exit_on_error=False, print_error=False)
@@ -80,7 +80,7 @@ def settings_are_right(words, monkeypatch):
 
 def its_options_exist(words, monkeypatch):
     """Read the options as the command does."""
-    import segnet.cli  # noqa: F401 - adds the commands
+    import segnet.cli.launch  # noqa: F401 - adds the commands
     from segnet.cli.app import app
 
     app.parse_args(words[1:], exit_on_error=False, print_error=False)
