@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import segnet.cli  # noqa: F401 - adds the commands
+import segnet.cli.launch  # noqa: F401 - adds the commands
 from segnet.cli.app import app
 
 ROOT = Path(__file__).parents[2]
