@@ -2,7 +2,6 @@
 
 import base64
 import io
-import itertools
 import json
 from pathlib import Path
 
@@ -16,6 +15,9 @@ from segnet.data.convert import convert
 from segnet.data.folder import load_folder
 from segnet.data.labels.label_studio_regions import decode_brush
 from segnet.data.labels.shapes import split_of
+
+from .json_labels import bits_of_brush, runs_of
+from .label_files import masks
 
 W, H = 60, 40
 OUTLINE = [(5, 5), (30, 5), (30, 20), (5, 20)]  # 25 x 15 pixels
@@ -40,30 +42,12 @@ def flat(points):
     return [float(value) for point in points for value in point]
 
 
-def masks(folder):
-    return {
-        path.relative_to(folder).as_posix(): np.asarray(Image.open(path))
-        for path in sorted(folder.rglob("masks/**/*.png"))
-    }
-
-
 def coco(annotations, images=({"id": 7, "file_name": "a.jpg", "width": W, "height": H},)):
     return {
         "images": [*images],
         "annotations": [{"id": n, "image_id": 7, "iscrowd": 0} | each for n, each in enumerate(annotations)],
         "categories": [{"id": 3, "name": "leaf"}, {"id": 9, "name": "stem"}],
     }
-
-
-def runs_of(mask):
-    """COCO's run lengths, pixel by pixel."""
-    counts, value = [0], 0
-    for pixel in mask.T.ravel().tolist():
-        if pixel != value:
-            counts.append(0)
-            value = pixel
-        counts[-1] += 1
-    return counts
 
 
 # Each writes its labels of OUTLINE as leaf below ON_TOP as stem into a folder and returns what to convert.
@@ -181,17 +165,6 @@ def as_label_studio(root):
     task = {"id": 1, "data": {"image": "/data/upload/3/1a2b3c4d-a.jpg"}, "annotations": [{"result": results}]}
     (root / "export.json").write_text(json.dumps([task]))
     return root / "export.json"
-
-
-def bits_of_brush(painted):
-    """Label Studio's stream: every run of equal values spelled with the widest run length."""
-    values = np.repeat(np.where(painted, 255, 0).astype(np.uint8).ravel(), 4)
-    bits = f"{len(values):032b}" + f"{7:05b}" + "".join(f"{width:04b}" for width in (2, 7, 10, 15))
-    starts = [0, *(np.flatnonzero(np.diff(values.astype(int))) + 1).tolist(), len(values)]
-    for start, end in itertools.pairwise(starts):
-        bits += "1" + "11" + f"{end - start - 1:016b}" + f"{values[start]:08b}"
-    bits += "0" * (-len(bits) % 8)
-    return [int(bits[place : place + 8], 2) for place in range(0, len(bits), 8)]
 
 
 def as_label_studio_brush(root):

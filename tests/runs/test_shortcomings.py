@@ -5,7 +5,7 @@ import pytest
 
 from segnet.core.classes import ClassTable
 from segnet.objectives.metrics import scores_from_confusion
-from segnet.runs.shortcomings import never_found, no_better_than_one_class, shortcomings
+from segnet.runs.remarks import never_found, no_better_than_one_class, shortcomings
 
 
 def scored(*rows, names=("wall", "window", "door", "roof")):

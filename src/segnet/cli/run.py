@@ -146,8 +146,8 @@ def _say_seeds(path: Path) -> int:
 
 
 def _say_result(run: Run) -> int:
+    from segnet.runs.remarks import no_better_than_one_class
     from segnet.runs.run_folder import RunFolder
-    from segnet.runs.shortcomings import no_better_than_one_class
 
     if started_as().rank:  # another process says it
         return 0 if run.finished else INTERRUPTED

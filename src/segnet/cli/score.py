@@ -208,8 +208,7 @@ def _print_groups(by: str, groups: list[GroupScores]) -> None:
 
 def _print_remarks(scores: Scores) -> None:
     """Print what was most often taken for what, and what else is worse than the scores look."""
-    from segnet.runs.remarks import largest_confusions
-    from segnet.runs.shortcomings import shortcomings
+    from segnet.runs.remarks import largest_confusions, shortcomings
 
     console = Console(highlight=False, soft_wrap=True)
     for each in largest_confusions(scores):

@@ -246,7 +246,8 @@ def _count(
         for class_id, count in read.counts.items():
             pixels[split][class_id] += count
             images[class_id][each.pair.split] += 1
-        edges = edges_of(code.read(each.pair.mask)) if lossy else each.edges  # without those of the noise
+        # without those of a lossy format's noise
+        edges = edges_of(code.read(each.pair.mask), range(256)) if lossy else each.edges
         for value, sides in edges.items():
             outlines[value if lossy else read.ids[value]] += sides
     if pixels["train"].any():

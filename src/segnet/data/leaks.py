@@ -21,8 +21,9 @@ def leaks(surveyed: Sequence[Surveyed], found: Pairs, root: Path) -> list[Fault]
     sides = [_SIDES[pair.split] if pair.split != "train" or not held_out else -1 for pair in pairs]
     shown = [*same_scenes([each.view for each in surveyed], sides)]
     names = [pair.name for pair in pairs]
+    told = {second for _, second in shown}
     counted = counted_scenes(names, sides)
-    by_name = [(other, number) for number, other in counted.items() if number not in {b for _, b in shown}]
+    by_name = [(other, number) for number, other in counted.items() if number not in told]
     pattern = group_by_names(names, shown + by_name)
     remedy = _how_to_keep_together(pattern, held_out)
     faults = []

@@ -87,7 +87,7 @@ def _survey(pair: Pair, by_colour: bool, channels: int, compared: bool) -> Surve
             else _tried(lambda: Stored.of(mask, by_colour=by_colour, file=pair.mask), faults)
         )
         if mask is not None and stored is not None and len(stored.counts) <= _MOST_VALUES:
-            edges = edges_of(stored_numbers(mask, by_colour=by_colour)[1])
+            edges = edges_of(stored_numbers(mask, by_colour=by_colour)[1], sorted(stored.counts))
         elif stored is not None:
             stored = stored.most_frequent(_MOST_VALUES)
     return Surveyed(pair, look, tuple(faults), readable, view, stored, edges, missing_px)
@@ -131,11 +131,15 @@ def _is_blank(image: Image.Image) -> bool:
     return all(low == high for low, high in cast("tuple[tuple[int, int], ...]", image.getextrema()))
 
 
-def edges_of(numbers: Numbers) -> dict[int, int]:
-    """Count, for each value of a mask ``(H, W)``, the sides of its pixels that lie at another value."""
-    known, ids = np.unique(numbers, return_inverse=True)
-    counts = count_sides(ids.reshape(numbers.shape), len(known))
-    return dict(zip(known.tolist(), counts.tolist(), strict=True))
+def edges_of(numbers: Numbers, known: Sequence[int]) -> dict[int, int]:
+    """Count, for each value of a mask ``(H, W)``, the sides of its pixels that lie at another value.
+
+    Args:
+        numbers: the mask.
+        known: the values that it may hold, sorted.
+    """
+    counts = count_sides(np.searchsorted(known, numbers), len(known))
+    return dict(zip(known, counts.tolist(), strict=True))
 
 
 def _pixels(pair: Pair) -> int:

@@ -1,13 +1,12 @@
-"""What belongs beside scores: the tolerance of outlines, what is thinner, and what is taken for what."""
+"""What belongs beside scores: confusions, the tolerance of outlines, and where scores hide a poor model."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from segnet.core.outlines import TOLERANCE
-from segnet.runs.scores import Scores
-from segnet.runs.shortcomings import shortcomings
+from segnet.runs.scores import Scores, score_text
 
 MOST_CONFUSIONS = 5
 LEAST_CONFUSED = 0.05
@@ -68,6 +67,38 @@ def warnings_of(scores: Scores) -> list[str]:
     return [*shortcomings(scores), *misleading(scores)]
 
 
+def shortcomings(scores: Scores) -> list[str]:
+    """Return a line for each way in which scores are worse than they look, with what to do about it."""
+    return [line for line in (no_better_than_one_class(scores), never_found(scores)) if line]
+
+
+def no_better_than_one_class(scores: Scores) -> str:
+    """Say that predicting the most frequent class everywhere gives as many right pixels; "" where it doesn't.
+
+    Where one class is rare such a model can still be of use, so both mean IoUs stand beside.
+    """
+    name, share = scores.majority
+    if scores.pixel_accuracy is None or scores.pixel_accuracy > share or not 0 < share < 1:
+        return ""
+    guessed = share / len(scores.in_truth)
+    return (
+        f"pixel accuracy {scores.pixel_accuracy:.3f} is no better than predicting {name} everywhere, which "
+        f"has {share:.3f} (mean IoU {score_text(scores.mean_iou)} beside {guessed:.3f}); train longer, or on "
+        "more images"
+    )
+
+
+def never_found(scores: Scores) -> str:
+    """Name the classes at IoU 0.000 that the truth has; "" where there are none."""
+    zero = scores.at_zero
+    if not zero:
+        return ""
+    return (
+        f"{len(zero)} of {len(scores.in_truth)} classes at IoU 0.000: {_few(zero)}; "
+        "--loss cross-entropy+dice, more epochs or more images with them can help"
+    )
+
+
 def misleading(scores: Scores) -> list[str]:
     """Return a line for each way in which the numbers themselves mislead."""
     return [line for line in (thin_classes(scores), absent_in_truth(scores)) if line]
@@ -88,11 +119,7 @@ def thin_classes(scores: Scores) -> str:
     ]
     if not thin:
         return ""
-    more = f" and {len(thin) - _NAMED} more" if len(thin) > _NAMED else ""
-    return (
-        f"boundary F1 forgives more than the whole width of {', '.join(thin[:_NAMED])}{more}; "
-        "judge by IoU and recall"
-    )
+    return f"boundary F1 forgives more than the whole width of {_few(thin)}; judge by IoU and recall"
 
 
 def absent_in_truth(scores: Scores) -> str:
@@ -109,6 +136,10 @@ def absent_in_truth(scores: Scores) -> str:
     ]
     if not found:
         return ""
-    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-    named = ", ".join(found[:_NAMED])
-    return f"in no mask, but predicted: {named}{more}; such a class counts as IoU 0 in the means"
+    return f"in no mask, but predicted: {_few(found)}; such a class counts as IoU 0 in the means"
+
+
+def _few(names: Sequence[str]) -> str:
+    """Name the first of them, and count the others."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{', '.join(names[:_NAMED])}{more}"

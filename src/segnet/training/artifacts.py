@@ -24,8 +24,8 @@ from segnet.models.names import is_own
 from segnet.report.gif import write_learning_gif
 from segnet.runs.image_scores import rank_worst, write_image_scores
 from segnet.runs.records import EpochRecord, Outcome
+from segnet.runs.remarks import shortcomings
 from segnet.runs.run_folder import RunFolder
-from segnet.runs.shortcomings import shortcomings
 from segnet.training.checkpoint import State
 from segnet.training.config import TrainConfig
 from segnet.training.derived import derived_lines, plan_line, too_few_steps

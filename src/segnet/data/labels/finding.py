@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -79,11 +78,6 @@ def parts_of(text: str) -> tuple[str, ...]:
     """
     parts = PurePosixPath(text.strip().strip("\"'").replace("\\", "/")).parts
     return tuple(part for part in parts if part not in ("/", "//", ".", "..") and not part.endswith(":"))
-
-
-def same_form(path: Path) -> Path:
-    """Return a path in the Unicode form that most systems write; macOS takes letters and accents apart."""
-    return Path(unicodedata.normalize("NFC", str(path)))
 
 
 def find_by_tail(text: str, roots: Sequence[Path]) -> Path | None:

@@ -22,11 +22,11 @@ from segnet.data.labels.shapes import (
     Polygon,
     Shape,
     class_name,
+    files_of_images,
     find_image,
     kind_of,
     polygon,
     read_image,
-    read_json,
     read_shape,
     with_background,
 )
@@ -61,16 +61,7 @@ def read_geojson(root: Path, files: Sequence[Path], folders: Sequence[Path]) -> 
         folders: where images may be.
     """
     labels = Labels("GeoJSON", [])
-    for file in files:
-        try:
-            content = read_json(file)
-        except Fault as fault:
-            labels.faults.append(fault)
-            labels.images.append(Labelled(None, "", str(file), left_out="can't be read"))
-            continue
-        if not is_geojson(content):
-            labels.faults.append(Fault("other-file", file, "is no GeoJSON"))
-            continue
+    for file, content in files_of_images(files, is_geojson, "is no GeoJSON", labels):
         features = _features(content)
         drawn = []
         for feature in features if isinstance(features, list) else []:

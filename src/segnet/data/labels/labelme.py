@@ -23,6 +23,7 @@ from segnet.data.labels.shapes import (
     Polygon,
     Shape,
     class_name,
+    files_of_images,
     find_image,
     kind_of,
     polygon,
@@ -60,16 +61,7 @@ def read_labelme(root: Path, files: Sequence[Path], folders: Sequence[Path]) -> 
         folders: where images may be; with the root among them, images that no file labels are counted.
     """
     labels = Labels("LabelMe", [])
-    for file in files:
-        try:
-            content = read_json(file)
-        except Fault as fault:
-            labels.faults.append(fault)
-            labels.images.append(Labelled(None, "", str(file), left_out="can't be read"))
-            continue
-        if not is_labelme(content):
-            labels.faults.append(Fault("other-file", file, "is no file of LabelMe"))
-            continue
+    for file, content in files_of_images(files, is_labelme, "is no file of LabelMe", labels):
         entries = content.get("shapes")
         kinds = [_kind(entry) for entry in entries] if isinstance(entries, list) else []
         kept = file.relative_to(root).with_suffix("").as_posix()

@@ -12,7 +12,7 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,8 @@ from segnet.data.blobs import File
 from segnet.data.dataset import Mask
 from segnet.data.faults import KINDS, Fault
 from segnet.data.labels.finding import read_text
+from segnet.data.near_names import SPLIT_WORDS
 
-_SPLITS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
 _FARTHEST = 10  # image sides that a point may lie outside: what is farther is no point of this image
 _LARGEST_SIDE = 1 << 20
 _LONGEST = 120  # characters of a file that a message repeats
@@ -139,6 +135,30 @@ def read_shape(
     harmless = fault.kind == "flat-label"
     covered = () if harmless else tuple(each for each in extent if each)
     return Shape("", covered, kind=kind, left_out=why(fault), spoils=not harmless and not covered)
+
+
+def files_of_images(
+    files: Iterable[Path], is_known: Callable[[Any], bool], other: str, labels: Labels
+) -> Iterator[tuple[Path, Any]]:
+    """Yield each JSON file of an image with its content; those that can't be read or are others are said.
+
+    Args:
+        files: what to read.
+        is_known: whether a file's content is of the format.
+        other: what to say of a file of another format.
+        labels: what the faults are added to, and the images of files that can't be read.
+    """
+    for file in files:
+        try:
+            content = read_json(file)
+        except Fault as fault:
+            labels.faults.append(fault)
+            labels.images.append(Labelled(None, "", str(file), left_out=why(fault)))
+            continue
+        if is_known(content):
+            yield file, content
+        else:
+            labels.faults.append(Fault("other-file", file, other))
 
 
 def read_image(
@@ -331,4 +351,4 @@ def split_of(text: str) -> str:
     ``instances_train2017`` and ``TrainImages`` have one; ``trainval``, ``latest`` and ``interval`` have none.
     """
     words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", text)
-    return next((_SPLITS[word] for word in map(str.lower, words) if word in _SPLITS), "")
+    return next((SPLIT_WORDS[word] for word in map(str.lower, words) if word in SPLIT_WORDS), "")

@@ -17,8 +17,9 @@ from segnet.core.errors import SegnetError
 from segnet.data.faults import Fault
 from segnet.data.headers import read_header
 from segnet.data.labels.coded import MaskTable
-from segnet.data.labels.finding import images_below, is_hidden, lines_of, parts_of, same_form
+from segnet.data.labels.finding import images_below, is_hidden, lines_of, parts_of
 from segnet.data.labels.shapes import NOT_ANNOTATED, Labelled, Labels, read_image, split_of, with_background
+from segnet.data.near_names import same_form
 from segnet.data.suffixes import IMAGE_SUFFIXES
 
 # http://host.robots.ox.ac.uk/pascal/VOC/voc2012/segexamples/index.html
@@ -89,7 +90,7 @@ def _pair(key: str, mask: Path, image: Path | None, split: str, table: MaskTable
 
 
 def _key(file: Path, folder: Path) -> str:
-    return same_form(file.relative_to(folder).with_suffix("")).as_posix()
+    return same_form(file.relative_to(folder).with_suffix("").as_posix())
 
 
 def _images(root: Path, folders: Sequence[Path]) -> dict[str, Path]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from segnet.core.errors import SegnetError
 from segnet.data.faults import Fault
 from segnet.data.headers import read_header
-from segnet.data.labels.finding import files_below, images_below, parts_of, read_text, same_form
+from segnet.data.labels.finding import files_below, images_below, parts_of, read_text
 from segnet.data.labels.shapes import (
     Labelled,
     Labels,
@@ -25,6 +25,7 @@ from segnet.data.labels.shapes import (
     with_background,
 )
 from segnet.data.labels.yolo_yaml import Description
+from segnet.data.near_names import same_form
 
 _NUMBERS_OF_A_BOX = 4
 _OUTSIDE = 0.5  # of an image's side; coordinates farther outside are no shares of it
@@ -113,7 +114,7 @@ def _labelled(
 
 def _key(file: Path, folder: Path, left_out: str) -> str:
     """Return what an image and its text share: the path without suffix, and without images or labels."""
-    parts = [*same_form(file.relative_to(folder).with_suffix("")).parts]
+    parts = same_form(file.relative_to(folder).with_suffix("").as_posix()).split("/")
     places = [place for place, part in enumerate(parts[:-1]) if part.lower() == left_out]
     if places:
         del parts[places[-1]]
