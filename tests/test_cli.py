@@ -6,6 +6,7 @@ Commands run in this process through the real ``main``; only pipes and imports n
 import io
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -482,7 +483,7 @@ def test_names_that_are_no_text_train_resume_score_and_predict(segnet, here):
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
 def test_closed_streams_are_no_fault_of_ours(model, tmp_path, closed):
     photo(tmp_path)
-    command = f"{sys.executable} -m segnet predict - --model {model} {closed}"
+    command = f"{shlex.quote(sys.executable)} -m segnet predict - --model {model} {closed}"
     source = subprocess.DEVNULL if closed == "<&-" else (tmp_path / "photo.jpg").open("rb")
     ended = subprocess.run(["sh", "-c", command], stdin=source, capture_output=True, text=True, cwd=tmp_path)
     assert ended.returncode == (2 if closed == "<&-" else 0)

@@ -34,6 +34,11 @@ MARKS = {
     "NaN": (np.array([np.nan, 0, 7], np.float32), "nan", [1, 0, 0]),
     "NaN beside another mark": (np.array([np.nan, -1, 7], np.float32), "-1", [1, 1, 0]),
     "NaN without a mark": (np.array([np.nan, 0, 7], np.float32), "", [1, 0, 0]),
+    "too large a float": (
+        np.array([-np.inf, np.finfo(np.float32).min, 7], np.float32),
+        "-1.79e308",
+        [0, 0, 0],
+    ),
     "infinity": (np.array([-np.inf, np.inf, 7], np.float64), "-inf", [1, 0, 0]),
     "what the type can't hold": (np.array([0, 241, 255], np.uint8), "-9999", [0, 0, 0]),
     "a fraction among integers": (np.array([0, 1, 2], np.uint8), "0.5", [0, 0, 0]),

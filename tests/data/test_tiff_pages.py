@@ -44,6 +44,20 @@ def test_overviews_and_masks_are_no_pages(options, tmp_path):
         open_as(tmp_path / "a.tif", RGB, page=2)
 
 
+def test_a_chain_that_leads_out_of_the_file_ends_there(tmp_path):
+    """Some systems refuse to go to such a place, others read nothing there."""
+    cloud_optimised(tmp_path / "a.tif", noise(70, 90, 3), bigtiff=True)
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        at = tiff.pages[-1].offset
+    with (tmp_path / "a.tif").open("r+b") as file:
+        file.seek(at)
+        entries = struct.unpack("<Q", file.read(8))[0]
+        file.seek(at + 8 + entries * 20)
+        file.write(struct.pack("<Q", 1 << 62))
+    assert len(pages_of_tiff(tmp_path / "a.tif")) == 1
+    assert read_header(tmp_path / "a.tif").frames == 1
+
+
 def test_a_page_behind_an_overview_has_the_next_number(tmp_path):
     first, second = noise(40, 50, 3), noise(20, 30, 3)
     with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:

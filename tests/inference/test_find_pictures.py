@@ -1,6 +1,7 @@
 """Which files a prediction takes, what it skips, how often it opens them, and where masks of maps lie."""
 
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from segnet.core.errors import SegnetError
 from segnet.core.files import cache_folder
 from segnet.data.remembered import TABLE
 from segnet.inference.bulk_places import Place, find_sources
@@ -98,6 +100,21 @@ def test_linked_folders_are_walked_once(tmp_path):
     (tmp_path / "in/deep/again").symlink_to(tmp_path / "in")
     found = [file.relative_to(tmp_path / "in").as_posix() for file in find_images([str(tmp_path / "in")])]
     assert found == ["a.png", "deep/b.png", "linked/c.png"]
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
+    (tmp_path / "in/closed").mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(tmp_path / "in/a.png")
+    listing = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied")
+        return listing(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(SegnetError, match="in/closed can't be listed: Permission denied; make it readable"):
+        find_images([str(tmp_path / "in")])
 
 
 def test_a_photo_is_opened_once_and_leaves_no_name_behind(here, onnx_file):

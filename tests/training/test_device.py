@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from segnet import TrainConfig, train
+from segnet import SegnetError, TrainConfig, train
+from segnet.training.check import require_compiler
 
 from .conftest import TINY
 
@@ -70,3 +71,18 @@ def test_no_step_waits_for_the_device(pretended):
         ("move from, no wait", "loss_watch.lets_learn"),
     }
     assert in_steps["move from, no wait", "loss_watch.lets_learn"] == EPOCHS * STEPS
+
+
+def test_a_compiler_that_cannot_link_names_what_stands_in_the_way(monkeypatch):
+    """Torch gives its own path to the linker without quotes; what follows is a screen of errors."""
+
+    def fail(model):
+        raise RuntimeError("ld returned 1 exit status")
+
+    monkeypatch.setattr(torch, "compile", fail)
+    monkeypatch.setattr(torch, "__file__", "/home/me/my work/.venv/torch/__init__.py")
+    with pytest.raises(SegnetError, match=r"/my work/.venv/torch, since its path has a space"):
+        require_compiler(torch.device("cpu"))
+    monkeypatch.setattr(torch, "__file__", "/home/me/.venv/torch/__init__.py")
+    with pytest.raises(SegnetError, match=r"needs a working C\+\+ compiler"):
+        require_compiler(torch.device("cpu"))

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from operator import attrgetter
 from pathlib import Path
 
+from segnet.core.errors import SegnetError
+
 Found = tuple[os.DirEntry[str], str]
 """A file as it was listed, and what stands before its name in its path below the folder, with /."""
 
@@ -22,6 +24,9 @@ def files_below(
     Args:
         folder: where to begin.
         on_second_way: called with each folder that is left out, and with the name that it was walked under.
+
+    Raises:
+        SegnetError: a folder that can't be listed.
     """
     start = os.fspath(folder)
     around = Path(start).resolve().parents
@@ -35,8 +40,13 @@ def files_below(
             return
         if key is not None:
             walked[key] = path
-        with os.scandir(path) as listed:
-            entries = sorted(listed, key=attrgetter("name"))
+        try:
+            with os.scandir(path) as listed:
+                entries = sorted(listed, key=attrgetter("name"))
+        except OSError as error:
+            raise SegnetError(
+                f"the folder {path} can't be listed: {error.strerror or error}; make it readable or take it out"
+            ) from error
         for entry in entries:
             if entry.name.startswith("."):
                 continue

@@ -47,7 +47,8 @@ def missing_values(values: Values, nodata: str) -> Missing | None:
         found: Missing = np.isnan(values)
         if number is not None and not math.isnan(number):
             low, high = _near(number, values.dtype)
-            found |= (values >= low) & (values <= high)
+            if low <= high:
+                found |= (values >= low) & (values <= high)
         elif number is None and found.all():
             return None
     elif values.dtype.kind in "ui" and number is not None and float(number).is_integer():
@@ -60,15 +61,16 @@ def missing_values(values: Values, nodata: str) -> Missing | None:
     return found if found.any() else None
 
 
-def _near(number: float, dtype: np.dtype[Any]) -> tuple[Any, Any]:
-    """Return between which floats a number lies that was written with fewer digits than floats have."""
-    limits, kind = np.finfo(dtype), dtype.type
-    with np.errstate(over="ignore"):
-        stored = kind(number)
-        if not math.isfinite(stored):
-            return stored, stored
-        reach = abs(stored) * kind(4 * limits.eps)
-        return max(stored - reach, limits.min), min(stored + reach, limits.max)
+def _near(number: float, dtype: np.dtype[Any]) -> tuple[float, float]:
+    """Return between which floats a number lies that was written with fewer digits than floats have.
+
+    Of a number that the type can't hold, the first is above the second.
+    """
+    if math.isinf(number):
+        return number, number
+    limits = np.finfo(dtype)
+    reach = abs(number) * (4 * float(limits.eps))
+    return max(number - reach, float(limits.min)), min(number + reach, float(limits.max))
 
 
 def missing_in_picture(image: Image.Image) -> Missing | None:

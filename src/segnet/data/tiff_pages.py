@@ -95,7 +95,7 @@ def pages_of_tiff(source: Any) -> list[TiffPage]:
 def _pages(stream: BinaryIO) -> list[TiffPage]:
     pages: list[TiffPage] = []
     others: list[TiffPage] = []
-    with suppress(struct.error, OverflowError, ValueError):  # where the chain is damaged, it ends
+    with suppress(struct.error, OverflowError, ValueError, OSError):  # where the chain is damaged, it ends
         for number, tags in enumerate(_directories(stream)):
             page = _page(number, tags)
             (others if _is_beside(tags) else pages).append(page)

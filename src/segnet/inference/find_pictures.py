@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import io
 import math
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import BinaryIO, TypeVar
 
 from segnet.core.errors import SegnetError
 from segnet.core.files import expand_home
+from segnet.core.walking import paths_below
 from segnet.data.headers import header_of
 from segnet.data.images import source_name
 from segnet.data.picture_file import require_file
@@ -182,40 +182,14 @@ def _again(content: io.BytesIO) -> BinaryIO:
 
 
 def _images_below(folder: Path, skipped: list[PurePath]) -> list[Path]:
-    """Return the image files of a folder and all folders in it, without hidden ones, sorted.
-
-    Links to folders are followed, each folder once.
-    """
+    """Return the image files of a folder and all folders in it, as ``paths_below`` finds them."""
     found: list[Path] = []
-    seen: set[tuple[int, int]] = set()
-    _is_new(folder, seen)
-    for above, folders, files in os.walk(folder, followlinks=True):
-        here = Path(above)
-        folders[:] = sorted(
-            name for name in folders if not name.startswith(".") and _is_new(here / name, seen)
-        )
-        for name in files:
-            if name.startswith("."):
-                continue
-            file = here / name  # a broken link stays in, to be reported
-            if file.suffix.lower() in IMAGE_SUFFIXES:
-                found.append(file)
-            elif not name.endswith(PROBABILITIES):
-                skipped.append(file)
-    return sorted(found)
-
-
-def _is_new(folder: Path, seen: set[tuple[int, int]]) -> bool:
-    """Say whether a folder wasn't walked yet, and note that it is."""
-    try:
-        at = folder.stat()
-    except OSError:
-        return False
-    place = at.st_dev, at.st_ino
-    if place in seen:
-        return False
-    seen.add(place)
-    return True
+    for file in paths_below(folder):  # a broken link stays in, to be reported
+        if file.suffix.lower() in IMAGE_SUFFIXES:
+            found.append(file)
+        elif not file.name.endswith(PROBABILITIES):
+            skipped.append(file)
+    return found
 
 
 def _matches(pattern: Path) -> list[Path]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -186,6 +187,12 @@ def require_compiler(device: torch.device) -> None:
     try:
         torch.compile(nn.Hardswish())(torch.ones(2, device=device))
     except Exception as error:  # whatever stands between torch and a compiler
+        here = Path(torch.__file__).parent
+        if device.type == "cpu" and " " in str(here):  # torch gives the linker this path without quotes
+            raise SegnetError(
+                f"--compile can't work with the PyTorch in {here}, since its path has a space; make an "
+                "environment below a path without one, or leave --compile out"
+            ) from error
         raise SegnetError(
             "--compile needs a working C++ compiler (and Triton on a GPU), such as g++; install one or leave "
             "--compile out"
