@@ -1,8 +1,6 @@
 """What ``segnet predict`` writes as annotations, ``segnet data convert`` reads back as the same masks."""
 
 import json
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +15,6 @@ from segnet.inference.segmentation import Segmentation
 from .label_files import masks
 
 NAMES = ("pet", "background", "border")
-SHARED = os.environ.get("SEGNET_PETS", "")
 
 
 def blobs(seed, size=(61, 83), classes=3):
@@ -99,11 +96,11 @@ def test_simplified_outlines_change_the_area_of_no_class_by_more_than_a_hundredt
     np.testing.assert_allclose(after, before, rtol=0.01)
 
 
-@pytest.mark.skipif(not Path(SHARED).is_dir() or not SHARED, reason="SEGNET_PETS names no folder of trimaps")
 @pytest.mark.parametrize("format_", ["coco", "labelme", "geojson"])
 @pytest.mark.parametrize("tolerance", [0, 1])
-def test_trimaps_of_real_pets_come_back(format_, tolerance, tmp_path):
-    for number, file in enumerate(sorted(Path(SHARED).glob("*.png"))[::37][:20]):
+def test_trimaps_of_real_pets_come_back(format_, tolerance, oxford_pets, tmp_path):
+    trimaps = sorted((oxford_pets / "annotations/trimaps").glob("*.png"))
+    for number, file in enumerate(trimaps[:: len(trimaps) // 10]):
         mask = np.asarray(Image.open(file)) - 1
         source = annotated(mask, format_, tmp_path / str(number), tolerance)
         new = tmp_path / f"new-{number}"

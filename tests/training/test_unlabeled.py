@@ -329,6 +329,17 @@ def test_label_smoothing_below_the_threshold_is_said(config, taught, quiet):
     assert "aims at" not in warnings(loss="label-smoothing", teacher=str(taught))
 
 
+def test_what_is_left_out_of_the_folder_is_said(tmp_path):
+    mine = draw_photos(tmp_path / "mine", count=1)
+    (mine / "raw.nef").write_bytes(b"")
+    (mine / "again").symlink_to(mine)
+    said = find_without_masks(mine, 3, []).warnings
+    assert [line.partition("mine/")[2].split(",")[0] for line in said] == [
+        "raw.nef is a .nef file",
+        f"again leads to {mine}",
+    ]
+
+
 def test_a_smaller_copy_of_a_held_out_pet_is_known_by_its_name(tmp_path):
     mine = draw_photos(tmp_path / "mine", count=1)
     shutil.copy(mine / "500.png", mine / "Abyssinian_1.png")

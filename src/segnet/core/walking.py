@@ -45,7 +45,7 @@ def files_below(
                 entries = sorted(listed, key=attrgetter("name"))
         except OSError as error:
             raise SegnetError(
-                f"the folder {path} can't be listed: {error.strerror or error}; make it readable or take it out"
+                f"{path} can't be listed: {error.strerror or error}; make it readable or take it away"
             ) from error
         for entry in entries:
             if entry.name.startswith("."):

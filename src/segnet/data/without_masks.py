@@ -13,7 +13,7 @@ from PIL import Image
 from segnet.core.errors import SegnetError
 from segnet.data.dataset import Mask
 from segnet.data.digests import file_digest
-from segnet.data.faults import Fault, raise_errors
+from segnet.data.faults import Fault, lines, raise_errors
 from segnet.data.headers import look_at_images, read_header
 from segnet.data.identify import records_of
 from segnet.data.images import fingerprint
@@ -86,6 +86,8 @@ class WithoutMasks(NamedTuple):
     """How each is known again."""
     left_out: int
     """Images that are held out, so that training must not see them."""
+    warnings: tuple[str, ...]
+    """What else is left out of the folder: pictures of other formats, folders that links lead to again."""
 
 
 def find_without_masks(
@@ -138,6 +140,7 @@ def find_without_masks(
         tuple(sample for sample, kept in zip(samples, chosen, strict=True) if kept),
         tuple(record for record, kept in zip(records, chosen, strict=True) if kept),
         chosen.count(False),
+        tuple(lines(faults)),
     )
 
 

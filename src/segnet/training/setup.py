@@ -207,6 +207,7 @@ def build(
         notice=_notice(dataset, *learnt_from.values()),
         warnings=(
             *dataset.warnings,
+            *(alone.warnings if alone else ()),
             *lines(balance),
             *(line for name, other in learnt_from.items() for line in seen_before(name, other, manifest)),
             *(teacher.on_other_values(dataset.intensity) if teacher else ()),
