@@ -20,7 +20,7 @@ from segnet.data.convert import convert
 
 from .label_files import photo
 from .test_cvat import CUBOID, document, image
-from .test_mask_folders import OBJECTS, exported, with_objects
+from .test_mask_folders import OBJECTS, exported, frame, with_objects
 from .test_voc import LABELMAP, coloured, layout
 
 CASES = int(os.environ.get("SEGNET_MUTATIONS", "40"))
@@ -268,6 +268,40 @@ def test_damaged_masks_of_objects_are_accounted_for(number, tmp_path):
     if tally is not None:
         assert tally.images_read == 2
         assert tally.read.total() == 2 * len(OBJECTS)
+
+
+@pytest.mark.parametrize("number", range(CASES // 2))
+def test_damaged_folders_of_cityscapes_are_accounted_for(number, tmp_path):
+    choose = seeded("cityscapes", number)
+    root = tmp_path / "cs"
+    for split, name in (("train", "ulm/ulm_0"), ("train", "ulm/ulm_1"), ("val", "bonn/bonn_0")):
+        frame(root, split, name, np.full((40, 60), choose.choice((7, 26, 255)), np.uint8))
+    for _ in range(choose.choice((1, 1, 3))):
+        file = choose.choice(sorted(each for each in root.rglob("*") if each.is_file()))
+        content = bytearray(file.read_bytes())
+        kind = choose.randrange(4)
+        if kind == 0:
+            file.unlink()
+        elif kind == 1:
+            stem = change_text(file.stem, choose).replace("/", "").replace("\0", "")
+            file.rename(file.with_name(f"{stem}{file.suffix}"))
+        elif kind == 2:
+            file.write_bytes(content[: choose.randrange(len(content))])
+        else:
+            place = choose.randrange(len(content))
+            content[place : place + choose.choice((1, 4, 400))] = bytes([choose.randrange(256)])
+            file.write_bytes(content)
+    tally = outcome(root, tmp_path / "new")
+    if tally is None:
+        return
+    ends = {"leftImg8bit": "_leftImg8bit", "gtFine": "_gtFine_labelIds"}
+    frames = {
+        (file.parent.relative_to(root / kind), file.stem.removesuffix(end))
+        for kind, end in ends.items()
+        for file in (root / kind).rglob("[!.]*.*")
+        if file.is_file() and (kind == "leftImg8bit" or file.stem.endswith(end))
+    }
+    assert tally.images_read == len(frames)
 
 
 def test_nothing_is_written_into_the_source(tmp_path):
