@@ -3,7 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint docs figures notebook install clean
+# how many processes run the tests, one core and up to 3 GiB each: make test JOBS=4
+JOBS ?= 2
+PYTEST = $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
+
+.PHONY: demo test test-all lint docs figures notebook install clean
 
 # pets drawn by the package, our compact SegNet, a few minutes on two CPU cores
 demo: $(VENV)/installed
@@ -11,7 +15,11 @@ demo: $(VENV)/installed
 		--epochs 20 --crop-scale 1 --no-progressive
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest
+	$(PYTEST) -m "not campaign"
+
+# with the campaigns too, as CI does
+test-all: $(VENV)/installed
+	$(PYTEST)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

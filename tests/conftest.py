@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+# One thread for each of several test processes: beside a busy core, two threads take up to ten times as long.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 # As the segnet command does; tests share their cores with each other. Must come before torch is imported.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when the package is imported; no test waits for a network

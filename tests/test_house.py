@@ -80,3 +80,12 @@ def test_nothing_looks_for_the_package_in_the_parts_of_a_path(folder):
         if isinstance(other, ast.Attribute) and other.attr in ("parts", "parent", "filename", "__file__")
     ]
     assert found == []
+
+
+def test_campaigns_are_few(request):
+    """``make test`` leaves them out: at most one test in twenty."""
+    items = request.session.items
+    if {item.path for item in items} != {*(ROOT / "tests").rglob("test_*.py")}:
+        pytest.skip("needs all tests, as make test-all has them")
+    marked = [item.nodeid for item in items if item.get_closest_marker("campaign")]
+    assert len(marked) <= len(items) / 20
