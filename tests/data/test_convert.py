@@ -73,7 +73,8 @@ def as_coco_text(root):
     for number, category in ((1, 3), (2, 9)):
         stored = mask.encode(np.asfortranarray(number == EXPECTED, np.uint8))
         segmentation = {"size": stored["size"], "counts": stored["counts"].decode()}
-        annotations.append({"category_id": category, "segmentation": segmentation})
+        in_list = segmentation if number == 1 else [segmentation]  # as some tools have it
+        annotations.append({"category_id": category, "segmentation": in_list})
     (root / "labels.json").write_text(json.dumps(coco(annotations)))
     return root
 

@@ -237,6 +237,8 @@ def _shape(
     label, stored, kind = names.get(_id(entry, "category_id")), entry.get("segmentation"), _kind(entry)
     if label is None:
         raise Fault("bad-label", where, f"has the unknown category {_said(entry, 'category_id')}")
+    if isinstance(stored, list) and len(stored) == 1 and isinstance(stored[0], dict):
+        (stored,) = stored  # some tools put run lengths into a list, as polygons are
     if isinstance(stored, dict):
         runs = read_runs(stored.get("counts"), stored.get("size"), size, where)
         return Shape(label, (box,), partial(decode_runs, runs, size), kind=kind), float(sum(runs[1::2]))
