@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from segnet.runs.scores import Scores as Scores
     from segnet.training.config import TrainConfig as TrainConfig
     from segnet.training.loop import Run as Run
-    from segnet.training.loop import train as train
     from segnet.training.resume import resume as resume
+    from segnet.training.run import train as train
 
 __version__ = "0.2.0"
 
@@ -46,7 +46,7 @@ _HOME = {
     "TrainConfig": "training.config",
     "Run": "training.loop",
     "resume": "training.resume",
-    "train": "training.loop",
+    "train": "training.run",
 }
 
 __all__ = ["__version__", *_HOME]

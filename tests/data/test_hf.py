@@ -591,7 +591,9 @@ def test_a_missing_package_says_how_to_install_it(monkeypatch, segnet):
 
 
 def test_the_package_is_imported_for_its_own_datasets_alone():
-    says = "import sys, segnet.data.sources, segnet.cli.run; print({'datasets', 'pyarrow'} & {*sys.modules})"
+    says = (
+        "import sys, segnet.data.sources, segnet.cli.train; print({'datasets', 'pyarrow'} & {*sys.modules})"
+    )
     assert subprocess.check_output([sys.executable, "-c", says], text=True).strip() == "set()"
 
 

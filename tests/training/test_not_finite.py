@@ -13,7 +13,7 @@ import segnet
 from segnet import SegnetError, TrainConfig
 from segnet.runs.run_folder import RunFolder
 from segnet.training.checkpoint import read_checkpoint
-from segnet.training.loop import train
+from segnet.training.run import train
 
 from .test_resume import STEPS, ctrl_c_at, require_same
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, NoReturn
 import cyclopts
 from cyclopts import Parameter
 
-from segnet.cli import cache, data, look, predict, run, score, ship, show  # noqa: F401 - each adds its commands
+from segnet.cli import cache, data, export, look, predict, score, show, train  # noqa: F401 - each adds its commands
 from segnet.cli.app import BAD_INPUT, OUR_FAULT, PIPE_CLOSED, PROCESS_LOST, app, say_error
 from segnet.core.errors import EndedElsewhereError, ProcessLostError, SegnetError
 from segnet.core.extras import missing_package

@@ -1,48 +1,43 @@
-"""Training, read from top to bottom: check, build, fit, and leave a folder that is complete in itself."""
+"""The loop: train and validate epoch after epoch, and leave a folder that is complete in itself."""
 
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 from torch import nn
 
 from segnet.core.device import peak_memory_mib
 from segnet.core.place import is_writer, place
-from segnet.core.processes import first_of_machine, from_writer, joined, leave, shared
+from segnet.core.processes import leave, shared
 from segnet.data.batches import load_batches
 from segnet.data.shares import share_of
 from segnet.inference.evaluate import evaluate_split, is_articles, predictor
-from segnet.models.names import name_of
 from segnet.report.html import write_report
 from segnet.runs.records import EpochRecord
-from segnet.runs.run_folder import RunFolder, new_run_folder
+from segnet.runs.run_folder import RunFolder
 from segnet.runs.scores import Scores
-from segnet.training.artifacts import begin, finish, keep_epoch, say_end, say_start
+from segnet.training.artifacts import finish, keep_epoch, say_end, say_start
 from segnet.training.batch_norm import recompute_statistics
-from segnet.training.check import check, require_finite, require_finite_logits
-from segnet.training.checkpoint import Position, State, save_checkpoint
+from segnet.training.check import require_finite, require_finite_logits
+from segnet.training.checkpoint import Position, State
 from segnet.training.config import TrainConfig
 from segnet.training.epoch import epoch_batches, seed_of
 from segnet.training.gradients import take_gradients
-from segnet.training.in_step import console_of_one, in_step
+from segnet.training.in_step import in_step
 from segnet.training.interrupt import interrupts_wait
 from segnet.training.loss_watch import LossWatch, Step
 from segnet.training.preview import choose_preview
 from segnet.training.progress import epoch_progress, say_epoch, step_status
-from segnet.training.restart import begun_before
 from segnet.training.saves import Saves
 from segnet.training.schedule import learning_rate, train_size
-from segnet.training.setup import Setup, build
+from segnet.training.setup import Setup
 from segnet.training.step_loss import Moment
 from segnet.training.trackers import Tracking, parse_trackers
 
@@ -60,52 +55,6 @@ class Run:
     """Scores of the best epoch on the validation split; None before the first epoch is done."""
     test: Scores | None
     """The best model on the test split, where it isn't the validation split."""
-
-
-def train(config: TrainConfig, *, model: nn.Module | None = None, console: Console | None = None) -> Run:
-    """Train a model and leave a run folder.
-
-    Ctrl-C ends the run cleanly: the best epoch and the last step are kept and ``finished`` is False.
-
-    Args:
-        config: the settings.
-        model: a module of your own, trained in place of ``config.model``: float32 images ``(N, 3, H, W)`` in
-            [0, 1] to logits ``(N, classes, H, W)``. Its weights are where training starts, so seed before you
-            build it. It is trained in place, on ``config.device``, and afterwards holds the last epoch's
-            weights, not averaged, in evaluation mode; ``load(run.folder, model=...)`` opens the best epoch's.
-        console: where progress is printed.
-
-    Raises:
-        SegnetError: data, model or settings that can't be trained with. Nothing is left behind then, unless
-            an epoch was done, or a step saved, before a run diverged.
-    """
-    if model is not None:
-        config = replace(config, model=name_of(model))
-    with joined():
-        if (begun := begun_before(config.out)) is not None:
-            from segnet.training.resume import resume  # which itself goes on here
-
-            return resume(begun.path, model=model, console=console)
-        return _begin(config, model, console)
-
-
-def _begin(config: TrainConfig, model: nn.Module | None, console: Console | None) -> Run:
-    def checked_and_built() -> Setup:
-        check(config, model)
-        return build(config, console or console_of_one(), model)
-
-    setup = first_of_machine(checked_and_built)
-    folder, state = from_writer(lambda: new_run_folder(config.out, setup.stem)), State()
-    with folder.locked() if is_writer() else nullcontext():
-        try:
-            if is_writer():
-                begin(setup, folder)
-                save_checkpoint(folder, setup.settings, state, setup.parts())  # now it can be resumed
-            return fit(setup, folder, state)
-        except Exception:
-            if is_writer() and state.epoch == 0 and state.saved == (0, 0):
-                shutil.rmtree(folder.path, ignore_errors=True)
-            raise
 
 
 def fit(setup: Setup, folder: RunFolder, state: State) -> Run:

@@ -21,8 +21,8 @@ from segnet.runs.seeds import SeedFolder, write_summary
 from segnet.training.check import check
 from segnet.training.config import TrainConfig
 from segnet.training.config_file import read_config
-from segnet.training.loop import train
 from segnet.training.resume import resume
+from segnet.training.run import train
 
 
 def train_seeds(config: TrainConfig, seeds: Sequence[int], *, console: Console | None = None) -> Path:

@@ -1,4 +1,4 @@
-"""What lets a model leave the house: ``export``."""
+"""``export``: a model as a file for another runtime."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What makes a model of data: ``train`` and ``resume``."""
+"""``train`` and ``resume``: from data to a model."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def train(
         file: a YAML file with options, such as the config.yaml of a run; those on the command line win.
         seeds: one run for each of so many seeds, such as 3, or of these, such as 0,1,2, all in one folder.
     """
-    from segnet.training.loop import train as fit
+    from segnet.training.run import train as fit
 
     if seeds is not None:
         from segnet.runs.seeds import parse_seeds
