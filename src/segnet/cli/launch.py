@@ -12,7 +12,18 @@ from typing import Annotated, Any, NoReturn
 import cyclopts
 from cyclopts import Parameter
 
-from segnet.cli import cache, data, export, look, predict, score, show, train  # noqa: F401 - each adds its commands
+from segnet.cli import (  # noqa: F401 - each adds its commands
+    bench,
+    cache,
+    compare,
+    data,
+    eval,  # noqa: A004
+    export,
+    models,
+    predict,
+    show,
+    train,
+)
 from segnet.cli.app import BAD_INPUT, OUR_FAULT, PIPE_CLOSED, PROCESS_LOST, app, say_error
 from segnet.core.errors import EndedElsewhereError, ProcessLostError, SegnetError
 from segnet.core.extras import missing_package

@@ -17,7 +17,7 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from segnet.cli.app import BAD_INPUT, SOME_FAILED, app, say_error
-from segnet.cli.score import RuntimeName
+from segnet.cli.eval import RuntimeName
 from segnet.core.errors import SegnetError
 from segnet.core.extras import require_package
 from segnet.core.files import expand_home

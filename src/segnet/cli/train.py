@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from segnet.cli.app import app
-from segnet.cli.score import print_scores
+from segnet.cli.eval import print_scores
 from segnet.core.errors import SegnetError
 from segnet.core.files import expand_home
 from segnet.core.place import started_as

@@ -1,0 +1,169 @@
+"""``bench``: this machine, ours beside stock PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import cyclopts
+from cyclopts import Parameter, Token
+
+from segnet.cli.app import app, print_whole, require_suffix
+from segnet.core.errors import SegnetError
+from segnet.core.files import expand_home
+from segnet.core.settings import Whole
+from segnet.training.option_types import SizeOption
+
+bench = cyclopts.App(name="bench", help="Measure this machine, ours beside stock PyTorch in one run.")
+app.command(bench)
+
+
+@bench.command(name="pooling")
+def bench_pooling(
+    *,
+    batch_size: Whole = 16,
+    repeats: Whole = 15,
+    device: str = "auto",
+    training: bool = True,
+    csv: Annotated[Path | None, Parameter(show_default=False)] = None,
+    plot: Annotated[Path | None, Parameter(show_default=False)] = None,
+) -> int:
+    """Time, bytes and training memory of the two-bit pooling, on the maps of the article's model.
+
+    Close other programs first: each side is timed in turn and the median counts, but a busy machine still
+    shows. Takes one to three minutes on a laptop.
+
+    Args:
+        batch_size: images in a batch.
+        repeats: how often each side is timed.
+        device: auto, or a device by name.
+        training: also measure training steps.
+        csv: write the numbers to this file.
+        plot: draw them, as .png or .svg.
+    """
+    import torch
+
+    from segnet.bench.machine import describe_machine
+    from segnet.bench.pooling import compare_pooling, draw, write_csv
+    from segnet.core.device import pick_device
+
+    if batch_size < 1 or repeats < 1:
+        raise SegnetError(f"--batch-size and --repeats must be at least 1, got {batch_size} and {repeats}")
+    if plot is not None:
+        require_suffix(plot, (".png", ".svg"))
+    machine = describe_machine(torch.get_num_threads(), pick_device(device))
+    print(machine.removeprefix("# "))
+    print(f"{'':42}{'stock':>10}{'ours':>10}{'':5}{'ours/stock':>12}")
+    rows = []
+    for row in compare_pooling(batch_size=batch_size, repeats=repeats, device=device, training=training):
+        rows.append(row)
+        what = f"{row.quantity}, {row.case}"
+        print(f"{what:42}{row.stock:10.4g}{row.ours:10.4g} {row.unit:4}{row.ratio:12.3f}", flush=True)
+    if csv is not None:
+        write_csv(expand_home(csv), rows, machine)
+    if plot is not None:
+        draw(expand_home(plot), rows, machine)
+    return 0
+
+
+def _parse_wholes(type_: object, tokens: Sequence[Token]) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in tokens[0].value.split(","))
+    except ValueError:
+        raise ValueError(f"whole numbers with commas between, such as 1,16, not {tokens[0].value}") from None
+
+
+def _parse_names(type_: object, tokens: Sequence[Token]) -> tuple[str, ...]:
+    return tuple(tokens[0].value.split(","))
+
+
+_Wholes = Annotated[
+    tuple[int, ...],
+    Parameter(
+        converter=_parse_wholes, n_tokens=1, negative=(), metavar="N,N", show_default=lambda value: "1,16"
+    ),
+]
+_Names = Annotated[
+    tuple[str, ...] | None,
+    Parameter(converter=_parse_names, n_tokens=1, negative=(), metavar="NAME,NAME", show_default=False),
+]
+
+
+@bench.command(name="models")
+def bench_models(
+    *models: str,
+    beside: Annotated[list[Path] | None, Parameter(show_default=False, negative=())] = None,
+    runtimes: _Names = None,
+    size: SizeOption = (128, 128),
+    batch_sizes: _Wholes = (1, 16),
+    threads: Annotated[Whole | None, Parameter(show_default=False)] = None,
+    repeats: Whole = 15,
+    stock: bool = True,
+    profile: Annotated[bool, Parameter(negative=())] = False,
+    csv: Annotated[Path | None, Parameter(show_default=False)] = None,
+) -> int:
+    """Size, latency and memory of models in torch, ONNX Runtime and OpenVINO, also in int8, taken in turns.
+
+    Close other programs first. Two models take five minutes on a laptop, half of them to export. Weights are
+    fresh for a model's name: how fast a model is doesn't depend on them.
+
+    Args:
+        models: names, run folders, .safetensors and .onnx files; by default segnet-lite and segnet-dsc.
+        beside: an ONNX file of anyone's to compare with, if it takes one float (N, 3, H, W); may be repeated.
+        runtimes: torch, torch-compiled, onnxruntime, openvino, onnxruntime-int8 and openvino-int8, with
+            commas between; by default those that are installed but torch-compiled, which compiles for minutes
+            and needs a C++ compiler.
+        size: pixels of the images, one number or HEIGHTxWIDTH.
+        batch_sizes: images in a batch, with commas between.
+        threads: how many compute in every runtime; by default one for each core.
+        repeats: rounds, in each of which every model runs up to three times in every runtime.
+        stock: also measure each SegNet made of stock layers and exported by stock PyTorch.
+        profile: in place of all this, the share of pooling in each model's time in ONNX Runtime.
+        csv: write the numbers to this file.
+    """
+    from segnet.core.ahead import count_cores
+    from segnet.core.extras import require_package
+
+    for package in ("torch", "onnx", "onnxscript", "onnxruntime"):
+        require_package("segnet bench models", package)
+    from segnet.bench import latency, pooling_share
+    from segnet.bench.machine import describe_machine
+
+    computing = count_cores() if threads is None else threads
+    machine = describe_machine(computing)
+    title = f"{size[0]}x{size[1]}, {computing} threads"
+    if profile:
+        if beside or runtimes is not None:
+            raise SegnetError(
+                "--profile is for our own models in ONNX Runtime, without --beside and --runtimes"
+            )
+        print(machine.removeprefix("# "))
+        spent = pooling_share.profile_pooling(
+            models or latency.USUAL_MODELS,
+            size=size,
+            batch_sizes=batch_sizes,
+            threads=computing,
+            repeats=repeats,
+        )
+        print_whole(pooling_share.share_table(spent, title))
+        if csv is not None:
+            pooling_share.write_shares(expand_home(csv), spent, machine)
+        return 0
+    print(machine.removeprefix("# "))
+    rows = latency.compare_models(
+        models or latency.USUAL_MODELS,
+        beside=beside or (),
+        runtimes=runtimes,
+        size=size,
+        batch_sizes=batch_sizes,
+        threads=computing,
+        repeats=repeats,
+        stock=stock,
+        say=lambda line: print(line, flush=True),
+    )
+    print_whole(latency.latency_table(rows, title))
+    print(latency.LEGEND, end="")
+    if csv is not None:
+        latency.write_csv(expand_home(csv), rows, machine)
+    return 0

@@ -1,0 +1,117 @@
+"""``compare``: runs beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from segnet.cli.app import SOME_FAILED, app, print_folded, require_suffix, say_error
+from segnet.core.errors import SegnetError
+from segnet.core.files import expand_home
+
+
+@app.command
+def compare(
+    *runs: Path,
+    out: Annotated[Path | None, Parameter(show_default=False)] = None,
+    score: str = "mean_iou",
+    assert_equal: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Put runs side by side: cost, the best epoch's validation scores, and the settings in which they differ.
+
+    Of two runs that have ended it says whether their difference is more than other test images would make:
+    the 95 % interval of the difference in mean IoU, by paired bootstrap. Folders of --seeds are compared by
+    the spread of their seeds, each with the first.
+
+    Args:
+        runs: run folders, finished or not; or folders that segnet train --seeds has left.
+        out: also draw a score over the epochs, as .png or .svg.
+        score: which one: mean_iou, pixel_accuracy, mean_dice, or a class for its IoU.
+        assert_equal: in place of all this, compare the losses of two runs' first steps to the last digit: a
+            change that should change no number must leave them equal. Ends with 1 where a step differs.
+    """
+    if assert_equal:
+        if out is not None:
+            raise SegnetError("--assert-equal draws nothing; leave --out out")
+        return _compare_steps(runs)
+    from segnet.report.compare import (
+        beside_each_other,
+        differences,
+        draw_runs,
+        read_runs,
+        require_drawable,
+        runs_table,
+        settings_table,
+    )
+    from segnet.report.spread import (
+        difference_table,
+        has_images,
+        read_groups,
+        require_alike,
+        spread_table,
+        verdict_of_images,
+        verdict_of_seeds,
+    )
+
+    if not runs:
+        raise SegnetError("no run given; name the run folders to compare")
+    groups = read_groups(runs)
+    if groups is not None:
+        if out is not None:
+            raise SegnetError("--out draws single runs over their epochs; name runs in the folders of seeds")
+        require_alike(groups)
+        first, *others = groups
+        for other in others:
+            print_folded(difference_table(first, other))
+            print(verdict_of_seeds(first, other))
+        if not others:
+            print_folded(spread_table(first))
+        return 0
+    if out is not None:
+        require_suffix(out, (".png", ".svg"))
+    records = read_runs(runs)
+    if out is not None or score != "mean_iou":
+        require_drawable(records, score)
+    for some in beside_each_other(records, Console().width):
+        print_folded(runs_table(some))
+    for some in beside_each_other(records, Console().width):
+        settings = settings_table(some, of=records)
+        if settings is not None:
+            print_folded(settings)
+    verdict = ""
+    if len(records) == 2 and all(record.outcome and record.outcome.finished for record in records):
+        older = [record.name for record in records if not has_images(record)]
+        if older:
+            say_error(f"{older[0]}, of an older segnet, has no images.csv, so chance can't be told apart")
+        else:
+            verdict = verdict_of_images(*records)
+    found = [f"{setting} ({', '.join(values)})" for setting, values in differences(records).items()]
+    for record in records:
+        if record.best.val.scored_on is not None and record.best.val.scored_on.warning:
+            say_error(f"the scores of {record.name} were taken on {record.best.val.scored_on}")
+    if found:
+        say_error(f"these scores don't compare: the runs differ in {', '.join(found)}")
+    if out is not None:
+        draw_runs(records, expand_home(out), score=score)
+        print(f"drawn in {out}")
+    if verdict:
+        print(verdict)
+    return 0
+
+
+def _compare_steps(runs: Sequence[Path]) -> int:
+    from segnet.runs.steps import first_difference, read_steps
+
+    if len(runs) != 2:
+        raise SegnetError(f"--assert-equal compares two runs with each other, got {len(runs)}; name two")
+    one, other = (read_steps(run) for run in runs)
+    if (found := first_difference(one, other)) is not None:
+        print(f"not equal: {runs[0]} has {found[0]}, {runs[1]} has {found[1]}")
+        return SOME_FAILED
+    steps = min(len(one), len(other))
+    print(f"equal: the losses of the first {'step' if steps == 1 else f'{steps} steps'}, to the last digit")
+    return 0
