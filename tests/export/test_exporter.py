@@ -14,6 +14,15 @@ from segnet.export import exporter
 from segnet.export.exporter import ExportOptions, export
 from segnet.export.parity import Parity
 
+from ..tracing import traced_once
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _traced_once():
+    """Every file is written and compared anew; those of one precision begin with the same trace."""
+    with traced_once():
+        yield
+
 
 @pytest.fixture(scope="module")
 def exported(model_file, photos):

@@ -1,19 +1,24 @@
 """The exported graph: equal to the model at any size, and nothing in it that a runtime would stumble on."""
 
+from dataclasses import dataclass
+
 import onnx
 import onnxruntime
 import pytest
 import torch
-from onnx import TensorProto
+from onnx import ModelProto, TensorProto
 from torch import nn
+from torch.export import Dim, ExportedProgram
 from torch.nn import functional as F
 
 from segnet import MODELS, SegnetError, create_model
 from segnet.core.blocks import DecoderStage, EncoderStage, encode_decode
+from segnet.core.kernels.exported import all_even
+from segnet.export import onnx_graph
 from segnet.export.onnx_graph import to_graph
 
 SMALL = {
-    "segnet": {"stages": 2},
+    "segnet": {"stages": 1},
     "segnet-basic": {"channels": 4},
     "segnet-dsc": {"stages": 2},
     "segnet-nano": {"stages": [[48, 1], [48, 1]], "bottleneck": [48, 1, 3]},
@@ -25,6 +30,8 @@ SMALL = {
     "vit": {"image_size": 64, "patch": 16, "width": 32, "depth": 1},
 }
 STEP = {"vit": 16}
+# One with pooling indices alone, whose graph holds it twice, and one of those that pad and hand on features.
+REPRESENTATIVE = ("segnet", "segnet-lite")
 
 
 def run(graph, image):
@@ -32,14 +39,38 @@ def run(graph, image):
     return torch.from_numpy(session.run(["logits"], {"image": image.numpy()})[0])
 
 
-@pytest.fixture(scope="module", params=SMALL)
+@dataclass(frozen=True)
+class Exported:
+    name: str
+    model: nn.Module
+    graph: ModelProto
+    program: ExportedProgram | None
+    """What ``graph`` was made of, where that is the model for any size."""
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        name if name in REPRESENTATIVE else pytest.param(name, marks=pytest.mark.campaign) for name in SMALL
+    ],
+)
 def exported(request):
     torch.manual_seed(0)
     model = create_model(request.param, **SMALL[request.param]).train()
     with torch.no_grad():
         for _ in range(10):  # so that batch norm knows what it normalises
             model(torch.rand(4, 3, 64, 64))
-    return request.param, model.eval(), to_graph(model.eval(), (64, 64))
+    programs, trace = {}, onnx_graph._exported_program
+
+    def kept(model, size, channels, step):
+        program = trace(model, size, channels, step)
+        programs[step, all_even()] = program
+        return program
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(onnx_graph, "_exported_program", kept)
+        graph = to_graph(model.eval(), (64, 64))
+    return Exported(request.param, model, graph, programs.get((1, False)))
 
 
 def test_every_model_is_exported():
@@ -47,8 +78,8 @@ def test_every_model_is_exported():
 
 
 def test_gives_the_models_logits_at_any_size_and_batch(exported):
-    name, model, graph = exported
-    step = STEP.get(name, 1)
+    model, graph = exported.model, exported.graph
+    step = STEP.get(exported.name, 1)
     for batch, height, width in [(1, 64, 64), (3, 96, 32), (2, 97, 131), (1, 63, 34)]:
         image = (torch.rand(batch, 3, height // step * step, width // step * step) * 255).round()
         with torch.no_grad():
@@ -57,6 +88,20 @@ def test_gives_the_models_logits_at_any_size_and_batch(exported):
         assert (found.argmax(1) == expected.argmax(1)).float().mean() >= 0.999
         # a maximum that wins by float rounding may win elsewhere: then a value stands beside its place
         assert torch.isclose(found, expected, rtol=1e-3, atol=1e-4).float().mean() > 0.98
+
+
+def test_torchs_own_program_takes_any_batch_height_and_width(exported):
+    step, full = STEP.get(exported.name, 1), 255
+    program = exported.program
+    if program is None:  # the graph was made of one for some sizes
+        full, anything = 1, Dim.DYNAMIC
+        sizes = ({0: anything, 2: anything, 3: anything},)
+        program = torch.export.export(exported.model, (torch.rand(2, 3, 96, 128),), dynamic_shapes=sizes)
+    network = program.module()
+    for batch, height, width in [(1, 73, 95), (3, 80, 64)]:  # torch.export can't let a pooled map shrink to 1
+        image = torch.rand(batch, 3, height // step * step, width // step * step)
+        with torch.no_grad():
+            torch.testing.assert_close(network(image * full), exported.model(image), rtol=1e-4, atol=1e-5)
 
 
 def graphs_of(model):
@@ -68,7 +113,7 @@ def graphs_of(model):
 
 
 def test_is_made_of_standard_operations_that_every_runtime_knows(exported):
-    _, _, graph = exported
+    graph = exported.graph
     onnx.checker.check_model(graph, full_check=True)
     assert [(each.domain, each.version) for each in graph.opset_import] == [("", 18)]
     for nodes in (each.node for each in graphs_of(graph)):
@@ -79,7 +124,7 @@ def test_is_made_of_standard_operations_that_every_runtime_knows(exported):
 
 
 def test_is_floating_point_on_the_images_whole_way(exported):
-    _, _, graph = exported
+    graph = exported.graph
     inferred = onnx.shape_inference.infer_shapes(graph)
     on_the_way = {"image"}
     types = {}
@@ -95,7 +140,7 @@ def test_is_floating_point_on_the_images_whole_way(exported):
 
 
 def test_says_nothing_of_the_machine_it_was_made_on(exported):
-    _, _, graph = exported
+    graph = exported.graph
     assert b".py" not in graph.SerializeToString()
 
 

