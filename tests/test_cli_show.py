@@ -198,7 +198,17 @@ OTHER_MODELS = {
 }
 
 
-@pytest.mark.parametrize("settings", OTHER_MODELS.values(), ids=OTHER_MODELS)
+# More channels than a picture has with more classes than are drawn, one deep channel in patches, no maps.
+REPRESENTATIVE = ("2 channels, 12 classes", "1 deep channel, patches", "a transformer of 4 channels")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param(each, id=name, marks=[] if name in REPRESENTATIVE else [pytest.mark.campaign])
+        for name, each in OTHER_MODELS.items()
+    ],
+)
 def test_models_of_any_channels_and_classes_are_shown(segnet, here, settings):
     write_model(here / "m.safetensors", **settings)
     channels, deep = settings["channels"], "ranges" in settings

@@ -18,9 +18,16 @@ from segnet.inference.bundle import write_bundle
 from segnet.inference.description import Description
 
 from ..exported import small_network, write_onnx
+from ..tracing import traced_once
 
 TINY = {"stages": [[8, 2]], "bottleneck": [8, 0, 3]}
 QUICK = {"size": (32, 32), "repeats": 2, "threads": 1}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _traced_once():
+    with traced_once():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +147,7 @@ def test_what_pooling_takes_is_told_from_the_network(tiny):
 
 
 def test_marking_changes_names_alone_and_finds_every_layer_of_the_network(tiny):
+    torch.manual_seed(0)  # weights as in the file
     model = create_model("segnet-lite", **TINY).eval()
     graph = to_graph(model, (32, 32))
     image = np.random.RandomState(0).rand(2, 3, 32, 48).astype(np.float32) * 255

@@ -1,14 +1,14 @@
 """Two processes train a small SegNet, as DistributedDataParallel runs it."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from segnet import create_model
+
+if __name__ != "__main__":
+    from .apart import ends, started
 
 
 def small_segnet():
@@ -33,8 +33,8 @@ def train(rank, folder):
 
 @pytest.mark.skipif(not dist.is_available(), reason="this torch was built without torch.distributed")
 def test_two_processes_average_the_gradients_that_each_has_alone(tmp_path):
-    processes = [subprocess.Popen([sys.executable, __file__, str(rank), tmp_path]) for rank in (0, 1)]
-    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    with started(__file__, *((rank, str(tmp_path)) for rank in (0, 1))) as processes:
+        assert ends(processes, 120) == [0, 0]
     alone = [gradients(small_segnet(), x) for x in images()]
     for rank in (0, 1):
         together = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
@@ -43,4 +43,4 @@ def test_two_processes_average_the_gradients_that_each_has_alone(tmp_path):
 
 
 if __name__ == "__main__":
-    train(int(sys.argv[1]), sys.argv[2])
+    train(*ARGUMENTS)  # noqa: F821 - as apart.py calls them

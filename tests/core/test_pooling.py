@@ -229,6 +229,7 @@ assert all(same_bits(a, b) for a, b in zip(compiled, stock_pair(x), strict=True)
 """
 
 
+@pytest.mark.campaign
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler for a CPU")
 def test_the_default_compiler_gives_the_same_results(tmp_path):
     """Torch is reached by a path without a space, since it gives the linker its path without quotes."""

@@ -3,8 +3,6 @@
 import json
 import os
 import socket
-import subprocess
-import sys
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -17,6 +15,9 @@ from segnet.core.place import may_speak, place
 from segnet.core.processes import agreed, first_of_machine, from_writer, joined, shared
 from segnet.core.sync_batch_norm import standing_in, synchronised
 from segnet.objectives.losses import make_loss
+
+if __name__ != "__main__":
+    from .apart import ends, started
 
 LOSS = "cross-entropy+boundary+focal+label-smoothing+dice+tversky"
 MODELS = {"segnet": {"stages": 2}, "segnet-lite": {"stages": [[8, 1], [8, 1]], "bottleneck": [8, 1, 3]}}
@@ -107,16 +108,10 @@ def run_processes(count, what, folder):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    where = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
-    processes = [
-        subprocess.Popen([sys.executable, __file__, what, str(rank), folder], env=where | {"RANK": str(rank)})
-        for rank in range(count)
-    ]
-    try:
-        assert [process.wait(timeout=PATIENCE_S) for process in processes] == [0] * count
-    finally:
-        for process in processes:
-            process.kill()
+    where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
+    each = [(what, rank, str(folder), where | {"RANK": str(rank)}) for rank in range(count)]
+    with started(__file__, *each) as processes:
+        assert ends(processes, PATIENCE_S) == [0] * count
 
 
 @needs_distributed
@@ -169,4 +164,6 @@ def test_before_they_have_met_the_others_leave_the_first_time_to_say_what_is_wro
 
 
 if __name__ == "__main__":
-    {"many": many, "fail": fail}[sys.argv[1]](int(sys.argv[2]), sys.argv[3])
+    what, rank, folder, environment = ARGUMENTS  # noqa: F821 - as apart.py calls them
+    os.environ.update(environment)
+    {"many": many, "fail": fail}[what](rank, folder)

@@ -353,6 +353,7 @@ def test_a_worker_killed_in_the_middle_costs_nothing(segnet, here, bucket, onnx_
     assert [path.name for path in (here / "out" / "manifest").glob(".*")] == []
 
 
+@pytest.mark.campaign  # in one process: test_what_is_there_is_not_written_again
 def test_a_second_start_does_the_rest(segnet, here, bucket, onnx_file, begin_command):
     """The command is stopped with all its workers, then goes on; results at an address."""
     draw(bucket / "in", 100)
