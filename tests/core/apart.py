@@ -1,4 +1,4 @@
-"""A test file in processes of its own, forked from one that has imported torch: each would take seconds to."""
+"""A test file in processes of its own, forked from one that has imported torch, which takes seconds."""
 
 import runpy
 from contextlib import contextmanager

@@ -124,30 +124,39 @@ def state():
         "python threads": threading.active_count(),
     }
 
-__import__(sys.argv[2])  # what a library itself does when it is imported is not segnet's
-before = state()
-segmenter = segnet.load(sys.argv[1], runtime=sys.argv[2])
 image = np.zeros((40, 50, 3), np.uint8)
-for samples in (0, 2) if sys.argv[2] == "torch" else (0,):
-    result = segmenter.predict(image, samples=samples)
-    result.mask, result.probabilities, result.overlay()
-after = state()
-print([what for what in before if before[what] != after[what]])
+for file, runtime in zip(sys.argv[1::2], sys.argv[2::2]):
+    __import__(runtime)  # what a library itself does when it is imported is not segnet's
+    before = state()
+    segmenter = segnet.load(file, runtime=runtime)
+    for samples in (0, 2) if runtime == "torch" else (0,):
+        result = segmenter.predict(image, samples=samples)
+        result.mask, result.probabilities, result.overlay()
+    after = state()
+    print(json.dumps([what for what in before if before[what] != after[what]]), flush=True)
+    print("done", file=sys.stderr, flush=True)
 """
+WHOLE = [*(each for each in OPENED if each[1] != "torch"), ("bayesian_file", "torch")]
 
 
-@pytest.mark.parametrize(
-    ("source", "runtime"), [("bayesian_file", "torch"), *(each for each in OPENED if each[1] != "torch")]
-)
-def test_nothing_of_the_whole_process_is_changed(request, source, runtime):
-    file = str(request.getfixturevalue(source))
-    done = subprocess.run([sys.executable, "-c", STATE, file, runtime], capture_output=True, text=True)
-    assert (done.stdout, done.stderr) == ("[]\n", "")
+@pytest.fixture(scope="module")
+def changed(request):
+    """What each file and runtime has changed, and what was said meanwhile; one after the other."""
+    words = [word for file, runtime in WHOLE for word in (str(request.getfixturevalue(file)), runtime)]
+    done = subprocess.run([sys.executable, "-c", STATE, *words], capture_output=True, text=True)
+    said = done.stderr.split("done\n")
+    assert len(said) == len(WHOLE) + 1, done.stderr
+    return dict(zip(WHOLE, zip(done.stdout.splitlines(), said, strict=False), strict=True))
 
 
-@pytest.fixture
-def bayesian_file(bayesian_model, tmp_path):
-    path = tmp_path / "bayesian.safetensors"
+@pytest.mark.parametrize(("source", "runtime"), WHOLE)
+def test_nothing_of_the_whole_process_is_changed(changed, source, runtime):
+    assert changed[source, runtime] == ("[]", "")
+
+
+@pytest.fixture(scope="module")
+def bayesian_file(bayesian_model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("bayesian") / "bayesian.safetensors"
     write_bundle(path, bayesian_model.state_dict(), describe(model="segnet-basic", options=BAYESIAN))
     return path
 
@@ -170,13 +179,19 @@ def mask_of(segmenter, image):
     return segmenter.predict(image).mask
 
 
-def test_a_spawned_process_opens_a_pickled_segmenter(opened):
+@pytest.fixture(scope="module")
+def spawned():
+    """Two processes that import what they are sent; torch takes them seconds."""
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        yield pool
+
+
+def test_a_spawned_process_opens_a_pickled_segmenter(opened, spawned):
     file, runtime = opened
     segmenter = load(file, runtime=runtime, **({} if runtime == "torch" else {"threads": 2}))
     images = [noise(70, 50, seed) for seed in range(3)]
-    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
-        tasks = [pool.submit(segmenter.predict, image) for image in images]
-        results = [task.result(LIMIT_S) for task in tasks]
+    tasks = [spawned.submit(segmenter.predict, image) for image in images]
+    results = [task.result(LIMIT_S) for task in tasks]
     assert all_equal([each.logits for each in results], [segmenter.predict(each).logits for each in images])
     assert (results[0].classes, results[0].image.size) == (segmenter.classes, (50, 70))
 
@@ -237,9 +252,8 @@ def test_a_module_that_cannot_be_pickled_is_said_in_one_line():
         pickle.dumps(segmenter_of(module))
 
 
-def test_what_is_wrong_with_an_image_comes_back_from_another_process(tiny_file):
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        error = pool.submit(load(tiny_file, runtime="torch").predict, "no/such.jpg").exception(LIMIT_S)
+def test_what_is_wrong_with_an_image_comes_back_from_another_process(tiny_file, spawned):
+    error = spawned.submit(load(tiny_file, runtime="torch").predict, "no/such.jpg").exception(LIMIT_S)
     assert isinstance(error, SegnetError)
     assert str(error) == "no/such.jpg does not exist; check the path"
     fault = Fault("damaged", "a.jpg", "is damaged")
@@ -254,7 +268,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import segnet
 
-file, runtime, happens = sys.argv[1:]
+file, runtime = sys.argv[1:]
 threads = {} if runtime == "torch" else {"threads": 4}
 segmenter = segnet.load(file, runtime=runtime, **threads)
 image = np.random.RandomState(0).randint(0, 256, (300, 200, 3), dtype=np.uint8)
@@ -262,12 +276,17 @@ expected = segmenter.predict(image).mask
 if runtime == "torch":
     import torch
     before = torch.get_num_threads()
-child = os.fork()
-if child:
+for happens in ("nothing", "predicts", "pool first", "opened anew"):
+    child = os.fork()
+    if not child:
+        break
     status = os.waitpid(child, 0)[1]
-    print(os.waitstatus_to_exitcode(status), np.array_equal(segmenter.predict(image).mask, expected))
+    said = [os.waitstatus_to_exitcode(status), np.array_equal(segmenter.predict(image).mask, expected)]
     if runtime == "torch":
-        print(torch.get_num_threads() == before > 1)
+        said.append(torch.get_num_threads() == before > 1)
+    print(*said, flush=True)
+    print("ended", file=sys.stderr, flush=True)
+else:
     sys.exit()
 if happens == "nothing":
     sys.exit()
@@ -287,21 +306,46 @@ sys.exit(7 if same and below == 0 else 2)
 """
 
 
+HAPPENS = ["nothing", "predicts", "pool first", "opened anew"]
+
+
+@pytest.fixture(scope="module")
+def forked():
+    """How a process and those that were forked from it fared, one for each of ``HAPPENS``; by runtime."""
+    known = {}
+
+    def fared(file, runtime):
+        if (file, runtime) not in known:
+            command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKED, str(file), runtime]
+            threads = {"OMP_NUM_THREADS": "4", "MKL_NUM_THREADS": "4"}  # one would never wait for others
+            done = subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                timeout=LIMIT_S,
+                env=os.environ | threads,
+                cwd=file.parent,
+            )
+            said = done.stderr.split("ended\n")
+            assert len(said) == len(HAPPENS) + 1, done.stderr
+            known[file, runtime] = dict(
+                zip(HAPPENS, zip(done.stdout.splitlines(), said, strict=False), strict=True)
+            )
+        return known[file, runtime]
+
+    return fared
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only here a fork is what a server does")
-@pytest.mark.parametrize("happens", ["nothing", "predicts", "pool first", "opened anew"])
-def test_a_forked_process_predicts_and_ends(opened, happens):
+@pytest.mark.parametrize("happens", HAPPENS)
+def test_a_forked_process_predicts_and_ends(opened, forked, happens):
     file, runtime = opened
-    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKED, str(file), runtime, happens]
-    threads = {"OMP_NUM_THREADS": "4", "MKL_NUM_THREADS": "4"}  # one thread would never wait for others
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=LIMIT_S, env=os.environ | threads, cwd=file.parent
-    )
+    out, said = forked(file, runtime)[happens]
     code = 0 if happens == "nothing" else 7
-    said = done.stderr.splitlines()
-    assert done.stdout.splitlines()[0] == f"{code} True", done.stderr
+    kept = " True" if runtime == "torch" else ""  # the parent keeps its threads
+    assert out == f"{code} True{kept}", said
     if runtime == "torch" and happens != "nothing":
-        assert done.stdout.splitlines()[1] == "True"  # the parent keeps its threads
-        assert len(said) == 1
-        assert "PyTorch computes with one thread here" in said[0]
+        assert len(said.splitlines()) == 1
+        assert "PyTorch computes with one thread here" in said
     else:
-        assert said == []
+        assert said == ""
