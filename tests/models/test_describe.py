@@ -88,10 +88,18 @@ def test_measuring_changes_neither_weights_nor_statistics_nor_the_random_numbers
 
 
 @pytest.mark.parametrize(
-    "name", ["segnet", "segnet-basic", "segnet-dsc", "segnet-lite", "unet", "segnet-vgg16"]
+    ("name", "options"),
+    [
+        ("segnet", {}),
+        ("segnet-basic", {}),
+        ("segnet-dsc", {}),
+        ("segnet-lite", {}),
+        ("unet", {"width": 16}),
+        ("segnet-vgg16", {"width": 16}),
+    ],
 )
-def test_training_keeps_what_the_allocator_has_handed_out_and_not_got_back(name):
-    model, images = create_model(name).train(), torch.rand(2, 3, 64, 64)
+def test_training_keeps_what_the_allocator_has_handed_out_and_not_got_back(name, options):
+    model, images = create_model(name, **options).train(), torch.rand(2, 3, 64, 64)
     model(images)  # what is made once and kept
     with torch.profiler.profile(
         activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True

@@ -16,6 +16,10 @@ def meta(name, **options):
         return create_model(name, **options)
 
 
+# How far a model sees doesn't depend on how many channels it has.
+NARROW = {"segnet-vgg16": {"width": 4}, "fcn": {"width": 4, "head": 8}, "unet": {"width": 4}}
+
+
 def by_hand(layers):
     """(kernel, stride) of each layer on the way to the deepest map."""
     field = step = 1
@@ -42,12 +46,12 @@ LITE = [(4, 2), POOL, *[(3, 1)] * 2, POOL, *[(3, 1)] * 2, POOL, *[(5, 1)] * 6]
     ],
 )
 def test_the_receptive_field_is_the_count_by_hand(name, layers, pixels):
-    assert receptive_field(meta(name)) == by_hand(layers) == pixels
+    assert receptive_field(meta(name, **NARROW.get(name, {}))) == by_hand(layers) == pixels
 
 
 def test_a_transformer_sees_the_whole_image():
-    assert receptive_field(meta("vit", depth=1)) == math.inf
-    assert receptive_field(meta("vit", depth=1, patch=24, image_size=96)) == math.inf
+    assert receptive_field(meta("vit", depth=1, width=64)) == math.inf
+    assert receptive_field(meta("vit", depth=1, width=64, patch=24, image_size=96)) == math.inf
 
 
 def test_strides_and_dilations_of_a_model_of_ones_own_are_seen():
@@ -112,7 +116,8 @@ def test_options_change_the_receptive_field(name, options, layers):
     ],
 )
 def test_every_layer_on_the_way_down_sees_what_the_count_by_hand_says(name, layers):
-    found = [field for field in layer_fields(meta(name)) if "conv 1x1" not in field.kind]
+    fields = layer_fields(meta(name, **NARROW.get(name, {})))
+    found = [field for field in fields if "conv 1x1" not in field.kind]
     expected = [by_hand(layers[: count + 1]) for count in range(len(layers))]
     assert [field.sees_px for field in found] == expected
     steps = [math.prod(stride for _, stride in layers[: count + 1]) for count in range(len(layers))]
@@ -127,14 +132,14 @@ def test_every_layer_on_the_way_down_sees_what_the_count_by_hand_says(name, laye
     ],
 )
 def test_pools_that_are_no_modules_are_seen_in_the_next_layer(name, layers):
-    options = {"width": 4} | ({"head": 8} if name == "fcn" else {})
-    found = [field.sees_px for field in layer_fields(meta(name, **options)) if "1x1" not in field.kind]
+    fields = layer_fields(meta(name, **NARROW[name]))
+    found = [field.sees_px for field in fields if "1x1" not in field.kind]
     expected = [by_hand(layers[: count + 1]) for count in range(len(layers)) if layers[count] != POOL]
     assert found == expected
 
 
 def test_a_transformers_first_attention_sees_all_and_ends_the_list():
-    fields = layer_fields(meta("vit", depth=2))
+    fields = layer_fields(meta("vit", depth=2, width=64))
     assert [(field.name, field.sees_px) for field in fields] == [
         ("embed", 16), ("blocks.0.query_key_value", 16), ("blocks.0.project", None),
     ]  # fmt: skip
