@@ -16,6 +16,8 @@ from segnet.inference.opening import load
 from segnet.models import create_model
 from segnet.runs.image_scores import read_image_scores
 
+pytestmark = pytest.mark.usefixtures("plain_runs")
+
 OPTIONS = {"stages": [[8, 1], [8, 1]], "bottleneck": [8, 0, 3]}
 
 

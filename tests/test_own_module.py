@@ -17,6 +17,8 @@ import segnet
 from segnet import MODELS, DataOptions, SegnetError, TrainConfig
 from segnet.cli import main
 
+pytestmark = pytest.mark.usefixtures("plain_runs")
+
 
 class TinyNet(nn.Module):
     """One convolution down, one up, dropout between them, and two tensors that are one."""
@@ -83,15 +85,16 @@ def config(squares, tmp_path):
     return build
 
 
-@pytest.fixture(scope="session")
-def run(squares, tmp_path_factory):
+@pytest.fixture(scope="module")
+def run(squares, tmp_path_factory, plain_runs):
     """A finished run and the module as training left it."""
     out = tmp_path_factory.mktemp("finished") / "run"
     settings = TrainConfig(
         data=str(squares), size=(32, 32), batch_size=4, epochs=8, lr=0.02, device="cpu", out=out
     )
     model = tiny_net()
-    return segnet.train(settings, model=model), model
+    with plain_runs.undone():
+        return segnet.train(settings, model=model), model
 
 
 def noise():
@@ -361,6 +364,7 @@ class NeedsValues(TinyNet):
         return super().forward(image) * (1.0 if image.mean().item() < 2 else 0.0)
 
 
+@pytest.mark.usefixtures("whole_runs")
 def test_a_module_whose_multiply_adds_cannot_be_counted_trains_and_the_report_leaves_them_out(config):
     finished = segnet.train(config(epochs=1), model=NeedsValues())
     facts = json.loads((finished.folder / "environment.json").read_text())["model"]

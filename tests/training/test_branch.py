@@ -22,6 +22,8 @@ from segnet.training.kept import model_epoch
 
 from .test_resume import STEPS, ctrl_c_at, flip, modern, require_same
 
+pytestmark = pytest.mark.usefixtures("plain_runs")
+
 
 def everything(folder):
     return {

@@ -21,6 +21,8 @@ from segnet.training.start import start_from
 
 from .conftest import TINY
 
+pytestmark = pytest.mark.usefixtures("plain_runs")
+
 MODERN = {"recipe": "modern", "progressive": False, "warmup_epochs": 0, "lr": 0.02}
 
 
@@ -133,6 +135,7 @@ def test_a_few_epochs_learn_what_12_bits_show(deep, tmp_path):
     )
 
 
+@pytest.mark.usefixtures("whole_runs")
 @pytest.mark.parametrize("patch", [None, 16])
 def test_five_channels_train_and_show_three_of_them(deep, tmp_path, patch):
     shape = {"size": 32} if patch is None else {"patch": patch, "size": patch}

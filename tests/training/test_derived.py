@@ -21,6 +21,8 @@ from segnet.training.several import train_seeds
 
 from .conftest import TINY
 
+pytestmark = pytest.mark.usefixtures("plain_runs")
+
 COMMON = 0.25
 
 
@@ -190,11 +192,12 @@ def few(drawn_folder):
 
 
 @pytest.fixture(scope="module")
-def printed_run(few, tmp_path_factory):
+def printed_run(few, tmp_path_factory, plain_runs):
     """A run and what it printed."""
     text = io.StringIO()
     out = tmp_path_factory.mktemp("derived") / "run"
-    return segnet.train(TrainConfig(**few, out=out), console=Console(file=text)), text.getvalue()
+    with plain_runs.undone():
+        return segnet.train(TrainConfig(**few, out=out), console=Console(file=text)), text.getvalue()
 
 
 def test_a_run_says_what_was_derived_and_why(printed_run):

@@ -14,6 +14,8 @@ from segnet.training.check import require_compiler
 
 from .conftest import TINY
 
+pytestmark = pytest.mark.usefixtures("plain_runs")
+
 EPOCHS, STEPS = 2, 3  # of an epoch
 
 

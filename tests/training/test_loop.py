@@ -25,11 +25,14 @@ from segnet.runs.run_folder import RunFolder
 from segnet.training.config_file import read_config
 from segnet.training.interrupt import interrupts_wait
 
+pytestmark = pytest.mark.usefixtures("plain_runs")
+
 
 def model_bytes(run):
     return (run.folder / "model.safetensors").read_bytes()
 
 
+@pytest.mark.usefixtures("whole_runs")
 def test_a_run_folder_is_complete_in_itself(tiny_config):
     run = segnet.train(tiny_config())
     assert run.finished

@@ -9,6 +9,8 @@ from segnet import SegnetError, TrainConfig
 from segnet.objectives.loss_sum import NAMES
 from segnet.training.config_file import read_config
 
+pytestmark = pytest.mark.usefixtures("plain_runs")
+
 
 @pytest.mark.parametrize("loss", [*NAMES, "cross-entropy+0.5*dice"])
 def test_every_loss_trains(tiny_config, loss):

@@ -17,6 +17,8 @@ from segnet.training.run import train
 
 from .test_resume import STEPS, ctrl_c_at, require_same
 
+pytestmark = pytest.mark.usefixtures("plain_runs")
+
 BROKEN = "05"
 
 

@@ -25,6 +25,8 @@ from segnet.training.save_every import SaveEvery, parse_save_every
 from .conftest import TINY
 from .test_patches import config_for, draw
 
+pytestmark = pytest.mark.usefixtures("plain_runs")
+
 STEPS = 3  # of an epoch: twelve images by four
 MEASURED = ("seconds", "images_per_second", "data_wait_share", "peak_memory_mib", "validation_seconds")
 RUNS = {
@@ -190,6 +192,7 @@ def test_a_run_that_is_killed_in_an_epoch_goes_on_from_its_last_save(
     assert ("it goes on after step 1 of epoch 2" in capsys.readouterr().out) == (at == (1, 1))
 
 
+@pytest.mark.usefixtures("whole_runs")
 @pytest.mark.parametrize(
     "place", ["segnet.training.artifacts.write_learning_gif", "segnet.report.html.write_page"]
 )
@@ -358,6 +361,7 @@ def test_two_damaged_states_are_one_clear_error(tiny_config):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.usefixtures("whole_runs")
 def test_a_state_without_checksum_of_an_older_version_goes_on(tiny_config, tmp_path):
     whole = segnet.train(tiny_config(epochs=2, out=tmp_path / "whole"))
     with ctrl_c_at(STEPS + 1):
@@ -427,6 +431,7 @@ def test_on_the_command_line_how_often_and_what_a_fault_does_are_typed(drawn_fol
     )
 
 
+@pytest.mark.usefixtures("whole_runs")
 def test_ctrl_c_while_the_gif_is_drawn_says_how_to_go_on(tiny_config, tmp_path, monkeypatch, capsys):
     whole = segnet.train(tiny_config(epochs=1, out=tmp_path / "whole"))
 

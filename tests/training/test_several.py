@@ -23,6 +23,8 @@ from segnet.training.several import require_seedless, resume_seeds, train_seeds
 
 from .conftest import draw_folder
 
+pytestmark = pytest.mark.usefixtures("plain_runs")
+
 
 def weights(folder):
     return (folder / "model.safetensors").read_bytes()

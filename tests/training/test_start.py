@@ -25,6 +25,8 @@ from segnet.training.start import start_from
 
 from .conftest import TINY
 
+pytestmark = pytest.mark.usefixtures("plain_runs")
+
 
 @pytest.fixture(scope="module")
 def first_run(drawn_folder, tmp_path_factory):

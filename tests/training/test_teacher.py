@@ -18,6 +18,8 @@ from segnet.training.teacher import distillation
 
 from .test_resume import STEPS, metrics, require_same, stop_at_every_step
 
+pytestmark = pytest.mark.usefixtures("plain_runs")
+
 LARGER = {"stages": [[12, 1], [12, 1]], "bottleneck": [12, 0, 3]}
 
 

@@ -14,6 +14,8 @@ from segnet.core import extras
 from segnet.training import artifacts, loop, trackers
 from segnet.training.trackers import NAMES, parse_trackers
 
+pytestmark = pytest.mark.usefixtures("plain_runs")
+
 
 def needs(package):
     missing = importlib.util.find_spec(package) is None

@@ -27,6 +27,8 @@ from segnet.training.unlabeled import SureClasses
 
 from .test_resume import STEPS, metrics, require_same, stop_at_every_step
 
+pytestmark = pytest.mark.usefixtures("plain_runs")
+
 SIZE, CPU = (32, 32), torch.device("cpu")
 
 
