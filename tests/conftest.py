@@ -4,7 +4,6 @@ import io
 import os
 import signal
 import sys
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,51 +89,31 @@ def segnet(here, monkeypatch, capfd):
 # tests that does asks for ``whole_runs``.
 
 
-class PlainRuns:
-    """Stand-ins for what draws and counts, in place of it or not."""
-
-    def __init__(self, stand_ins):
-        self.originals = {(module, name): getattr(module, name) for module, name in stand_ins}
-        self.stand_ins = stand_ins
-
-    @contextmanager
-    def done(self):
-        """Inside, runs leave the same files, with next to nothing in them."""
-        with pytest.MonkeyPatch.context() as patch:
-            for (module, name), stand_in in self.stand_ins.items():
-                patch.setattr(module, name, stand_in)
-            yield self
-
-    @contextmanager
-    def undone(self):
-        """Inside, they are drawn all the same."""
-        with pytest.MonkeyPatch.context() as patch:
-            for (module, name), original in self.originals.items():
-                patch.setattr(module, name, original)
-            yield
-
-
 @pytest.fixture(scope="module")
 def plain_runs():
     """Let trainings in this process draw and count nothing."""
-    from PIL import Image
+    from .plain import plain  # torch comes with it
 
-    from segnet.runs.run_folder import RunFolder
-    from segnet.training import artifacts, loop
-
-    stand_ins = {
-        (artifacts, "count_macs"): lambda *_: 1,
-        (artifacts, "draw_preview"): lambda *_, **__: Image.new("RGB", (1, 1)),
-        (artifacts, "draw_mistakes"): lambda *_, **__: [],
-        (artifacts, "write_learning_gif"): lambda _, target: target.touch(),
-        (loop, "write_report"): lambda folder: RunFolder(folder).report.touch(),
-    }
-    with PlainRuns(stand_ins).done() as plain:
-        yield plain
+    with plain():
+        yield
 
 
 @pytest.fixture
 def whole_runs(plain_runs):
     """Let them draw and count all the same."""
-    with plain_runs.undone():
+    from .plain import whole
+
+    with whole():
         yield
+
+
+@pytest.fixture(scope="session")
+def forker(tmp_path_factory):
+    """What the ``segnet`` command is forked from, in a process that has imported all that it takes."""
+    if not hasattr(os, "fork"):
+        pytest.skip("this system forks no processes")
+    from .forked import Forker
+
+    forker = Forker(tmp_path_factory.mktemp("forked"))
+    yield forker
+    forker.close()

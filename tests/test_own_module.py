@@ -17,6 +17,8 @@ import segnet
 from segnet import MODELS, DataOptions, SegnetError, TrainConfig
 from segnet.cli import main
 
+from .plain import whole
+
 pytestmark = pytest.mark.usefixtures("plain_runs")
 
 
@@ -86,14 +88,14 @@ def config(squares, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def run(squares, tmp_path_factory, plain_runs):
+def run(squares, tmp_path_factory):
     """A finished run and the module as training left it."""
     out = tmp_path_factory.mktemp("finished") / "run"
     settings = TrainConfig(
         data=str(squares), size=(32, 32), batch_size=4, epochs=8, lr=0.02, device="cpu", out=out
     )
     model = tiny_net()
-    with plain_runs.undone():
+    with whole():
         return segnet.train(settings, model=model), model
 
 

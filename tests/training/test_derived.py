@@ -19,6 +19,7 @@ from segnet.training.derived import derive, derived_lines, plan_line, too_few_st
 from segnet.training.recipes import FITS_TO_DATA, RECIPES
 from segnet.training.several import train_seeds
 
+from ..plain import whole
 from .conftest import TINY
 
 pytestmark = pytest.mark.usefixtures("plain_runs")
@@ -192,11 +193,11 @@ def few(drawn_folder):
 
 
 @pytest.fixture(scope="module")
-def printed_run(few, tmp_path_factory, plain_runs):
+def printed_run(few, tmp_path_factory):
     """A run and what it printed."""
     text = io.StringIO()
     out = tmp_path_factory.mktemp("derived") / "run"
-    with plain_runs.undone():
+    with whole():
         return segnet.train(TrainConfig(**few, out=out), console=Console(file=text)), text.getvalue()
 
 

@@ -17,6 +17,8 @@ from segnet.training.config_file import read_config, read_options
 from segnet.training.epoch import cut_size, epoch_batches, epoch_length
 from segnet.training.setup import fit_of
 
+from ..plain import whole
+
 pytestmark = pytest.mark.usefixtures("plain_runs")
 
 TINY = {"stages": [[8, 1], [8, 1]], "bottleneck": [8, 0, 3]}
@@ -65,9 +67,9 @@ def config(specks, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def run(specks, tmp_path_factory, plain_runs):
+def run(specks, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "run"
-    with plain_runs.undone():
+    with whole():
         return train(config_for(specks, out, epochs=5, batch_size=4, lr=0.02, class_weights=(1, 4)))
 
 

@@ -1,4 +1,8 @@
-"""Many processes are one run: torchrun starts them, and all that is said here is seen from outside."""
+"""Many processes are one run: all that is said here is seen from outside.
+
+Torchrun starts some, of which each imports PyTorch for seconds; the others are forked, and told of each other
+as torchrun does.
+"""
 
 import json
 import os
@@ -19,9 +23,15 @@ from segnet import TrainConfig, resume, train
 from segnet.runs.records import read_run
 from segnet.runs.steps import read_steps
 
+from ..forked import new_store
 from .conftest import TINY, draw_folder
 
-pytestmark = pytest.mark.skipif(not dist.is_available(), reason="this torch has no torch.distributed")
+pytestmark = [
+    pytest.mark.skipif(not dist.is_available(), reason="this torch has no torch.distributed"),
+    pytest.mark.usefixtures("plain_runs"),
+]
+
+PLAIN = Path(__file__).parents[1] / "plain.py"
 
 PATIENCE_S = 300
 """What a test waits before it fails; each takes a fraction of it on an idle machine."""
@@ -76,11 +86,11 @@ def typed(settings):
 
 
 @contextmanager
-def started(processes, *words, folder, more=()):
+def started(processes, *words, folder, more=(), program=(PLAIN,)):
     """Let torchrun start a command, and clear away whatever is left of it."""
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes), *more]
     running = subprocess.Popen(
-        [*command, "-m", "segnet", *map(str, words)],
+        [*map(str, (*command, *program, *words))],
         cwd=folder,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
@@ -100,8 +110,8 @@ def started(processes, *words, folder, more=()):
         running.stdout.close()
 
 
-def run_many(processes, *words, folder):
-    with started(processes, *words, folder=folder) as running:
+def let_torchrun(processes, *words, folder, program=(PLAIN,)):
+    with started(processes, *words, folder=folder, program=program) as running:
         out, _ = running.communicate(timeout=PATIENCE_S)
     return running.returncode, out
 
@@ -140,9 +150,9 @@ def workers(running):
     return found
 
 
-def assert_the_losses_of_one(settings, processes, folder, steps):
+def assert_the_losses_of_one(forker, settings, processes, folder, steps):
     train(TrainConfig(**settings, out=folder / "one"))
-    code, out = run_many(processes, "train", *typed(settings), "--out", "many", folder=folder)
+    code, out = forker.run_many(processes, "train", *typed(settings), "--out", "many", cwd=folder)
     assert code == 0, out
     one, many = losses(folder / "one"), losses(folder / "many")
     assert len(one) == len(many) >= steps
@@ -153,30 +163,31 @@ def assert_the_losses_of_one(settings, processes, folder, steps):
 
 
 @pytest.mark.parametrize(("model", "model_options"), [("segnet-lite", {}), ("segnet", {"stages": 2})])
-def test_two_of_8_images_have_the_losses_of_one_of_16(full_batches, tmp_path, model, model_options):
+def test_two_of_8_images_have_the_losses_of_one_of_16(forker, full_batches, tmp_path, model, model_options):
     """Small images and steps: one process's own float32 is off by more where many pixels are summed."""
     settings = options(full_batches, model=model, model_options=model_options, size=16, lr=1e-4)
-    assert_the_losses_of_one(settings | {"batch_size": 16, "epochs": 7}, 2, tmp_path, steps=20)
+    assert_the_losses_of_one(forker, settings | {"batch_size": 16, "epochs": 7}, 2, tmp_path, steps=20)
 
 
-def test_a_last_batch_that_leaves_one_without_an_image_is_trained_on_too(data, tmp_path):
+def test_a_last_batch_that_leaves_one_without_an_image_is_trained_on_too(forker, data, tmp_path):
     """Of 19 images in batches of 8 it has three, for four processes."""
     changes = {"class_weights": "median-frequency", "loss": "cross-entropy+dice", "dihedral": True}
-    assert_the_losses_of_one(options(data, lr=0.001, **changes), 4, tmp_path, steps=6)
+    assert_the_losses_of_one(forker, options(data, lr=0.001, **changes), 4, tmp_path, steps=6)
 
 
-def test_bfloat16_takes_many_processes_too(data, tmp_path):
+def test_bfloat16_takes_many_processes_too(forker, data, tmp_path):
     settings = options(data, precision="bfloat16", epochs=1)
     train(TrainConfig(**settings, out=tmp_path / "one"))
-    code, out = run_many(2, "train", *typed(settings), "--out", "many", folder=tmp_path)
+    code, out = forker.run_many(2, "train", *typed(settings), "--out", "many", cwd=tmp_path)
     assert code == 0, out
     assert losses(tmp_path / "many") == pytest.approx(losses(tmp_path / "one"), abs=0.05)
 
 
+@pytest.mark.usefixtures("whole_runs")
 def test_one_of_them_writes_and_speaks(data, tmp_path):
     settings = options(data, recipe="modern", epochs=2)
     train(TrainConfig(**settings, out=tmp_path / "one"))
-    code, out = run_many(2, "train", *typed(settings), folder=tmp_path)
+    code, out = let_torchrun(2, "train", *typed(settings), folder=tmp_path, program=("-m", "segnet"))
     assert code == 0, out
     (many,) = (tmp_path / "runs").iterdir()
     files = [
@@ -192,21 +203,21 @@ def test_one_of_them_writes_and_speaks(data, tmp_path):
         assert len(read_run(many if name == "many" else tmp_path / name).epochs) == 2
 
 
-def test_a_run_of_two_goes_on_with_one_and_with_three(data, tmp_path):
+def test_a_run_of_two_goes_on_with_one_and_with_three(forker, data, tmp_path):
     settings = options(data, lr=0.001, epochs=3)
     train(TrainConfig(**settings, out=tmp_path / "one"))
-    code, out = run_many(2, "train", *typed(settings | {"epochs": 1}), "--out", "many", folder=tmp_path)
+    code, out = forker.run_many(2, "train", *typed(settings | {"epochs": 1}), "--out", "many", cwd=tmp_path)
     assert code == 0, out
     resume(tmp_path / "many", epochs=2)
-    code, out = run_many(3, "resume", "many", "--epochs", "3", folder=tmp_path)
+    code, out = forker.run_many(3, "resume", "many", "--epochs", "3", cwd=tmp_path)
     assert code == 0, out
     # looser than above: the last batch of an epoch has few images, whose batch norm magnifies rounding
     assert losses(tmp_path / "many") == pytest.approx(losses(tmp_path / "one"), abs=1e-4)
 
 
-def test_without_synchronised_batch_norm_each_normalises_its_own(data, tmp_path):
+def test_without_synchronised_batch_norm_each_normalises_its_own(forker, data, tmp_path):
     settings = options(data, sync_batch_norm=False)
-    code, out = run_many(2, "train", *typed(settings), "--out", "many", folder=tmp_path)
+    code, out = forker.run_many(2, "train", *typed(settings), "--out", "many", cwd=tmp_path)
     assert code == 0, out
     assert "batch norm over each process's own" in out
     train(TrainConfig(**options(data, accumulate=2), out=tmp_path / "parts"))
@@ -214,9 +225,27 @@ def test_without_synchronised_batch_norm_each_normalises_its_own(data, tmp_path)
     assert losses(tmp_path / "many")[0] == pytest.approx(losses(tmp_path / "parts")[0], abs=1e-5)
 
 
+def assert_one_line_of_a_death(out):
+    assert len(said(out)) == 1, out
+    assert "another process of this run has died" in said(out)[0]
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_one_that_is_killed_ends_the_others_in_one_line(forker, data, tmp_path, rank):
+    settings = options(data, epochs=100_000)
+    group = forker.start_many(2, "train", *typed(settings), "--out", "run", cwd=tmp_path)
+    group[0].shows("^epoch 2/")
+    group[rank].send(signal.SIGKILL)
+    killed = time.monotonic()
+    assert all(each.wait() != 0 for each in group)
+    assert time.monotonic() - killed < 30
+    assert_one_line_of_a_death("".join(each.output for each in group))
+
+
+@pytest.mark.campaign
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc to find the processes")
 @pytest.mark.parametrize("rank", [0, 1])
-def test_one_that_is_killed_ends_the_others_in_one_line(data, tmp_path, rank):
+def test_torchrun_too_ends_the_others_in_one_line(data, tmp_path, rank):
     settings = options(data, epochs=100_000)
     with started(2, "train", *typed(settings), "--out", "run", folder=tmp_path) as running:
         lines_until(running, "^epoch 2/")
@@ -225,12 +254,33 @@ def test_one_that_is_killed_ends_the_others_in_one_line(data, tmp_path, rank):
         out = running.stdout.read()
         assert running.wait(PATIENCE_S) != 0
         assert time.monotonic() - killed < 30
-    assert len(said(out)) == 1, out
-    assert "another process of this run has died" in said(out)[0]
+    assert_one_line_of_a_death(out)
 
 
+def assert_the_losses_of_one_that_nothing_happened_to(run, settings, folder):
+    assert len(read_run(run).epochs) == settings["epochs"]
+    train(TrainConfig(**settings, out=folder / "one"))
+    assert losses(run)[:20] == pytest.approx(losses(folder / "one")[:20], abs=1e-4)
+
+
+def test_processes_that_are_started_again_go_on_with_their_run(forker, data, tmp_path):
+    settings, store = options(data, epochs=10, lr=0.001), new_store()
+    for restart in (0, 1):
+        job = {"TORCHELASTIC_RUN_ID": "none", "TORCHELASTIC_RESTART_COUNT": str(restart)}
+        group = forker.start_many(2, "train", *typed(settings), cwd=tmp_path, store=store, **job)
+        if restart:
+            assert [each.wait() for each in group] == [0, 0], group[0].output
+        else:
+            group[0].shows("^epoch 3/")
+            group[0].send(signal.SIGKILL)
+            assert all(each.wait() != 0 for each in group)
+    (run,) = (tmp_path / "runs").iterdir()
+    assert_the_losses_of_one_that_nothing_happened_to(run, settings, tmp_path)
+
+
+@pytest.mark.campaign
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc to find the processes")
-def test_restarted_processes_go_on_with_their_run(data, tmp_path):
+def test_what_torchrun_restarts_goes_on_with_its_run(data, tmp_path):
     settings = options(data, epochs=40, lr=0.001)
     more = ("--max-restarts", "1")
     with started(2, "train", *typed(settings), folder=tmp_path, more=more) as running:
@@ -239,19 +289,16 @@ def test_restarted_processes_go_on_with_their_run(data, tmp_path):
         out = running.stdout.read()
         assert running.wait(PATIENCE_S) == 0, out
     (run,) = (tmp_path / "runs").iterdir()
-    assert len(read_run(run).epochs) == 40
-    train(TrainConfig(**settings, out=tmp_path / "one"))
-    assert losses(run)[:20] == pytest.approx(losses(tmp_path / "one")[:20], abs=1e-4)
+    assert_the_losses_of_one_that_nothing_happened_to(run, settings, tmp_path)
 
 
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc to find the processes")
-def test_a_stop_that_one_hears_is_a_stop_of_all(data, tmp_path):
+def test_a_stop_that_one_hears_is_a_stop_of_all(forker, data, tmp_path):
     settings = options(data, epochs=100_000)
-    with started(2, "train", *typed(settings), "--out", "run", folder=tmp_path) as running:
-        lines_until(running, "^epoch 2/")
-        os.kill(workers(running)[1], signal.SIGTERM)
-        out = running.stdout.read()
-        running.wait(PATIENCE_S)
+    group = forker.start_many(2, "train", *typed(settings), "--out", "run", cwd=tmp_path)
+    group[0].shows("^epoch 2/")
+    group[1].send(signal.SIGTERM)
+    assert [each.wait() for each in group] == [130, 130]
+    out = "".join(each.output for each in group)
     assert said(out) == []
     assert "stopped; go on with: segnet resume run" in out
     assert not read_run(tmp_path / "run").outcome.finished
@@ -266,10 +313,19 @@ def test_a_stop_that_one_hears_is_a_stop_of_all(data, tmp_path):
         ({"loss": "cross-entropi"}, "cross-entropi"),
     ],
 )
-def test_a_mistake_is_said_once(data, tmp_path, changes, says):
-    code, out = run_many(2, "train", *typed(options(data, **changes)), "--out", "run", folder=tmp_path)
-    assert code != 0
+def test_a_mistake_is_said_once(forker, data, tmp_path, changes, says):
+    words = typed(options(data, **changes))
+    code, out = forker.run_many(2, "train", *words, "--out", "run", cwd=tmp_path)
+    assert code == 2
     assert len(said(out)) == 1, out
     assert says in said(out)[0]
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_mistake_is_said_once_to_torchrun_too(data, tmp_path):
+    words = typed(options(data, accumulate=5))
+    code, out = let_torchrun(2, "train", *words, "--out", "run", folder=tmp_path)
+    assert code != 0
+    assert len(said(out)) == 1, out
     assert re.findall(r"exitcode  : (-?\d+)", out)[-1] == "2"
     assert not (tmp_path / "run").exists()

@@ -69,7 +69,7 @@ def check(config: TrainConfig, model: nn.Module | None = None, *, new: bool = Tr
 
     def check_device() -> None:
         device = pick_device(config.device)
-        if config.compile:
+        if config.compile and place().total == 1:  # of more processes ``require_spread`` says that they can't
             require_compiler(device)
 
     require_all(
