@@ -30,19 +30,20 @@ def drawn_folder(tmp_path_factory):
     return draw_folder(tmp_path_factory.mktemp("drawn"))
 
 
+def config_of(folder, out, **changes):
+    settings = {
+        "data": str(folder),
+        "model": "segnet-lite",
+        "model_options": TINY,
+        "size": (32, 32),
+        "batch_size": 4,
+        "epochs": 3,
+        "lr": 0.01,
+        "out": out,
+    }
+    return TrainConfig(**(settings | changes))
+
+
 @pytest.fixture
 def tiny_config(drawn_folder, tmp_path):
-    def build(**changes):
-        settings = {
-            "data": str(drawn_folder),
-            "model": "segnet-lite",
-            "model_options": TINY,
-            "size": (32, 32),
-            "batch_size": 4,
-            "epochs": 3,
-            "lr": 0.01,
-            "out": tmp_path / "run",
-        }
-        return TrainConfig(**(settings | changes))
-
-    return build
+    return lambda **changes: config_of(drawn_folder, **({"out": tmp_path / "run"} | changes))

@@ -5,9 +5,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +22,12 @@ from segnet.runs.run_folder import RunFolder
 from segnet.training.config_file import read_config
 from segnet.training.interrupt import interrupts_wait
 
+from .conftest import config_of
+
 pytestmark = pytest.mark.usefixtures("plain_runs")
+
+
+LONG = {"recipe": "modern", "epochs": 15}
 
 
 def model_bytes(run):
@@ -93,39 +95,25 @@ def test_the_saved_configuration_makes_the_same_run_again(tiny_config, tmp_path)
     assert model_bytes(segnet.train(again)) == model_bytes(first)
 
 
-def wait_for(path, text, process, seconds=120):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if path.exists() and text in path.read_text():
-            return
-        assert process.poll() is None, "the run ended too early"
-        time.sleep(0.02)
-    raise AssertionError(f"{path} never held {text!r}")
+@pytest.fixture(scope="module")
+def whole(drawn_folder, tmp_path_factory):
+    """A run that nobody stops."""
+    return segnet.train(config_of(drawn_folder, tmp_path_factory.mktemp("whole") / "run", **LONG))
 
 
 @pytest.mark.parametrize(
     ("stop", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -signal.SIGKILL)]
 )
-def test_a_stopped_run_goes_on_to_the_same_bytes(tiny_config, tmp_path, stop, code):
-    config = tiny_config(recipe="modern", epochs=15)
-    whole = segnet.train(config)
-
+def test_a_stopped_run_goes_on_to_the_same_bytes(forker, drawn_folder, whole, tmp_path, stop, code):
     stopped = tmp_path / "stopped"
     file = tmp_path / "config.yaml"
-    file.write_text(yaml.safe_dump(config.to_dict() | {"out": str(stopped)}))
-    command = [sys.executable, "-m", "segnet", "train", "--config", str(file)]
-    with subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=dict(os.environ),
-    ) as process:
-        wait_for(stopped / "metrics.jsonl", '"epoch": 2', process)
-        process.send_signal(stop)
-        output = process.stdout.read()
-    assert process.returncode == code
+    file.write_text(yaml.safe_dump(config_of(drawn_folder, stopped, **LONG).to_dict()))
+    process = forker.start("train", "--config", file)
+    process.shows("^epoch 2/")
+    process.send(stop)
+    assert process.wait() == code
     if stop != signal.SIGKILL:
-        assert f"segnet resume {stopped}" in output
+        assert f"segnet resume {stopped}" in process.output
         assert (stopped / "report.html").exists()
 
     resumed = segnet.resume(stopped)

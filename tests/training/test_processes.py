@@ -322,6 +322,7 @@ def test_a_mistake_is_said_once(forker, data, tmp_path, changes, says):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.campaign
 def test_a_mistake_is_said_once_to_torchrun_too(data, tmp_path):
     words = typed(options(data, accumulate=5))
     code, out = let_torchrun(2, "train", *words, "--out", "run", folder=tmp_path)

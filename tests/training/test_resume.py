@@ -178,14 +178,13 @@ segnet.train(read_config(sys.argv[1]))
 
 @pytest.mark.parametrize(("save_every", "at"), [("1", (1, 1)), (0, (1, 0))])
 def test_a_run_that_is_killed_in_an_epoch_goes_on_from_its_last_save(
-    drawn_folder, tmp_path, capsys, whole, save_every, at
+    forker, drawn_folder, tmp_path, capsys, whole, save_every, at
 ):
     config = modern(drawn_folder, tmp_path / "run", save_every=save_every)
     file = tmp_path / "config.yaml"
     file.write_text(yaml.safe_dump(config.to_dict()))
-    command = [sys.executable, "-c", KILLED, str(file), str(STEPS + 2)]
-    killed = subprocess.run(command, env=dict(os.environ), capture_output=True)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    code, output = forker.run(file, STEPS + 2, script=KILLED)
+    assert code == -signal.SIGKILL, output
     assert read_newest(RunFolder(config.out))[0].state.at == at
     capsys.readouterr()
     require_same(segnet.resume(config.out).folder, whole.folder)
@@ -214,18 +213,15 @@ def test_a_run_that_is_killed_when_all_but_its_pictures_is_written_makes_them(
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no SIGHUP")
-def test_a_terminal_that_is_closed_stops_a_run_like_ctrl_c(tiny_config, tmp_path):
+def test_a_terminal_that_is_closed_stops_a_run_like_ctrl_c(forker, tiny_config, tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text(yaml.safe_dump(tiny_config().to_dict()))
     script = KILLED.replace("SIGKILL", "SIGHUP").replace(
         "segnet.train(",
-        # these tests may run under nohup, which a run respects
-        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
         "from segnet.training.interrupt import stop_like_ctrl_c; stop_like_ctrl_c(); segnet.train(",
     )
-    command = [sys.executable, "-c", script, str(file), "2"]
-    stopped = subprocess.run(command, env=dict(os.environ), capture_output=True)
-    assert stopped.returncode == 0, stopped.stderr.decode()
+    code, output = forker.run(file, 2, script=script)
+    assert code == 0, output
     assert read_checkpoint(RunFolder(tmp_path / "run").state).state.at == (0, 2)
 
 
