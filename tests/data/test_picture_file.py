@@ -266,3 +266,13 @@ def test_no_damage_escapes_as_anything_but_one_line(name, tmp_path):
                 said.append(str(error))
     assert len(said) > 50
     assert all(str(file) in each and "\n" not in each for each in said)
+
+
+def test_a_tiff_with_a_list_for_a_side_is_damaged_before_anything_is_multiplied(tmp_path):
+    values = np.repeat(PIXELS[..., :1], 5, -1).astype(np.uint16)
+    content = written(values, photometric="minisblack", planarconfig="contig")
+    width = struct.pack("<HHL", 256, 4, 1)
+    assert content.count(width) == 1
+    (tmp_path / "a.tif").write_bytes(content.replace(width, struct.pack("<HHL", 256, 4, 2)))
+    with pytest.raises(SegnetError, match=r"a.tif is damaged \(a side of it is no number\)"):
+        open_with_missing(tmp_path / "a.tif", Intensity(5, ((0.0, 250.0),) * 5))

@@ -99,6 +99,8 @@ def _page(tiff: tifffile.TiffFile, listed: Sequence[TiffPage], number: int, name
     if not 1 <= number <= len(listed):
         raise SegnetError(f"{name} has no page {number}, it has {len(listed)}; count from 1")
     page, tags = cast("Any", tiff.pages[listed[number - 1].number]), listed[number - 1]
+    if not isinstance(page.imagewidth, int) or not isinstance(page.imagelength, int):
+        raise Fault("damaged", name, "is damaged (a side of it is no number)")  # times the other, gigabytes
     require_pixels(
         max(tags.pixels, page.imagewidth * page.imagelength), name, max(tags.size_bytes, page.nbytes)
     )
