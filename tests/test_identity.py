@@ -384,12 +384,22 @@ def test_pets_are_known_by_their_official_names_in_copies_of_another_size(oxford
 # Going on with a run
 
 
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory):
+    """A folder where a run has begun, with one of its data, and a copy of the two as they were."""
+    folder = tmp_path_factory.mktemp("begun")
+    data = draw(folder / "work/data", 12)
+    package.train(TrainConfig(data=str(data), out=folder / "work/run", **SETTINGS))
+    shutil.copytree(folder / "work", folder / "kept")
+    return folder
+
+
 @pytest.fixture
-def run(tmp_path):
-    """A run of a folder of its own that isn't over."""
-    data = draw(tmp_path / "data", 12)
-    package.train(TrainConfig(data=str(data), out=tmp_path / "run", **SETTINGS))
-    return tmp_path / "run"
+def run(begun):
+    """A run of a folder of its own that isn't over; both are put back, as runs know places by whole paths."""
+    shutil.rmtree(begun / "work")
+    shutil.copytree(begun / "kept", begun / "work")
+    return begun / "work/run"
 
 
 def test_a_run_goes_on_where_its_data_has_moved_to(run):
@@ -563,6 +573,7 @@ def test_an_empty_name_is_not_the_whole_folder(segnet):
 def test_python_m_segnet_notes_its_command(tmp_path):
     data = draw(tmp_path / "data", 8)
     options = ["--data", data, "--model", "segnet-lite", "--size", 32, "--epochs", 1, "--batch-size", 4]
+    options += ["--model-options", json.dumps(TINY)]
     command = [sys.executable, "-m", "segnet", "train", *map(str, options), "--out", "run"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     noted = json.loads((tmp_path / "run" / "environment.json").read_text())["command"]

@@ -4,6 +4,7 @@ Nothing here reaches the hub: datasets are saved to disk or to parquet, or are n
 """
 
 import io
+import json
 import subprocess
 import sys
 import threading
@@ -629,7 +630,9 @@ def test_a_run_on_a_dataset_is_trained_scored_and_gone_on_with(here, segnet, mon
 
     save(here / "my/leaves", train=table(pairs(12)), validation=table(pairs(4, 50)))
     (here / "leaves.yaml").write_text("classes: [soil, leaf]")
+    tiny = json.dumps({"stages": [[8, 1], [8, 1]], "bottleneck": [8, 0, 3]})
     options = ("--model", "segnet-lite", "--size", "32", "--batch-size", "4", "--epochs", "1")
+    options += ("--model-options", tiny)
     ended = segnet("train", "--data", "hf:my/leaves", "--dataset-yaml", "leaves.yaml", *options)
     assert ended.code == 0, ended.err
     assert "4 images, the val split of leaves" in ended.out
