@@ -22,6 +22,8 @@ from segnet.inference.bundle import write_bundle
 from segnet.inference.description import Description
 from segnet.inference.opening import load
 
+from .exported import small_network, write_onnx
+
 FULL = Path("/dev/full")
 OPTIONS = {"stages": [[8, 1], [8, 1]], "bottleneck": [8, 0, 3]}
 
@@ -56,6 +58,15 @@ def bayesian(tmp_path_factory):
     write_bundle(
         path, network.state_dict(), Description("segnet-basic", classes, (64, 64), "area", options=options)
     )
+    return path
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory):
+    """A model that a process of its own opens without importing torch."""
+    classes = ClassTable.named(("pet", "background", "border"))
+    path = tmp_path_factory.mktemp("exported") / "model.onnx"
+    write_onnx(path, small_network(), Description("own.Small", classes, (64, 64), "area").to_json())
     return path
 
 
@@ -196,12 +207,12 @@ def test_standard_input_is_an_image_like_any_other(segnet, here, model, tmp_path
         assert np.array_equal(np.asarray(mask), load(model).predict(image).mask)
 
 
-def test_a_pipe_takes_an_image_in_and_gives_a_mask_out(model, tmp_path):
+def test_a_pipe_takes_an_image_in_and_gives_a_mask_out(exported, tmp_path):
     image = photo(tmp_path)
-    command = [sys.executable, "-m", "segnet", "predict", "-", "--out", "-", "--model", model]
+    command = [sys.executable, "-m", "segnet", "predict", "-", "--out", "-", "--model", exported]
     ended = subprocess.run(command, input=image.read_bytes(), capture_output=True, check=True, cwd=tmp_path)
     with Image.open(io.BytesIO(ended.stdout)) as mask:
-        assert np.array_equal(np.asarray(mask), load(model).predict(image).mask)
+        assert np.array_equal(np.asarray(mask), load(exported).predict(image).mask)
     line = json.loads(ended.stderr)
     assert (line["width"], line["height"]) == (70, 48)
     assert files(tmp_path) == ["photo.jpg"]
@@ -245,17 +256,17 @@ def test_a_sampled_mask_on_standard_output_leaves_no_file_and_its_line_has_the_m
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="needs a device that is always full")
-def test_output_that_finds_no_room_is_one_line(model, tmp_path):
+def test_output_that_finds_no_room_is_one_line(exported, tmp_path):
     photo(tmp_path)
-    command = [sys.executable, "-m", "segnet", "predict", "photo.jpg", "--model", model]
+    command = [sys.executable, "-m", "segnet", "predict", "photo.jpg", "--model", exported]
     with FULL.open("wb") as full:
         ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
     assert (ended.returncode, ended.stderr) == (2, "segnet: standard output: No space left on device\n")
 
 
-def test_a_reader_that_goes_away_ends_it_quietly(model, tmp_path):
+def test_a_reader_that_goes_away_ends_it_quietly(exported, tmp_path):
     photo(tmp_path)
-    command = [sys.executable, "-m", "segnet", "predict", "photo.jpg", "--model", model]
+    command = [sys.executable, "-m", "segnet", "predict", "photo.jpg", "--model", exported]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path)
     process.stdout.close()
     assert process.stderr.read() == b""
@@ -464,6 +475,7 @@ def drawn_pairs(folder, count=6):
     return folder
 
 
+@pytest.mark.usefixtures("plain_runs")
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems allow no such names")
 def test_names_that_are_no_text_train_resume_score_and_predict(segnet, here):
     drawn_pairs(here / "caf\udce9")
@@ -481,9 +493,9 @@ def test_names_that_are_no_text_train_resume_score_and_predict(segnet, here):
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
-def test_closed_streams_are_no_fault_of_ours(model, tmp_path, closed):
+def test_closed_streams_are_no_fault_of_ours(exported, tmp_path, closed):
     photo(tmp_path)
-    command = f"{shlex.quote(sys.executable)} -m segnet predict - --model {model} {closed}"
+    command = f"{shlex.quote(sys.executable)} -m segnet predict - --model {exported} {closed}"
     source = subprocess.DEVNULL if closed == "<&-" else (tmp_path / "photo.jpg").open("rb")
     ended = subprocess.run(["sh", "-c", command], stdin=source, capture_output=True, text=True, cwd=tmp_path)
     assert ended.returncode == (2 if closed == "<&-" else 0)

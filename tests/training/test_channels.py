@@ -136,7 +136,7 @@ def test_a_few_epochs_learn_what_12_bits_show(deep, tmp_path):
 
 
 @pytest.mark.usefixtures("whole_runs")
-@pytest.mark.parametrize("patch", [None, 16])
+@pytest.mark.parametrize("patch", [None, pytest.param(16, marks=pytest.mark.campaign)])
 def test_five_channels_train_and_show_three_of_them(deep, tmp_path, patch):
     shape = {"size": 32} if patch is None else {"patch": patch, "size": patch}
     run = train(config_of(deep[5], 5, out=tmp_path / "run", **shape))

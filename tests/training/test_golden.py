@@ -11,6 +11,7 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -59,16 +60,48 @@ import signal, sys
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook
 import segnet
+from plain import plain
 from segnet.training.config_file import read_config
 torch.backends.mkldnn.enabled = False
-steps = iter(range(9))
+steps = 0
 def stop(*_):
-    if next(steps, None) is None:
+    global steps
+    steps += 1
+    if steps % 10 == 0:
         signal.raise_signal(signal.SIGINT)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 register_optimizer_step_post_hook(stop)
-segnet.train(read_config(sys.argv[1]))
+with plain():
+    for file in sys.argv[1:]:
+        segnet.train(read_config(file))
 """
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A folder of runs of ten steps, one after the other in a process of their own."""
+    folder = tmp_path_factory.mktemp("golden")
+    data = draw_folder(folder / "data", side=64)
+    for recipe, model in GOLDEN:
+        config = TrainConfig(
+            data=str(data),
+            recipe=recipe,
+            model=model,
+            model_options={"stages": 2} if model == "segnet" else {},
+            size=64,
+            batch_size=4,
+            epochs=5,
+            device="cpu",
+            precision="float32",
+            out=folder / recipe,
+        )
+        (folder / f"{recipe}.yaml").write_text(yaml.safe_dump(config.to_dict()))
+    command = [sys.executable, "-c", TEN_STEPS, *(folder / f"{recipe}.yaml" for recipe, _ in GOLDEN)]
+    here = os.pathsep.join((str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")))
+    environment = os.environ | SAME_INSTRUCTIONS | {"PYTHONPATH": here}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder
 
 
 @pytest.mark.skipif(
@@ -76,23 +109,6 @@ segnet.train(read_config(sys.argv[1]))
 )
 @pytest.mark.skipif(not torch.__version__.startswith("2.13."), reason="another torch sums in another order")
 @pytest.mark.parametrize(("recipe", "model"), GOLDEN)
-def test_the_first_ten_losses_are_what_they_were(tmp_path, recipe, model):
-    config = TrainConfig(
-        data=str(draw_folder(tmp_path / "data", side=64)),
-        recipe=recipe,
-        model=model,
-        model_options={"stages": 2} if model == "segnet" else {},
-        size=64,
-        batch_size=4,
-        epochs=5,
-        device="cpu",
-        precision="float32",
-        out=tmp_path / "run",
-    )
-    file = tmp_path / "config.yaml"
-    file.write_text(yaml.safe_dump(config.to_dict()))
-    command = [sys.executable, "-c", TEN_STEPS, str(file)]
-    done = subprocess.run(command, env=os.environ | SAME_INSTRUCTIONS, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    losses = [step.loss for step in read_steps(tmp_path / "run")]
+def test_the_first_ten_losses_are_what_they_were(runs, recipe, model):
+    losses = [step.loss for step in read_steps(runs / recipe)]
     assert losses == pytest.approx(GOLDEN[recipe, model], rel=1e-4), ", ".join(map(repr, losses))

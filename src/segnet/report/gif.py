@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -47,8 +47,11 @@ def write_learning_gif(
     last = read_preview(chosen[-1])
     size = (min(width_px, last.width), round(last.height * min(1.0, width_px / last.width)))
     typical = (chosen[0], chosen[len(chosen) // 2], chosen[-1])
-    palette = _shared_palette([_fit(read_preview(path), size) for path in typical])
-    first, *rest = _indexed(chosen, size, palette)
+    fitted = {path: _fit(read_preview(path), size) for path in dict.fromkeys(typical)}
+    palette = _shared_palette([fitted[path] for path in typical])
+    # the typical ones are at hand; all at once could be more than memory holds
+    pictures = (fitted.get(path) or _fit(read_preview(path), size) for path in chosen)
+    first, *rest = _indexed(pictures, palette)
     durations = [frame_ms] * len(rest) + [last_ms]
     with replacing(target) as temporary:
         first.save(
@@ -100,13 +103,13 @@ def _shared_palette(pictures: Sequence[Image.Image]) -> Image.Image:
     return palette
 
 
-def _indexed(paths: Sequence[Path], size: tuple[int, int], palette: Image.Image) -> Iterator[Image.Image]:
+def _indexed(pictures: Iterable[Image.Image], palette: Image.Image) -> Iterator[Image.Image]:
     """Yield the frames in palette colours; pixels that equal the first frame's keep its dithered index."""
-    first = _fit(read_preview(paths[0]), size)
+    frames = iter(pictures)
+    first = next(frames)
     dithered = first.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
     yield dithered
-    for path in paths[1:]:
-        picture = _fit(read_preview(path), size)
+    for picture in frames:
         same = (np.asarray(picture) == np.asarray(first)).all(axis=-1)
         frame = picture.quantize(palette=palette, dither=Image.Dither.NONE)
         frame.paste(dithered, mask=Image.fromarray(same))

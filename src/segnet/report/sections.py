@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -97,14 +98,19 @@ _EXTREMES, _CONFUSIONS = 5, 12
 
 def write_page(path: Path, template: str, view: Mapping[str, Any]) -> None:
     """Write one HTML file from a template of this folder and what it shows."""
-    environment = jinja2.Environment(
+    write_text(path, _templates().get_template(template).render(view))
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    """Return the templates, each of which is compiled once in a process."""
+    return jinja2.Environment(
         loader=jinja2.PackageLoader("segnet.report", "."),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    write_text(path, environment.get_template(template).render(view))
 
 
 def encode(content: bytes, media_type: str) -> str:
