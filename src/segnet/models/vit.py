@@ -142,7 +142,7 @@ def resample(position: Tensor, rows: int, columns: int) -> Tensor:
     Written as products and sums: bilinear interpolation has no deterministic gradient on CUDA, and autocast
     would take a matrix product in bfloat16.
     """
-    if position.shape[:2] == (rows, columns) and not torch.compiler.is_compiling():
+    if not torch.compiler.is_compiling() and position.shape[:2] == (rows, columns):
         return position  # bit by bit what the sums give; compiled, asking would tie the graph to one size
     down = linear_weights(position.shape[0], rows, position)
     across = linear_weights(position.shape[1], columns, position)
