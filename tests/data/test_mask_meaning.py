@@ -2,6 +2,7 @@
 
 import io
 import re
+from functools import cache
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ SIDE = 64
 COLOURS = ((0, 0, 0), (200, 30, 60), (20, 180, 90), (60, 80, 220), (240, 220, 40))
 
 
+@cache
 def drawn(number, classes, *, scale=1, objects=6):
     """Discs of classes 1, 2 .. on the background 0, as ids ``(H, W)``; larger by ``scale``."""
     random = np.random.RandomState(number)
@@ -29,6 +31,7 @@ def drawn(number, classes, *, scale=1, objects=6):
     for each in range(max(objects, classes - 1)):
         row, column, radius = random.randint(8, SIDE - 8), random.randint(8, SIDE - 8), random.randint(8, 16)
         mask[(rows - row) ** 2 + (columns - column) ** 2 < radius**2] = each % (classes - 1) + 1
+    mask.setflags(write=False)
     return mask
 
 
