@@ -208,7 +208,7 @@ def _placed(a: Floats, b: Floats) -> tuple[float, Floats] | None:
     away = np.abs(scale[:, None, None] * a + shift[:, None] - b).max(2)
     agree = away[(away < _NEAR_PX).sum(1).argmax()] < _NEAR_PX
     a, b = a[agree], b[agree]
-    if min(len(np.unique(np.round(each / 10), axis=0)) for each in (a, b)) < _LEAST_PLACED:
+    if min(len({*map(tuple, np.round(each / 10).tolist())}) for each in (a, b)) < _LEAST_PLACED:
         return None
     about_a, about_b = a - a.mean(0), b - b.mean(0)  # by least squares, since a guess is off by some pixels
     fitted = float((about_a * about_b).sum() / (about_a**2).sum())
