@@ -58,6 +58,10 @@ IN_PYTHON = {
         'data="my/folder", model="segnet-lite", recipe="modern", epochs=1, size=32, batch_size=4',
         "drawing the pets takes ten seconds, seen in the command line's own example",
     ),
+    'bayesian = segnet.load("runs/NAME")': (
+        'bayesian = segnet.load("runs/bayes")',
+        "the model with dropout has a name of its own here",
+    ),
     'TrainConfig(data="my/folder", recipe="modern")': (
         'TrainConfig(data="my/folder", recipe="modern", epochs=1, size=32, batch_size=4)',
         "one epoch of small images",
