@@ -154,6 +154,7 @@ def test_a_branch_that_diverges_says_how_it_goes_on(whole, tmp_path):
     require_same(segnet.resume(tmp_path / "branch").folder, whole)
 
 
+@pytest.mark.usefixtures("whole_runs")  # pictures and report are equal too
 def test_a_branch_of_a_module_of_ones_own(drawn_folder, tmp_path):
     def tiny():
         torch.manual_seed(0)
