@@ -150,16 +150,16 @@ def article(side: Side) -> tuple[Batches, Loss, torch.optim.Optimizer]:
 def ours(side: Side) -> tuple[Batches, Loss, torch.optim.Optimizer]:
     """Set segnet's training up, from the pieces that its loop is made of."""
     # here, so that the other process stays free of them
-    from segnet.core.device import autocast, keep_freed_memory
+    from segnet.base.device import autocast, keep_freed_memory
     from segnet.data.augment import Augmentation
-    from segnet.data.batches import load_batches, shuffled_order, split_into_batches
-    from segnet.data.cache import open_cached
-    from segnet.data.fit import Fit
     from segnet.data.sources import load_dataset
+    from segnet.data.store.batches import load_batches, shuffled_order, split_into_batches
+    from segnet.data.store.cache import open_cached
+    from segnet.data.store.fit_to_size import Fit
     from segnet.models import create_model
-    from segnet.models.describe import count_parameters
-    from segnet.objectives.losses import cross_entropy
-    from segnet.training.config import TrainConfig
+    from segnet.models.inspection.costs import count_parameters
+    from segnet.training.configuration.config import TrainConfig
+    from segnet.training.losses.losses import cross_entropy
     from segnet.training.optimizer import build_optimizer
 
     keep_freed_memory()
@@ -237,7 +237,7 @@ def median_megapixels(data_root: Path) -> float:
 
 
 def main() -> None:
-    from segnet.core.device import has_fast_bfloat16, pick_device
+    from segnet.base.device import has_fast_bfloat16, pick_device
 
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("data_root", type=Path, help="folder that holds images/ and annotations/")

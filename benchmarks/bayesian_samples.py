@@ -17,12 +17,12 @@ import torch
 from segnet import Scores, load, load_dataset
 from segnet.bench.machine import describe_machine
 from segnet.core.dropout import sampling_dropout
-from segnet.data.batches import load_batches, split_into_batches
-from segnet.data.cache import open_cached
-from segnet.data.fit import Fit
-from segnet.inference.evaluate import choose_samples
-from segnet.objectives.metrics import ScoreCounter
-from segnet.training.config_file import read_config
+from segnet.data.store.batches import load_batches, split_into_batches
+from segnet.data.store.cache import open_cached
+from segnet.data.store.fit_to_size import Fit
+from segnet.scoring.evaluate import choose_samples
+from segnet.scoring.metrics import ScoreCounter
+from segnet.training.configuration.config_file import read_config
 
 BATCH = 30
 

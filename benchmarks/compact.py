@@ -37,12 +37,12 @@ from torch import nn
 from torch.nn import functional as F
 
 import segnet
+from segnet.base.device import cpu_name, move
 from segnet.bench.entries import export_by_torch
 from segnet.bench.latency import compare_models
 from segnet.bench.machine import describe_machine
-from segnet.core.device import cpu_name, move
 from segnet.models.compact import WIDTHS
-from segnet.models.describe import count_macs, count_parameters
+from segnet.models.inspection.costs import count_macs, count_parameters
 from segnet.runs.records import read_run
 
 SIDE_PX = 128

@@ -72,10 +72,10 @@ class Case(NamedTuple):
 @cache  # by a process's first block, then kept: a process has one case
 def set_up(case: Case) -> Callable[[], None]:
     """Return a function that trains one step."""
-    from segnet.core.device import autocast, keep_freed_memory
+    from segnet.base.device import autocast, keep_freed_memory
     from segnet.models import create_model
-    from segnet.objectives.losses import cross_entropy
-    from segnet.training.config import TrainConfig
+    from segnet.training.configuration.config import TrainConfig
+    from segnet.training.losses.losses import cross_entropy
     from segnet.training.optimizer import build_optimizer
 
     if case.keep_memory:

@@ -18,7 +18,7 @@ from PIL import Image
 CHECK = """
 import resource, sys, time
 from pathlib import Path
-from segnet.data.inspection import inspect_folder
+from segnet.data.check.inspect_folder import inspect_folder
 started = time.perf_counter()
 found = inspect_folder(Path(sys.argv[1]))
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10

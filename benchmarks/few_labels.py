@@ -24,7 +24,7 @@ from compact import read_rows, write_rows
 from rich.console import Console
 
 import segnet
-from segnet.core.device import cpu_name
+from segnet.base.device import cpu_name
 from segnet.data.pets import PetSample
 from segnet.runs.records import read_run
 

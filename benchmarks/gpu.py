@@ -47,14 +47,14 @@ from PIL import Image
 from torch.profiler import ProfilerActivity, profile
 
 import segnet
+from segnet.base.device import pick_device
 from segnet.bench.machine import describe_machine
 from segnet.bench.pooling import compare_pooling
-from segnet.core.device import pick_device
-from segnet.data.cache import open_cached
-from segnet.data.fit import Fit
 from segnet.data.sources import load_dataset
+from segnet.data.store.cache import open_cached
+from segnet.data.store.fit_to_size import Fit
 from segnet.runs.records import read_run
-from segnet.training.config import TrainConfig
+from segnet.training.configuration.config import TrainConfig
 
 HERE = Path(__file__).parent
 EPOCH_IMAGES = 3680
@@ -62,7 +62,8 @@ TESTS = (
     "tests/core/test_pooling.py",
     "tests/core/test_recompute.py",
     "tests/core/test_dropout.py",
-    "tests/objectives",
+    "tests/scoring",
+    "tests/training/test_losses.py",
     "tests/models/test_every_model.py",
     "tests/training/test_loop.py",
     "tests/training/test_not_finite.py",

@@ -14,9 +14,9 @@ import torch
 from torch.nn import functional as F
 
 from segnet import ClassTable
-from segnet.objectives.image_metrics import ImageCounter
-from segnet.objectives.metrics import ScoreCounter
 from segnet.runs.identity import ImageRecord
+from segnet.scoring.image_metrics import ImageCounter
+from segnet.scoring.metrics import ScoreCounter
 
 CLASSES = ClassTable.named(("pet", "background", "border"))
 CPU = torch.device("cpu")

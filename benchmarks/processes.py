@@ -32,17 +32,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from segnet.base.device import keep_freed_memory, move
+from segnet.base.distributed.collectives import joined, shared
+from segnet.base.distributed.rank import meeting, place, set_meeting, started_as
 from segnet.bench.machine import describe_machine
-from segnet.core.device import keep_freed_memory, move
-from segnet.core.place import meeting, place, set_meeting, started_as
-from segnet.core.processes import joined, shared
 from segnet.core.sync_batch_norm import synchronised
-from segnet.data.shares import share_of
+from segnet.data.store.batch_shares import share_of
 from segnet.models import create_model
-from segnet.training.config import TrainConfig
+from segnet.training.configuration.config import TrainConfig
 from segnet.training.gradients import take_gradients
+from segnet.training.losses.step_loss import Moment, StepLoss
 from segnet.training.optimizer import build_optimizer
-from segnet.training.step_loss import Moment, StepLoss
 
 
 class Link(NamedTuple):

@@ -31,19 +31,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from segnet.base.classes import ClassTable
+from segnet.base.device import move, pick_device
 from segnet.bench.machine import describe_machine
 from segnet.bench.pooling import _wait as wait
-from segnet.core.classes import ClassTable
-from segnet.core.device import move, pick_device
 from segnet.data.augment import Augmentation
-from segnet.data.batches import shuffled_order
-from segnet.data.cache import CachedSplit, open_cached
-from segnet.data.fit import Fit
 from segnet.data.sources import load_dataset
-from segnet.inference.evaluate import evaluate_split, predictor
+from segnet.data.store.batches import shuffled_order
+from segnet.data.store.cache import CachedSplit, open_cached
+from segnet.data.store.fit_to_size import Fit
 from segnet.models import create_model
-from segnet.objectives.losses import cross_entropy
-from segnet.training.config import TrainConfig
+from segnet.scoring.evaluate import evaluate_split, predictor
+from segnet.training.configuration.config import TrainConfig
+from segnet.training.losses.losses import cross_entropy
 from segnet.training.optimizer import build_optimizer
 from segnet.training.schedule import learning_rate
 

@@ -61,9 +61,9 @@ def start(folder: Path, size: int) -> None:
         from rich.console import Console
 
         from segnet import TrainConfig
-        from segnet.data.balance import count_values
+        from segnet.data.check.balance import count_values
         from segnet.data.identify import manifest_of
-        from segnet.data.remembered import one_look
+        from segnet.data.images.file_records import one_look
         from segnet.data.sources import load_dataset
         from segnet.training import setup
         from segnet.training.epoch import epoch_batches

@@ -22,13 +22,13 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
+from segnet.base.device import has_fast_bfloat16, keep_freed_memory
 from segnet.bench.machine import describe_machine
 from segnet.bench.pooling import _peak_mib as peak_mib
 from segnet.core import blocks, pooling
-from segnet.core.device import has_fast_bfloat16, keep_freed_memory
 from segnet.core.kernels import blocked, plain
 from segnet.models import create_model
-from segnet.objectives.losses import cross_entropy
+from segnet.training.losses.losses import cross_entropy
 
 CPU = torch.device("cpu")
 BATCH_SIZES = {"segnet": 8, "segnet-lite": 32}

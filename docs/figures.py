@@ -19,7 +19,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from segnet.core.files import replacing
+from segnet.base.files import replacing
 
 ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"

@@ -105,7 +105,7 @@ def models() -> list[str]:
 def figures() -> list[str]:
     """What every model was published with, and what it reaches here."""
     from segnet.models import MODELS
-    from segnet.models.figures import FIGURES
+    from segnet.report.published import FIGURES
 
     rows = [
         (f"`{name}`", known.published, known.source, known.ours)
@@ -144,7 +144,7 @@ def metrics() -> list[str]:
 
 def recipes() -> list[str]:
     """Every setting that a recipe decides, in each recipe."""
-    from segnet.training.recipes import RECIPES, RECIPES_BY_MODEL
+    from segnet.training.configuration.recipes import RECIPES, RECIPES_BY_MODEL
 
     columns = dict(RECIPES)
     columns |= {

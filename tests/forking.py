@@ -14,13 +14,18 @@ from contextlib import nullcontext
 
 import torch._dynamo
 
+import segnet.base.distributed.shared_memory
 import segnet.cli.launch
-import segnet.core.board
 import segnet.training.resume
 from plain import plain  # it lies beside this script
 from segnet.cli import main as be_segnet
 
-WHAT_A_RUN_IMPORTS = torch._dynamo, segnet.cli.launch, segnet.core.board, segnet.training.resume
+WHAT_A_RUN_IMPORTS = (
+    torch._dynamo,
+    segnet.cli.launch,
+    segnet.base.distributed.shared_memory,
+    segnet.training.resume,
+)
 
 STOPS = ("SIGINT", "SIGTERM", "SIGHUP")
 

@@ -9,7 +9,8 @@ from unittest.mock import patch
 from PIL import Image
 
 from segnet.runs.run_folder import RunFolder
-from segnet.training import artifacts, loop
+from segnet.training import loop
+from segnet.training.outputs import artifacts
 
 STAND_INS = {
     (artifacts, "count_macs"): lambda *_: 1,

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from segnet import ClassTable, create_model
-from segnet.core.colours import hex_code
+from segnet.base.colours import hex_code
 from segnet.inference.bundle import write_bundle
 from segnet.inference.description import Description
 from segnet.inference.opening import load

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segnet.data.inspection import ClassCount, _suggest
+from segnet.data.check.inspect_folder import ClassCount, _suggest
 
 
 def draw(folder, count=30, side=32):
@@ -39,7 +39,7 @@ def without(monkeypatch):
     def hide(package):
         find = util.find_spec
         hidden = lambda name: None if name == package else find(name)  # noqa: E731
-        monkeypatch.setattr("segnet.core.extras.find_spec", hidden)
+        monkeypatch.setattr("segnet.base.extras.find_spec", hidden)
 
     return hide
 
@@ -267,7 +267,7 @@ def test_data_is_checked_and_converted_without_torch(words, code, says, data, he
 
 
 def test_the_first_line_comes_before_a_file_is_read(data, segnet, monkeypatch):
-    monkeypatch.setattr("segnet.data.inspection.inspect_folder", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("segnet.data.check.inspect_folder.inspect_folder", lambda *_, **__: 1 / 0)
     assert segnet("data", "check", "data").out == "reading data\n"
 
 

@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 
 from segnet import ClassTable, create_model
-from segnet.data.intensity import Intensity
+from segnet.data.images.intensity import Intensity
 from segnet.data.synthetic import SyntheticSample
+from segnet.figures.subjects import drawn_pets, open_model
 from segnet.inference.bundle import write_bundle
 from segnet.inference.description import Description
-from segnet.report.subjects import drawn_pets, open_model
 
 
 @pytest.fixture

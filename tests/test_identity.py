@@ -493,7 +493,7 @@ def test_paths_as_text_and_with_a_tilde_are_paths_everywhere(tmp_path, monkeypat
     assert TrainConfig(data_root="~/pets", archive=["~/a"]).archive == (tmp_path / "a",)
     config = tmp_path / "config.yaml"
     config.write_text("data: ~/photos\nout: ~/again\ndata_root: null\n")
-    from segnet.training.config_file import read_config
+    from segnet.training.configuration.config_file import read_config
 
     assert (read_config(config).out, read_config(config).data) == (
         tmp_path / "again",
@@ -512,7 +512,7 @@ def test_everything_that_is_wrong_is_said_at_once(segnet):
 
 
 def test_settings_typed_into_a_file_survive_another_recipe_and_the_recipes_own_do_not(tmp_path):
-    from segnet.training.config_file import read_options
+    from segnet.training.configuration.config_file import read_options
 
     config = TrainConfig(recipe="article", lr=0.005, batch_size=64)
     (tmp_path / "config.yaml").write_text(json.dumps(config.to_dict()))
@@ -523,7 +523,7 @@ def test_settings_typed_into_a_file_survive_another_recipe_and_the_recipes_own_d
 
 
 def test_a_file_of_other_data_brings_nothing_that_this_data_does_not_take(tmp_path):
-    from segnet.training.config_file import read_options
+    from segnet.training.configuration.config_file import read_options
 
     file = tmp_path / "config.yaml"
     file.write_text(json.dumps(TrainConfig(data_root="pets", recipe="modern", fold="1/5").to_dict()))

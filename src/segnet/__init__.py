@@ -8,22 +8,22 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-import segnet.core.forked  # noqa: F401 - whose hook must be there before a process is forked
+import segnet.base.forked  # noqa: F401 - whose hook must be there before a process is forked
 
 if TYPE_CHECKING:
-    from segnet.core.classes import ClassTable as ClassTable
-    from segnet.core.errors import SegnetError as SegnetError
+    from segnet.base.classes import ClassTable as ClassTable
+    from segnet.base.errors import SegnetError as SegnetError
     from segnet.data.dataset import Dataset as Dataset
     from segnet.data.options import DataOptions as DataOptions
     from segnet.data.sources import load_dataset as load_dataset
-    from segnet.inference.evaluate import evaluate as evaluate
     from segnet.inference.opening import load as load
     from segnet.inference.segmentation import Segmentation as Segmentation
     from segnet.inference.segmenter import Segmenter as Segmenter
     from segnet.models import MODELS as MODELS
     from segnet.models import create_model as create_model
     from segnet.runs.scores import Scores as Scores
-    from segnet.training.config import TrainConfig as TrainConfig
+    from segnet.scoring.evaluate import evaluate as evaluate
+    from segnet.training.configuration.config import TrainConfig as TrainConfig
     from segnet.training.loop import Run as Run
     from segnet.training.resume import resume as resume
     from segnet.training.run import train as train
@@ -31,19 +31,19 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 _HOME = {
-    "ClassTable": "core.classes",
-    "SegnetError": "core.errors",
+    "ClassTable": "base.classes",
+    "SegnetError": "base.errors",
     "Dataset": "data.dataset",
     "DataOptions": "data.options",
     "load_dataset": "data.sources",
-    "evaluate": "inference.evaluate",
+    "evaluate": "scoring.evaluate",
     "Segmentation": "inference.segmentation",
     "Segmenter": "inference.segmenter",
     "load": "inference.opening",
     "MODELS": "models",
     "create_model": "models",
     "Scores": "runs.scores",
-    "TrainConfig": "training.config",
+    "TrainConfig": "training.configuration.config",
     "Run": "training.loop",
     "resume": "training.resume",
     "train": "training.run",
@@ -62,7 +62,7 @@ def __getattr__(name: str) -> Any:
     try:
         return getattr(import_module(f"segnet.{_HOME[name]}"), name)
     except ModuleNotFoundError as error:
-        from segnet.core.extras import missing_package
+        from segnet.base.extras import missing_package
 
         missing = missing_package(f"segnet.{name}", error.name)
         if missing is None:

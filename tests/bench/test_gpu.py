@@ -12,11 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
-from segnet.data.cache import open_cached
-from segnet.data.fit import Fit
 from segnet.data.sources import load_dataset
+from segnet.data.store.cache import open_cached
+from segnet.data.store.fit_to_size import Fit
 from segnet.training import loop
-from segnet.training.config import TrainConfig
+from segnet.training.configuration.config import TrainConfig
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 FIT = Fit((128, 128), "nearest")

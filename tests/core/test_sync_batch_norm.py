@@ -1,4 +1,4 @@
-"""Batch norm over many processes, in one: it must be torch's own. tests/core/test_processes.py has three."""
+"""Batch norm over many processes, in one: it is torch's own. tests/base/test_collectives.py has three."""
 
 from contextlib import nullcontext
 

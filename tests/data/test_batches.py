@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from segnet.data.batches import load_batches, shuffled_order, split_into_batches
-from segnet.data.cache import CachedSplit
+from segnet.data.store.batches import load_batches, shuffled_order, split_into_batches
+from segnet.data.store.cache import CachedSplit
 
 CPU = torch.device("cpu")
 

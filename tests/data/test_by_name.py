@@ -7,7 +7,7 @@ from PIL import Image
 from segnet import ClassTable, DataOptions, Dataset, SegnetError, load_dataset
 from segnet.data.by_name import in_order_of
 from segnet.data.dataset import HasValues
-from segnet.data.intensity import Intensity
+from segnet.data.images.intensity import Intensity
 
 MODEL = ClassTable.named(("sky", "road", "car", "tree"))
 

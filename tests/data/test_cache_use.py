@@ -9,11 +9,11 @@ import sys
 import numpy as np
 import pytest
 
-from segnet.core.errors import SegnetError
-from segnet.data.cache import open_cached
-from segnet.data.cache_use import is_in_use, kept_caches, parse_size, pixel_folder, remove
-from segnet.data.fit import Fit
+from segnet.base.errors import SegnetError
 from segnet.data.pets import PET_CLASSES
+from segnet.data.store.cache import open_cached
+from segnet.data.store.cache_use import is_in_use, kept_caches, parse_size, pixel_folder, remove
+from segnet.data.store.fit_to_size import Fit
 from segnet.data.synthetic import SyntheticSample
 
 SAMPLES = [SyntheticSample(0, index) for index in range(5)]
@@ -23,7 +23,7 @@ SIDES = (16, 24, 32)
 HOLDER = """
 import sys
 from pathlib import Path
-from segnet.data.cache_use import hold
+from segnet.data.store.cache_use import hold
 let_go = hold(Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.read()

@@ -10,9 +10,9 @@ import pytest
 import yaml
 from PIL import Image, ImageDraw
 
-from segnet.core.errors import SegnetError
-from segnet.data.convert import convert
+from segnet.base.errors import SegnetError
 from segnet.data.folder import load_folder
+from segnet.data.labels.convert import convert
 from segnet.data.labels.label_studio_regions import decode_brush
 from segnet.data.labels.shapes import split_of
 
@@ -484,7 +484,7 @@ def test_a_brush_of_literal_values_is_read_too():
 
 def test_a_round_trip_through_predictions_gives_the_mask_back(tmp_path):
     """COCO to masks to COCO: what segnet predict writes, segnet data convert reads."""
-    from segnet.core.classes import ClassTable
+    from segnet.base.classes import ClassTable
     from segnet.inference.annotations import AnnotationWriter
     from segnet.inference.find_pictures import Picture
     from segnet.inference.segmentation import Segmentation

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from segnet.core.errors import SegnetError
-from segnet.data.convert import convert
+from segnet.base.errors import SegnetError
+from segnet.data.labels.convert import convert
 
 from .json_labels import OUTLINE, SQUARE, flat
 from .label_files import H, W, box, masks, photo

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from segnet.core.errors import SegnetError
-from segnet.data.convert import convert
+from segnet.base.errors import SegnetError
+from segnet.data.labels.convert import convert
 
 from .label_files import H, W, agree_away_from_edges, box, counted, masks, photo, pixel_centres, turned
 

@@ -19,7 +19,7 @@ from threading import Event, Thread
 
 import pytest
 
-from segnet.core.errors import SegnetError
+from segnet.base.errors import SegnetError
 from segnet.data.download import Archive, install
 
 ADVICE = "fetch it yourself"

@@ -18,11 +18,11 @@ from PIL import Image
 from rich.console import Console
 
 from segnet import TrainConfig
-from segnet.core.errors import SegnetError
+from segnet.base.errors import SegnetError
+from segnet.data.check.inspect_folder import inspect_folder
+from segnet.data.check.repair import require_new_folder, write_repaired
 from segnet.data.faults import KINDS
 from segnet.data.folder import load_folder
-from segnet.data.inspection import inspect_folder
-from segnet.data.repair import require_new_folder, write_repaired
 from segnet.training.setup import build
 
 YAML = "classes: [background, square]\n"

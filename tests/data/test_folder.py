@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segnet.core.errors import SegnetError
+from segnet.base.errors import SegnetError
 from segnet.data.dataset import Dataset
 from segnet.data.folder import load_folder
 from segnet.data.options import DataOptions

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from segnet import ClassTable, SegnetError
-from segnet.core.classes import IGNORE_INDEX
-from segnet.data.fit import Fit
-from segnet.data.full_size import PLACES, Patch, open_full_size
-from segnet.data.patches import _fitting, choose_patches, example_patches, patches_to_cover
+from segnet.base.classes import IGNORE_INDEX
+from segnet.data.store.fit_to_size import Fit
+from segnet.data.store.full_size import PLACES, Patch, open_full_size
+from segnet.data.store.patches import _fitting, choose_patches, example_patches, patches_to_cover
 
 CLASSES = ClassTable.named(("ground", "thing", "speck"))
 SIZES = [(37, 52), (64, 40), (9, 120)]
@@ -159,7 +159,7 @@ def test_a_disk_that_fills_up_is_named_with_what_helps(tmp_path, monkeypatch, wh
     def no_space(*args, **options):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(f"segnet.data.full_size.{what}", no_space)
+    monkeypatch.setattr(f"segnet.data.store.full_size.{what}", no_space)
     with pytest.raises(SegnetError, match=r"don't fit at full size in .*shrink them with --patch-scale"):
         opened(tmp_path)
     assert not [*tmp_path.iterdir()]

@@ -3,7 +3,7 @@
 import pytest
 
 from segnet import DataOptions, Dataset, SegnetError
-from segnet.core.classes import ClassTable
+from segnet.base.classes import ClassTable
 from segnet.data.groups import groups_of
 
 PETS = Dataset("oxford-pets", ClassTable.named(("a", "b")), (), (), options=DataOptions(data="oxford-pets"))

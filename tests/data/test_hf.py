@@ -17,13 +17,13 @@ import tifffile
 from PIL import Image
 
 from segnet import DataOptions, SegnetError, load_dataset
-from segnet.core import extras
-from segnet.core.settings import absolute_paths
-from segnet.data.cache import open_cached
-from segnet.data.fit import Fit
-from segnet.data.hf_columns import find_columns
+from segnet.base import extras
+from segnet.base.settings import absolute_paths
+from segnet.data.huggingface.hf_columns import find_columns
 from segnet.data.identify import manifest_of
 from segnet.data.options import DATASET_NAMES
+from segnet.data.store.cache import open_cached
+from segnet.data.store.fit_to_size import Fit
 
 datasets = pytest.importorskip("datasets")
 

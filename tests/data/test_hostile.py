@@ -17,14 +17,14 @@ import pytest
 import tifffile
 from PIL import Image
 
-from segnet.core.classes import ClassTable
-from segnet.core.errors import SegnetError
-from segnet.data.dataset_yaml import read_description
-from segnet.data.headers import read_header
-from segnet.data.images import open_rgb
-from segnet.data.intensity import Intensity
+from segnet.base.classes import ClassTable
+from segnet.base.errors import SegnetError
+from segnet.data.images.headers import read_header
+from segnet.data.images.intensity import Intensity
+from segnet.data.images.pixel_values import open_as
+from segnet.data.images.reading import open_rgb
 from segnet.data.labels.recognise import read_labels
-from segnet.data.values import open_as
+from segnet.data.masks.dataset_yaml import read_description
 from segnet.inference.bundle import read_model, write_bundle
 from segnet.inference.description import Description
 from segnet.models import create_model
@@ -181,7 +181,7 @@ def test_a_decompression_bomb_is_refused_in_little_memory(size, tmp_path):
         else bomb(10, 10).replace(struct.pack(">II", 10, 10), struct.pack(">II", *size))
     )
     code = (
-        "import sys\nfrom pathlib import Path\nfrom segnet.data.images import open_rgb\n"
+        "import sys\nfrom pathlib import Path\nfrom segnet.data.images.reading import open_rgb\n"
         "try:\n    open_rgb(Path(sys.argv[1]))\nexcept Exception as error:\n    print(type(error).__name__)\n"
         # not ru_maxrss, which begins with what the process had that started this one
         "peak = next(each for each in open('/proc/self/status') if each.startswith('VmHWM'))\n"

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segnet.core.errors import SegnetError
-from segnet.data.images import decode, fingerprint, open_rgb, read_index_mask, require_same_size
+from segnet.base.errors import SegnetError
+from segnet.data.images.reading import decode, fingerprint, open_rgb, read_index_mask, require_same_size
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 

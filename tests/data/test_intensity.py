@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import tifffile
 
-from segnet.core.errors import SegnetError
+from segnet.base.errors import SegnetError
 from segnet.data.folder import FolderSample
-from segnet.data.intensity import RGB, Intensity, visible
-from segnet.data.mask_code import MaskCode
-from segnet.data.percentiles import measured
+from segnet.data.images.intensity import RGB, Intensity, visible
+from segnet.data.images.percentiles import measured
+from segnet.data.masks.mask_code import MaskCode
 from segnet.data.synthetic import SyntheticSample
 
 RANDOM = np.random.RandomState(0)
@@ -116,7 +116,7 @@ def test_floats_are_measured_without_what_is_no_number(tmp_path):
 
 
 def test_large_floats_are_measured_on_some_pixels_the_same_each_time(tmp_path, monkeypatch):
-    monkeypatch.setattr("segnet.data.percentiles._MOST_VALUES", 20_000)
+    monkeypatch.setattr("segnet.data.images.percentiles._MOST_VALUES", 20_000)
     images = [RANDOM.uniform(0, 1, (300, 300)).astype(np.float32) for _ in range(4)]
     samples = samples_of(tmp_path, images)
     intensity, _ = measured(samples, 1)
@@ -125,7 +125,7 @@ def test_large_floats_are_measured_on_some_pixels_the_same_each_time(tmp_path, m
 
 
 def test_of_many_images_some_are_read_from_first_to_last(tmp_path, monkeypatch):
-    monkeypatch.setattr("segnet.data.percentiles.MOST_IMAGES", 3)
+    monkeypatch.setattr("segnet.data.images.percentiles.MOST_IMAGES", 3)
     images = [np.arange(100, dtype=np.uint16).reshape(10, 10) + 1000 * number for number in range(5)]
     intensity, _ = measured(samples_of(tmp_path, images), 1)
     assert np.allclose(intensity.ranges, [np.percentile(np.stack(images[::2]), (0.1, 99.9))])

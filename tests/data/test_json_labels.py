@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from segnet.core.errors import SegnetError
-from segnet.data.convert import convert
+from segnet.base.errors import SegnetError
+from segnet.data.labels.convert import convert
 
 from . import json_labels
 from .json_labels import BLOB, BOX, ELLIPSE, OUTLINE, SQUARE, feature, flat, percent, png, region

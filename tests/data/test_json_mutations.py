@@ -9,8 +9,8 @@ import json
 
 import pytest
 
-from segnet.core.errors import SegnetError
-from segnet.data.convert import convert
+from segnet.base.errors import SegnetError
+from segnet.data.labels.convert import convert
 from segnet.data.labels.recognise import read_labels
 
 from . import json_labels

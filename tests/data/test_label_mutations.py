@@ -15,8 +15,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from segnet.core.errors import SegnetError
-from segnet.data.convert import convert
+from segnet.base.errors import SegnetError
+from segnet.data.labels.convert import convert
 
 from .label_files import photo
 from .test_cvat import CUBOID, document, image

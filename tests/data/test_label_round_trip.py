@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segnet.core.classes import ClassTable
-from segnet.data.convert import convert
+from segnet.base.classes import ClassTable
+from segnet.data.labels.convert import convert
 from segnet.inference.annotations import AnnotationWriter
 from segnet.inference.predict_files import Picture
 from segnet.inference.segmentation import Segmentation

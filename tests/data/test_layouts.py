@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segnet.core.errors import SegnetError
-from segnet.core.walking import files_below, paths_below
-from segnet.data.convert import convert
+from segnet.base.errors import SegnetError
+from segnet.base.walking import files_below, paths_below
+from segnet.data.check.inspect_folder import inspect_folder
+from segnet.data.check.near_names import near_names
 from segnet.data.folder import load_folder
-from segnet.data.inspection import inspect_folder
-from segnet.data.near_names import near_names
+from segnet.data.labels.convert import convert
 from segnet.data.options import DataOptions
 
 SIDE = 32

@@ -13,9 +13,9 @@ from PIL import Image
 from rich.console import Console
 
 from segnet import SegnetError, TrainConfig
+from segnet.data.check.inspect_folder import inspect_folder
+from segnet.data.check.repair import write_repaired
 from segnet.data.folder import load_folder
-from segnet.data.inspection import inspect_folder
-from segnet.data.repair import write_repaired
 from segnet.training.setup import build
 
 SIDE = 64

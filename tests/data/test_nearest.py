@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segnet.core.colours import pack
+from segnet.base.colours import pack
 from segnet.data.faults import Fault
-from segnet.data.images import decode
-from segnet.data.mask_code import MaskCode
-from segnet.data.nearest import DISTANCE, Known, areas, look_at_unknown, nearest_classes, solid
-from segnet.data.stored import Stored
+from segnet.data.images.reading import decode
+from segnet.data.masks.mask_code import MaskCode
+from segnet.data.masks.nearest_class import DISTANCE, Known, areas, look_at_unknown, nearest_classes, solid
+from segnet.data.masks.stored_values import Stored
 
 SIDE, SCALE = 160, 8
 GREY = {

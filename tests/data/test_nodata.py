@@ -5,13 +5,13 @@ import pytest
 import tifffile
 from PIL import Image
 
+from segnet.data.check.inspect_folder import inspect_folder
 from segnet.data.folder import load_folder
-from segnet.data.headers import read_header
-from segnet.data.inspection import inspect_folder
-from segnet.data.intensity import RGB, Intensity
-from segnet.data.nodata import missing_pixels, missing_values
-from segnet.data.percentiles import measured
-from segnet.data.values import open_with_missing, read_values
+from segnet.data.images.headers import read_header
+from segnet.data.images.intensity import RGB, Intensity
+from segnet.data.images.nodata import missing_pixels, missing_values
+from segnet.data.images.percentiles import measured
+from segnet.data.images.pixel_values import open_with_missing, read_values
 
 RANDOM = np.random.RandomState(0)
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from segnet.core.errors import SegnetError
+from segnet.base.errors import SegnetError
 from segnet.data.dataset import Dataset
 from segnet.data.download import Archive
 from segnet.data.pets import OFFICIAL, BorderPolicy, load_pets

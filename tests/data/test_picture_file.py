@@ -12,14 +12,14 @@ import pytest
 import tifffile
 from PIL import ExifTags, Image, PngImagePlugin
 
-from segnet.core.errors import SegnetError
-from segnet.core.extras import is_installed
-from segnet.data.headers import header_of, read_header
-from segnet.data.images import open_rgb, read_index_mask
-from segnet.data.intensity import RGB, Intensity
-from segnet.data.picture_file import allow_pixels
-from segnet.data.suffixes import IMAGE_SUFFIXES, UNREAD_SUFFIXES, said_skipped
-from segnet.data.values import open_with_missing
+from segnet.base.errors import SegnetError
+from segnet.base.extras import is_installed
+from segnet.data.images.headers import header_of, read_header
+from segnet.data.images.intensity import RGB, Intensity
+from segnet.data.images.picture_file import allow_pixels
+from segnet.data.images.pixel_values import open_with_missing
+from segnet.data.images.reading import open_rgb, read_index_mask
+from segnet.data.images.suffixes import IMAGE_SUFFIXES, UNREAD_SUFFIXES, said_skipped
 
 PIXELS = np.random.RandomState(0).randint(0, 255, (24, 30, 3)).astype(np.uint8)
 SIDEWAYS = np.rot90(PIXELS, -1)  # as orientation 6 asks for

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from segnet.data.inspection import inspect_folder
-from segnet.data.scenes import counted_scenes, group_by_names, same_scenes, view_of
+from segnet.data.check.inspect_folder import inspect_folder
+from segnet.data.check.scenes import counted_scenes, group_by_names, same_scenes, view_of
 from segnet.data.synthetic import SyntheticSample
 
 

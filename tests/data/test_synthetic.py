@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from segnet.core.errors import SegnetError
+from segnet.base.errors import SegnetError
 from segnet.data.pets import PET_CLASSES
 from segnet.data.synthetic import (
     BACKGROUND,

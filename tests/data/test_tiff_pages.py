@@ -8,13 +8,13 @@ import pytest
 import tifffile
 from PIL import Image, ImageOps
 
-from segnet.core.errors import SegnetError
-from segnet.data.headers import read_header
-from segnet.data.images import decode, open_rgb
-from segnet.data.intensity import RGB, Intensity
-from segnet.data.picture_file import allow_pixels
-from segnet.data.tiff_pages import pages_of_tiff
-from segnet.data.values import open_as, read_values
+from segnet.base.errors import SegnetError
+from segnet.data.images.headers import read_header
+from segnet.data.images.intensity import RGB, Intensity
+from segnet.data.images.picture_file import allow_pixels
+from segnet.data.images.pixel_values import open_as, read_values
+from segnet.data.images.reading import decode, open_rgb
+from segnet.data.images.tiff_pages import pages_of_tiff
 
 RANDOM = np.random.RandomState(0)
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import yaml
 
-from segnet.core.errors import SegnetError
-from segnet.data.convert import convert
+from segnet.base.errors import SegnetError
+from segnet.data.labels.convert import convert
 
 from .label_files import H, W, box, counted, masks, photo
 

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import nn
 
 from segnet import TrainConfig, train
-from segnet.data.convert import convert
+from segnet.data.labels.convert import convert
 from segnet.export.exporter import ExportOptions, export
 from segnet.training.several import train_seeds
 

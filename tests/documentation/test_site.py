@@ -12,9 +12,9 @@ import pytest
 
 import segnet
 from segnet.models import MODELS
-from segnet.objectives.losses import LOSSES
 from segnet.report.sections import METRICS
-from segnet.training.recipes import RECIPES
+from segnet.training.configuration.recipes import RECIPES
+from segnet.training.losses.losses import LOSSES
 
 pytest.importorskip("mkdocs", reason="the site takes the extra docs")
 ROOT = Path(__file__).parents[2]
@@ -106,7 +106,7 @@ def test_the_reference_has_every_public_name_command_model_loss_and_recipe(site,
     usage = pages[site / "reference/command-line.html"].text
     assert "segnet train [OPTIONS]" in re.sub("<[^>]*>", "", usage)
     assert MODELS.keys() - anchors("models") == set()
-    losses = {f"segnet.objectives.losses.{loss.__name__}" for loss in LOSSES.values()}
+    losses = {f"segnet.training.losses.losses.{loss.__name__}" for loss in LOSSES.values()}
     assert losses - anchors("losses") == set()
     recipes, metrics = (
         pages[site / f"{page}.html"].text for page in ("reference/recipes", "explanation/metrics")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from segnet import ClassTable, load
-from segnet.data.intensity import Intensity
+from segnet.data.images.intensity import Intensity
 from segnet.inference.description import Description
 
 from ..exported import small_network, write_onnx

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from segnet import SegnetError
-from segnet.core.classes import ClassTable
+from segnet.base.classes import ClassTable
 from segnet.inference.annotations import AnnotationWriter
 from segnet.inference.find_pictures import Picture
 from segnet.inference.polygons import outline

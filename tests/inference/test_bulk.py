@@ -17,11 +17,11 @@ import pytest
 from PIL import Image
 
 from segnet import SegnetError, __version__
-from segnet.inference import bulk_cluster
-from segnet.inference.bulk_cluster import explained
-from segnet.inference.bulk_manifest import begin, part_name, read_part
-from segnet.inference.bulk_places import Place, find_sources
-from segnet.inference.bulk_worker import Options, Worker
+from segnet.inference.bulk import cluster as bulk_cluster
+from segnet.inference.bulk.cluster import explained
+from segnet.inference.bulk.manifest import begin, part_name, read_part
+from segnet.inference.bulk.places import Place, find_sources
+from segnet.inference.bulk.worker import Options, Worker
 
 pytest.importorskip("ray", reason="bulk prediction needs the extra ray")
 
@@ -200,7 +200,7 @@ def test_a_worker_of_another_version_says_so(here, onnx_file):
 
 
 def test_what_a_worker_raises_is_said_in_one_line():
-    text = "ray::MapWorker()\nsegnet.core.errors.SegnetError: can't write out/a.png: full"
+    text = "ray::MapWorker()\nsegnet.base.errors.SegnetError: can't write out/a.png: full"
     assert str(explained(RuntimeError(text))) == "can't write out/a.png: full"
     assert isinstance(explained(RuntimeError(text)), SegnetError)
     fault = explained(RuntimeError("ray::MapWorker()\nZeroDivisionError: division by zero\n"))

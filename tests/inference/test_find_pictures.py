@@ -11,11 +11,11 @@ import pytest
 import tifffile
 from PIL import Image
 
-from segnet.core.errors import SegnetError
-from segnet.core.files import cache_folder
-from segnet.data.remembered import TABLE
-from segnet.inference.bulk_places import Place, find_sources
-from segnet.inference.bulk_worker import Options, Worker
+from segnet.base.errors import SegnetError
+from segnet.base.files import cache_folder
+from segnet.data.images.file_records import TABLE
+from segnet.inference.bulk.places import Place, find_sources
+from segnet.inference.bulk.worker import Options, Worker
 from segnet.inference.find_pictures import find_images, names_of, pictures_of
 from segnet.inference.predict_files import predict_files, write_segmentation
 

@@ -36,7 +36,7 @@ def without(monkeypatch):
 
     def take_away(*packages):
         monkeypatch.setattr(
-            "segnet.core.extras.find_spec", lambda name: None if name in packages else find(name)
+            "segnet.base.extras.find_spec", lambda name: None if name in packages else find(name)
         )
         for package in packages:
             monkeypatch.setitem(sys.modules, package, None)

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from segnet.core.classes import ClassTable
-from segnet.core.errors import SegnetError
+from segnet.base.classes import ClassTable
+from segnet.base.errors import SegnetError
 from segnet.inference import overlay as module
 from segnet.inference.overlay import overlay
 

@@ -6,8 +6,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from segnet import MODELS, create_model
-from segnet.core.errors import SegnetError
-from segnet.models.activations import (
+from segnet.base.errors import SegnetError
+from segnet.models.inspection.activations import (
     feature_maps,
     first_kernels,
     map_shapes,

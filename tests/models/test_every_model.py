@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from segnet import MODELS, SegnetError, create_model
 from segnet.models.compact import WIDTHS
-from segnet.models.describe import count_macs, count_parameters
+from segnet.models.inspection.costs import count_macs, count_parameters
 
 # name: (options that make it small enough for a test, parameters as shipped)
 CASES = {

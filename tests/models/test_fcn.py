@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from segnet import create_model
-from segnet.models.describe import count_parameters
+from segnet.models.inspection.costs import count_parameters
 
 
 def test_parameters_are_the_count_by_hand():

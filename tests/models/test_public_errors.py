@@ -12,8 +12,8 @@ import segnet
 from segnet import create_model
 from segnet.core.blocks import DecoderStage, EncoderStage
 from segnet.models.compact import CompactSegNet
-from segnet.objectives.losses import cross_entropy
-from segnet.objectives.metrics import ScoreCounter
+from segnet.scoring.metrics import ScoreCounter
+from segnet.training.losses.losses import cross_entropy
 
 COMPACT = ("segnet-nano", "segnet-lite", "segnet-plus")
 SEGNETS = ("segnet", "segnet-basic", "segnet-dsc", "segnet-vgg16", *COMPACT)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from segnet import create_model
-from segnet.models.receptive import effective_field, layer_fields, receptive_field, square_with
+from segnet.models.inspection.receptive import effective_field, layer_fields, receptive_field, square_with
 
 
 def meta(name, **options):

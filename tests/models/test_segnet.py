@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from segnet import SegnetError, create_model
-from segnet.models.describe import count_macs, count_parameters
+from segnet.models.inspection.costs import count_macs, count_parameters
 
 # FACTS of Part 2, stage by stage: (in, out) of every convolution.
 ARTICLE_ENCODER = [

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from segnet import SegnetError, create_model
-from segnet.models.describe import count_parameters
+from segnet.models.inspection.costs import count_parameters
 
 
 def test_parameters_at_the_papers_eleven_classes_are_the_count_by_hand():

@@ -3,7 +3,7 @@
 from torch import nn
 
 from segnet import create_model
-from segnet.models.describe import count_macs, count_parameters
+from segnet.models.inspection.costs import count_macs, count_parameters
 
 
 def test_multiply_adds_at_128_px_are_the_hand_count():

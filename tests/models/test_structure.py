@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from segnet import MODELS, create_model
-from segnet.models.describe import count_parameters, list_layers
-from segnet.models.structure import Passed, channels_of, describe_structure, places_of
+from segnet.models.inspection.costs import count_parameters, list_layers
+from segnet.models.inspection.structure import Passed, channels_of, describe_structure, places_of
 
 
 def meta(name, **options):

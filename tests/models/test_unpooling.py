@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from segnet import SegnetError, create_model
 from segnet.core.pooling import max_pool_2x2
-from segnet.models.unpooling import INDICES, WAYS, parse_ways, unpooling
+from segnet.models.inspection.unpooling import INDICES, WAYS, parse_ways, unpooling
 
 TINY = {"stages": ((4, 1), (8, 1)), "bottleneck": (8, 1, 3)}
 SIZES = [(4, 6), (10, 8), (7, 5), (2, 3)]

@@ -7,7 +7,7 @@ from torch import nn
 
 from segnet import SegnetError, create_model
 from segnet.core.dropout import sampling_dropout
-from segnet.models.describe import count_macs, count_parameters
+from segnet.models.inspection.costs import count_macs, count_parameters
 
 SMALL = {"image_size": 32, "patch": 8, "width": 48, "depth": 3, "heads": 4}
 

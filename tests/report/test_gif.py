@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segnet.core.errors import SegnetError
+from segnet.base.errors import SegnetError
 from segnet.report.gif import write_learning_gif
 
 RED, GREEN = (201, 3, 5), (7, 202, 9)

@@ -14,12 +14,12 @@ import pytest
 import yaml
 from PIL import Image
 
-from segnet.core.classes import ClassTable
-from segnet.core.errors import SegnetError
-from segnet.objectives.metrics import scores_from_confusion
+from segnet.base.classes import ClassTable
+from segnet.base.errors import SegnetError
 from segnet.report.html import write_report
 from segnet.report.sections import CLASS_METRICS, METRICS, class_table, headline, metric_table
 from segnet.runs.scores import ClassScores, Scores
+from segnet.scoring.metrics import scores_from_confusion
 
 
 def class_scores(iou: float | None, share: float = 0.25) -> dict:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from segnet import MODELS, SegnetError
-from segnet.models.figures import FIGURES
 from segnet.report.models import costs_table, describe_model, figures_table, layers_table, summary
+from segnet.report.published import FIGURES
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segnet.core.classes import ClassTable
+from segnet.base.classes import ClassTable
 from segnet.report.panel import BACKGROUND, panel_width, preview_panel, tile_boxes
 
 GREY, RED, GREEN = (120, 120, 121), (201, 3, 5), (7, 202, 9)

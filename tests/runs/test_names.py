@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from segnet.core.classes import ClassTable
-from segnet.objectives.metrics import scores_from_confusion
+from segnet.base.classes import ClassTable
 from segnet.report.spread import spread_table
 from segnet.runs.records import EpochRecord, Outcome, RunRecord
 from segnet.runs.run_folder import RunFolder
 from segnet.runs.seeds import NUMBERS, SeedRuns
-from segnet.training.trackers import _scores
+from segnet.scoring.metrics import scores_from_confusion
+from segnet.training.outputs.trackers import _scores
 
 ODD = ("mean", "class mean", "pixel", "boundary", "accuracy")
 """Names of classes that begin like names of scores."""

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from segnet.core.classes import ClassTable
-from segnet.objectives.metrics import scores_from_confusion
+from segnet.base.classes import ClassTable
 from segnet.runs.remarks import (
     confusions,
     largest_confusions,
@@ -14,6 +13,7 @@ from segnet.runs.remarks import (
     tolerance_text,
 )
 from segnet.runs.scores import ClassScores, Scores
+from segnet.scoring.metrics import scores_from_confusion
 
 NAMES = ("road", "tree", "car", "sign")
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from segnet.core.classes import ClassTable
-from segnet.objectives.metrics import scores_from_confusion
+from segnet.base.classes import ClassTable
 from segnet.runs.remarks import never_found, no_better_than_one_class, shortcomings
+from segnet.scoring.metrics import scores_from_confusion
 
 
 def scored(*rows, names=("wall", "window", "door", "roof")):

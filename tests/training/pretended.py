@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
 import segnet
-from segnet.data import batches
+from segnet.data.store import batches
 from segnet.training import loss_watch
 
 NAME = "pretended"

@@ -17,7 +17,7 @@ from segnet.inference.bundle import read_weights
 from segnet.runs.run_folder import RunFolder
 from segnet.training.branch import branch, find_start
 from segnet.training.checkpoint import read_checkpoint
-from segnet.training.config_file import read_config
+from segnet.training.configuration.config_file import read_config
 from segnet.training.kept import model_epoch
 
 from .test_resume import STEPS, ctrl_c_at, flip, modern, require_same

@@ -11,12 +11,12 @@ from torch import nn
 
 import segnet
 from segnet import DataOptions, TrainConfig, load, load_dataset, resume, train
-from segnet.core.errors import SegnetError
-from segnet.data.inspection import inspect_folder
-from segnet.data.intensity import RGB, Intensity
+from segnet.base.errors import SegnetError
+from segnet.data.check.inspect_folder import inspect_folder
+from segnet.data.images.intensity import RGB, Intensity
 from segnet.export.exporter import ExportOptions, export
 from segnet.inference.bundle import read_description
-from segnet.inference.evaluate import evaluate
+from segnet.scoring.evaluate import evaluate
 from segnet.training.start import start_from
 
 from .conftest import TINY

@@ -6,9 +6,9 @@ import pytest
 import yaml
 
 from segnet import SegnetError, TrainConfig
-from segnet.core.settings import absolute_paths
-from segnet.training.config_file import read_config
-from segnet.training.recipes import RECIPES
+from segnet.base.settings import absolute_paths
+from segnet.training.configuration.config_file import read_config
+from segnet.training.configuration.recipes import RECIPES
 
 
 def test_the_default_is_the_articles_recipe_number_by_number():

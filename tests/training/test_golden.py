@@ -61,7 +61,7 @@ import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook
 import segnet
 from plain import plain
-from segnet.training.config_file import read_config
+from segnet.training.configuration.config_file import read_config
 torch.backends.mkldnn.enabled = False
 steps = 0
 def stop(*_):

@@ -19,7 +19,7 @@ import segnet
 from segnet import SegnetError
 from segnet.inference.bundle import read_model
 from segnet.runs.run_folder import RunFolder
-from segnet.training.config_file import read_config
+from segnet.training.configuration.config_file import read_config
 from segnet.training.interrupt import interrupts_wait
 
 from .conftest import config_of

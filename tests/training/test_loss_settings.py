@@ -6,8 +6,8 @@ import pytest
 
 import segnet
 from segnet import SegnetError, TrainConfig
-from segnet.objectives.loss_sum import NAMES
-from segnet.training.config_file import read_config
+from segnet.training.configuration.config_file import read_config
+from segnet.training.losses.loss_sum import NAMES
 
 pytestmark = pytest.mark.usefixtures("plain_runs")
 

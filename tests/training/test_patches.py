@@ -9,11 +9,11 @@ import yaml
 from PIL import Image
 
 from segnet import SegnetError, TrainConfig, load, load_dataset, resume, train
-from segnet.data.full_size import open_full_size
-from segnet.inference.evaluate import evaluate
+from segnet.data.store.full_size import open_full_size
 from segnet.runs.run_folder import RunFolder
+from segnet.scoring.evaluate import evaluate
 from segnet.training.check import check
-from segnet.training.config_file import read_config, read_options
+from segnet.training.configuration.config_file import read_config, read_options
 from segnet.training.epoch import cut_size, epoch_batches, epoch_length
 from segnet.training.setup import fit_of
 

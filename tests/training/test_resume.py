@@ -17,10 +17,10 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 import segnet
 from segnet import SegnetError, TrainConfig
-from segnet.core.files import cache_folder
+from segnet.base.files import cache_folder
 from segnet.runs.run_folder import RunFolder
 from segnet.training.checkpoint import Position, State, read_checkpoint, read_newest, save_checkpoint
-from segnet.training.save_every import SaveEvery, parse_save_every
+from segnet.training.configuration.save_every import SaveEvery, parse_save_every
 
 from .conftest import TINY
 from .test_patches import config_for, draw
@@ -166,7 +166,7 @@ KILLED = """
 import os, signal, sys
 from torch.optim.optimizer import register_optimizer_step_post_hook
 import segnet
-from segnet.training.config_file import read_config
+from segnet.training.configuration.config_file import read_config
 steps = iter(range(int(sys.argv[2]) - 1))
 def kill(*_):
     if next(steps, None) is None:
@@ -193,7 +193,7 @@ def test_a_run_that_is_killed_in_an_epoch_goes_on_from_its_last_save(
 
 @pytest.mark.usefixtures("whole_runs")
 @pytest.mark.parametrize(
-    "place", ["segnet.training.artifacts.write_learning_gif", "segnet.report.html.write_page"]
+    "place", ["segnet.training.outputs.artifacts.write_learning_gif", "segnet.report.html.write_page"]
 )
 def test_a_run_that_is_killed_when_all_but_its_pictures_is_written_makes_them(
     tiny_config, tmp_path, monkeypatch, place
@@ -436,7 +436,7 @@ def test_ctrl_c_while_the_gif_is_drawn_says_how_to_go_on(tiny_config, tmp_path, 
 
     capsys.readouterr()
     with monkeypatch.context() as patched:
-        patched.setattr("segnet.training.artifacts.write_learning_gif", stop)
+        patched.setattr("segnet.training.outputs.artifacts.write_learning_gif", stop)
         with pytest.raises(KeyboardInterrupt):
             segnet.train(tiny_config(epochs=1))
     assert capsys.readouterr().out.endswith(f"stopped; go on with: segnet resume {tmp_path / 'run'}\n")

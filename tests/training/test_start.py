@@ -10,7 +10,7 @@ from torch import nn
 
 import segnet
 from segnet import SegnetError, TrainConfig, create_model
-from segnet.core.classes import ClassTable
+from segnet.base.classes import ClassTable
 from segnet.inference.bundle import read_description, read_model, read_weights, write_bundle
 from segnet.inference.description import Description
 from segnet.models import MODELS

@@ -12,8 +12,8 @@ import segnet
 from segnet import SegnetError, TrainConfig
 from segnet.inference.bundle import read_description, read_model, read_weights, write_bundle
 from segnet.training.check import check
+from segnet.training.losses.step_loss import Moment
 from segnet.training.setup import build
-from segnet.training.step_loss import Moment
 from segnet.training.teacher import distillation
 
 from .test_resume import STEPS, metrics, require_same, stop_at_every_step

@@ -10,9 +10,10 @@ import pytest
 
 import segnet
 from segnet import SegnetError
-from segnet.core import extras
-from segnet.training import artifacts, loop, trackers
-from segnet.training.trackers import NAMES, parse_trackers
+from segnet.base import extras
+from segnet.training import loop
+from segnet.training.outputs import artifacts, trackers
+from segnet.training.outputs.trackers import NAMES, parse_trackers
 
 pytestmark = pytest.mark.usefixtures("plain_runs")
 

@@ -17,12 +17,12 @@ from segnet.data.augment import StrongColour
 from segnet.data.pets import official_id
 from segnet.data.without_masks import find_without_masks
 from segnet.inference.bundle import read_description, read_model
-from segnet.objectives.losses import cross_entropy
 from segnet.runs.identity import ImageRecord
 from segnet.runs.run_folder import RunFolder
 from segnet.training.check import check
+from segnet.training.losses.losses import cross_entropy
+from segnet.training.losses.step_loss import Moment
 from segnet.training.setup import build
-from segnet.training.step_loss import Moment
 from segnet.training.unlabeled import SureClasses
 
 from .test_resume import STEPS, metrics, require_same, stop_at_every_step

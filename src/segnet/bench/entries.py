@@ -15,10 +15,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
+from segnet.base.errors import SegnetError
+from segnet.base.files import expand_home
 from segnet.bench.pooling import stock_copy
 from segnet.bench.side import Side
-from segnet.core.errors import SegnetError
-from segnet.core.files import expand_home
 from segnet.core.pooling import Size
 from segnet.data.synthetic import SyntheticSample
 from segnet.export.onnx_graph import OPSET, quiet, to_graph
@@ -26,8 +26,8 @@ from segnet.export.smaller import to_int8
 from segnet.inference.description import KEY
 from segnet.inference.opening import load
 from segnet.models import MODELS, create_model, require_image_size
-from segnet.models.describe import count_parameters
 from segnet.models.folding import fold_batch_norms
+from segnet.models.inspection.costs import count_parameters
 
 Pixels = npt.NDArray[np.uint8]
 

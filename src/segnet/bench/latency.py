@@ -24,6 +24,10 @@ import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from segnet.base.errors import SegnetError, did_you_mean
+from segnet.base.extras import is_installed, require_package
+from segnet.base.files import replacing
+from segnet.base.threads import count_cores
 from segnet.bench.entries import (
     STOCK,
     draw_pictures,
@@ -33,10 +37,6 @@ from segnet.bench.entries import (
     sides_of_stock,
 )
 from segnet.bench.side import Side, SideProcess
-from segnet.core.ahead import count_cores
-from segnet.core.errors import SegnetError, did_you_mean
-from segnet.core.extras import is_installed, require_package
-from segnet.core.files import replacing
 from segnet.core.pooling import Size
 
 PACKAGES = {

@@ -8,7 +8,7 @@ from datetime import date
 
 import torch
 
-from segnet.core.device import cpu_name
+from segnet.base.device import cpu_name
 
 
 def describe_machine(threads: int, device: torch.device | None = None) -> str:

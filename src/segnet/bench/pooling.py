@@ -20,6 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from segnet.base.device import keep_freed_memory, move, pick_device
+from segnet.base.files import replacing
 from segnet.core.blocks import (
     ConvBN,
     ConvBNReLU,
@@ -28,8 +30,6 @@ from segnet.core.blocks import (
     EncoderStage,
     SeparableBNReLU,
 )
-from segnet.core.device import keep_freed_memory, move, pick_device
-from segnet.core.files import replacing
 from segnet.core.pooling import Size, max_pool_2x2, max_unpool_2x2
 from segnet.models import create_model
 from segnet.models.compact import SeparableUnit
@@ -96,7 +96,7 @@ def draw(path: Path, rows: Sequence[Comparison], machine: str) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from segnet.core.colours import BLUE, VERMILION
+    from segnet.base.colours import BLUE, VERMILION
     from segnet.report.plots import INK, SOFT_INK
 
     figure = Figure(figsize=(8, 1.4 + 0.34 * len(rows)), layout="constrained")

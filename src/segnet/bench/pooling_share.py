@@ -25,9 +25,9 @@ from onnx import GraphProto, ModelProto, NodeProto
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from segnet.base.files import replacing
 from segnet.bench.entries import draw_pictures, open_model
 from segnet.bench.latency import require_counts
-from segnet.core.files import replacing
 from segnet.core.pooling import Size
 from segnet.export.onnx_graph import to_graph
 from segnet.inference.runtimes.contract import INPUT, as_input

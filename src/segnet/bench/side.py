@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segnet.core.errors import SegnetError
+from segnet.base.errors import SegnetError
 
 _ONLY_FATAL = 4  # of what ONNX Runtime logs; what goes wrong is raised as well
 _WARM_UP_RUNS = 3
@@ -151,7 +151,7 @@ def _take_turn(batch_size: int) -> list[float]:
 def _open_torch(threads: int, *, compiled: bool = False) -> Callable[[Path], Run]:
     import torch
 
-    from segnet.core.device import move
+    from segnet.base.device import move
 
     torch.set_num_threads(threads)
 

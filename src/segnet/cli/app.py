@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.measure import Measurement
 
 from segnet import __version__
-from segnet.core.errors import SegnetError
+from segnet.base.errors import SegnetError
 
 if TYPE_CHECKING:
     from rich.table import Table

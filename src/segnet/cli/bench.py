@@ -9,11 +9,11 @@ from typing import Annotated
 import cyclopts
 from cyclopts import Parameter, Token
 
+from segnet.base.errors import SegnetError
+from segnet.base.files import expand_home
+from segnet.base.settings import Whole
 from segnet.cli.app import app, print_whole, require_suffix
-from segnet.core.errors import SegnetError
-from segnet.core.files import expand_home
-from segnet.core.settings import Whole
-from segnet.training.option_types import SizeOption
+from segnet.training.configuration.option_types import SizeOption
 
 bench = cyclopts.App(name="bench", help="Measure this machine, ours beside stock PyTorch in one run.")
 app.command(bench)
@@ -44,9 +44,9 @@ def bench_pooling(
     """
     import torch
 
+    from segnet.base.device import pick_device
     from segnet.bench.machine import describe_machine
     from segnet.bench.pooling import compare_pooling, draw, write_csv
-    from segnet.core.device import pick_device
 
     if batch_size < 1 or repeats < 1:
         raise SegnetError(f"--batch-size and --repeats must be at least 1, got {batch_size} and {repeats}")
@@ -122,8 +122,8 @@ def bench_models(
         profile: in place of all this, the share of pooling in each model's time in ONNX Runtime.
         csv: write the numbers to this file.
     """
-    from segnet.core.ahead import count_cores
-    from segnet.core.extras import require_package
+    from segnet.base.extras import require_package
+    from segnet.base.threads import count_cores
 
     for package in ("torch", "onnx", "onnxscript", "onnxruntime"):
         require_package("segnet bench models", package)

@@ -12,9 +12,9 @@ import cyclopts
 from cyclopts import Parameter
 from rich.console import Console
 
+from segnet.base.errors import SegnetError, did_you_mean
+from segnet.base.files import cache_folder
 from segnet.cli.app import app, print_whole
-from segnet.core.errors import SegnetError, did_you_mean
-from segnet.core.files import cache_folder
 
 cache = cyclopts.App(
     name="cache", help="List and remove what is kept on the disk: decoded pixels, downloads."
@@ -42,7 +42,7 @@ def list_(*, json_: Annotated[bool, Parameter(name="--json", negative=())] = Fal
     """
     from rich.table import Table
 
-    from segnet.data.cache_use import is_in_use, kept_caches, limit, pixel_folder
+    from segnet.data.store.cache_use import is_in_use, kept_caches, limit, pixel_folder
 
     folder, allowed = cache_folder(), limit()
     caches = kept_caches(pixel_folder())
@@ -86,7 +86,7 @@ def clear(*names: str, all_: Annotated[bool, Parameter(name="--all", negative=()
         names: as segnet cache list prints them, or their first letters.
         all_: all decoded pixels. Downloads stay; they go by name.
     """
-    from segnet.data.cache_use import kept_caches, pixel_folder, remove
+    from segnet.data.store.cache_use import kept_caches, pixel_folder, remove
 
     if bool(names) == all_:
         raise SegnetError("segnet cache clear takes names, as segnet cache list prints them, or --all")
@@ -117,7 +117,7 @@ def clear(*names: str, all_: Annotated[bool, Parameter(name="--all", negative=()
 
 
 def _others(folder: Path) -> list[tuple[Path, str, int]]:
-    from segnet.data.cache_use import size_of
+    from segnet.data.store.cache_use import size_of
 
     return [
         (folder / name, what, size_of(folder / name))

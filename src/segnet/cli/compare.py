@@ -9,9 +9,9 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.console import Console
 
+from segnet.base.errors import SegnetError
+from segnet.base.files import expand_home
 from segnet.cli.app import SOME_FAILED, app, print_folded, require_suffix, say_error
-from segnet.core.errors import SegnetError
-from segnet.core.files import expand_home
 
 
 @app.command

@@ -14,15 +14,15 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 
+from segnet.base.errors import SegnetError
+from segnet.base.files import expand_home
+from segnet.base.settings import Whole
 from segnet.cli.app import BAD_INPUT, SOME_FAILED, app, print_whole
-from segnet.core.errors import SegnetError
-from segnet.core.files import expand_home
-from segnet.core.settings import Whole
 
 if TYPE_CHECKING:
-    from segnet.data.convert import Converted
-    from segnet.data.inspection import Inspection
-    from segnet.data.repair import Repaired
+    from segnet.data.check.inspect_folder import Inspection
+    from segnet.data.check.repair import Repaired
+    from segnet.data.labels.convert import Converted
 
 data = cyclopts.App(name="data", help="Check and convert your own images and masks.")
 app.command(data)
@@ -53,10 +53,10 @@ def check(
     if not json_ and root.is_dir():
         print(f"reading {root}", flush=True)  # before libraries are imported, which may take a while
 
-    from segnet.core.counting import counting
-    from segnet.data.inspection import inspect_folder
+    from segnet.base.progress import counting
+    from segnet.data.check.inspect_folder import inspect_folder
+    from segnet.data.check.repair import require_new_folder, write_repaired
     from segnet.data.options import DataOptions
-    from segnet.data.repair import require_new_folder, write_repaired
 
     target = None if fix is None else expand_home(fix)
     if target is not None:
@@ -150,7 +150,7 @@ def _counted(number: int, what: str) -> str:
 def _print_classes(found: Inspection) -> None:
     from rich.table import Table
 
-    from segnet.data.inspection import not_counted
+    from segnet.data.check.inspect_folder import not_counted
 
     table = Table("class")
     for title in ("share of\npixels", *(f"images in\n{split}" for split in found.images), "thickness\nin px"):
@@ -221,8 +221,8 @@ def convert(
     """
     print(f"reading {source}", flush=True)  # before libraries are imported, which may take a while
 
-    from segnet.core.counting import counting
-    from segnet.data.convert import convert as write
+    from segnet.base.progress import counting
+    from segnet.data.labels.convert import convert as write
 
     said = Console(stderr=True)
     done = write(
@@ -255,7 +255,7 @@ def _class_names(classes: str, like: str) -> tuple[str, ...]:
 def _print_converted(done: Converted, folder: str) -> None:
     from rich.table import Table
 
-    from segnet.core.foreground import is_background
+    from segnet.base.class_roles import is_background
     from segnet.data.labels.shapes import NOT_ANNOTATED
 
     console = Console(highlight=False, soft_wrap=True)

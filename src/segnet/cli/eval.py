@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 from rich.console import Console
 
+from segnet.base.class_roles import foreground_of
+from segnet.base.errors import SegnetError
+from segnet.base.files import expand_home
+from segnet.base.settings import Whole
 from segnet.cli.app import app, print_whole
-from segnet.core.errors import SegnetError
-from segnet.core.files import expand_home
-from segnet.core.foreground import foreground_of
-from segnet.core.settings import Whole
 from segnet.data.options import BorderPolicy
 from segnet.runs.image_scores import Worst
 
@@ -89,20 +89,20 @@ def evaluate(
     """
     from segnet.data.by_name import in_order_of
     from segnet.data.groups import groups_of
-    from segnet.inference.evaluate import (
+    from segnet.inference.opening import load
+    from segnet.report.evaluation import EvaluationPage, require_no_run, write_evaluation
+    from segnet.report.sections import describe_image
+    from segnet.runs.image_scores import rank_worst, score_groups
+    from segnet.runs.remarks import warnings_of
+    from segnet.scoring.data_to_score import open_data
+    from segnet.scoring.evaluate import (
         choose_samples,
         evaluate_images,
         is_articles,
         open_chosen,
         with_flip,
     )
-    from segnet.inference.mistakes import WORST, draw_mistakes
-    from segnet.inference.opening import load
-    from segnet.inference.own_data import open_data
-    from segnet.report.evaluation import EvaluationPage, require_no_run, write_evaluation
-    from segnet.report.sections import describe_image
-    from segnet.runs.image_scores import rank_worst, score_groups
-    from segnet.runs.remarks import warnings_of
+    from segnet.scoring.mistakes import WORST, draw_mistakes
 
     if worst is not None and worst < 1:
         raise SegnetError(f"--worst must be 1 or more, got {worst}")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from segnet.base.errors import SegnetError
 from segnet.cli.app import SOME_FAILED, app, say_error
-from segnet.core.errors import SegnetError
 from segnet.data.options import BorderPolicy
 
 if TYPE_CHECKING:

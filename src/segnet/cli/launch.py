@@ -12,6 +12,9 @@ from typing import Annotated, Any, NoReturn
 import cyclopts
 from cyclopts import Parameter
 
+from segnet.base.distributed.rank import may_speak, started_as
+from segnet.base.errors import EndedElsewhereError, ProcessLostError, SegnetError
+from segnet.base.extras import missing_package
 from segnet.cli import (  # noqa: F401 - each adds its commands
     bench,
     cache,
@@ -25,9 +28,6 @@ from segnet.cli import (  # noqa: F401 - each adds its commands
     train,
 )
 from segnet.cli.app import BAD_INPUT, OUR_FAULT, PIPE_CLOSED, PROCESS_LOST, app, say_error
-from segnet.core.errors import EndedElsewhereError, ProcessLostError, SegnetError
-from segnet.core.extras import missing_package
-from segnet.core.place import may_speak, started_as
 from segnet.training.interrupt import INTERRUPTED, stop_like_ctrl_c
 
 _EXPECTED = (SegnetError, cyclopts.CycloptsError, OSError)

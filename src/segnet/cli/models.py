@@ -8,10 +8,10 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.console import Console
 
+from segnet.base.errors import SegnetError
+from segnet.base.settings import Whole
 from segnet.cli.app import app, print_whole
-from segnet.core.errors import SegnetError
-from segnet.core.settings import Whole
-from segnet.training.option_types import ModelOptions, SizeOption
+from segnet.training.configuration.option_types import ModelOptions, SizeOption
 
 
 @app.command

@@ -16,21 +16,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 from rich.console import Console
 
+from segnet.base.errors import SegnetError
+from segnet.base.extras import require_package
+from segnet.base.files import expand_home
+from segnet.base.settings import Whole
 from segnet.cli.app import BAD_INPUT, SOME_FAILED, app, say_error
 from segnet.cli.eval import RuntimeName
-from segnet.core.errors import SegnetError
-from segnet.core.extras import require_package
-from segnet.core.files import expand_home
-from segnet.core.settings import Whole
 
 _LISTED = 20  # files of a bulk prediction that couldn't be read; the manifest has all
 _TINY_REGION_PX = 20
 
 if TYPE_CHECKING:
-    from segnet.core.classes import ClassTable
+    from segnet.base.classes import ClassTable
     from segnet.inference.annotations import Annotated as AnnotatedImage
     from segnet.inference.annotations import AnnotationWriter
-    from segnet.inference.bulk_worker import Options
+    from segnet.inference.bulk.worker import Options
     from segnet.inference.find_pictures import Picture
     from segnet.inference.segmentation import Segmentation
 
@@ -99,8 +99,8 @@ def predict(
         ray_address: HOST:PORT of a Ray cluster's head, or auto for the one this machine belongs to; without
             it ray takes this machine's own cores.
     """
-    from segnet.data.picture_file import allow_pixels
-    from segnet.data.suffixes import said_skipped
+    from segnet.data.images.picture_file import allow_pixels
+    from segnet.data.images.suffixes import said_skipped
     from segnet.inference.find_pictures import find_images, pages_of, pictures_of
     from segnet.inference.opening import is_bundled, load
     from segnet.inference.predict_files import finish_files, predict_files
@@ -117,7 +117,7 @@ def predict(
         for package in ("scipy", "shapely"):
             require_package("--regions" if format_ == "masks" else f"--format {format_}", package)
     if engine == "ray":
-        from segnet.inference.bulk_worker import Options
+        from segnet.inference.bulk.worker import Options
 
         other = {"-": stdin, "--out -": out == "-", f"--format {format_}": format_ != "masks"}
         for given in filter(other.get, other):
@@ -185,8 +185,8 @@ def _predict_bulk(
     workers: int | None,
     ray_address: str | None,
 ) -> int:
-    from segnet.data.suffixes import said_skipped
-    from segnet.inference.bulk import predict_bulk
+    from segnet.data.images.suffixes import said_skipped
+    from segnet.inference.bulk.prediction import predict_bulk
 
     begun = predict_bulk(images, out, model, options, workers=workers, ray_address=ray_address)
     if begun.skipped:

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 import cyclopts
 from cyclopts import Parameter
 
+from segnet.base.errors import SegnetError
+from segnet.base.files import expand_home
+from segnet.base.settings import Whole
 from segnet.cli.app import app, print_whole, require_suffix
-from segnet.core.errors import SegnetError
-from segnet.core.files import expand_home
-from segnet.core.settings import Whole
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from segnet.data.intensity import Pixels
-    from segnet.report.subjects import ShownModel
+    from segnet.data.images.intensity import Pixels
+    from segnet.figures.subjects import ShownModel
 
 show = cyclopts.App(name="show", help="Draw the articles' figures from live code.")
 app.command(show)
@@ -35,7 +35,7 @@ def _require_drawable(out: Path | None, *moving: str) -> None:
 
 def _pictures(shown: ShownModel, images: Sequence[str], count: int) -> list[Image.Image | Pixels]:
     """Return the images that are named as a model takes them, and where none is so many drawn pets."""
-    from segnet.report.subjects import drawn_pets
+    from segnet.figures.subjects import drawn_pets
 
     if images:
         return [shown.open(image) for image in images]
@@ -75,8 +75,8 @@ def show_activations(
         layer: which unit of convolution and batch norm, such as encoder.1.units.0; by default the first.
         out: also draw it, as .png or .svg.
     """
-    from segnet.report.activations_figure import draw_activations, step_by_step, steps_table
-    from segnet.report.subjects import open_model
+    from segnet.figures.activations_figure import draw_activations, step_by_step, steps_table
+    from segnet.figures.subjects import open_model
 
     _require_drawable(out)
     shown = open_model(model, trained=True)
@@ -98,10 +98,10 @@ def show_architecture(model: str = "segnet", /, *, out: _Out = None) -> int:
         model: the name of a model, a run folder, a .safetensors file or a bundled name.
         out: also draw it, as .png or .svg.
     """
-    from segnet.models.structure import describe_structure
-    from segnet.report.architecture import describe_architecture, parts_table
-    from segnet.report.architecture_drawing import draw_architecture
-    from segnet.report.subjects import open_model
+    from segnet.figures.architecture import describe_architecture, parts_table
+    from segnet.figures.architecture_drawing import draw_architecture
+    from segnet.figures.subjects import open_model
+    from segnet.models.inspection.structure import describe_structure
 
     _require_drawable(out)
     shown = open_model(model)
@@ -138,14 +138,14 @@ def show_convolution(
             so that maps keep the image's size.
         out: also draw it, as .png or .svg.
     """
-    from segnet.report.convolution import (
+    from segnet.figures.convolution import (
         KERNELS,
         convolution_example,
         describe_convolution,
         draw_convolution,
         parse_kernel,
     )
-    from segnet.report.subjects import open_picture
+    from segnet.figures.subjects import open_picture
 
     kernels = tuple(KERNELS.values()) if kernel is None else (parse_kernel(kernel),)
     name, picture = open_picture(image)
@@ -175,8 +175,8 @@ def show_filters(
         channel: show the most exciting places of this channel alone, counted from 0.
         out: also draw it, as .png or .svg.
     """
-    from segnet.report.filters import describe_filters, draw_filters, layers_table, look_inside
-    from segnet.report.subjects import open_model
+    from segnet.figures.filters import describe_filters, draw_filters, layers_table, look_inside
+    from segnet.figures.subjects import open_model
 
     _require_drawable(out)
     shown = open_model(model, trained=True)
@@ -206,7 +206,7 @@ def show_learning(
         epochs: how many epochs are shown, evenly spread; by default 6, and of a GIF 24.
         out: also draw it, as .gif, or side by side as .png or .svg.
     """
-    from segnet.report.learning import IN_GIF, IN_STRIP, draw_learning, learning_of_run, learning_table
+    from segnet.figures.learning import IN_GIF, IN_STRIP, draw_learning, learning_of_run, learning_table
 
     _require_drawable(out, ".gif")
     if epochs is not None and epochs < 2:
@@ -243,8 +243,8 @@ def show_receptive_field(
         images: what it is measured on; by default 16 drawn pets.
         out: also draw it, as .png or .svg.
     """
-    from segnet.report.receptive_field import describe_fields, draw_fields, fields_table, measure_fields
-    from segnet.report.subjects import open_model
+    from segnet.figures.receptive_field import describe_fields, draw_fields, fields_table, measure_fields
+    from segnet.figures.subjects import open_model
 
     _require_drawable(out)
     shown = open_model(model)
@@ -297,13 +297,13 @@ def show_pooling(
             "--retrain, --data and --data-root are for --break: segnet show pooling --break all"
         )
     if subject is None:
-        from segnet.report.concepts import describe_pooling, draw_pooling, pooling_example
+        from segnet.figures.concepts import describe_pooling, draw_pooling, pooling_example
 
         example = pooling_example(seed)
         _show(describe_pooling(example), out, lambda path: draw_pooling(example, path))
         return 0
-    from segnet.report.pooling_image import NOTE, draw_pooled_picture, errors_table, pooled_picture
-    from segnet.report.subjects import open_picture
+    from segnet.figures.pooling_image import NOTE, draw_pooled_picture, errors_table, pooled_picture
+    from segnet.figures.subjects import open_picture
 
     picture = pooled_picture(*open_picture(subject))
     print_whole(errors_table(picture))
@@ -315,8 +315,8 @@ def _show_without_indices(
     text: str, model: str | None, data: str | None, data_root: Path | None, seed: int | None, out: Path | None
 ) -> int:
     """Compare ways to un-pool; with a seed, of models that are trained for it."""
-    from segnet.models.unpooling import parse_ways
-    from segnet.report.unpooling_figure import draw_ways, score_swapped, ways_table
+    from segnet.figures.unpooling_figure import draw_ways, score_swapped, ways_table
+    from segnet.models.inspection.unpooling import parse_ways
 
     ways = parse_ways(text)
     if seed is None:
@@ -339,7 +339,7 @@ def _show_without_indices(
 @show.command(name="separable")
 def show_separable() -> int:
     """What depthwise-separable convolutions save: Part 3's cost table, counted now, with its slip."""
-    from segnet.report.separable import NOTE, separable_costs, separable_table
+    from segnet.figures.separable import NOTE, separable_costs, separable_table
 
     print_whole(separable_table(separable_costs()))
     print(NOTE)

@@ -9,13 +9,13 @@ import cyclopts
 from cyclopts import Parameter
 from rich.console import Console
 
+from segnet.base.distributed.rank import started_as
+from segnet.base.errors import SegnetError
+from segnet.base.files import expand_home
+from segnet.base.settings import Whole
 from segnet.cli.app import app
 from segnet.cli.eval import print_scores
-from segnet.core.errors import SegnetError
-from segnet.core.files import expand_home
-from segnet.core.place import started_as
-from segnet.core.settings import Whole
-from segnet.training.config import RUN, TrainConfig
+from segnet.training.configuration.config import RUN, TrainConfig
 from segnet.training.interrupt import INTERRUPTED
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def _read_config_option(
     command: cyclopts.App, commands: tuple[str, ...], arguments: ArgumentCollection
 ) -> None:
     """Fill the options that were not typed from the file that ``--config`` names."""
-    from segnet.training.config_file import read_options
+    from segnet.training.configuration.config_file import read_options
 
     typed = {argument.name: argument.tokens[-1].value for argument in arguments if argument.tokens}
     file = typed.get("--config")

@@ -1,1 +1,1 @@
-"""Floor 1: what everything rests on: pooling, blocks, class tables, errors."""
+"""What makes a SegNet: pooling and its kernels, recomputed maps, blocks, dropout."""

@@ -121,7 +121,7 @@ class DecoderStage(nn.Module):
     """Un-pool to the size the encoder had, then units that fill the sparse map in."""
 
     unpool: Callable[[Tensor, Tensor, Size], Tensor] = staticmethod(rebuildable_unpool_2x2)
-    """Maps values, codes and size to ``(N, C, *size)``; models/unpooling.py has others to compare with."""
+    """Maps values, codes and size to ``(N, C, *size)``; models/inspection/unpooling.py has others."""
 
     def __init__(self, units: Iterable[nn.Module]) -> None:
         super().__init__()

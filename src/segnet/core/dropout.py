@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from segnet.core.errors import SegnetError
+from segnet.base.errors import SegnetError
 
 _MODULES = (
     nn.Dropout,

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from segnet.core import processes
-from segnet.core.errors import SegnetError
+from segnet.base.distributed import collectives
+from segnet.base.errors import SegnetError
 
 _stands_in = False
 
@@ -105,7 +105,7 @@ def batch_statistics(x: Tensor, norm: nn.BatchNorm2d) -> BatchStatistics:
     own_mean, own_variance = torch.batch_norm_update_stats(x.detach(), *places, 0.0)
     count = 0 if _stands_in else x.numel() // x.shape[1]
     own = torch.cat((own_mean.new_full((1,), count), own_mean, own_variance)).double()
-    counts, means, variances = processes.gathered(own).split((1, x.shape[1], x.shape[1]), dim=1)
+    counts, means, variances = collectives.gathered(own).split((1, x.shape[1], x.shape[1]), dim=1)
     total = counts.sum()
     shares = counts / total
     mean = (shares * means).sum(0)
@@ -124,7 +124,7 @@ def normalised(x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, variance: 
 
 def over_the_batch(sums: Tensor, products: Tensor) -> tuple[Tensor, Tensor]:
     """Return two vectors ``(C,)`` of the backward pass, summed over all processes."""
-    both = processes.total(torch.stack((sums, products)))
+    both = collectives.total(torch.stack((sums, products)))
     return both[0], both[1]
 
 

@@ -11,7 +11,7 @@ from kornia.augmentation.container.params import ParamItem
 from torch import Tensor
 from torch.nn import functional as F
 
-from segnet.data.shares import Share, share_of
+from segnet.data.store.batch_shares import Share, share_of
 
 Size = tuple[int, int]
 

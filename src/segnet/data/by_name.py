@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from segnet.core.classes import IGNORE_INDEX, ClassTable
-from segnet.core.errors import SegnetError
+from segnet.base.classes import IGNORE_INDEX, ClassTable
+from segnet.base.errors import SegnetError
 from segnet.data.dataset import Dataset, HasValues, Mask, Sample
 from segnet.data.faults import Fault
-from segnet.data.intensity import Intensity, Pixels, Values
+from segnet.data.images.intensity import Intensity, Pixels, Values
 
 _NO_CLASS = -1
 

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from segnet.core.classes import ClassTable
-from segnet.data.intensity import RGB, Intensity, Pixels, Values
+from segnet.base.classes import ClassTable
+from segnet.data.images.intensity import RGB, Intensity, Pixels, Values
 from segnet.data.options import DataOptions
 
 Mask = npt.NDArray[np.uint8]

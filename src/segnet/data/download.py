@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from urllib3.exceptions import HTTPError
 
-from segnet.core.errors import SegnetError
+from segnet.base.errors import SegnetError
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from segnet.core.errors import SegnetError
-from segnet.data.blobs import Blob, File
+from segnet.base.errors import SegnetError
+from segnet.data.images.embedded_files import Blob, File
 
 Level = Literal["error", "warning"]
 

@@ -18,28 +18,28 @@ from pathlib import Path
 
 from PIL import Image
 
-from segnet.core.ahead import in_threads
-from segnet.core.classes import ClassTable
-from segnet.core.errors import SegnetError
-from segnet.core.settings import option
-from segnet.data.blobs import File
+from segnet.base.classes import ClassTable
+from segnet.base.errors import SegnetError
+from segnet.base.settings import option
+from segnet.base.threads import in_threads
+from segnet.data.check.pairing import DESCRIPTION, Paired
+from segnet.data.check.recognition import find_dataset
 from segnet.data.dataset import Dataset, Mask, Sample
-from segnet.data.dataset_yaml import read_description
-from segnet.data.digests import file_digest
 from segnet.data.faults import Fault, lines, raise_errors
-from segnet.data.headers import Look, faults_of, look_at_all
 from segnet.data.holdout import hold_out
-from segnet.data.images import fingerprint, require_same_size
-from segnet.data.intensity import RGB, Intensity, Pixels, Values
-from segnet.data.mask_code import MaskCode, lossy_fault
-from segnet.data.mask_meaning import infer
-from segnet.data.nodata import ignored_where
+from segnet.data.images.digests import file_digest
+from segnet.data.images.embedded_files import File
+from segnet.data.images.file_records import is_seen, look_at_files, many_objects, one_look
+from segnet.data.images.headers import Look, faults_of, look_at_all
+from segnet.data.images.intensity import RGB, Intensity, Pixels, Values
+from segnet.data.images.nodata import ignored_where
+from segnet.data.images.pixel_values import open_with_missing, read_values
+from segnet.data.images.reading import fingerprint, require_same_size
+from segnet.data.masks.dataset_yaml import read_description
+from segnet.data.masks.mask_code import MaskCode, lossy_fault
+from segnet.data.masks.mask_meaning import infer
+from segnet.data.masks.stored_values import LOSSY_FORMATS, count_masks
 from segnet.data.options import DataOptions
-from segnet.data.pairing import DESCRIPTION, Paired
-from segnet.data.recognition import find_dataset
-from segnet.data.remembered import is_seen, look_at_files, many_objects, one_look
-from segnet.data.stored import LOSSY_FORMATS, count_masks
-from segnet.data.values import open_with_missing, read_values
 from segnet.runs.identity import SPLITS, image_id
 
 _FORMAT = 1  # raise when `FolderSample.read` gives other pixels for the same files

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from segnet.core.errors import SegnetError, did_you_mean
+from segnet.base.errors import SegnetError, did_you_mean
 from segnet.data.dataset import Dataset
 
 _OF_PETS = ("species", "breed")

@@ -12,9 +12,9 @@ from collections.abc import Container, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from segnet.core.errors import SegnetError, did_you_mean
+from segnet.base.errors import SegnetError, did_you_mean
+from segnet.data.check.near_names import same_form
 from segnet.data.dataset import Sample
-from segnet.data.near_names import same_form
 from segnet.data.options import DataOptions
 
 

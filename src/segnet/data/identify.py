@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from segnet.core.ahead import in_threads
-from segnet.core.errors import SegnetError
+from segnet.base.errors import SegnetError
+from segnet.base.threads import in_threads
 from segnet.data.dataset import Dataset, Sample
-from segnet.data.remembered import many_objects, one_look
+from segnet.data.images.file_records import many_objects, one_look
 from segnet.runs.identity import ID_BYTES, ImageRecord, Manifest
 
 

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal, get_args
 
 from cyclopts import Group, Parameter
 
-from segnet.core.errors import SegnetError, did_you_mean
-from segnet.core.files import expand_home
-from segnet.core.settings import NAME_OR_PATH, PATH, Whole, expand_paths, option, plain_values
+from segnet.base.errors import SegnetError, did_you_mean
+from segnet.base.files import expand_home
+from segnet.base.settings import NAME_OR_PATH, PATH, Whole, expand_paths, option, plain_values
 
 BorderPolicy = Literal["class", "pet", "ignore"]
 

@@ -15,15 +15,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from segnet.core.classes import IGNORE_INDEX, ClassTable
-from segnet.core.colours import NIGHT_BLUE
-from segnet.core.errors import SegnetError, did_you_mean
-from segnet.core.files import cache_folder
+from segnet.base.classes import IGNORE_INDEX, ClassTable
+from segnet.base.colours import NIGHT_BLUE
+from segnet.base.errors import SegnetError, did_you_mean
+from segnet.base.files import cache_folder
 from segnet.data.dataset import Dataset, Mask
-from segnet.data.digests import file_digest
 from segnet.data.download import Archive, install
 from segnet.data.faults import Fault
-from segnet.data.images import fingerprint, open_rgb, read_index_mask, require_same_size
+from segnet.data.images.digests import file_digest
+from segnet.data.images.reading import fingerprint, open_rgb, read_index_mask, require_same_size
 from segnet.data.options import BorderPolicy
 from segnet.runs.identity import image_id
 

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from segnet.core.classes import ClassTable
-from segnet.core.errors import SegnetError, did_you_mean
+from segnet.base.classes import ClassTable
+from segnet.base.errors import SegnetError, did_you_mean
+from segnet.data.check.pairing import require_folder
 from segnet.data.dataset import Dataset
 from segnet.data.folder import load_folder
-from segnet.data.hf import load_hf, require_hf
 from segnet.data.holdout import hold_out
+from segnet.data.huggingface.hf_dataset import load_hf, require_hf
 from segnet.data.options import DATASET_NAMES, DataOptions
-from segnet.data.pairing import require_folder
 from segnet.data.pets import PET_CLASSES, is_downloaded, load_pets, pets_classes
 from segnet.data.synthetic import load_synthetic
 

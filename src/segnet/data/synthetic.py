@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from segnet.core.errors import SegnetError
+from segnet.base.errors import SegnetError
 from segnet.data.dataset import Dataset, Mask
 from segnet.data.drawing.canvas import Canvas, Field, Inside, between
 from segnet.data.drawing.coat import draw_coat

@@ -10,18 +10,18 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from segnet.core.errors import SegnetError
+from segnet.base.errors import SegnetError
+from segnet.data.check.pairing import find_pictures
 from segnet.data.dataset import Mask
-from segnet.data.digests import file_digest
 from segnet.data.faults import Fault, lines, raise_errors
-from segnet.data.headers import look_at_images, read_header
 from segnet.data.identify import records_of
-from segnet.data.images import fingerprint
-from segnet.data.intensity import RGB, Intensity, Pixels, Values
-from segnet.data.nodata import ignored_where
-from segnet.data.pairing import find_pictures
-from segnet.data.suffixes import IMAGE_SUFFIXES
-from segnet.data.values import open_with_missing, read_values
+from segnet.data.images.digests import file_digest
+from segnet.data.images.headers import look_at_images, read_header
+from segnet.data.images.intensity import RGB, Intensity, Pixels, Values
+from segnet.data.images.nodata import ignored_where
+from segnet.data.images.pixel_values import open_with_missing, read_values
+from segnet.data.images.reading import fingerprint
+from segnet.data.images.suffixes import IMAGE_SUFFIXES
 from segnet.runs.identity import ImageRecord, image_id
 
 _FORMAT = 1  # raise when `ImageAlone.read` gives other pixels for the same file

@@ -16,9 +16,9 @@ import torch
 from onnx import helper
 from torch import nn
 
-from segnet.core.errors import SegnetError, did_you_mean
-from segnet.core.extras import is_installed, require_package
-from segnet.core.files import expand_home, replacing, write_text
+from segnet.base.errors import SegnetError, did_you_mean
+from segnet.base.extras import is_installed, require_package
+from segnet.base.files import expand_home, replacing, write_text
 from segnet.core.kernels.exported import half_constants
 from segnet.export.onnx_graph import save_program, to_graph, to_program
 from segnet.export.parity import Logits, Parity, compare

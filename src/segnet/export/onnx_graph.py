@@ -28,8 +28,8 @@ from onnxscript.optimizer import fold_constants_ir
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from segnet.base.errors import SegnetError
 from segnet.core.blocks import EncoderStage
-from segnet.core.errors import SegnetError
 from segnet.core.kernels.exported import even_sizes
 from segnet.inference.description import KEY
 from segnet.inference.runtimes.contract import INPUT, OUTPUT

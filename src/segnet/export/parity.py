@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from segnet.core.classes import ClassTable
+from segnet.base.classes import ClassTable
 from segnet.export.pictures import Pictures, Pixels
-from segnet.objectives.metrics import ScoreCounter
+from segnet.scoring.metrics import ScoreCounter
 
 Logits = Callable[[Pixels], npt.NDArray[np.float32]]
 """From images ``(N, h, w, C)`` to logits ``(N, classes, h, w)``."""

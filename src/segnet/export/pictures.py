@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segnet.core.errors import SegnetError
-from segnet.data.batches import evenly_spread
+from segnet.base.errors import SegnetError
 from segnet.data.by_name import in_order_of
 from segnet.data.dataset import Dataset, Sample
-from segnet.data.fit import window
-from segnet.data.full_size import FullSizeSplit
 from segnet.data.identify import records_of
-from segnet.data.patches import example_patches
-from segnet.data.pixels import open_pixels
+from segnet.data.store.batches import evenly_spread
+from segnet.data.store.fit_to_size import window
+from segnet.data.store.full_size import FullSizeSplit
+from segnet.data.store.open_split import open_pixels
+from segnet.data.store.patches import example_patches
 from segnet.data.synthetic import SyntheticSample
-from segnet.inference.evaluate import choose_samples
 from segnet.inference.find_pictures import find_images
-from segnet.inference.own_data import open_data
 from segnet.inference.segmenter import ImageSource, Segmenter
+from segnet.scoring.data_to_score import open_data
+from segnet.scoring.evaluate import choose_samples
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -19,11 +19,11 @@ import numpy as np
 from PIL import Image
 
 from segnet import __version__
-from segnet.core.classes import ClassTable
-from segnet.core.colours import hex_code
-from segnet.core.errors import SegnetError
-from segnet.core.files import write_text
-from segnet.core.foreground import background_of
+from segnet.base.class_roles import background_of
+from segnet.base.classes import ClassTable
+from segnet.base.colours import hex_code
+from segnet.base.errors import SegnetError
+from segnet.base.files import write_text
 from segnet.inference.find_pictures import Picture
 from segnet.inference.polygons import Polygon, outline_all
 from segnet.inference.regions import Region

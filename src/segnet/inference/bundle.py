@@ -13,12 +13,12 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from segnet.core.errors import SegnetError
-from segnet.core.files import replacing
+from segnet.base.errors import SegnetError
+from segnet.base.files import replacing
 from segnet.inference.description import KEY, Description
 from segnet.inference.model_file import REMEDY, described, opened
 from segnet.models import create_model
-from segnet.models.describe import learned_names
+from segnet.models.inspection.costs import learned_names
 from segnet.models.names import is_own, name_of, short_name
 
 _OWN_REMEDY = "build it as it was built for training"

@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from segnet.core.classes import ClassTable
-from segnet.core.errors import SegnetError
-from segnet.data.fit import Fit
-from segnet.data.images import RESIZE, Resize
-from segnet.data.intensity import RGB, Intensity
+from segnet.base.classes import ClassTable
+from segnet.base.errors import SegnetError
+from segnet.data.images.intensity import RGB, Intensity
+from segnet.data.images.reading import RESIZE, Resize
+from segnet.data.store.fit_to_size import Fit
 from segnet.runs.identity import DataIdentity
 
 KEY = "segnet"

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import BinaryIO, TypeVar
 
-from segnet.core.errors import SegnetError
-from segnet.core.files import expand_home
-from segnet.core.walking import paths_below
-from segnet.data.headers import header_of
-from segnet.data.images import source_name
-from segnet.data.picture_file import require_file
-from segnet.data.suffixes import IMAGE_SUFFIXES, said_skipped
-from segnet.data.tiff_pages import TiffPage, pages_of_tiff
+from segnet.base.errors import SegnetError
+from segnet.base.files import expand_home
+from segnet.base.walking import paths_below
+from segnet.data.images.headers import header_of
+from segnet.data.images.picture_file import require_file
+from segnet.data.images.reading import source_name
+from segnet.data.images.suffixes import IMAGE_SUFFIXES, said_skipped
+from segnet.data.images.tiff_pages import TiffPage, pages_of_tiff
 
 MASK, OVERLAY, UNCERTAINTY = ".mask.png", ".overlay.png", ".uncertainty.png"
 GEOGRAPHIC_MASK, PROBABILITIES = ".mask.tif", ".probabilities.npy"

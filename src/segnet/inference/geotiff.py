@@ -6,9 +6,9 @@ from pathlib import Path
 
 from PIL import Image, TiffImagePlugin
 
-from segnet.core.classes import IGNORE_INDEX
-from segnet.core.files import replacing
-from segnet.data.tiff_pages import GEO_TAGS, NODATA_TAG, TiffPage
+from segnet.base.classes import IGNORE_INDEX
+from segnet.base.files import replacing
+from segnet.data.images.tiff_pages import GEO_TAGS, NODATA_TAG, TiffPage
 
 _TYPES = {"d": 12, "H": 3, "s": 2}  # of TIFF: doubles, shorts, text
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from segnet.core.errors import SegnetError
-from segnet.core.files import require_text_name
+from segnet.base.errors import SegnetError
+from segnet.base.files import require_text_name
 from segnet.inference.description import KEY, Description
 
 REMEDY = "give a run folder or the model.safetensors of one"

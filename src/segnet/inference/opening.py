@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segnet.core.classes import ClassTable
-from segnet.core.errors import SegnetError, did_you_mean
-from segnet.core.extras import is_installed, require_package
-from segnet.core.files import expand_home
+from segnet.base.classes import ClassTable
+from segnet.base.errors import SegnetError, did_you_mean
+from segnet.base.extras import is_installed, require_package
+from segnet.base.files import expand_home
 from segnet.inference.runtimes import RUNTIMES
 from segnet.inference.segmenter import Segmenter
 
@@ -146,7 +146,7 @@ def _open_trained(path: Path, model: nn.Module | None, device: torch.device | st
             f"{runtime} can't open {path}; export it first with: segnet export {path} --to onnx"
         )
     require_package(str(path), "torch", "; or export it where PyTorch is, with segnet export")
-    from segnet.core.device import pick_device
+    from segnet.base.device import pick_device
     from segnet.inference.bundle import read_model
     from segnet.inference.runtimes.with_torch import TorchRuntime, spare_threads
 

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from segnet.core.classes import ClassTable
-from segnet.core.errors import SegnetError
-from segnet.core.foreground import BACKGROUND
+from segnet.base.class_roles import BACKGROUND
+from segnet.base.classes import ClassTable
+from segnet.base.errors import SegnetError
 
 Mask = npt.NDArray[np.uint8]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from segnet.core.extras import require_package
+from segnet.base.extras import require_package
 from segnet.inference.regions import Region
 
 Ring = list[tuple[float, float]]

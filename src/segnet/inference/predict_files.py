@@ -15,14 +15,14 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image
 
-from segnet.core.ahead import in_order
-from segnet.core.colours import hex_code
-from segnet.core.errors import SegnetError
-from segnet.core.files import replacing
-from segnet.data.tiff_pages import TiffPage
+from segnet.base.colours import hex_code
+from segnet.base.errors import SegnetError
+from segnet.base.files import replacing
+from segnet.base.threads import in_order
+from segnet.data.images.tiff_pages import TiffPage
 from segnet.inference.find_pictures import GEOGRAPHIC_MASK, MASK, OVERLAY, PROBABILITIES, UNCERTAINTY, Picture
 from segnet.inference.geotiff import write_geotiff
-from segnet.inference.large import LargePicture
+from segnet.inference.large_pictures import LargePicture
 from segnet.inference.regions import Region
 from segnet.inference.segmentation import Segmentation
 from segnet.inference.segmenter import Prepared, Segmenter

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segnet.core.classes import ClassTable
-from segnet.core.errors import SegnetError
-from segnet.core.extras import require_package
-from segnet.core.foreground import background_of
+from segnet.base.class_roles import background_of
+from segnet.base.classes import ClassTable
+from segnet.base.errors import SegnetError
+from segnet.base.extras import require_package
 
 _TOUCHING = np.ones((3, 3), np.int8)  # corners connect, as in OpenCV and scikit-image
 

@@ -14,10 +14,10 @@ import numpy.typing as npt
 from numpy.lib.format import open_memmap
 from PIL import Image
 
-from segnet.core.classes import IGNORE_INDEX, ClassTable
-from segnet.core.errors import SegnetError
-from segnet.core.foreground import background_of
-from segnet.inference.large import LargePicture
+from segnet.base.class_roles import background_of
+from segnet.base.classes import IGNORE_INDEX, ClassTable
+from segnet.base.errors import SegnetError
+from segnet.inference.large_pictures import LargePicture
 from segnet.inference.overlay import overlay
 from segnet.inference.regions import Region, find_regions
 from segnet.inference.uncertainty import SoftmaxSamples, paint_uncertainty

@@ -13,15 +13,15 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from segnet.core.classes import ClassTable
-from segnet.core.errors import SegnetError
-from segnet.core.files import expand_home
-from segnet.data.images import Source, as_rgb, open_rgb, source_name
-from segnet.data.intensity import Intensity, visible
-from segnet.data.nodata import Missing, missing_pixels
-from segnet.data.values import needs_values, open_picture, open_with_missing
+from segnet.base.classes import ClassTable
+from segnet.base.errors import SegnetError
+from segnet.base.files import expand_home
+from segnet.data.images.intensity import Intensity, visible
+from segnet.data.images.nodata import Missing, missing_pixels
+from segnet.data.images.pixel_values import needs_values, open_picture, open_with_missing
+from segnet.data.images.reading import Source, as_rgb, open_rgb, source_name
 from segnet.inference.description import Description
-from segnet.inference.large import LARGE_PX, LargePicture, SpooledRows, spool
+from segnet.inference.large_pictures import LARGE_PX, LargePicture, SpooledRows, spool
 from segnet.inference.runtimes import Images, Runtime
 from segnet.inference.segmentation import MOST_KEPT, Maps, Segmentation
 from segnet.inference.tiles import Tiles, sample_patches

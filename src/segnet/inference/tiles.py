@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from segnet.data.fit import window
+from segnet.data.store.fit_to_size import window
 from segnet.inference.uncertainty import SoftmaxSamples
 
 Images = npt.NDArray[np.uint8]

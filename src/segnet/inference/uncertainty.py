@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from segnet.core.errors import SegnetError
+from segnet.base.errors import SegnetError
 
 _BRIGHTEST = 0.5  # the standard deviation of a value that is 0 half the time and 1 the other half
 _BLOCK_VALUES = 1 << 22

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from segnet.core.errors import SegnetError, did_you_mean
+from segnet.base.errors import SegnetError, did_you_mean
 from segnet.models.compact import WIDTHS, CompactSegNet
 from segnet.models.fcn import FCN
 from segnet.models.segnet import SegNet

@@ -21,6 +21,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from segnet.base.errors import SegnetError
 from segnet.core.blocks import (
     ConvBN,
     ConvBNReLU,
@@ -30,7 +31,6 @@ from segnet.core.blocks import (
     encode_decode,
     pad_to_multiple,
 )
-from segnet.core.errors import SegnetError
 
 # (channels, units) of each encoder stage at width 1; the decoder mirrors them. Everything else follows.
 STAGES = ((32, 1), (96, 2), (256, 2))

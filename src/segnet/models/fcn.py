@@ -17,11 +17,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from segnet.base.errors import SegnetError
 from segnet.core.blocks import ConvBNReLU, conv_chain, crop, pad_to_multiple
-from segnet.core.errors import SegnetError
 from segnet.core.pooling import max_pool_2x2
-from segnet.models.vgg16 import vgg16_channels
-from segnet.models.vgg_weights import load_vgg, stage_units
+from segnet.models.encoders.vgg16 import vgg16_channels
+from segnet.models.encoders.vgg_weights import load_vgg, stage_units
 
 
 class FCN(nn.Module):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from segnet.core.errors import SegnetError
+from segnet.base.errors import SegnetError
 
 
 def name_of(model: nn.Module) -> str:

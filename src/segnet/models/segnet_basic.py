@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from segnet.base.errors import SegnetError
 from segnet.core.blocks import ConvBN, ConvBNReLU, DecoderStage, EncoderStage, encode_decode
-from segnet.core.errors import SegnetError
 
 STAGES = 4
 KERNEL = 7

@@ -6,8 +6,8 @@ Stages and channels are those of Part 2; every convolution, the first and the la
 
 from __future__ import annotations
 
+from segnet.base.errors import SegnetError
 from segnet.core.blocks import ConvBNReLU, SeparableBNReLU, Unit
-from segnet.core.errors import SegnetError
 from segnet.models.segnet import MirroredSegNet, require_stages
 
 

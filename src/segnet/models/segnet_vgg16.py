@@ -17,10 +17,10 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from segnet.base.errors import SegnetError
 from segnet.core.blocks import DecoderStage, EncoderStage, conv_chain, encode_decode
-from segnet.core.errors import SegnetError
-from segnet.models.vgg16 import mirrored, vgg16_channels
-from segnet.models.vgg_weights import load_vgg, stage_units
+from segnet.models.encoders.vgg16 import mirrored, vgg16_channels
+from segnet.models.encoders.vgg_weights import load_vgg, stage_units
 
 
 class SegNetVGG16(nn.Module):

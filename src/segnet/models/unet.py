@@ -21,10 +21,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from segnet.base.errors import SegnetError
 from segnet.core.blocks import conv_chain
-from segnet.core.errors import SegnetError
 from segnet.core.pooling import max_pool_2x2
-from segnet.models.vgg_weights import load_vgg, stage_units
+from segnet.models.encoders.vgg_weights import load_vgg, stage_units
 
 # Channels at each depth, as multiples of the first.
 WIDTHS = (1, 2, 4, 8, 16)

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from segnet.base.errors import SegnetError
 from segnet.core.dropout import is_sampling
-from segnet.core.errors import SegnetError
 
 
 class ViT(nn.Module):

@@ -10,8 +10,8 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from segnet.core.colours import BLACK, BLUE, BLUISH_GREEN, ORANGE, REDDISH_PURPLE, SKY_BLUE, VERMILION
-from segnet.core.errors import SegnetError
+from segnet.base.colours import BLACK, BLUE, BLUISH_GREEN, ORANGE, REDDISH_PURPLE, SKY_BLUE, VERMILION
+from segnet.base.errors import SegnetError
 from segnet.report.plots import Chart, Curve, write_chart
 from segnet.runs.identity import SplitIdentity
 from segnet.runs.records import RunRecord, read_run

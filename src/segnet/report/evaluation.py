@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import segnet
-from segnet.core.classes import ClassTable
-from segnet.core.errors import SegnetError
-from segnet.core.files import write_text
+from segnet.base.classes import ClassTable
+from segnet.base.errors import SegnetError
+from segnet.base.files import write_text
 from segnet.report.sections import (
     calibration_chart,
     class_metrics,

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from segnet.core.colours import pack, unpack
-from segnet.core.errors import SegnetError
-from segnet.core.files import replacing
-from segnet.data.batches import evenly_spread
+from segnet.base.colours import pack, unpack
+from segnet.base.errors import SegnetError
+from segnet.base.files import replacing
+from segnet.data.store.batches import evenly_spread
 from segnet.report.panel import BACKGROUND
 
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from segnet.core.colours import Colour, distinct_colours
-from segnet.core.duration import readable_time
+from segnet.base.colours import Colour, distinct_colours
+from segnet.base.duration import readable_time
 from segnet.report.plots import learning_curves
 from segnet.report.sections import (
     calibration_chart,

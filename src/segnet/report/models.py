@@ -12,12 +12,12 @@ import torch
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from segnet.core.errors import SegnetError
+from segnet.base.errors import SegnetError
 from segnet.core.pooling import Size
 from segnet.models import MODELS, create_model, require_image_size
-from segnet.models.describe import Layer, list_layers, training_bytes
-from segnet.models.figures import FIGURES, Figures
-from segnet.models.receptive import receptive_field
+from segnet.models.inspection.costs import Layer, list_layers, training_bytes
+from segnet.models.inspection.receptive import receptive_field
+from segnet.report.published import FIGURES, Figures
 
 WIDEST_PX = 1 << 14
 MOST_PIXELS = 512**2  # of an image with which training is tried: a GiB or two

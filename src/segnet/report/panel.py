@@ -15,8 +15,8 @@ import numpy.typing as npt
 from matplotlib.font_manager import findfont
 from PIL import Image, ImageDraw, ImageFont
 
-from segnet.core.classes import ClassTable
-from segnet.core.colours import Colour
+from segnet.base.classes import ClassTable
+from segnet.base.colours import Colour
 from segnet.report.plots import INK, SOFT_INK
 
 Pixels = npt.NDArray[np.uint8]

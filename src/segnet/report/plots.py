@@ -21,8 +21,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from segnet.core.colours import BLACK, BLUE, VERMILION, Colour, hex_code
-from segnet.core.files import replacing, write_text
+from segnet.base.colours import BLACK, BLUE, VERMILION, Colour, hex_code
+from segnet.base.files import replacing, write_text
 from segnet.runs.records import EpochRecord
 from segnet.runs.scores import CalibrationBin, ClassScores, Scores
 

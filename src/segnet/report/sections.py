@@ -10,13 +10,13 @@ from typing import Any
 
 import jinja2
 
-from segnet.core.colours import BLUE, VERMILION, Colour
-from segnet.core.files import write_text
-from segnet.inference.mistakes import SURE, UNSURE
+from segnet.base.colours import BLUE, VERMILION, Colour
+from segnet.base.files import write_text
 from segnet.report.plots import draw_calibration
 from segnet.runs.image_scores import ImageScores, Worst
 from segnet.runs.remarks import confusions, largest_confusions, tolerance_text
 from segnet.runs.scores import Scores, score_text
+from segnet.scoring.mistakes import SURE, UNSURE
 
 METRICS: dict[str, tuple[str, str]] = {
     "foreground_iou": (

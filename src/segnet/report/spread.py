@@ -9,9 +9,8 @@ from pathlib import Path
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from segnet.core.errors import SegnetError
-from segnet.core.files import expand_home
-from segnet.objectives.significance import Interval, bootstrap_difference, welch_difference
+from segnet.base.errors import SegnetError
+from segnet.base.files import expand_home
 from segnet.runs.identity import SplitIdentity
 from segnet.runs.image_scores import COUNTS, ImageScores, read_image_scores
 from segnet.runs.records import RunRecord
@@ -19,6 +18,7 @@ from segnet.runs.remarks import tolerance_text
 from segnet.runs.run_folder import RunFolder
 from segnet.runs.scores import Scores, score_text
 from segnet.runs.seeds import NUMBERS, SeedFolder, SeedRuns, read_seeds, spread_text
+from segnet.scoring.significance import Interval, bootstrap_difference, welch_difference
 
 _LEAST = 9  # characters of a column, so that no number is cut in a narrow terminal
 _MOST_CLASSES = 12  # a table of more has no class of its own; summary.json has them all

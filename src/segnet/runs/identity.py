@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from segnet.core.errors import SegnetError
+from segnet.base.errors import SegnetError
 
 ID_BYTES = 6  # that one of a million new images has an id of a million others: 0.4 %
 SPLITS = ("train", "val", "test")

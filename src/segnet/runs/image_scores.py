@@ -14,8 +14,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from segnet.core.errors import SegnetError, did_you_mean
-from segnet.core.files import write_text
+from segnet.base.errors import SegnetError, did_you_mean
+from segnet.base.files import write_text
 
 COUNTS = ("right", "truth", "predicted")
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from segnet.core.errors import SegnetError
-from segnet.core.files import expand_home
+from segnet.base.errors import SegnetError
+from segnet.base.files import expand_home
 from segnet.runs.identity import Manifest
 from segnet.runs.run_folder import RunFolder
 from segnet.runs.scores import Scores

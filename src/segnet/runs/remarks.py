@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from segnet.core.outlines import TOLERANCE
+from segnet.base.outline_tolerance import TOLERANCE
 from segnet.runs.scores import Scores, score_text
 
 MOST_CONFUSIONS = 5

@@ -15,8 +15,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from segnet.core.errors import SegnetError
-from segnet.core.files import drop_temporaries, write_text
+from segnet.base.errors import SegnetError
+from segnet.base.files import drop_temporaries, write_text
 from segnet.runs.identity import Manifest
 
 

@@ -1,4 +1,4 @@
-"""What one evaluation found: typed, and as JSON has it. `objectives/metrics.py` computes it."""
+"""What one evaluation found: typed, and as JSON has it. `scoring/metrics.py` computes it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from segnet.core.foreground import foreground_of
+from segnet.base.class_roles import foreground_of
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Scores:
 
     boundary_f1: float | None = None
     """Mean over images, each the mean over the classes with an outline in its truth; see
-    ``objectives/boundary.py``. It and what follows are None where only the confusion matrix was taken."""
+    ``scoring/boundary.py``. It and what follows are None where only the confusion matrix was taken."""
 
     boundary_tolerance_px: tuple[float, float] | None = None
     """How far outlines may be off in it, at least and at most over the images, whose sizes may differ."""
@@ -111,7 +111,7 @@ class Scores:
     """Expected calibration error: mean over pixels of how far their bin's confidence and accuracy differ."""
 
     foreground_iou: float | None = None
-    """Of two classes, the IoU of the one that is looked for (``core/foreground.py``), by argmax; it and what
+    """Of two classes, the IoU of the one that is looked for (``base/class_roles.py``), by argmax; it and what
     follows are None for more classes."""
 
     threshold: float | None = None

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segnet.core.errors import SegnetError
-from segnet.core.files import write_text
+from segnet.base.errors import SegnetError
+from segnet.base.files import write_text
 from segnet.runs.records import RunRecord, read_mapping, read_run
 from segnet.runs.scores import Scores, score_text
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from segnet.core.errors import SegnetError
-from segnet.core.files import expand_home, write_text
+from segnet.base.errors import SegnetError
+from segnet.base.files import expand_home, write_text
 from segnet.runs.run_folder import RunFolder
 from segnet.runs.seeds import SeedFolder
 

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import update_bn
 
-from segnet.core.randomness import seeded
-from segnet.data.batches import load_batches, split_into_batches
-from segnet.data.pixels import Split
+from segnet.base.randomness import seeded
+from segnet.data.store.batches import load_batches, split_into_batches
+from segnet.data.store.open_split import Split
 from segnet.training.epoch import some_of
 
 MOST_IMAGES = 512  # a mean over their millions of pixels moves no more with others

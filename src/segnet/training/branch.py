@@ -12,21 +12,21 @@ from typing import Any, Literal
 from rich.console import Console
 from torch import nn
 
-from segnet.core.errors import SegnetError
-from segnet.core.files import replacing
+from segnet.base.errors import SegnetError
+from segnet.base.files import replacing
 from segnet.inference.bundle import read_model
 from segnet.models.names import is_own
 from segnet.runs.identity import Manifest
 from segnet.runs.records import read_mapping
 from segnet.runs.run_folder import RunFolder, new_run_folder
-from segnet.training.artifacts import begin
 from segnet.training.check import check
 from segnet.training.checkpoint import Checkpoint, State, read_checkpoint, read_newest, save_checkpoint
-from segnet.training.config import TrainConfig
+from segnet.training.configuration.config import TrainConfig
 from segnet.training.epoch import epoch_length
 from segnet.training.kept import model_epoch
 from segnet.training.loop import Run, fit
-from segnet.training.progress import say_rate
+from segnet.training.outputs.artifacts import begin
+from segnet.training.outputs.console import say_rate
 from segnet.training.setup import Setup, build
 
 BEST: Literal["best"] = "best"

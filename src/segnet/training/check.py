@@ -12,23 +12,23 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from segnet.core.device import pick_device
-from segnet.core.errors import SegnetError, require_all
-from segnet.core.place import place
-from segnet.data.batches import split_into_batches
-from segnet.data.shares import smallest_share
+from segnet.base.device import pick_device
+from segnet.base.distributed.rank import place
+from segnet.base.errors import SegnetError, require_all
 from segnet.data.sources import check_data, known_classes
+from segnet.data.store.batch_shares import smallest_share
+from segnet.data.store.batches import split_into_batches
 from segnet.models import create_model, require_image_size
-from segnet.models.describe import learned_names
+from segnet.models.inspection.costs import learned_names
 from segnet.models.names import is_own
 from segnet.runs.run_folder import require_free
 from segnet.runs.scores import Scores
-from segnet.training.config import TrainConfig
+from segnet.training.configuration.config import TrainConfig
+from segnet.training.outputs.trackers import require_trackers
 from segnet.training.own_module import require_known, require_own
 from segnet.training.schedule import train_size, train_sizes
 from segnet.training.start import require_start
 from segnet.training.teacher import sketch_teacher
-from segnet.training.trackers import require_trackers
 from segnet.training.unlabeled import require_unlabeled
 
 

@@ -19,13 +19,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from segnet.core.errors import SegnetError
-from segnet.core.files import replacing
+from segnet.base.errors import SegnetError
+from segnet.base.files import replacing
 from segnet.inference.bundle import require_fit
 from segnet.runs.records import EpochRecord, best_of
 from segnet.runs.run_folder import RunFolder
 from segnet.runs.steps import StepRecord
-from segnet.training.config import TrainConfig
+from segnet.training.configuration.config import TrainConfig
 
 _FORMAT = 3
 _WITHOUT_CHECKSUM = 2  # nor a position; 1 kept neither the settings nor the identity of the data

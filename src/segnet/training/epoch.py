@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from segnet.data.batches import evenly_spread, shuffled_order, split_into_batches
-from segnet.data.full_size import FullSizeSplit, Patch
-from segnet.data.intensity import Pixels
-from segnet.data.patches import choose_patches, patches_to_cover
-from segnet.data.pixels import Split
-from segnet.training.config import TrainConfig
+from segnet.data.images.intensity import Pixels
+from segnet.data.store.batches import evenly_spread, shuffled_order, split_into_batches
+from segnet.data.store.full_size import FullSizeSplit, Patch
+from segnet.data.store.open_split import Split
+from segnet.data.store.patches import choose_patches, patches_to_cover
+from segnet.training.configuration.config import TrainConfig
 from segnet.training.schedule import train_size
 
 Take = Callable[[Sequence[Any]], tuple[Pixels, Pixels]]

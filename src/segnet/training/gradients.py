@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from segnet.core.classes import IGNORE_INDEX
-from segnet.core.place import place
-from segnet.core.processes import gathered
+from segnet.base.classes import IGNORE_INDEX
+from segnet.base.distributed.collectives import gathered
+from segnet.base.distributed.rank import place
 from segnet.core.sync_batch_norm import standing_in
-from segnet.data.shares import Share
-from segnet.models.describe import is_statistic
+from segnet.data.store.batch_shares import Share
+from segnet.models.inspection.costs import is_statistic
 from segnet.training.epoch import seed_of
-from segnet.training.step_loss import Moment, StepLoss
+from segnet.training.losses.step_loss import Moment, StepLoss
 
 
 def take_gradients(

@@ -13,25 +13,25 @@ import numpy as np
 import torch
 from torch import nn
 
-from segnet.core.classes import IGNORE_INDEX
+from segnet.base.classes import IGNORE_INDEX
 from segnet.data.augment import Augmentation
-from segnet.data.batches import evenly_spread, load_batches, shuffled_order, split_into_batches
-from segnet.data.cache import CachedSplit
 from segnet.data.dataset import Sample
-from segnet.data.fit import Fit
 from segnet.data.identify import records_of
 from segnet.data.pets import PET_CLASSES
+from segnet.data.store.batches import evenly_spread, load_batches, shuffled_order, split_into_batches
+from segnet.data.store.cache import CachedSplit
+from segnet.data.store.fit_to_size import Fit
 from segnet.data.synthetic import load_synthetic
-from segnet.inference.evaluate import evaluate_split, predict_split, predictor
+from segnet.figures.figure import class_colours
+from segnet.figures.learning import IN_STRIP, LearnedBy, LearningFigure, choose_image
+from segnet.figures.unpooling_figure import UnpoolingFigure, compare_ways
 from segnet.models import create_model
-from segnet.models.unpooling import unpooling
-from segnet.objectives.class_weights import median_frequency_weights
-from segnet.objectives.losses import cross_entropy
-from segnet.report.figure import class_colours
-from segnet.report.learning import IN_STRIP, LearnedBy, LearningFigure, choose_image
+from segnet.models.inspection.unpooling import unpooling
 from segnet.report.panel import PREVIEW_IMAGES
-from segnet.report.unpooling_figure import UnpoolingFigure, compare_ways
 from segnet.runs.scores import ScoredOn
+from segnet.scoring.evaluate import evaluate_split, predict_split, predictor
+from segnet.training.losses.class_weights import median_frequency_weights
+from segnet.training.losses.losses import cross_entropy
 
 CPU = torch.device("cpu")
 

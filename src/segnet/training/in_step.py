@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext
 
 from rich.console import Console
 
-from segnet.core.place import is_writer, place
+from segnet.base.distributed.rank import is_writer, place
 from segnet.core.sync_batch_norm import synchronised
 from segnet.training.interrupt import only_noted
 from segnet.training.setup import Setup

@@ -10,8 +10,8 @@ import os
 import shutil
 from pathlib import Path
 
-from segnet.core.errors import SegnetError
-from segnet.core.files import replacing
+from segnet.base.errors import SegnetError
+from segnet.base.files import replacing
 from segnet.inference.bundle import read_description
 from segnet.runs.run_folder import RunFolder
 from segnet.training.checkpoint import State

@@ -13,33 +13,33 @@ from typing import Any
 import torch
 from torch import nn
 
-from segnet.core.device import peak_memory_mib
-from segnet.core.place import is_writer, place
-from segnet.core.processes import leave, shared
-from segnet.data.batches import load_batches
-from segnet.data.shares import share_of
-from segnet.inference.evaluate import evaluate_split, is_articles, predictor
+from segnet.base.device import peak_memory_mib
+from segnet.base.distributed.collectives import leave, shared
+from segnet.base.distributed.rank import is_writer, place
+from segnet.data.store.batch_shares import share_of
+from segnet.data.store.batches import load_batches
 from segnet.report.html import write_report
 from segnet.runs.records import EpochRecord
 from segnet.runs.run_folder import RunFolder
 from segnet.runs.scores import Scores
-from segnet.training.artifacts import finish, keep_epoch, say_end, say_start
+from segnet.scoring.evaluate import evaluate_split, is_articles, predictor
 from segnet.training.batch_norm import recompute_statistics
 from segnet.training.check import require_finite, require_finite_logits
 from segnet.training.checkpoint import Position, State
-from segnet.training.config import TrainConfig
+from segnet.training.configuration.config import TrainConfig
 from segnet.training.epoch import epoch_batches, seed_of
 from segnet.training.gradients import take_gradients
 from segnet.training.in_step import in_step
 from segnet.training.interrupt import interrupts_wait
 from segnet.training.loss_watch import LossWatch, Step
-from segnet.training.preview import choose_preview
-from segnet.training.progress import epoch_progress, say_epoch, step_status
+from segnet.training.losses.step_loss import Moment
+from segnet.training.outputs.artifacts import finish, keep_epoch, say_end, say_start
+from segnet.training.outputs.console import epoch_progress, say_epoch, step_status
+from segnet.training.outputs.preview import choose_preview
+from segnet.training.outputs.trackers import Tracking, parse_trackers
 from segnet.training.saves import Saves
 from segnet.training.schedule import learning_rate, train_size
 from segnet.training.setup import Setup
-from segnet.training.step_loss import Moment
-from segnet.training.trackers import Tracking, parse_trackers
 
 
 @dataclass(frozen=True)

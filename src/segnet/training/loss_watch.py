@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segnet.core.errors import SegnetError
+from segnet.base.errors import SegnetError
 from segnet.models.names import is_own
 from segnet.runs.run_folder import RunFolder
 from segnet.runs.steps import FIRST_STEPS, StepRecord

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from segnet.models.describe import learned_names
-from segnet.training.config import TrainConfig
+from segnet.models.inspection.costs import learned_names
+from segnet.training.configuration.config import TrainConfig
 
 
 def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from segnet.core.device import autocast, move
-from segnet.core.errors import SegnetError
-from segnet.core.randomness import seeded
-from segnet.data.batches import split_into_batches
+from segnet.base.device import autocast, move
+from segnet.base.errors import SegnetError
+from segnet.base.randomness import seeded
+from segnet.data.store.batches import split_into_batches
 from segnet.models.names import is_own, name_of, short_name
-from segnet.training.config import TrainConfig
+from segnet.training.configuration.config import TrainConfig
 from segnet.training.schedule import train_sizes
 
 

@@ -12,8 +12,8 @@ import platform
 import sys
 from pathlib import Path
 
-from segnet.core.files import write_text
-from segnet.core.processes import from_writer
+from segnet.base.distributed.collectives import from_writer
+from segnet.base.files import write_text
 from segnet.runs.run_folder import RunFolder
 
 

@@ -11,11 +11,11 @@ from typing import Any, Literal, NamedTuple
 from rich.console import Console
 from torch import nn
 
-from segnet.core.errors import SegnetError
-from segnet.core.files import expand_home
-from segnet.core.place import is_writer, started_as
-from segnet.core.processes import first_of_machine, from_writer, joined
-from segnet.core.settings import path_names
+from segnet.base.distributed.collectives import first_of_machine, from_writer, joined
+from segnet.base.distributed.rank import is_writer, started_as
+from segnet.base.errors import SegnetError
+from segnet.base.files import expand_home
+from segnet.base.settings import path_names
 from segnet.models.names import is_own, short_name
 from segnet.runs.identity import Manifest
 from segnet.runs.records import read_mapping, read_run
@@ -23,13 +23,13 @@ from segnet.runs.run_folder import RunFolder
 from segnet.training.branch import branch, find_start
 from segnet.training.check import check
 from segnet.training.checkpoint import Checkpoint, place_of, read_newest, save_checkpoint
-from segnet.training.config import TrainConfig
-from segnet.training.config_file import read_config
+from segnet.training.configuration.config import TrainConfig
+from segnet.training.configuration.config_file import read_config
 from segnet.training.epoch import epoch_length
 from segnet.training.in_step import console_of_one
 from segnet.training.interrupt import interrupts_wait
 from segnet.training.loop import Run, fit
-from segnet.training.progress import say_rate
+from segnet.training.outputs.console import say_rate
 from segnet.training.setup import Setup, build
 
 # Where things are, what computes, what is saved and what a fault does: not what is computed. The data

@@ -9,16 +9,16 @@ from dataclasses import replace
 from rich.console import Console
 from torch import nn
 
-from segnet.core.place import is_writer
-from segnet.core.processes import first_of_machine, from_writer, joined
+from segnet.base.distributed.collectives import first_of_machine, from_writer, joined
+from segnet.base.distributed.rank import is_writer
 from segnet.models.names import name_of
 from segnet.runs.run_folder import new_run_folder
-from segnet.training.artifacts import begin
 from segnet.training.check import check
 from segnet.training.checkpoint import State, save_checkpoint
-from segnet.training.config import TrainConfig
+from segnet.training.configuration.config import TrainConfig
 from segnet.training.in_step import console_of_one
 from segnet.training.loop import Run, fit
+from segnet.training.outputs.artifacts import begin
 from segnet.training.restart import begun_before
 from segnet.training.resume import resume
 from segnet.training.setup import Setup, build

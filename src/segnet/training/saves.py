@@ -5,16 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from segnet.core.place import is_writer
-from segnet.core.processes import agreed
+from segnet.base.distributed.collectives import agreed
+from segnet.base.distributed.rank import is_writer
 from segnet.runs.run_folder import RunFolder
 from segnet.runs.steps import write_steps
 from segnet.training.check import require_finite
 from segnet.training.checkpoint import Position, State, save_checkpoint
+from segnet.training.configuration.save_every import parse_save_every
 from segnet.training.interrupt import interrupts_wait
 from segnet.training.kept import keep_state
 from segnet.training.loss_watch import LossWatch
-from segnet.training.save_every import parse_save_every
 from segnet.training.setup import Setup
 
 

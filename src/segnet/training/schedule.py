@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from segnet.training.config import TrainConfig
+from segnet.training.configuration.config import TrainConfig
 
 # (share of the epochs, share of the size) of progressive training
 _PROGRESSIVE = ((0.40, 0.5), (0.25, 0.75), (0.35, 1.0))

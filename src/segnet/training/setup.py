@@ -11,39 +11,39 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from segnet.core.counting import counting
-from segnet.core.device import keep_freed_memory, move, pick_device
-from segnet.core.errors import SegnetError, require_all
-from segnet.core.settings import absolute_paths, path_names
+from segnet.base.device import keep_freed_memory, move, pick_device
+from segnet.base.errors import SegnetError, require_all
+from segnet.base.progress import counting
+from segnet.base.settings import absolute_paths, path_names
 from segnet.data.augment import ON_COLOURS, Augmentation, StrongColour
-from segnet.data.balance import balance_faults, count_values, no_images
-from segnet.data.cache import CachedSplit
+from segnet.data.check.balance import balance_faults, count_values, no_images
 from segnet.data.dataset import Dataset, Sample
 from segnet.data.faults import lines, raise_errors
-from segnet.data.fit import Fit
 from segnet.data.identify import manifest_of
-from segnet.data.intensity import RGB, Intensity
+from segnet.data.images.file_records import one_look
+from segnet.data.images.intensity import RGB, Intensity
+from segnet.data.images.percentiles import measured
 from segnet.data.options import DATASET_NAMES
-from segnet.data.percentiles import measured
 from segnet.data.pets import official_id
-from segnet.data.pixels import Split, open_pixels
-from segnet.data.remembered import one_look
 from segnet.data.sources import known_classes, load_dataset
+from segnet.data.store.cache import CachedSplit
+from segnet.data.store.fit_to_size import Fit
+from segnet.data.store.open_split import Split, open_pixels
 from segnet.data.without_masks import WithoutMasks, find_without_masks, require_depth
 from segnet.inference.description import Description
 from segnet.models import create_model
 from segnet.models.names import is_own, short_name
-from segnet.objectives.class_weights import median_frequency_weights
 from segnet.runs.identity import DataIdentity, Manifest
 from segnet.runs.scores import ScoredOn
 from segnet.training.check import require_batch, require_unfrozen_epochs, require_weights
-from segnet.training.config import TrainConfig
-from segnet.training.derived import derive
+from segnet.training.configuration.config import TrainConfig
+from segnet.training.configuration.derived import derive
 from segnet.training.epoch import epoch_length
+from segnet.training.losses.class_weights import median_frequency_weights
+from segnet.training.losses.step_loss import StepLoss
 from segnet.training.optimizer import ModelEMA, build_optimizer
 from segnet.training.own_module import require_logits
 from segnet.training.start import seen_before, start_from
-from segnet.training.step_loss import StepLoss
 from segnet.training.teacher import Teacher, open_teacher
 from segnet.training.unlabeled import Unlabeled, on_threshold
 

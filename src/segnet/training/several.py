@@ -10,17 +10,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from segnet.core.errors import SegnetError
-from segnet.core.files import expand_home, write_text
-from segnet.core.settings import absolute_paths
+from segnet.base.errors import SegnetError
+from segnet.base.files import expand_home, write_text
+from segnet.base.settings import absolute_paths
 from segnet.data.options import DATASET_NAMES
 from segnet.models.names import short_name
 from segnet.runs.records import read_run
 from segnet.runs.run_folder import RunFolder, locked, new_run_folder
 from segnet.runs.seeds import SeedFolder, write_summary
 from segnet.training.check import check
-from segnet.training.config import TrainConfig
-from segnet.training.config_file import read_config
+from segnet.training.configuration.config import TrainConfig
+from segnet.training.configuration.config_file import read_config
 from segnet.training.resume import resume
 from segnet.training.run import train
 

@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from segnet.core.errors import SegnetError
+from segnet.base.errors import SegnetError
 from segnet.inference.bundle import read_description, read_weights
 from segnet.inference.description import Description
 from segnet.inference.opening import find_model
 from segnet.models import create_model
 from segnet.runs.identity import Manifest
-from segnet.training.config import TrainConfig
+from segnet.training.configuration.config import TrainConfig
 
 
 def require_start(config: TrainConfig) -> None:

@@ -16,18 +16,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segnet.core.classes import IGNORE_INDEX
-from segnet.core.device import move
-from segnet.core.errors import SegnetError
-from segnet.core.files import expand_home
-from segnet.core.processes import batch_sums
-from segnet.data.intensity import Intensity
+from segnet.base.classes import IGNORE_INDEX
+from segnet.base.device import move
+from segnet.base.distributed.collectives import batch_sums
+from segnet.base.errors import SegnetError
+from segnet.base.files import expand_home
+from segnet.data.images.intensity import Intensity
 from segnet.inference.bundle import build_model, read_description, read_model
 from segnet.inference.description import Description
 from segnet.inference.opening import find_model
-from segnet.models.describe import count_parameters
+from segnet.models.inspection.costs import count_parameters
 from segnet.models.names import is_own
-from segnet.training.config import TrainConfig
+from segnet.training.configuration.config import TrainConfig
 
 
 @dataclass(frozen=True)

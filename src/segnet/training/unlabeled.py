@@ -19,16 +19,16 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from segnet.core.classes import IGNORE_INDEX
-from segnet.core.device import autocast
-from segnet.core.errors import SegnetError
+from segnet.base.classes import IGNORE_INDEX
+from segnet.base.device import autocast
+from segnet.base.errors import SegnetError
 from segnet.data.augment import Augmentation, StrongColour
-from segnet.data.batches import shuffled_order
-from segnet.data.cache import CachedSplit
-from segnet.objectives.loss_sum import parse_loss
-from segnet.objectives.losses import negative_log_likelihood
-from segnet.training.config import TrainConfig
+from segnet.data.store.batches import shuffled_order
+from segnet.data.store.cache import CachedSplit
+from segnet.training.configuration.config import TrainConfig
 from segnet.training.epoch import seed_of
+from segnet.training.losses.loss_sum import parse_loss
+from segnet.training.losses.losses import negative_log_likelihood
 from segnet.training.teacher import Teacher, distillation
 
 

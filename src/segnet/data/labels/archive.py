@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from segnet.core.errors import SegnetError
+from segnet.base.errors import SegnetError
 from segnet.data.labels.finding import is_hidden
 
 _NAME_IS_UTF_8 = 0x800  # APPNOTE.TXT 4.4.4

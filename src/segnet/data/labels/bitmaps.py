@@ -12,7 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from segnet.data.faults import Fault
-from segnet.data.images import decode
+from segnet.data.images.reading import decode
 
 _RGBA = 4  # channels
 

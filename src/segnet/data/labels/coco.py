@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segnet.data.faults import Fault
-from segnet.data.headers import read_header
+from segnet.data.images.headers import read_header
 from segnet.data.labels.shapes import (
     Labelled,
     Labels,

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from segnet.core.colours import Colour, pack, unpack
+from segnet.base.colours import Colour, pack, unpack
 from segnet.data.dataset import Mask
 from segnet.data.faults import Fault
-from segnet.data.images import decode, read_index_mask
+from segnet.data.images.reading import decode, read_index_mask
 
 _SHOWN = 5
 _UNKNOWN = -1

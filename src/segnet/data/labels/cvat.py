@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import numpy as np
 import numpy.typing as npt
 
-from segnet.core.errors import SegnetError
+from segnet.base.errors import SegnetError
 from segnet.data.faults import Fault
 from segnet.data.labels.corners import Points, ellipse, turned
 from segnet.data.labels.finding import read_text

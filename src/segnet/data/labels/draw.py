@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from segnet.core.classes import IGNORE_INDEX
-from segnet.core.extras import require_package
+from segnet.base.classes import IGNORE_INDEX
+from segnet.base.extras import require_package
 from segnet.data.dataset import Mask
 from segnet.data.faults import Fault
 from segnet.data.labels.shapes import Shape, why

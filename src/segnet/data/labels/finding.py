@@ -6,9 +6,9 @@ import codecs
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from segnet.core.walking import paths_below
+from segnet.base.walking import paths_below
 from segnet.data.faults import Fault
-from segnet.data.suffixes import IMAGE_SUFFIXES
+from segnet.data.images.suffixes import IMAGE_SUFFIXES
 
 _LEFT_BY_SYSTEMS = ("__macosx", "thumbs.db", "desktop.ini", "ehthumbs.db")
 _MARKS = (

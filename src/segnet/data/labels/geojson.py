@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from segnet.data.faults import Fault
-from segnet.data.headers import read_header
+from segnet.data.images.headers import read_header
+from segnet.data.images.suffixes import IMAGE_SUFFIXES
 from segnet.data.labels.draw import fill
 from segnet.data.labels.shapes import (
     Labelled,
@@ -30,7 +31,6 @@ from segnet.data.labels.shapes import (
     read_shape,
     with_background,
 )
-from segnet.data.suffixes import IMAGE_SUFFIXES
 
 _WITHOUT_AREA = ("Point", "MultiPoint", "LineString", "MultiLineString")
 _NAMES = ("class", "label", "category", "class_name")  # of the property that names the class

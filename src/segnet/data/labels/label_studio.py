@@ -9,7 +9,8 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from segnet.data.faults import Fault
-from segnet.data.headers import read_header
+from segnet.data.images.headers import read_header
+from segnet.data.images.suffixes import IMAGE_SUFFIXES
 from segnet.data.labels.label_studio_regions import GEOMETRY, NO_SHAPES, SHAPES, read_region
 from segnet.data.labels.shapes import (
     NOT_ANNOTATED,
@@ -25,7 +26,6 @@ from segnet.data.labels.shapes import (
     size_of,
     with_background,
 )
-from segnet.data.suffixes import IMAGE_SUFFIXES
 
 _UPLOAD_PREFIX = 9  # eight hexadecimal digits and a dash, which an upload puts before a file's name
 _TASKS_LOOKED_AT = 5

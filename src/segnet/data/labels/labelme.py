@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segnet.data.blobs import Blob
 from segnet.data.faults import Fault
-from segnet.data.headers import read_header
+from segnet.data.images.embedded_files import Blob
+from segnet.data.images.headers import read_header
+from segnet.data.images.suffixes import IMAGE_SUFFIXES
 from segnet.data.labels.bitmaps import decode_picture, from_base64
 from segnet.data.labels.corners import ellipse
 from segnet.data.labels.shapes import (
@@ -35,7 +36,6 @@ from segnet.data.labels.shapes import (
     size_of,
     with_background,
 )
-from segnet.data.suffixes import IMAGE_SUFFIXES
 
 _WITHOUT_AREA = ("point", "points", "line", "linestrip")
 _FOUR_CORNERS = ("rectangle", "rotation", "oriented_rectangle", "quadrilateral")

@@ -13,11 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from segnet.core.errors import SegnetError
-from segnet.data.faults import Fault
-from segnet.data.labels.finding import files_below
-from segnet.data.labels.shapes import Labelled, Labels
-from segnet.data.near_names import (
+from segnet.base.errors import SegnetError
+from segnet.data.check.near_names import (
     IMAGE_WORDS,
     MASK_WORDS,
     RULES,
@@ -28,8 +25,11 @@ from segnet.data.near_names import (
     same_form,
     words_of,
 )
-from segnet.data.pairing import DESCRIPTION, MASK_SUFFIXES, find_pairs
-from segnet.data.suffixes import IMAGE_SUFFIXES
+from segnet.data.check.pairing import DESCRIPTION, MASK_SUFFIXES, find_pairs
+from segnet.data.faults import Fault
+from segnet.data.images.suffixes import IMAGE_SUFFIXES
+from segnet.data.labels.finding import files_below
+from segnet.data.labels.shapes import Labelled, Labels
 
 _LOSSY = (".jpg", ".jpeg", ".webp")
 _DRAWN_WORDS = frozenset({"viz", "vis", "overlay", "overlays", "preview", "previews", "bbox"})

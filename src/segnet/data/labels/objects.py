@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from segnet.core.foreground import BACKGROUND
+from segnet.base.class_roles import BACKGROUND
 from segnet.data.faults import Fault
-from segnet.data.headers import read_header
-from segnet.data.images import decode, size_fault
+from segnet.data.images.headers import read_header
+from segnet.data.images.reading import decode, size_fault
 from segnet.data.labels.finding import images_below, is_hidden
 from segnet.data.labels.shapes import (
     NOT_ANNOTATED,

@@ -7,9 +7,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from segnet.core.errors import SegnetError
-from segnet.core.foreground import background_of
+from segnet.base.class_roles import background_of
+from segnet.base.errors import SegnetError
 from segnet.data.faults import Fault
+from segnet.data.images.suffixes import ARCHIVE_SUFFIXES
 from segnet.data.labels.cityscapes import is_cityscapes, read_cityscapes
 from segnet.data.labels.coco import is_coco, read_coco
 from segnet.data.labels.cvat import is_cvat, read_cvat
@@ -24,7 +25,6 @@ from segnet.data.labels.shapes import Labels, read_json
 from segnet.data.labels.voc import masks_of_voc, read_voc
 from segnet.data.labels.yolo import read_yolo
 from segnet.data.labels.yolo_yaml import description_of, read_description
-from segnet.data.suffixes import ARCHIVE_SUFFIXES
 
 
 def read_labels(source: Path, images: Sequence[Path] = (), classes: Sequence[str] = ()) -> Labels:

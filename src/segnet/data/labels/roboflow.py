@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from segnet.core.classes import IGNORE_INDEX
-from segnet.core.errors import SegnetError
+from segnet.base.classes import IGNORE_INDEX
+from segnet.base.errors import SegnetError
 from segnet.data.faults import Fault
-from segnet.data.headers import read_header
+from segnet.data.images.headers import read_header
 from segnet.data.labels.coded import MaskTable
 from segnet.data.labels.finding import images_below, read_text
 from segnet.data.labels.shapes import NOT_ANNOTATED, Labelled, Labels, read_image, split_of, with_background

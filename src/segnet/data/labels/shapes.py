@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segnet.core.foreground import BACKGROUND, background_of
-from segnet.data.blobs import File
+from segnet.base.class_roles import BACKGROUND, background_of
+from segnet.data.check.near_names import SPLIT_WORDS
 from segnet.data.dataset import Mask
 from segnet.data.faults import KINDS, Fault
+from segnet.data.images.embedded_files import File
 from segnet.data.labels.finding import read_text
-from segnet.data.near_names import SPLIT_WORDS
 
 _FARTHEST = 10  # image sides that a point may lie outside: what is farther is no point of this image
 _LARGEST_SIDE = 1 << 20

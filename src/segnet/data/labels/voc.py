@@ -11,16 +11,16 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
-from segnet.core.classes import IGNORE_INDEX
-from segnet.core.colours import Colour
-from segnet.core.errors import SegnetError
+from segnet.base.classes import IGNORE_INDEX
+from segnet.base.colours import Colour
+from segnet.base.errors import SegnetError
+from segnet.data.check.near_names import same_form
 from segnet.data.faults import Fault
-from segnet.data.headers import read_header
+from segnet.data.images.headers import read_header
+from segnet.data.images.suffixes import IMAGE_SUFFIXES
 from segnet.data.labels.coded import MaskTable
 from segnet.data.labels.finding import images_below, is_hidden, lines_of, parts_of
 from segnet.data.labels.shapes import NOT_ANNOTATED, Labelled, Labels, read_image, split_of, with_background
-from segnet.data.near_names import same_form
-from segnet.data.suffixes import IMAGE_SUFFIXES
 
 # http://host.robots.ox.ac.uk/pascal/VOC/voc2012/segexamples/index.html
 _CLASSES_OF_2012 = (

@@ -9,9 +9,10 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from segnet.core.errors import SegnetError
+from segnet.base.errors import SegnetError
+from segnet.data.check.near_names import same_form
 from segnet.data.faults import Fault
-from segnet.data.headers import read_header
+from segnet.data.images.headers import read_header
 from segnet.data.labels.finding import files_below, images_below, parts_of, read_text
 from segnet.data.labels.shapes import (
     Labelled,
@@ -25,7 +26,6 @@ from segnet.data.labels.shapes import (
     with_background,
 )
 from segnet.data.labels.yolo_yaml import Description
-from segnet.data.near_names import same_form
 
 _NUMBERS_OF_A_BOX = 4
 _OUTSIDE = 0.5  # of an image's side; coordinates farther outside are no shares of it

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from segnet.core.errors import SegnetError
+from segnet.base.errors import SegnetError
 from segnet.data.faults import Fault
 from segnet.data.labels.finding import (
     find_by_tail,

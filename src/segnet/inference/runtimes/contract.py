@@ -19,7 +19,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from segnet.core.errors import SegnetError
+from segnet.base.errors import SegnetError
 from segnet.inference.description import Description
 from segnet.inference.runtimes import Images
 

@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from segnet.core.errors import SegnetError
-from segnet.core.files import require_text_name
-from segnet.core.forked import PerProcess, require_cpu
+from segnet.base.errors import SegnetError
+from segnet.base.files import require_text_name
+from segnet.base.forked import PerProcess, require_cpu
 from segnet.inference.description import KEY, Description
 from segnet.inference.runtimes import Images, Logits
 from segnet.inference.runtimes.contract import (

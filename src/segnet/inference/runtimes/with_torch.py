@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from segnet.core.device import move, pick_device
-from segnet.core.errors import SegnetError
-from segnet.core.forked import forked_after, require_cpu
+from segnet.base.device import move, pick_device
+from segnet.base.errors import SegnetError
+from segnet.base.forked import forked_after, require_cpu
 from segnet.inference.runtimes import Images, Logits
 
 

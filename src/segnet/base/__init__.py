@@ -1,0 +1,1 @@
+"""Errors, files, progress, threads, classes and colours, devices; nothing of it knows a network."""

@@ -1,0 +1,366 @@
+"""All that is wrong with a folder of images and masks, found in one go; nothing in it is written to."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence, Set
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segnet.base.classes import IGNORE_INDEX, ClassTable
+from segnet.base.errors import SegnetError
+from segnet.base.outline_tolerance import mean_thickness_px
+from segnet.data.check.balance import balance_faults, no_images
+from segnet.data.check.inspect_pair import Surveyed, edges_of, survey
+from segnet.data.check.leaks import leaks
+from segnet.data.check.pairing import DESCRIPTION, Pair, Pairs
+from segnet.data.check.recognition import find_dataset
+from segnet.data.dataset import Progress, Sample
+from segnet.data.faults import KINDS, Fault, by_kind
+from segnet.data.folder import HOLDOUT, FolderSample, same_images
+from segnet.data.holdout import hold_out
+from segnet.data.images.file_records import one_look
+from segnet.data.images.headers import Look, depth_faults, rotation_faults
+from segnet.data.masks.dataset_yaml import read_description
+from segnet.data.masks.mask_code import MaskCode, lossy_fault
+from segnet.data.masks.mask_meaning import Unclear, infer
+from segnet.data.options import DataOptions
+
+_SIZES = (128, 192, 256)  # that are suggested; beyond them it takes patches
+_STEP = 16  # of the longer side, in pixels
+_WHOLE = (
+    512  # px of the shorter side: up to here an image is trained on at its own size rather than in patches
+)
+_NEAR, _MOST = 0.06, 0.8  # proportions this near are one; as many images with one stand for all
+_SCALES = (0.25, 0.5, 1)
+_THINNEST_PX = 1.5  # of a region, as area / half its outline, that a network's output still shows
+
+
+@dataclass(frozen=True)
+class ClassCount:
+    """How often a class occurs."""
+
+    name: str
+    pixels: int
+    share: float
+    """Of all pixels that aren't ignored."""
+    images: dict[str, int]
+    """By split, the images that show it."""
+    thickness_px: float | None
+    """Mean width of its regions, area / half the outline; None where it has no outline."""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What is in a folder and what is wrong with it."""
+
+    root: Path
+    images: dict[str, int]
+    """Pairs by split."""
+    classes: tuple[ClassCount, ...]
+    faults: tuple[Fault, ...]
+    smallest: tuple[int, int] | None
+    """Width and height of the smallest image, by area; None where none can be read."""
+    largest: tuple[int, int] | None
+    layouts: dict[tuple[int, int], int]
+    """How many images have so many channels of so many bits, as they are stored."""
+    without_objects: int
+    """Masks of nothing but the first class."""
+    uncounted: int
+    """Masks whose classes aren't counted, since they or their image have errors."""
+    suggestion: str
+    """Which size to train at, and why; empty where nothing tells."""
+    seconds: float
+    surveyed: tuple[Surveyed, ...]
+    table: ClassTable | None
+    code: MaskCode | None
+
+    @property
+    def errors(self) -> list[Fault]:
+        """What training refuses."""
+        return [fault for fault in self.faults if fault.is_error]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON has it; files are relative to the folder."""
+        kinds = []
+        for kind, alike_ones in by_kind(self.faults).items():
+            files = [
+                {
+                    "file": self.relative(each.file),
+                    "fault": self.shortened(each.detail),
+                    "remedy": self.shortened(each.remedy),
+                }
+                for each in alike_ones
+            ]
+            known = KINDS[kind]
+            said = {"kind": kind, "level": known.level, "title": known.title, "count": len(files)}
+            kinds.append(said | {"files": files})
+        return {
+            "data": str(self.root),
+            "images": self.images,
+            "errors": len(self.errors),
+            "warnings": len(self.faults) - len(self.errors),
+            "faults": kinds,
+            "classes": [vars(each) for each in self.classes],
+            "stored": [
+                {"channels": channels, "bits": bits, "images": count}
+                for (channels, bits), count in sorted(self.layouts.items())
+            ],
+            "masks_without_objects": self.without_objects,
+            "masks_not_counted": self.uncounted,
+            "smallest_image": self.smallest,
+            "largest_image": self.largest,
+            "suggestion": self.suggestion or None,
+            "seconds": round(self.seconds, 1),
+        }
+
+    def shortened(self, text: str) -> str:
+        """Return a text with files as they are called below the folder."""
+        return text.replace(f"{self.root}{os.sep}", "")
+
+    def relative(self, file: Path | str) -> str:
+        """Return a file as it is called below the folder."""
+        path = Path(file)
+        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(file)
+
+    def named(self, file: Path | str) -> str:
+        """Return the same for a sentence, in which the folder itself has its name."""
+        return self.root.resolve().name if Path(file) == self.root else self.relative(file)
+
+
+@one_look()
+def inspect_folder(root: Path, progress: Progress | None = None, *, channels: int = 3) -> Inspection:
+    """Read everything in a folder once, and say all that is wrong with it.
+
+    Memory grows by some kilobytes a pair: no pixels are kept but a small version.
+
+    Args:
+        root: the folder, in a layout of ``folder.py``.
+        progress: called with the number of pairs; the context it returns gives a function that is called
+            after each one.
+        channels: that the images are to have.
+
+    Raises:
+        SegnetError: there is no such folder.
+    """
+    started = time.perf_counter()
+    found = find_dataset(root)
+    faults = [*found.faults]
+    description = root / DESCRIPTION
+    described = None
+    if description.exists():
+        try:
+            described = read_description(description)
+        except SegnetError as error:
+            said = str(error).removeprefix(f"{description}").lstrip(": ")
+            faults.append(Fault("mask-meaning", description, f"can't be used: {said}", "correct it"))
+    by_colour = described is not None and bool(described[1].colours)
+    surveyed = []
+    with progress(len(found.pairs)) if progress else nullcontext(lambda: None) as advance:
+        for each in survey(found.pairs, by_colour=by_colour, channels=channels):
+            surveyed.append(each)
+            advance()
+    faults += [fault for each in surveyed for fault in each.faults]
+    looks = [each.look for each in surveyed]
+    faults += rotation_faults(looks) + depth_faults(looks) + _without_data(root, surveyed)
+    readable = [each.pair for each in surveyed if each.readable]
+    faults += same_images(readable)
+    faults += leaks(surveyed, found, root)
+    looked = [each.pair for each in surveyed if each.look.image is not None]
+    held_out = _held_out(looked, found, root)
+    faults += _too_few(looked, held_out, found, root)
+
+    if described is None and not description.exists() and any(each.stored for each in surveyed):
+        try:
+            described = infer(((s.pair.mask, s.stored) for s in surveyed if s.stored), root, description)
+        except Fault as fault:
+            faults.append(fault)
+            described = fault.guess if isinstance(fault, Unclear) else None
+    table, code = described or (None, None)
+    classes: tuple[ClassCount, ...] = ()
+    without = uncounted = 0
+    if table and code:
+        counted = _count(surveyed, table, code, held_out, found, root, faults)
+        classes, without, uncounted = counted
+    sizes = sorted((each.look.image.size for each in surveyed if each.look.image), key=np.prod)
+    return Inspection(
+        root=root,
+        images={split: sum(pair.split == split for pair in found.pairs) for split in found.splits},
+        classes=classes,
+        faults=tuple(faults),
+        smallest=sizes[0] if sizes else None,
+        largest=sizes[-1] if sizes else None,
+        layouts=dict(Counter(_stored(look) for look in looks if look.image)),
+        without_objects=without,
+        uncounted=uncounted,
+        suggestion=_suggest(classes, sizes),
+        seconds=time.perf_counter() - started,
+        surveyed=tuple(surveyed),
+        table=table,
+        code=code,
+    )
+
+
+def _count(
+    surveyed: Sequence[Surveyed],
+    table: ClassTable,
+    code: MaskCode,
+    held_out: Set[Path],
+    found: Pairs,
+    root: Path,
+    faults: list[Fault],
+) -> tuple[tuple[ClassCount, ...], int, int]:
+    """Count the classes in all masks, and add what that shows to be wrong.
+
+    Returns:
+        the classes, how many masks hold the first of them alone, and how many couldn't be counted.
+    """
+    pixels = {split: np.zeros(256, np.int64) for split in ("train", "val", "test")}
+    images: dict[int, Counter[str]] = defaultdict(Counter)
+    outlines: Counter[int] = Counter()
+    without = uncounted = 0
+    for each in surveyed:
+        if each.stored is None:
+            uncounted += 1
+            continue
+        try:
+            read = code.reading(each.stored, each.pair.mask)
+        except Fault as fault:
+            faults.append(fault)
+            uncounted += 1
+            continue
+        lossy = lossy_fault(read, each.pair.mask)
+        faults += [lossy] if lossy else []
+        shown = {class_id for class_id in read.counts if class_id != IGNORE_INDEX}
+        if not shown:
+            faults.append(Fault("all-ignored", each.pair.mask, "holds nothing but ignored pixels"))
+        without += shown == {0}
+        split = "val" if each.pair.image in held_out else each.pair.split
+        for class_id, count in read.counts.items():
+            pixels[split][class_id] += count
+            images[class_id][each.pair.split] += 1
+        # without those of a lossy format's noise
+        edges = edges_of(code.read(each.pair.mask), range(256)) if lossy else each.edges
+        for value, sides in edges.items():
+            outlines[value if lossy else read.ids[value]] += sides
+    if pixels["train"].any():
+        few = len(held_out) or sum(pair.split == "val" for pair in found.pairs)
+        balance = balance_faults(
+            str(root), table.names, pixels["train"], pixels["val"], few, held_out="val" not in found.splits
+        )
+        faults += [_as_far_as_counted(fault, uncounted) for fault in balance]
+    totals = np.sum([*pixels.values()], axis=0)
+    scored = int(totals[: len(table)].sum()) or 1
+    classes = tuple(
+        ClassCount(
+            name,
+            int(totals[i]),
+            float(totals[i] / scored),
+            dict(images[i]),
+            mean_thickness_px(int(totals[i]), outlines[i]),
+        )
+        for i, name in enumerate(table.names)
+    )
+    return classes, without, uncounted
+
+
+def _held_out(pairs: Sequence[Pair], found: Pairs, root: Path) -> frozenset[Path]:
+    """Return the images that training holds out where there is no val/ and no option says otherwise."""
+    train: list[Sample] = [
+        FolderSample(pair.name, pair.image, pair.mask, MaskCode(()))
+        for pair in pairs
+        if pair.split == "train"
+    ]
+    if "val" in found.splits or not train:
+        return frozenset()
+    val = {sample.name for sample in hold_out(train, DataOptions(data=str(root)), HOLDOUT).val}
+    return frozenset(pair.image for pair in pairs if pair.split == "train" and pair.name in val)
+
+
+def _too_few(looked: Sequence[Pair], held_out: Set[Path], found: Pairs, root: Path) -> list[Fault]:
+    """Return what is wrong where training would have no images, or none to validate on."""
+    if len(looked) < len(found.pairs) or not found.pairs:  # what is wrong with the others is said of them
+        return []
+    if "train" not in found.splits:
+        said = "segnet eval can score a model on them; training needs others, in train/"
+        return [Fault("too-few-images", str(root), "has no training images", said)]
+    return [] if held_out or "val" in found.splits else [no_images(str(root), "validation images")]
+
+
+def _without_data(root: Path, surveyed: Sequence[Surveyed]) -> list[Fault]:
+    """Return a warning that says how many pixels of the images hold no data, where there are any."""
+    some = [each for each in surveyed if each.missing_px]
+    if not some:
+        return []
+    pixels = sum(math.prod(each.look.image.size) for each in surveyed if each.look.image)
+    marks = sorted({each.look.nodata or "NaN" for each in some})
+    percent = 100 * sum(each.missing_px for each in some) / pixels
+    images = "1 image" if len(some) == 1 else f"{len(some):,} images"
+    said = f"has {percent:.3g} % of its pixels marked as NoData ({', '.join(marks)}), in {images}"
+    return [Fault("nodata", root, said)]
+
+
+def _as_far_as_counted(fault: Fault, uncounted: int) -> Fault:
+    """Return a fault of the classes' pixels that says how many masks it knows nothing of."""
+    if not uncounted or fault.kind == "few-to-validate":
+        return fault
+    return Fault(fault.kind, fault.file, f"{fault.detail}; {not_counted(uncounted)}", fault.remedy)
+
+
+def not_counted(masks: int) -> str:
+    """Say how many masks the counts of classes know nothing of."""
+    subject = "1 mask with errors isn't" if masks == 1 else f"{masks:,} masks with errors aren't"
+    return f"{subject} counted"
+
+
+def _stored(look: Look) -> tuple[int, int]:
+    assert look.image is not None
+    return look.image.layout.channels, look.image.layout.bits
+
+
+def _suggest(classes: Sequence[ClassCount], sizes: Sequence[tuple[int, int]]) -> str:
+    """Return the smallest size at which the thinnest class isn't lost, or patches at the smallest scale."""
+    thin = [each for each in classes[1:] or classes if each.thickness_px]
+    if not thin or not sizes:
+        return ""
+    thinnest = min(thin, key=lambda each: each.thickness_px or 0)
+    assert thinnest.thickness_px is not None
+    side = sorted(min(size) for size in sizes)[len(sizes) // 2]
+    needed = _THINNEST_PX / thinnest.thickness_px * side
+    enough = [size for size in _SIZES if size >= needed]
+    because = (
+        f"regions of {thinnest.name} are {thinnest.thickness_px:.1f} px thick on images of some {side} px, "
+        f"and {thinnest.thickness_px * 128 / side:.1f} px at --size {_in_proportion(128, sizes)}"
+    )
+    if enough or side <= _WHOLE:
+        return f"--size {_in_proportion(enough[0] if enough else side, sizes)}: {because}"
+    scale = next((each for each in _SCALES if each * thinnest.thickness_px >= 2 * _THINNEST_PX), 1)
+    return f"--patch 256{f' --patch-scale {scale:g}' if scale < 1 else ''}: {because}"
+
+
+def _in_proportion(side: int, sizes: Sequence[tuple[int, int]]) -> str:
+    """Return a size for ``--size`` with this shorter side, in the proportions of most images.
+
+    Where they have several it is a square.
+
+    Args:
+        side: in pixels.
+        sizes: width and height of each image.
+    """
+    proportions = sorted(width / height for width, height in sizes)
+    usual = proportions[len(proportions) // 2]
+    near = sum(abs(each / usual - 1) < _NEAR for each in proportions)
+    if abs(usual - 1) < _NEAR or near < _MOST * len(proportions):
+        return str(side)
+    if side not in _SIZES:  # the images' own
+        width, height = sorted(sizes, key=min)[len(sizes) // 2]
+        return f"{height}x{width}"
+    longer = round(side * max(usual, 1 / usual) / _STEP) * _STEP
+    return f"{side}x{longer}" if usual > 1 else f"{longer}x{side}"

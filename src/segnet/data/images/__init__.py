@@ -1,0 +1,1 @@
+"""Image files: what they store, and their pixels; without torch."""

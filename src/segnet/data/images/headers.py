@@ -1,0 +1,302 @@
+"""What the first bytes of image and mask show to be wrong, before a pixel is decoded."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import astuple, dataclass
+from functools import cache, lru_cache, partial
+from typing import BinaryIO, NamedTuple
+
+from PIL import Image, ImageFile
+
+from segnet.base.errors import SegnetError
+from segnet.base.threads import in_threads
+from segnet.data.check.pairing import Paired
+from segnet.data.faults import Fault
+from segnet.data.images.embedded_files import Blob, File
+from segnet.data.images.file_records import is_seen, recall
+from segnet.data.images.picture_file import (
+    PNG,
+    may_say_orientation,
+    orientation_of,
+    pages_in,
+    same_format,
+    stored_size,
+    with_picture,
+)
+from segnet.data.images.reading import size_fault
+from segnet.data.images.stored_layout import Layout, channels_fault, layout_of
+from segnet.data.images.tiff import look_into
+from segnet.data.images.tiff_pages import TiffPage, is_tiff, pages_of_tiff
+
+_SMALLEST_PX = 16
+_TURNED_SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a picture's first bytes say."""
+
+    format: str
+    mode: str
+    stored: tuple[int, int]
+    """Width and height as stored, before any rotation."""
+    orientation: int
+    """That of EXIF: 1 is upright."""
+    frames: int
+    """Pages or frames; the previews behind a phone's JPEG don't count, nor do pages that are channels."""
+    layout: Layout
+    """Channels and bits."""
+    nodata: str = ""
+    """The value of pixels without data, as a TIFF of GDAL's says it; empty where it says none."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the upright picture."""
+        return self.stored[::-1] if self.orientation in _TURNED_SIDEWAYS else self.stored
+
+    def to_bytes(self) -> bytes:
+        """Return it as it is remembered."""
+        return json.dumps(astuple(self)).encode()
+
+    @staticmethod
+    @lru_cache(maxsize=1 << 14)
+    def from_bytes(remembered: bytes) -> Header:
+        """Return what ``to_bytes`` gave; most files say what others say."""
+        format_, mode, (width, height), orientation, frames, layout, nodata = json.loads(remembered)
+        return Header(format_, mode, (width, height), orientation, frames, Layout(*layout), nodata)
+
+
+def read_header(file: File) -> Header:
+    """Return what a file says of itself.
+
+    Raises:
+        SegnetError: not an image, or one whose first bytes are damaged.
+    """
+    if isinstance(file, Blob):
+        return header_of(file, str(file))
+    with suppress(OSError):
+        return Header.from_bytes(recall(file, "header", lambda: header_of(file, str(file)).to_bytes()))
+    return header_of(file, str(file))  # which says what is wrong with it
+
+
+def header_of(source: File | BinaryIO, name: str) -> Header:
+    """Return what a file or a binary stream says of itself, without remembering it.
+
+    Raises:
+        SegnetError: as ``read_header``.
+    """
+    try:
+        return with_picture(source, name, _header_of_picture)
+    except Fault as fault:
+        if fault.kind not in ("not-an-image", "damaged") or not is_tiff(source):
+            raise
+        layout, size, orientation, frames = look_into(source, name)  # a TIFF that Pillow can't represent
+        return Header("TIFF", "", size, orientation, frames, layout, _nodata(pages_of_tiff(source)))
+
+
+def _header_of_picture(image: ImageFile.ImageFile) -> Header:
+    frames, pages = pages_in(image)
+    layout = layout_of(image, frames)
+    said = image.format != "PNG" or _may_be_turned(image)
+    return Header(
+        image.format or "",
+        image.mode,
+        stored_size(image),
+        orientation_of(image) if said else 1,
+        1 if layout.planes > 1 else frames,
+        layout,
+        _nodata(pages),
+    )
+
+
+def _nodata(pages: Sequence[TiffPage]) -> str:
+    return next((page.nodata for page in pages if page.nodata), "")
+
+
+def _may_be_turned(png: ImageFile.ImageFile) -> bool:
+    """Whether a PNG has an orientation, in EXIF or XMP, before its pixels or behind them.
+
+    Pillow would decode every pixel to look behind them; here they are leapt over.
+    """
+    stream = png.fp
+    assert stream is not None
+    place = stream.tell()
+    stream.seek(len(PNG))
+    found = False
+    while not found and len(head := stream.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", head)
+        begin = stream.read(length if kind == b"iTXt" else min(length, 32))
+        found = may_say_orientation(kind, begin)
+        stream.seek(length - len(begin) + 4, io.SEEK_CUR)
+    stream.seek(place)
+    return found
+
+
+class Look(NamedTuple):
+    """What the headers of a pair show."""
+
+    pair: Paired
+    image: Header | None
+    mask: Header | None
+    faults: tuple[Fault, ...]
+
+    @property
+    def is_deep(self) -> bool:
+        """Whether the image holds more than 8 bits a channel."""
+        return self.image is not None and self.image.layout.bits > 8
+
+    @property
+    def nodata(self) -> str:
+        """Which value pixels without data have in the image, where the file says so."""
+        return "" if self.image is None else self.image.nodata
+
+    @property
+    def mask_was_turned(self) -> bool | None:
+        """Whether the mask was turned with its image; None where the sizes don't tell."""
+        if self.image is None or self.mask is None or self.image.orientation == 1:
+            return None
+        if self.image.size == self.image.stored or self.image.stored[0] == self.image.stored[1]:
+            return None
+        return self.mask.stored == self.image.size
+
+
+def look_at(pair: Paired, channels: int = 3) -> Look:
+    """Read the headers of an image, which is to have so many channels, and of its mask."""
+    faults: list[Fault] = []
+    image, mask = _read(pair.image, faults), _read(pair.mask, faults)
+    if image is not None:
+        faults += _faults_of_image(pair.image, image, channels)
+    if mask is not None:
+        faults += _faults_of_mask(pair.mask, mask)
+    if image is not None and mask is not None:
+        differ = size_fault(image.size, mask.stored, pair.image, pair.mask)
+        faults += [differ] if differ else []
+    return Look(pair, image, mask, tuple(faults))
+
+
+def look_at_all(pairs: Sequence[Paired], channels: int = 3) -> list[Look]:
+    """Read the headers of many pairs, whose images are to have so many channels."""
+
+    def is_quick(pair: Paired) -> bool:
+        return is_seen(pair.image, "header") and is_seen(pair.mask, "header")
+
+    return in_threads(partial(look_at, channels=channels), pairs, is_quick)
+
+
+def look_at_images(files: Sequence[File], channels: int = 3) -> tuple[list[bool], list[Fault]]:
+    """Read the headers of images without masks.
+
+    Returns:
+        Whether each holds more than 8 bits a channel, and what is wrong with them.
+    """
+
+    def look(file: File) -> tuple[bool, list[Fault]]:
+        faults: list[Fault] = []
+        header = _read(file, faults)
+        if header is None:
+            return False, faults
+        return header.layout.bits > 8, faults + _faults_of_image(file, header, channels)
+
+    looks = in_threads(look, files)
+    return [deep for deep, _ in looks], [fault for _, faults in looks for fault in faults]
+
+
+def faults_of(looks: Sequence[Look]) -> list[Fault]:
+    """Return what the headers of many pairs show to be wrong."""
+    alone = [fault for look in looks for fault in look.faults]
+    return alone + rotation_faults(looks) + depth_faults(looks) + nodata_faults(looks)
+
+
+def nodata_faults(looks: Iterable[Look]) -> list[Fault]:
+    """Return a warning for each image whose file says which value its pixels without data have."""
+    return [
+        Fault("nodata", look.pair.image, f"marks pixels without data by {look.image.nodata} (NoData)")
+        for look in looks
+        if look.image is not None and look.image.nodata
+    ]
+
+
+def depth_faults(looks: Iterable[Look]) -> list[Fault]:
+    """Return a fault for each image that has more or fewer bits than those it stands beside.
+
+    Ranges are measured where all images to train on have more than 8 bits. So images of 8 bits among them
+    keep it from being done, and elsewhere they would be scaled by what isn't theirs.
+    """
+    shown = [look for look in looks if look.image is not None]
+    train = [look for look in shown if look.pair.split == "train"]
+    deep = [look for look in train if look.is_deep]
+    if len(deep) == len(train):
+        return [
+            Fault(
+                "too-few-bits", look.pair.image, "has 8 bits a channel, but all images to train on have more"
+            )
+            for look in shown
+            if deep and not look.is_deep
+        ]
+    return [
+        Fault("depths", look.pair.image, "has more than 8 bits a channel, but others to train on have 8")
+        for look in deep
+    ]
+
+
+def rotation_faults(looks: Iterable[Look]) -> list[Fault]:
+    """Return a fault for each turned image of which nobody can tell whether its mask was turned with it.
+
+    Where the sizes of others in the folder tell, they speak for all: one tool has written the masks.
+    """
+    turned = [look for look in looks if look.image is not None and look.image.orientation != 1]
+    if any(look.mask_was_turned for look in turned):
+        return []
+    return [
+        Fault("rotated", look.pair.image, "is turned by its EXIF data, and sizes don't tell if its mask was")
+        for look in turned
+        if look.mask_was_turned is None and look.mask is not None
+    ]
+
+
+def _read(file: File, faults: list[Fault]) -> Header | None:
+    try:
+        return read_header(file)
+    except Fault as fault:
+        faults.append(fault)
+    except SegnetError as error:  # gone since the folder was listed
+        faults.append(Fault("damaged", file, f"can't be opened ({error})"))
+    return None
+
+
+def _faults_of_image(file: File, header: Header, channels: int) -> list[Fault]:
+    faults = _faults_of_both(file, header)
+    differs = channels_fault(header.layout, channels, file)
+    faults += [differs] if differs else []
+    if 0 < min(header.size) < _SMALLEST_PX:
+        faults.append(Fault("small", file, f"is {header.size[0]}×{header.size[1]} pixels"))
+    return faults
+
+
+def _faults_of_mask(file: File, header: Header) -> list[Fault]:
+    if header.layout.loses == "channels":
+        count, bits = header.layout.channels, header.layout.bits
+        said = f"is no map of class ids but holds {count} channel{'' if count == 1 else 's'} of {bits} bits"
+        return [Fault("mask-mode", file, said)]
+    return _faults_of_both(file, header)
+
+
+def _faults_of_both(file: File, header: Header) -> list[Fault]:
+    faults = []
+    format = same_format(header.format)  # noqa: A001 - Pillow's own word
+    named = _formats().get(file.suffix.lower(), format)
+    if same_format(named) != format:
+        faults.append(Fault("mistyped", file, f"is a {header.format} file by its content"))
+    if header.frames > 1:
+        faults.append(Fault("pages", file, f"holds {header.frames} pages or frames"))
+    return faults
+
+
+@cache
+def _formats() -> dict[str, str]:
+    return Image.registered_extensions()

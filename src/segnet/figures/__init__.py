@@ -1,0 +1,1 @@
+"""The articles' figures, each drawn from live code."""

@@ -1,0 +1,1 @@
+"""Prediction on many machines, or many processes of one, by Ray Data."""

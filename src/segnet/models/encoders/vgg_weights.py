@@ -1,0 +1,146 @@
+"""VGG's weights as torchvision has them, for every encoder that begins as VGG does.
+
+Nothing in a file is unpickled but tensors. Evaluated, the encoder then gives VGG's own feature maps: VGG's
+normalisation of the image goes into our batch norm of it, a plain VGG's biases into those of the batch norms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from segnet.base.errors import SegnetError
+from segnet.base.files import expand_home
+from segnet.core.blocks import EncoderStage
+
+# Of the RGB images in [0, 1] that VGG's weights were trained on.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def stage_units(stages: Iterable[nn.Module]) -> list[nn.Module]:
+    """Return the units of encoder stages, in order; a stage is a chain of them, or has one."""
+    chains = (stage.units if isinstance(stage, EncoderStage) else stage for stage in stages)
+    return [unit for chain in chains for unit in cast(nn.Sequential, chain)]
+
+
+@torch.no_grad()
+def load_vgg(
+    path: Path, normalise: nn.BatchNorm2d, units: Sequence[nn.Module], name: Literal["vgg13", "vgg16"]
+) -> None:
+    """Start an encoder from the first convolutions of a VGG.
+
+    Args:
+        path: torchvision's state of that network, with batch norm (``vgg16_bn``) or without, as
+            ``.safetensors`` or as torch saved it.
+        normalise: the batch norm of the image.
+        units: convolution, batch norm and ReLU each, in VGG's order.
+        name: the VGG that they are made like.
+
+    Raises:
+        SegnetError: no such file, one that is damaged, or weights of another model.
+    """
+    layers: Any = units
+    convs, norms = _read_features(expand_home(path), name)
+    needed = [tuple(conv.weight.shape) for conv, *_ in layers]
+    found = [tuple(layer["weight"].shape) for layer in convs]
+    if found[: len(needed)] != needed or len(norms) not in (0, len(convs)):
+        difference = _difference(found, needed, norms)
+        raise SegnetError(
+            f"{path} isn't the {name.upper()} that this encoder is made like: {difference}; take "
+            f"torchvision's {name} or {name}_bn, and leave the model's width and input channels as they are"
+        )
+    # a batch norm adds eps to the variance; less it, the encoder is VGG to rounding
+    normalise.running_mean.copy_(torch.tensor(IMAGENET_MEAN))  # type: ignore[union-attr]
+    normalise.running_var.copy_(torch.tensor(IMAGENET_STD) ** 2 - normalise.eps)  # type: ignore[union-attr]
+    for i, (conv, norm, _) in enumerate(layers):
+        conv.weight.copy_(convs[i]["weight"])
+        if norms:
+            for entry in _NORM:
+                getattr(norm, entry).copy_(norms[i][entry])
+            norm.running_mean -= convs[i]["bias"].to(norm.running_mean.device)  # ours have none
+        else:
+            norm.reset_parameters()
+            norm.running_var -= norm.eps
+            norm.bias.copy_(convs[i]["bias"])
+
+
+_CONV = ("weight", "bias")
+_NORM = (*_CONV, "running_mean", "running_var")
+
+Layers = list[dict[str, Tensor]]
+
+
+def _read_features(path: Path, name: str) -> tuple[Layers, Layers]:
+    """Return the convolutions and the batch norms of ``features.N`` in a state file, in the order of N."""
+    state = _read_state(path, name)
+    layers: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in state.items():
+        first, place, entry = (*key.split("."), "", "")[:3]
+        if first == "features" and place.isdecimal():
+            layers.setdefault(int(place), {})[entry] = tensor
+    convs: Layers = []
+    norms: Layers = []
+    for number, layer in sorted(layers.items()):
+        names = _NORM if "running_mean" in layer else _CONV
+        lacking = [entry for entry in names if entry not in layer]
+        if lacking:
+            raise SegnetError(f"{path} isn't a {name.upper()}: features.{number} has no {lacking[0]}")
+        channels = layer["weight"].shape[:1]
+        for entry in names:
+            tensor = layer[entry]
+            if not tensor.is_floating_point():
+                raise SegnetError(
+                    f"{path} can't be used: features.{number}.{entry} holds {tensor.dtype}, no floats"
+                )
+            if not tensor.isfinite().all():
+                raise SegnetError(f"{path} can't be used: features.{number}.{entry} holds NaN or infinity")
+            if entry != "weight" and tensor.shape != channels:
+                raise SegnetError(
+                    f"{path} isn't a {name.upper()}: features.{number}.{entry} has shape "
+                    f"{tuple(tensor.shape)}, not {tuple(channels)}"
+                )
+        (norms if "running_mean" in layer else convs).append(layer)
+    return convs, norms
+
+
+def _read_state(path: Path, name: str) -> dict[str, Tensor]:
+    """Read a file of tensors; nothing else in it is unpickled."""
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise SegnetError(
+            f"there is no file of encoder weights {path}; give torchvision's {name} or "
+            f"{name}_bn as .safetensors or as torch saved it"
+        ) from None
+    except IsADirectoryError:
+        raise SegnetError(f"the encoder weights {path} are a folder; give a file in it") from None
+    except Exception as error:  # torch raises about anything for a file it can't read safely
+        raise SegnetError(
+            f"{path} can't be read as {name.upper()}'s weights: it is damaged, or holds more than tensors; "
+            f"save model.state_dict() of torchvision's {name}, by torch.save or as .safetensors"
+        ) from error
+    if not isinstance(state, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
+    ):
+        raise SegnetError(
+            f"{path} can't be read as {name.upper()}'s weights: it holds something else than names and "
+            f"tensors; save model.state_dict() of torchvision's {name}"
+        )
+    return state
+
+
+def _difference(found: list[tuple[int, ...]], needed: list[tuple[int, ...]], norms: Layers) -> str:
+    if len(found) < len(needed):
+        return f"it has {len(found)} convolutions in features, not {len(needed)}"
+    for place, (theirs, ours) in enumerate(zip(found, needed, strict=False), 1):
+        if theirs != ours:
+            return f"convolution {place} is {theirs}, not {ours}"
+    return f"it has {len(norms)} batch norms for {len(found)} convolutions"

@@ -1,1 +1,0 @@
-"""What training minimises and what evaluation reports."""

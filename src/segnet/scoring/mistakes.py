@@ -1,0 +1,110 @@
+"""A model's mistakes in pictures: input, truth, prediction, and where and how surely they differ."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+
+from segnet.base.classes import IGNORE_INDEX, ClassTable
+from segnet.base.colours import Colour
+from segnet.data.images.intensity import visible
+from segnet.data.store.fit_to_size import window
+from segnet.data.store.full_size import FullSizeSplit
+from segnet.data.store.open_split import Split
+from segnet.scoring.evaluate import Predictor, predict_split
+
+WORST = 24
+"""How many of the worst images are shown unless someone asks for more or fewer."""
+
+UNSURE: Colour = (255, 214, 70)
+SURE: Colour = (196, 0, 38)
+"""What a wrong pixel is painted in: from one at a probability of 0 to the other at 1."""
+
+_TILE_PX = 192  # the longer side; 24 rows of four then take some 3 MB as PNG
+_GAP_PX = 4
+
+
+def draw_mistakes(
+    predict: Predictor,
+    split: Split,
+    classes: ClassTable,
+    device: torch.device,
+    chosen: Sequence[int],
+) -> Iterator[Image.Image]:
+    """Yield a row of four tiles for each of the images that are named by number.
+
+    The image; its truth; what was predicted; and the image in grey with its wrong pixels from yellow, where
+    the model was unsure, to red, where it was sure. Ignored pixels are white in truth and never wrong.
+    Of an image at its own size only the patch is shown that holds most wrong pixels.
+    """
+    if not chosen:  # as where no image has the score that ranks them
+        return
+    numbers = iter(chosen)
+    for logits, masks in predict_split(predict, split, device, chosen):
+        confidence, predicted = logits.float().softmax(1).max(1)
+        for sure, found, truth in zip(
+            confidence.cpu().numpy(), predicted.byte().cpu().numpy(), masks.cpu().numpy(), strict=True
+        ):
+            image = visible(split.images[next(numbers)])
+            if isinstance(split, FullSizeSplit):
+                top, left = _worst_corner(_wrong(found, truth), split.patch)
+                image, truth, found, sure = (
+                    window(each, top, left, split.patch) for each in (image, truth, found, sure)
+                )
+            tiles = (
+                image,
+                classes.paint(truth),
+                classes.paint(found),
+                _differences(image, truth, found, sure),
+            )
+            yield _row(tiles)
+
+
+def _differences(
+    image: npt.NDArray[np.uint8],
+    truth: npt.NDArray[np.uint8],
+    found: npt.NDArray[np.uint8],
+    sure: npt.NDArray[np.float32],
+) -> npt.NDArray[np.uint8]:
+    grey = image.mean(2, keepdims=True) * 0.55 + 90  # pale and without contrast, so that the colours are seen
+    share = sure[..., None]
+    painted = np.array(UNSURE) * (1 - share) + np.array(SURE) * share
+    return np.where(_wrong(found, truth)[..., None], painted, grey).round().astype(np.uint8)
+
+
+def _wrong(found: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    wrong: npt.NDArray[np.bool_] = (found != truth) & (truth != IGNORE_INDEX)
+    return wrong
+
+
+def _worst_corner(wrong: npt.NDArray[np.bool_], size: tuple[int, int]) -> tuple[int, int]:
+    """Return the first row and column of the patch with most wrong pixels, of those a quarter patch apart."""
+    starts = [
+        sorted({*range(0, max(1, length - side + 1), max(1, side // 4)), max(0, length - side)})
+        for length, side in zip(wrong.shape, size, strict=True)
+    ]
+    sums = np.pad(wrong, ((1, 0), (1, 0))).cumsum(0, dtype=np.int64).cumsum(1)
+
+    def count(corner: tuple[int, int]) -> int:
+        top, left = corner
+        bottom, right = min(top + size[0], wrong.shape[0]), min(left + size[1], wrong.shape[1])
+        return int(sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left])
+
+    return max(itertools.product(*starts), key=count)
+
+
+def _row(tiles: Sequence[npt.NDArray[np.uint8]]) -> Image.Image:
+    height, width = tiles[0].shape[:2]
+    scale = _TILE_PX / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    row = Image.new("RGB", (len(tiles) * (size[0] + _GAP_PX) - _GAP_PX, size[1]), (255, 255, 255))
+    for place, pixels in enumerate(tiles):
+        smooth = place == 0 or scale < 1
+        method = Image.Resampling.LANCZOS if smooth else Image.Resampling.NEAREST
+        row.paste(Image.fromarray(pixels).resize(size, method), (place * (size[0] + _GAP_PX), 0))
+    return row
