@@ -41,7 +41,7 @@ from segnet.data.store.batches import shuffled_order
 from segnet.data.store.cache import CachedSplit, open_cached
 from segnet.data.store.fit_to_size import Fit
 from segnet.models import create_model
-from segnet.scoring.evaluate import evaluate_split, predictor
+from segnet.scoring.score_split import evaluate_split, predictor
 from segnet.training.configuration.config import TrainConfig
 from segnet.training.losses.losses import cross_entropy
 from segnet.training.optimizer import build_optimizer

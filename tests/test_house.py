@@ -65,6 +65,18 @@ def test_no_file_is_longer_than_400_lines():
     assert {name: lines for name, lines in long.items() if lines > 400} == {}
 
 
+def test_no_function_has_a_body_of_more_than_60_lines():
+    long = {}
+    for file in FILES:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                first = node.body[1:2] if ast.get_docstring(node) else node.body[:1]
+                lines = node.end_lineno - first[0].lineno + 1 if first else 0
+                if lines > 60:
+                    long[f"{file.name} {node.name}"] = lines
+    assert long == {}
+
+
 def test_no_room_has_more_than_25_files():
     counts = Counter(str(file.parent.relative_to(SOURCE)) for file in FILES)
     assert {room: count for room, count in counts.items() if count > 25} == {}

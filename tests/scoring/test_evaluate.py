@@ -10,6 +10,7 @@ from PIL import Image
 from segnet import ClassTable, Dataset, SegnetError, evaluate
 from segnet.runs.identity import image_id
 from segnet.runs.scores import Scores
+from segnet.scoring.evaluate import score_model
 
 from ..inference.conftest import describe, segmenter_of
 
@@ -186,3 +187,31 @@ def test_outlines_of_padded_pictures_are_scored_by_the_pictures_own_diagonal(tin
     assert scores.per_class["pet"].boundary_tolerance_px == pytest.approx((low + high) / 2)
     whole = evaluate(segmenter_of(tiny_model, describe(size=(48, 64))), dataset(val=val))
     assert whole.boundary_tolerance_px == (0.6, 0.6)
+
+
+def test_all_of_an_evaluation_is_there_in_python(tiny_model, tmp_path):
+    """What ``segnet eval`` prints and draws: mirrored predictions, each image, groups and mistakes."""
+    val, begun = samples(4), []
+    (tmp_path / "groups.csv").write_text("image,side\n000,left\n001,left\n002,right\n003,right\n")
+    found = score_model(
+        segmenter_of(tiny_model),
+        dataset(val=val),
+        flip=True,
+        group_by="side",
+        group_table=tmp_path / "groups.csv",
+        begin=begun.append,
+    )
+    counted = np.zeros((3, 3), int)
+    for sample in val:
+        image, mask = sample.read()
+        batch = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
+        with torch.no_grad():
+            both = tiny_model(batch).softmax(1) + tiny_model(batch.flip(-1)).softmax(1).flip(-1)
+        seen = mask != 255
+        np.add.at(counted, (mask[seen], both[0].argmax(0).numpy()[seen]), 1)
+    assert np.abs(np.array(found.scores.confusion) - counted).sum() <= 2
+    assert begun == [found.scores.scored_on]
+    assert [image.image for image in found.images] == [sample.name for sample in val]
+    assert [(group.group, group.images) for group in found.groups] == [("left", 2), ("right", 2)]
+    (picture,) = found.draw([2])
+    assert picture.width > 3 * picture.height

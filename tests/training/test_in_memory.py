@@ -6,7 +6,7 @@ import torch
 
 from segnet.data.pets import PET_CLASSES
 from segnet.data.synthetic import SyntheticSample
-from segnet.scoring.evaluate import evaluate_split, predictor
+from segnet.scoring.score_split import evaluate_split, predictor
 from segnet.training import in_memory
 from segnet.training.in_memory import compare_trained, learn, read_samples, small_segnet, train_and_watch
 

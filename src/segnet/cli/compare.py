@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -12,6 +12,9 @@ from rich.console import Console
 from segnet.base.errors import SegnetError
 from segnet.base.files import expand_home
 from segnet.cli.app import SOME_FAILED, app, print_folded, require_suffix, say_error
+
+if TYPE_CHECKING:
+    from segnet.runs.seeds import SeedRuns
 
 
 @app.command
@@ -47,15 +50,7 @@ def compare(
         runs_table,
         settings_table,
     )
-    from segnet.report.spread import (
-        difference_table,
-        has_images,
-        read_groups,
-        require_alike,
-        spread_table,
-        verdict_of_images,
-        verdict_of_seeds,
-    )
+    from segnet.report.spread import has_images, read_groups, verdict_of_images
 
     if not runs:
         raise SegnetError("no run given; name the run folders to compare")
@@ -63,13 +58,7 @@ def compare(
     if groups is not None:
         if out is not None:
             raise SegnetError("--out draws single runs over their epochs; name runs in the folders of seeds")
-        require_alike(groups)
-        first, *others = groups
-        for other in others:
-            print_folded(difference_table(first, other))
-            print(verdict_of_seeds(first, other))
-        if not others:
-            print_folded(spread_table(first))
+        _compare_seeds(groups)
         return 0
     if out is not None:
         require_suffix(out, (".png", ".svg"))
@@ -101,6 +90,18 @@ def compare(
     if verdict:
         print(verdict)
     return 0
+
+
+def _compare_seeds(groups: Sequence[SeedRuns]) -> None:
+    from segnet.report.spread import difference_table, require_alike, spread_table, verdict_of_seeds
+
+    require_alike(groups)
+    first, *others = groups
+    for other in others:
+        print_folded(difference_table(first, other))
+        print(verdict_of_seeds(first, other))
+    if not others:
+        print_folded(spread_table(first))
 
 
 def _compare_steps(runs: Sequence[Path]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from segnet.runs.image_scores import GroupScores
-    from segnet.runs.scores import Scores
+    from segnet.runs.scores import ScoredOn, Scores
+    from segnet.scoring.evaluate import ModelScores
 
 RuntimeName = Literal["auto", "onnxruntime", "openvino", "torch"]
 
@@ -87,22 +89,12 @@ def evaluate(
         runtime: what computes: torch, or for exported models onnxruntime or openvino; auto takes what fits.
         json_: print one JSON object in place of the table.
     """
-    from segnet.data.by_name import in_order_of
-    from segnet.data.groups import groups_of
     from segnet.inference.opening import load
-    from segnet.report.evaluation import EvaluationPage, require_no_run, write_evaluation
-    from segnet.report.sections import describe_image
-    from segnet.runs.image_scores import rank_worst, score_groups
-    from segnet.runs.remarks import warnings_of
+    from segnet.report.evaluation import require_no_run
+    from segnet.runs.image_scores import rank_worst
     from segnet.scoring.data_to_score import open_data
-    from segnet.scoring.evaluate import (
-        choose_samples,
-        evaluate_images,
-        is_articles,
-        open_chosen,
-        with_flip,
-    )
-    from segnet.scoring.mistakes import WORST, draw_mistakes
+    from segnet.scoring.evaluate import score_model
+    from segnet.scoring.mistakes import WORST
 
     if worst is not None and worst < 1:
         raise SegnetError(f"--worst must be 1 or more, got {worst}")
@@ -124,66 +116,82 @@ def evaluate(
         "mask_column": mask_column,
         "dataset_yaml": dataset_yaml,
     }
-    dataset = open_data(model, segmenter, {name: value for name, value in given.items() if value is not None})
-    dataset = in_order_of(segmenter.classes, dataset)
-    chosen = choose_samples(segmenter, dataset, split, allow_trained_on=allow_trained_on)
-    names = [record.name for record in chosen.records]
-    group_names = None if group_by is None else groups_of(dataset, names, group_by, group_table)
-    if not json_:
-        print(f"{model} on {chosen.scored_on}", flush=True)
-        if chosen.scored_on.note:
-            print(chosen.scored_on.note, flush=True)
-    predict, cached, on = open_chosen(segmenter, dataset, chosen)
-    if tta == "flip":
-        predict = with_flip(predict)
-    article = is_articles(dataset.name, segmenter.description.training.get("recipe"))
-    found = evaluate_images(
-        predict,
-        cached,
-        dataset.classes,
-        on,
-        chosen.scored_on,
-        chosen.records,
-        article=article,
-        threshold=segmenter.description.threshold,
+
+    def say_what(scored_on: ScoredOn) -> None:
+        if not json_:
+            print(f"{model} on {scored_on}", flush=True)
+            if scored_on.note:
+                print(scored_on.note, flush=True)
+
+    found = score_model(
+        segmenter,
+        open_data(model, segmenter, {name: value for name, value in given.items() if value is not None}),
+        split=split,
+        allow_trained_on=allow_trained_on,
+        flip=tta == "flip",
+        group_by=group_by,
+        group_table=group_table,
+        begin=say_what,
     )
-    groups = [] if group_names is None else score_groups(found.images, group_names)
-    shown = worst if worst is not None else WORST if out is not None else 0
-    ranked = rank_worst(found.images, by, shown)
+    ranked = rank_worst(found.images, by, worst if worst is not None else WORST if out is not None else 0)
     if json_:
-        plain = found.scores.to_dict() | {"warnings": [*warnings_of(found.scores)]}
-        if groups:
-            plain["groups"] = {"by": group_by, "scores": [dict(vars(group)) for group in groups]}
-        if ranked:
-            plain["worst"] = [found.images[i].image for i in ranked]
-        print(json.dumps(plain))
+        _print_json(found, ranked, group_by)
     else:
-        print_scores(found.scores)
-        _print_remarks(found.scores)
-        if groups:
-            _print_groups(str(group_by), groups)
-        for i in ranked if worst is not None else ():
-            print(f"{found.images[i].image}: {describe_image(found.images[i])}")
+        _print_all(found, ranked if worst is not None else (), group_by)
     if out is not None:
-        pictures = draw_mistakes(predict, cached, dataset.classes, on, ranked)
-        shown_images = [
-            (found.images[i], _as_png(picture)) for i, picture in zip(ranked, pictures, strict=True)
-        ]
-        page = EvaluationPage(
-            model=model,
-            scores=found.scores,
-            images=found.images,
-            classes=dataset.classes,
-            how="each with its mirror image" if tta == "flip" else "",
-            worst_by=by,
-            worst=shown_images,
-            group_by=group_by or "",
-            groups=groups,
-        )
-        report = write_evaluation(out, page)
+        report = _write(out, found, ranked, model=model, by=by, group_by=group_by, flip=tta == "flip")
         if not json_:
             print(f"report {report}")
     return 0
+
+
+def _print_json(found: ModelScores, ranked: Sequence[int], group_by: str | None) -> None:
+    from segnet.runs.remarks import warnings_of
+
+    plain = found.scores.to_dict() | {"warnings": [*warnings_of(found.scores)]}
+    if found.groups:
+        plain["groups"] = {"by": group_by, "scores": [dict(vars(group)) for group in found.groups]}
+    if ranked:
+        plain["worst"] = [found.images[i].image for i in ranked]
+    print(json.dumps(plain))
+
+
+def _print_all(found: ModelScores, ranked: Sequence[int], group_by: str | None) -> None:
+    from segnet.report.sections import describe_image
+
+    print_scores(found.scores)
+    _print_remarks(found.scores)
+    if found.groups:
+        _print_groups(str(group_by), found.groups)
+    for i in ranked:
+        print(f"{found.images[i].image}: {describe_image(found.images[i])}")
+
+
+def _write(
+    out: Path,
+    found: ModelScores,
+    ranked: Sequence[int],
+    *,
+    model: str,
+    by: Worst,
+    group_by: str | None,
+    flip: bool,
+) -> Path:
+    from segnet.report.evaluation import EvaluationPage, write_evaluation
+
+    pictures = zip(ranked, found.draw(ranked), strict=True)
+    page = EvaluationPage(
+        model=model,
+        scores=found.scores,
+        images=found.images,
+        classes=found.classes,
+        how="each with its mirror image" if flip else "",
+        worst_by=by,
+        worst=[(found.images[i], _as_png(picture)) for i, picture in pictures],
+        group_by=group_by or "",
+        groups=found.groups,
+    )
+    return write_evaluation(out, page)
 
 
 def _as_png(picture: Image.Image) -> bytes:
@@ -192,7 +200,7 @@ def _as_png(picture: Image.Image) -> bytes:
     return content.getvalue()
 
 
-def _print_groups(by: str, groups: list[GroupScores]) -> None:
+def _print_groups(by: str, groups: Sequence[GroupScores]) -> None:
     from rich.table import Table
 
     from segnet.runs.scores import score_text

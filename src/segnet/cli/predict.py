@@ -6,12 +6,12 @@ import io
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from segnet.inference.annotations import AnnotationWriter
     from segnet.inference.bulk.worker import Options
     from segnet.inference.find_pictures import Picture
+    from segnet.inference.predict_files import Result
     from segnet.inference.segmentation import Segmentation
 
 
@@ -103,7 +104,7 @@ def predict(
     from segnet.data.images.suffixes import said_skipped
     from segnet.inference.find_pictures import find_images, pages_of, pictures_of
     from segnet.inference.opening import is_bundled, load
-    from segnet.inference.predict_files import finish_files, predict_files
+    from segnet.inference.predict_files import predict_files
 
     if stdin and images:
         raise SegnetError("- stands for one image from standard input; give it alone, or files alone")
@@ -151,7 +152,6 @@ def predict(
     if skipped:
         say_error(said_skipped(skipped))
     pictures = pages_of(Path("-"), "stdin", _standard_input()) if stdin else pictures_of(files, images)
-    failed = done = 0
     with allow_pixels(max_megapixels):
         if out == "-":
             first = [*islice(pictures, 2)]
@@ -159,16 +159,23 @@ def predict(
                 raise SegnetError("--out - writes one mask, but there are several pages; give --out a folder")
             pictures = iter(first)
         results = predict_files(segmenter, pictures, samples=samples, seed=seed)
-        with closing(finish_files(results, wanted.finish)) as lines, _counted(len(files)) as count_one:
-            for line in lines:
-                done += 1
-                count_one()
-                if isinstance(line, SegnetError):
-                    failed += 1
-                    say_error(line)
-                else:
-                    said = wanted.keep(*line)
-                    print(json.dumps(said), file=sys.stderr if out == "-" else sys.stdout, flush=True)
+        return _finish(results, wanted, len(files), sys.stderr if out == "-" else sys.stdout)
+
+
+def _finish(results: Iterable[tuple[Picture, Result]], wanted: _Wanted, files: int, lines_to: TextIO) -> int:
+    """Write what is wanted of each picture and a line on it; return the exit code."""
+    from segnet.inference.predict_files import finish_files
+
+    failed = done = 0
+    with closing(finish_files(results, wanted.finish)) as lines, _counted(files) as count_one:
+        for line in lines:
+            done += 1
+            count_one()
+            if isinstance(line, SegnetError):
+                failed += 1
+                say_error(line)
+            else:
+                print(json.dumps(wanted.keep(*line)), file=lines_to, flush=True)
     if wanted.writer is not None and failed < done:
         wanted.writer.finish()
     wanted.say_small()

@@ -22,8 +22,8 @@ from segnet.data.store.patches import example_patches
 from segnet.data.synthetic import SyntheticSample
 from segnet.inference.find_pictures import find_images
 from segnet.inference.segmenter import ImageSource, Segmenter
+from segnet.scoring.choose_images import choose_samples
 from segnet.scoring.data_to_score import open_data
-from segnet.scoring.evaluate import choose_samples
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -30,14 +30,10 @@ from segnet.runs.image_scores import ImageScores
 from segnet.runs.remarks import tolerance_line
 from segnet.runs.scores import ScoredOn, Scores, score_text
 from segnet.scoring.boundary import BAND_PX
+from segnet.scoring.choose_images import choose_samples
 from segnet.scoring.data_to_score import open_data
-from segnet.scoring.evaluate import (
-    choose_samples,
-    evaluate_images,
-    open_chosen,
-    predict_split,
-    predictor,
-)
+from segnet.scoring.evaluate import open_chosen
+from segnet.scoring.score_split import evaluate_images, predict_split, predictor
 
 _CPU = torch.device("cpu")
 

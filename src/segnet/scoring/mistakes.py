@@ -16,7 +16,7 @@ from segnet.data.images.intensity import visible
 from segnet.data.store.fit_to_size import window
 from segnet.data.store.full_size import FullSizeSplit
 from segnet.data.store.open_split import Split
-from segnet.scoring.evaluate import Predictor, predict_split
+from segnet.scoring.score_split import Predictor, predict_split
 
 WORST = 24
 """How many of the worst images are shown unless someone asks for more or fewer."""

@@ -29,7 +29,7 @@ from segnet.models import create_model
 from segnet.models.inspection.unpooling import unpooling
 from segnet.report.panel import PREVIEW_IMAGES
 from segnet.runs.scores import ScoredOn
-from segnet.scoring.evaluate import evaluate_split, predict_split, predictor
+from segnet.scoring.score_split import evaluate_split, predict_split, predictor
 from segnet.training.losses.class_weights import median_frequency_weights
 from segnet.training.losses.losses import cross_entropy
 

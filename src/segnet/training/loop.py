@@ -22,7 +22,7 @@ from segnet.report.html import write_report
 from segnet.runs.records import EpochRecord
 from segnet.runs.run_folder import RunFolder
 from segnet.runs.scores import Scores
-from segnet.scoring.evaluate import evaluate_split, is_articles, predictor
+from segnet.scoring.score_split import evaluate_split, is_articles, predictor
 from segnet.training.batch_norm import recompute_statistics
 from segnet.training.check import require_finite, require_finite_logits
 from segnet.training.checkpoint import Position, State

@@ -11,14 +11,15 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
+from segnet.base.classes import ClassTable
 from segnet.base.device import keep_freed_memory, move, pick_device
 from segnet.base.errors import SegnetError, require_all
 from segnet.base.progress import counting
 from segnet.base.settings import absolute_paths, path_names
 from segnet.data.augment import ON_COLOURS, Augmentation, StrongColour
-from segnet.data.check.balance import balance_faults, count_values, no_images
+from segnet.data.check.balance import Counts, balance_faults, count_values, no_images
 from segnet.data.dataset import Dataset, Sample
-from segnet.data.faults import lines, raise_errors
+from segnet.data.faults import Fault, lines, raise_errors
 from segnet.data.identify import manifest_of
 from segnet.data.images.file_records import one_look
 from segnet.data.images.intensity import RGB, Intensity
@@ -43,7 +44,7 @@ from segnet.training.losses.class_weights import median_frequency_weights
 from segnet.training.losses.step_loss import StepLoss
 from segnet.training.optimizer import ModelEMA, build_optimizer
 from segnet.training.own_module import require_logits
-from segnet.training.start import seen_before, start_from
+from segnet.training.start import Started, seen_before, start_from
 from segnet.training.teacher import Teacher, open_teacher
 from segnet.training.unlabeled import Unlabeled, on_threshold
 
@@ -139,43 +140,16 @@ def build(
     teacher = None if config.teacher is None else open_teacher(config, classes.names, device)
     torch.manual_seed(config.seed)
     channels = config.channels or 3
-    if model is None:
-        model = create_model(config.model, len(classes), channels, **config.model_options)
-    if config.encoder_weights is not None and begun is None:
-        model.load_encoder(config.encoder_weights)  # type: ignore[operator]
-    started = None
-    if config.start_from is not None and begun is None:
-        started = start_from(config, model, classes.names)
+    model, started = _make_model(config, model, classes, channels, begun)
     dataset = dataset or load_dataset(config)
     samples = dataset.splits["train"]
     if is_own(config.model):
         require_logits(model, config, classes.names, len(samples), device)
-    manifest = manifest_of(dataset, _with_absolute_paths(config).data_dict())
-    alone = None
-    if config.unlabeled is not None:
-        held_out = (*manifest.splits["val"], *manifest.splits["test"])
-        id_of_name = official_id if config.source == "oxford-pets" else None
-        alone = find_without_masks(config.unlabeled, channels, held_out, id_of_name)
-        manifest = replace(manifest, unlabeled=alone.records)
-    if started is not None and started.description.data is not None:
-        own = (*manifest.splits["train"], *manifest.unlabeled)
-        manifest = replace(
-            manifest, before=started.description.data.trained.difference(*(each.ids for each in own))
-        )
-    if begun is not None:
-        if changes := begun.changes(manifest):
-            raise SegnetError(
-                f"the data has changed since the run began: {changes}; bring it back as it was, or start a "
-                "new run with segnet train --config and its config.yaml"
-            )
-        manifest = replace(manifest, name=begun.name, before=begun.before)
+    manifest, alone = _list_images(config, dataset, channels, started, begun)
     dataset = _measured(dataset, channels, console)
     train, val = _open_both(dataset, config, console)
     pixels = count_values(train)
-    balance = balance_faults(
-        dataset.name, classes.names, pixels, count_values(val), len(val), held_out=dataset.held_out
-    )
-    raise_errors(balance, dataset.name)
+    balance = _require_balance(dataset, pixels, val)
     things = "images" if config.patch is None else "patches"
     config = derive(config, epoch_length(config, train), things, classes.names, pixels)
     require_unfrozen_epochs(config)
@@ -215,6 +189,64 @@ def build(
         ),
         notes=started.notes if started else (),
     )
+
+
+def _make_model(
+    config: TrainConfig, model: nn.Module | None, classes: ClassTable, channels: int, begun: Manifest | None
+) -> tuple[nn.Module, Started | None]:
+    """Return the network with the weights that training starts from, and what they were taken from.
+
+    Of a run that goes on its state brings them.
+    """
+    if model is None:
+        model = create_model(config.model, len(classes), channels, **config.model_options)
+    if begun is not None:
+        return model, None
+    if config.encoder_weights is not None:
+        model.load_encoder(config.encoder_weights)  # type: ignore[operator]
+    return model, None if config.start_from is None else start_from(config, model, classes.names)
+
+
+def _require_balance(dataset: Dataset, pixels: Counts, val: Split) -> list[Fault]:
+    """Return what is odd about the classes' pixels; raise SegnetError for what nothing can be learnt from."""
+    counts = count_values(val)
+    found = balance_faults(
+        dataset.name, dataset.classes.names, pixels, counts, len(val), held_out=dataset.held_out
+    )
+    raise_errors(found, dataset.name)
+    return found
+
+
+def _list_images(
+    config: TrainConfig,
+    dataset: Dataset,
+    channels: int,
+    started: Started | None,
+    begun: Manifest | None,
+) -> tuple[Manifest, WithoutMasks | None]:
+    """Return the data image by image, as a run keeps it, and the images without masks.
+
+    Raises:
+        SegnetError: it isn't what the run began with.
+    """
+    manifest, alone = manifest_of(dataset, _with_absolute_paths(config).data_dict()), None
+    if config.unlabeled is not None:
+        held_out = (*manifest.splits["val"], *manifest.splits["test"])
+        id_of_name = official_id if config.source == "oxford-pets" else None
+        alone = find_without_masks(config.unlabeled, channels, held_out, id_of_name)
+        manifest = replace(manifest, unlabeled=alone.records)
+    if started is not None and started.description.data is not None:
+        own = (*manifest.splits["train"], *manifest.unlabeled)
+        before = started.description.data.trained.difference(*(each.ids for each in own))
+        manifest = replace(manifest, before=before)
+    if begun is not None:
+        if changes := begun.changes(manifest):
+            raise SegnetError(
+                f"the data has changed since the run began: {changes}; bring it back as it was, or start a "
+                "new run with segnet train --config and its config.yaml"
+            )
+        manifest = replace(manifest, name=begun.name, before=begun.before)
+    return manifest, alone
 
 
 def _measured(dataset: Dataset, channels: int, console: Console) -> Dataset:

@@ -24,8 +24,8 @@ from segnet.runs.image_scores import rank_worst, write_image_scores
 from segnet.runs.records import EpochRecord, Outcome
 from segnet.runs.remarks import shortcomings
 from segnet.runs.run_folder import RunFolder
-from segnet.scoring.evaluate import Evaluation, evaluate_images, is_articles, predictor
 from segnet.scoring.mistakes import WORST, draw_mistakes
+from segnet.scoring.score_split import Evaluation, evaluate_images, is_articles, predictor
 from segnet.training.checkpoint import State
 from segnet.training.configuration.config import TrainConfig
 from segnet.training.configuration.derived import derived_lines, plan_line, too_few_steps

@@ -15,7 +15,7 @@ from segnet.data.store.full_size import FullSizeSplit
 from segnet.data.store.open_split import Split
 from segnet.data.store.patches import example_patches
 from segnet.report.panel import PREVIEW_IMAGES, preview_panel
-from segnet.scoring.evaluate import predict_split, predictor
+from segnet.scoring.score_split import predict_split, predictor
 
 
 def choose_preview(val: Split) -> CachedSplit:

@@ -1,0 +1,149 @@
+"""A model over a whole split, into one set of scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from segnet.base.classes import ClassTable
+from segnet.base.distributed.rank import place
+from segnet.data.store.batches import load_batches, split_into_batches
+from segnet.data.store.full_size import FullSizeSplit
+from segnet.data.store.open_split import Split
+from segnet.inference.runtimes import Images, Logits
+from segnet.inference.tiles import Tiles
+from segnet.runs.identity import ImageRecord
+from segnet.runs.image_scores import ImageScores
+from segnet.runs.scores import ScoredOn, Scores
+from segnet.scoring.image_metrics import ImageCounter
+from segnet.scoring.metrics import ScoreCounter
+
+_BATCH = 32  # has no say in the scores: they come from one matrix over the split
+
+
+Predictor = Callable[[Tensor], Tensor]
+"""Gives logits ``(N, C, H, W)`` for uint8 images ``(N, C, H, W)`` that lie on the device."""
+
+
+def predictor(model: nn.Module) -> Predictor:
+    """Put a model into evaluation mode, leave it there, and return what predicts with it."""
+    model.eval()
+    return lambda images: model(images.float().div_(255))
+
+
+def predict_split(
+    predict: Predictor, split: Split, device: torch.device, only: Sequence[int] | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield logits ``(N, C, H, W)`` and masks ``(N, H, W)`` batch by batch, in the split's order.
+
+    Nothing is augmented. Predicts in inference mode. Images at their own size come one by one, put together
+    from tiles. ``only`` names the images by number; None is all.
+    """
+    numbers = range(len(split)) if only is None else only
+    if isinstance(split, FullSizeSplit):
+        yield from _predict_tiles(predict, split, device, numbers)
+        return
+    batches = split_into_batches(numbers, _BATCH) if numbers else []  # one of many processes may have none
+    for images, masks in load_batches(split.take, batches, device):
+        with torch.inference_mode():
+            yield predict(images), masks
+
+
+def _predict_tiles(
+    predict: Predictor, split: FullSizeSplit, device: torch.device, numbers: Sequence[int]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    def logits(tiles: Images) -> Logits:
+        with torch.inference_mode():
+            found = predict(torch.from_numpy(tiles).permute(0, 3, 1, 2).to(device))
+        return found.float().cpu().numpy()
+
+    for number in numbers:
+        whole = Tiles(split.images[number], split.patch, logits).whole()
+        mask = torch.from_numpy(np.array(split.masks[number]))
+        yield torch.from_numpy(whole)[None].to(device), mask[None].to(device)
+
+
+def evaluate_split(
+    predict: Predictor,
+    split: Split,
+    classes: ClassTable,
+    device: torch.device,
+    scored_on: ScoredOn | None = None,
+    *,
+    article: bool = False,
+) -> Scores:
+    """Score what predicts on a split at the split's size, in float32 whatever it was trained in.
+
+    Of two classes, the foreground's best threshold is chosen on the split. ``article`` adds the article's
+    two IoUs, which only compare with the article's. Each of many processes predicts its share of the batches,
+    and all return the scores of the split.
+    """
+    counter = ScoreCounter(classes, device, article=article, threshold="chosen here")
+    batches = split_into_batches(range(len(split)), 1 if isinstance(split, FullSizeSplit) else _BATCH)
+    own = [number for batch in batches[place().rank :: place().total] for number in batch]
+    for logits, masks in predict_split(predict, split, device, own):
+        counter.add(logits, masks)
+    counter.sum_up()
+    return counter.scores(scored_on)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All that one pass over a split finds."""
+
+    scores: Scores
+    images: tuple[ImageScores, ...]
+    """In the split's order."""
+
+
+def evaluate_images(
+    predict: Predictor,
+    split: Split,
+    classes: ClassTable,
+    device: torch.device,
+    scored_on: ScoredOn,
+    records: Sequence[ImageRecord],
+    *,
+    article: bool = False,
+    threshold: float | None = None,
+) -> Evaluation:
+    """Score as ``evaluate_split`` does, and outlines, calibration and each image too.
+
+    Args:
+        predict: gives the logits.
+        split: the images, at the size that is scored.
+        classes: their names.
+        device: where to predict and count.
+        scored_on: what the images are.
+        records: how each is known again, in the split's order.
+        article: add the article's two IoUs.
+        threshold: of two classes, the one that the model file keeps: it was chosen on other images.
+    """
+    counter = ScoreCounter(classes, device, article=article, threshold=threshold)
+    own_sizes = None if isinstance(split, FullSizeSplit) else split.own_sizes
+    images = ImageCounter(len(classes), scored_on.split, records, device, own_sizes)
+    for logits, masks in predict_split(predict, split, device):
+        counter.add(logits, masks)
+        images.add(logits, masks)
+    return Evaluation(images.add_to(counter.scores(scored_on)), tuple(images.images))
+
+
+def with_flip(predict: Predictor) -> Predictor:
+    """Return what predicts by the mean of the probabilities for an image and for its mirror image."""
+
+    def both(images: Tensor) -> Tensor:
+        straight = predict(images).float().softmax(1)
+        mirrored = predict(images.flip(-1)).float().softmax(1).flip(-1)
+        mean = (straight + mirrored) / 2
+        return mean.clamp_min(torch.finfo(torch.float32).tiny).log()  # the log of 0 would not be finite
+
+    return both
+
+
+def is_articles(data: str, recipe: object) -> bool:
+    """Say whether scores are the article's to compare with: its data, and its recipe."""
+    return data == "oxford-pets" and recipe == "article"
