@@ -34,7 +34,7 @@ from torch import nn
 
 from segnet.base.device import keep_freed_memory, move
 from segnet.base.distributed.collectives import joined, shared
-from segnet.base.distributed.rank import meeting, place, set_meeting, started_as
+from segnet.base.distributed.rank import meeting, set_meeting, started_as, this_process
 from segnet.bench.machine import describe_machine
 from segnet.core.sync_batch_norm import synchronised
 from segnet.data.store.batch_shares import share_of
@@ -106,7 +106,7 @@ def train_steps(options: argparse.Namespace) -> None:
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cores[started_as().local_rank % len(cores)]})
     with joined():
-        here, met = place(), meeting()
+        here, met = this_process(), meeting()
         if options.gloo and met is not None:
             set_meeting(met._replace(board=None))
         counted = counting()

@@ -89,6 +89,16 @@ def test_no_two_rooms_have_files_of_one_name():
     assert twice <= {"pooling"}, "pooling has its benchmark"
 
 
+def test_no_two_files_have_public_classes_of_one_name():
+    names = Counter(
+        node.name
+        for file in FILES
+        for node in ast.parse(file.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert [name for name, count in names.items() if count > 1] == []
+
+
 @pytest.mark.parametrize("folder", ["src", "tests", "benchmarks", "docs", "notebooks"])
 def test_nothing_looks_for_the_package_in_the_parts_of_a_path(folder):
     """A file of ours is one below `segnet.__file__`; in a clone every file has a part called segnet."""

@@ -12,7 +12,7 @@ import torch.distributed as dist
 
 from segnet import SegnetError, create_model
 from segnet.base.distributed.collectives import agreed, first_of_machine, from_writer, joined, shared
-from segnet.base.distributed.rank import may_speak, place
+from segnet.base.distributed.rank import may_speak, this_process
 from segnet.core.sync_batch_norm import standing_in, synchronised
 from segnet.training.losses.losses import make_loss
 
@@ -41,7 +41,7 @@ def learn(name):
     torch.manual_seed(0)
     model = create_model(name, 3, **MODELS[name]).double().train()
     images, masks = batch()
-    here = place()
+    here = this_process()
     rows = SHARES[here.rank] if here.total > 1 else slice(None)
     apart = nullcontext()
     if rows is None:

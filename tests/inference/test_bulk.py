@@ -20,7 +20,7 @@ from segnet import SegnetError, __version__
 from segnet.inference.bulk import cluster as bulk_cluster
 from segnet.inference.bulk.cluster import explained
 from segnet.inference.bulk.manifest import begin, part_name, read_part
-from segnet.inference.bulk.places import Place, find_sources
+from segnet.inference.bulk.places import Address, find_sources
 from segnet.inference.bulk.worker import Options, Worker
 
 pytest.importorskip("ray", reason="bulk prediction needs the extra ray")
@@ -138,7 +138,7 @@ def test_a_piece_gives_the_ordinary_commands_files_and_lines(segnet, here, onnx_
     ordinary = segnet("predict", "in", "--model", onnx_file, "--out", "out", "--probabilities", "--regions")
     shutil.move("out", "ordinary")
     file_systems, sources = find_sources(["in"])
-    place = Place.at("out")
+    place = Address.at("out")
     worker = worker_of(onnx_file, place, file_systems, probabilities=True, least_region=1)
     lines = worker.do(0, sources[:16]) + worker.do(1, sources[16:])
     assert files_of(here / "out") == files_of(here / "ordinary")
@@ -151,7 +151,7 @@ def test_a_piece_gives_the_ordinary_commands_files_and_lines(segnet, here, onnx_
 def test_what_is_there_is_not_written_again(here, onnx_file):
     draw(here / "in", 3)
     file_systems, sources = find_sources(["in"])
-    place = Place.at("out")
+    place = Address.at("out")
     worker = worker_of(onnx_file, place, file_systems)
     lines = worker.do(0, sources)
 
@@ -169,7 +169,7 @@ def test_what_is_there_is_not_written_again(here, onnx_file):
 def test_no_half_file_gets_a_name(here, onnx_file, monkeypatch):
     draw(here / "in", 1)
     file_systems, sources = find_sources(["in"])
-    place = Place.at("out")
+    place = Address.at("out")
     worker = worker_of(onnx_file, place, file_systems)
 
     def stop_half_way(source, target, **options):
@@ -186,7 +186,7 @@ def test_no_half_file_gets_a_name(here, onnx_file, monkeypatch):
 def test_a_piece_that_killed_its_workers_before_is_not_tried_for_ever(here, onnx_file):
     draw(here / "in", 1)
     file_systems, sources = find_sources(["in"])
-    worker = worker_of(onnx_file, Place.at("out"), file_systems)
+    worker = worker_of(onnx_file, Address.at("out"), file_systems)
     for _ in range(3):
         worker.place.begin_again("0-0", 3)
     with pytest.raises(SegnetError, match=r"3 workers died while they did in/0/0000.jpg"):
@@ -196,7 +196,7 @@ def test_a_piece_that_killed_its_workers_before_is_not_tried_for_ever(here, onnx
 def test_a_worker_of_another_version_says_so(here, onnx_file):
     model = {"model.onnx": onnx_file.read_bytes()}
     with pytest.raises(SegnetError, match=f"a worker has segnet {__version__}, and not 9.9"):
-        Worker(model, Options(), Place.at("out"), [], "9.9", "0")
+        Worker(model, Options(), Address.at("out"), [], "9.9", "0")
 
 
 def test_what_a_worker_raises_is_said_in_one_line():
@@ -243,9 +243,9 @@ def test_addresses_that_stand_for_nothing_are_named(here, source, says):
 
 
 def test_results_at_an_address_are_called_by_it(here):
-    assert Place.at("masks").show("a.png") == str(Path("masks/a.png"))
-    assert Place.at(f"file://{here}/masks/").show("a.png") == f"file://{here}/masks/a.png"
-    assert Place.at(f"dir://masks::file://{here}").show("a.png") == f"dir://masks/a.png::file://{here}"
+    assert Address.at("masks").show("a.png") == str(Path("masks/a.png"))
+    assert Address.at(f"file://{here}/masks/").show("a.png") == f"file://{here}/masks/a.png"
+    assert Address.at(f"dir://masks::file://{here}").show("a.png") == f"dir://masks/a.png::file://{here}"
 
 
 # The manifest
@@ -265,7 +265,7 @@ SETTINGS = {"model": ["1"], "images": 3, "list": "x", "threshold": None, "overla
     ],
 )
 def test_a_manifest_of_something_else_is_refused(here, change, says):
-    place = Place.at("out")
+    place = Address.at("out")
     assert begin(place, SETTINGS) == set()
     assert begin(place, SETTINGS | change) == set(), "nothing was done"
     assert begin(place, SETTINGS) == set()
@@ -279,9 +279,9 @@ def test_a_folder_of_other_files_is_refused(here):
     (here / "out").mkdir()
     (here / "out" / "a.txt").write_text("")
     with pytest.raises(SegnetError, match="out holds files, and not of a bulk prediction"):
-        begin(Place.at("out"), SETTINGS)
+        begin(Address.at("out"), SETTINGS)
     with pytest.raises(SegnetError, match="is a file; name a folder"):
-        begin(Place.at("out/a.txt"), SETTINGS)
+        begin(Address.at("out/a.txt"), SETTINGS)
 
 
 # The command

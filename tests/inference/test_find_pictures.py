@@ -14,7 +14,7 @@ from PIL import Image
 from segnet.base.errors import SegnetError
 from segnet.base.files import cache_folder
 from segnet.data.images.file_records import TABLE
-from segnet.inference.bulk.places import Place, find_sources
+from segnet.inference.bulk.places import Address, find_sources
 from segnet.inference.bulk.worker import Options, Worker
 from segnet.inference.find_pictures import find_images, names_of, pictures_of
 from segnet.inference.predict_files import predict_files, write_segmentation
@@ -183,7 +183,7 @@ def test_bulk_prediction_writes_the_same_maps(segnet, here, onnx_file):
     segnet("predict", "in", "--model", onnx_file, "--out", "out")
     file_systems, sources = find_sources(["in"])
     model = {onnx_file.name: onnx_file.read_bytes()}
-    Worker(model, Options(), Place.at("bulk"), file_systems, _version(), "0").do(0, sources)
+    Worker(model, Options(), Address.at("bulk"), file_systems, _version(), "0").do(0, sources)
     names = {"a.mask.tif", "b.page1.mask.tif", "b.page2.mask.tif"}
     assert {file.name for file in (here / "out").glob("*.mask.*")} == names
     for name in names:

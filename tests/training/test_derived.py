@@ -11,7 +11,7 @@ from rich.console import Console
 
 import segnet
 from segnet import SegnetError, TrainConfig
-from segnet.base.distributed.rank import Place
+from segnet.base.distributed.rank import Process
 from segnet.data.store.batches import split_into_batches
 from segnet.runs.run_folder import RunFolder
 from segnet.training.configuration.config_file import read_config, read_options
@@ -85,7 +85,7 @@ def length(images, **typed):
 @pytest.mark.parametrize("accumulate", [1, 3, 8])
 @pytest.mark.parametrize("processes", [1, 3, 4])
 def test_no_number_of_images_makes_a_run_too_short_or_batches_too_small(monkeypatch, accumulate, processes):
-    monkeypatch.setattr("segnet.training.configuration.derived.place", lambda: Place(0, processes))
+    monkeypatch.setattr("segnet.training.configuration.derived.this_process", lambda: Process(0, processes))
     needed = min(2 * accumulate * processes, 32)
     for images in range(2, 3001, 1 if accumulate == processes == 1 else 7):
         batch_size, _, steps = length(images, accumulate=accumulate)

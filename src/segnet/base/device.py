@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from segnet.base.distributed.rank import place
+from segnet.base.distributed.rank import this_process
 from segnet.base.errors import SegnetError
 
 
@@ -21,7 +21,7 @@ def pick_device(name: str | torch.device) -> torch.device:
     Raises:
         SegnetError: a name torch doesn't know, or a device that isn't there.
     """
-    if place().total > 1:
+    if this_process().total > 1:
         return _own_device(str(name))
     if name == "auto":
         best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -36,7 +36,7 @@ def pick_device(name: str | torch.device) -> torch.device:
 
 def _own_device(name: str) -> torch.device:
     """Return the device of one of many processes: the GPU of its number on its machine, or the CPU."""
-    here, gpus = place(), torch.cuda.device_count()
+    here, gpus = this_process(), torch.cuda.device_count()
     if name == "cpu" or (name == "auto" and not gpus):
         return torch.device("cpu")
     if name not in ("auto", "cuda"):

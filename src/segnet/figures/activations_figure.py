@@ -28,7 +28,7 @@ Numbers = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Step:
+class MapStep:
     """The maps of all images after one step."""
 
     title: str
@@ -57,7 +57,7 @@ class ActivationsFigure:
 
     name: str
     unit: str
-    steps: tuple[Step, ...]
+    steps: tuple[MapStep, ...]
     channels: Sequence[int]
     """Those that are drawn, by rising number."""
     images: int
@@ -75,7 +75,7 @@ def step_by_step(
     is_relu = torch.equal(found.given, found.normed.relu())  # and nothing added before it
     last = "after ReLU" if is_relu else "what the unit gives"
     steps = tuple(
-        Step(title, maps.numpy())
+        MapStep(title, maps.numpy())
         for title, maps in (
             ("after the convolution", found.convolved),
             ("after batch norm", found.normed),
@@ -130,7 +130,7 @@ def draw_activations(figure: ActivationsFigure, path: Path) -> None:
         headline(canvas, f"{figure.name}, {figure.unit}: what batch norm and ReLU do")
 
 
-def _draw_ranges(axes: Axes, step: Step, channels: Sequence[int]) -> None:
+def _draw_ranges(axes: Axes, step: MapStep, channels: Sequence[int]) -> None:
     """Draw a bar for each channel, from its 5th to its 95th percentile, and its mean."""
     values = step.values[:, [*channels]].transpose(1, 0, 2, 3).reshape(len(channels), -1)
     low, high = np.percentile(values, _RANGE, axis=1)

@@ -8,7 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from segnet.core.pooling import Size
-from segnet.models.inspection.structure import Part, Passed, Structure, channels_of
+from segnet.models.inspection.structure import ModelPart, Passed, Structure, channels_of
 
 
 def describe_architecture(name: str, structure: Structure) -> str:
@@ -50,7 +50,7 @@ def parts_table(structure: Structure, size: Size) -> Table:
     return table
 
 
-def _layers(part: Part) -> list[str]:
+def _layers(part: ModelPart) -> list[str]:
     """Return each kind of layer with the channels that its layers give: "conv 3x3 → 64, 64"."""
     channels: dict[str, list[int]] = {}
     for layer in part.multiplying:

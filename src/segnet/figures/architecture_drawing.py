@@ -21,7 +21,7 @@ from segnet.core.pooling import Size
 from segnet.figures.architecture import in_words, sum_in_words
 from segnet.figures.figure import drawn, headline, ink_on
 from segnet.models.inspection.costs import Layer
-from segnet.models.inspection.structure import Part, Side, Structure, channels_of
+from segnet.models.inspection.structure import ModelPart, Side, Structure, channels_of
 from segnet.report.plots import INK, SOFT_INK
 
 # Inches.
@@ -47,7 +47,7 @@ _KINDS = (
 class _Block:
     """What is drawn as one: a part, or several alike that follow each other."""
 
-    part: Part
+    part: ModelPart
     times: int = 1
 
     @property
@@ -121,7 +121,7 @@ def _blocks(structure: Structure) -> list[_Block]:
     return blocks
 
 
-def _looks(part: Part) -> tuple[object, ...]:
+def _looks(part: ModelPart) -> tuple[object, ...]:
     layers = tuple((layer.kind, layer.shape, layer.parameters) for layer in part.layers)
     return part.name.partition(".")[0], layers
 

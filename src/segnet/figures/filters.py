@@ -25,7 +25,7 @@ from segnet.data.images.intensity import Pixels, visible
 from segnet.figures.figure import drawn, headline
 from segnet.figures.subjects import ShownModel, in_images
 from segnet.models.inspection.activations import (
-    Kernels,
+    FirstKernels,
     feature_maps,
     first_kernels,
     map_shapes,
@@ -67,7 +67,7 @@ class LayerMaps:
 
 
 @dataclass(frozen=True)
-class Patch:
+class StrongestPatch:
     """A place in an image that excites a channel, with what lies round it."""
 
     value: float
@@ -83,10 +83,10 @@ class FilterFigure:
 
     name: str
     picture: Pixels
-    kernels: Kernels
+    kernels: FirstKernels
     early: LayerMaps
     deep: LayerMaps
-    patches: dict[int, list[Patch]]
+    patches: dict[int, list[StrongestPatch]]
     """By channel of the deep layer, the strongest place of each image, strongest first."""
     images: int
     sees_px: int | None
@@ -129,7 +129,7 @@ def look_inside(
     places = strongest_places(shown.model, images, layer)
     pixels = [visible(shown.pixels(picture)) for picture in pictures]
     side = _patch_side(shown.size, sees)
-    patches: dict[int, list[Patch]] = {}
+    patches: dict[int, list[StrongestPatch]] = {}
     for each in chosen:
         order = places.values[:, each].argsort(descending=True, stable=True)[:SHOWN_PATCHES].tolist()
         patches[each] = []
@@ -137,7 +137,9 @@ def look_inside(
             at = int(places.rows[image, each]), int(places.columns[image, each])
             centre = _in_image(at, shapes[layer][1:], shown.size)
             patches[each].append(
-                Patch(float(places.values[image, each]), image, centre, _cut(pixels[image], centre, side))
+                StrongestPatch(
+                    float(places.values[image, each]), image, centre, _cut(pixels[image], centre, side)
+                )
             )
     return FilterFigure(
         shown.name,
@@ -272,7 +274,7 @@ def _title(axes: Axes, x: float, y: float, text: str) -> None:
     axes.text(x, y + 0.22, text, fontsize=10, color=INK, va="bottom")
 
 
-def _kernel_tiles(kernels: Kernels, numbers: Sequence[int]) -> list[Pixels]:
+def _kernel_tiles(kernels: FirstKernels, numbers: Sequence[int]) -> list[Pixels]:
     """Return kernels as colours, grey for 0; each by its own largest weight, since its form is what tells."""
     weights = kernels.weights[[*numbers]].float()
     largest = weights.abs().amax((1, 2, 3), keepdim=True).clamp(min=1e-12)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from segnet.base.classes import ClassTable
-from segnet.base.distributed.rank import place
+from segnet.base.distributed.rank import this_process
 from segnet.data.store.batches import load_batches, split_into_batches
 from segnet.data.store.full_size import FullSizeSplit
 from segnet.data.store.open_split import Split
@@ -84,7 +84,7 @@ def evaluate_split(
     """
     counter = ScoreCounter(classes, device, article=article, threshold="chosen here")
     batches = split_into_batches(range(len(split)), 1 if isinstance(split, FullSizeSplit) else _BATCH)
-    own = [number for batch in batches[place().rank :: place().total] for number in batch]
+    own = [number for batch in batches[this_process().rank :: this_process().total] for number in batch]
     for logits, masks in predict_split(predict, split, device, own):
         counter.add(logits, masks)
     counter.sum_up()

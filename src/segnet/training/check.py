@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from segnet.base.device import pick_device
-from segnet.base.distributed.rank import place
+from segnet.base.distributed.rank import this_process
 from segnet.base.errors import SegnetError, require_all
 from segnet.data.sources import check_data, known_classes
 from segnet.data.store.batch_shares import smallest_share
@@ -69,7 +69,7 @@ def check(config: TrainConfig, model: nn.Module | None = None, *, new: bool = Tr
 
     def check_device() -> None:
         device = pick_device(config.device)
-        if config.compile and place().total == 1:  # of more processes ``require_spread`` says that they can't
+        if config.compile and this_process().total == 1:  # else require_spread refuses
             require_compiler(device)
 
     require_all(
@@ -142,7 +142,7 @@ def require_batch(config: TrainConfig, count: int, least: int) -> None:
         count: images or patches of an epoch.
         least: pixels that a side of the network's smallest map stands for.
     """
-    processes, accumulate, size = place().total, config.accumulate, config.batch_size
+    processes, accumulate, size = this_process().total, config.accumulate, config.batch_size
     if processes > count:
         raise SegnetError(
             f"{processes} processes are more than the {count} images of an epoch; start {count} or fewer"
@@ -166,9 +166,9 @@ def require_batch(config: TrainConfig, count: int, least: int) -> None:
 
 def require_spread(config: TrainConfig) -> None:
     """Raise SegnetError for what a batch that is spread over processes, or parts, doesn't go with."""
-    if config.unlabeled is not None and (place().total > 1 or config.accumulate > 1):
+    if config.unlabeled is not None and (this_process().total > 1 or config.accumulate > 1):
         raise SegnetError("--unlabeled takes one process, without --accumulate")
-    if config.compile and place().total > 1:
+    if config.compile and this_process().total > 1:
         raise SegnetError("--compile takes one process; leave it out")
 
 

@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from segnet.base.classes import IGNORE_INDEX
 from segnet.base.distributed.collectives import gathered
-from segnet.base.distributed.rank import place
+from segnet.base.distributed.rank import this_process
 from segnet.core.sync_batch_norm import standing_in
 from segnet.data.store.batch_shares import Share
 from segnet.models.inspection.costs import is_statistic
@@ -32,7 +32,7 @@ def take_gradients(
         moment: which step it is.
         share: which images of the batch they are.
     """
-    config, here = step_loss.config, place()
+    config, here = step_loss.config, this_process()
     if here.total > 1:  # dropout draws on each process for other images
         torch.manual_seed(seed_of(config.seed, moment.epoch, f"{moment.step} on {here.rank}"))
     measured: Mapping[str, Tensor] = {}
@@ -66,7 +66,7 @@ def average_statistics(model: nn.Module, share: Share) -> None:
     For batch norm that isn't synchronised. The mean moves as each of them would, so it may be taken at any
     time; taken after every step it is what an average of the weights, a save and a validation need.
     """
-    if place().total == 1:
+    if this_process().total == 1:
         return
     floats = [buffer for name, buffer in model.named_buffers() if is_statistic(name)]
     if not floats:

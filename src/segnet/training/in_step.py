@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext
 
 from rich.console import Console
 
-from segnet.base.distributed.rank import is_writer, place
+from segnet.base.distributed.rank import is_writer, this_process
 from segnet.core.sync_batch_norm import synchronised
 from segnet.training.interrupt import only_noted
 from segnet.training.setup import Setup
@@ -25,7 +25,7 @@ def in_step(setup: Setup) -> Iterator[None]:
     Raises:
         SegnetError: batch norm that can't be synchronised.
     """
-    if place().total == 1:
+    if this_process().total == 1:
         yield
         return
     with only_noted(), synchronised(setup.model) if setup.config.sync_batch_norm else nullcontext():

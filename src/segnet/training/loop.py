@@ -15,7 +15,7 @@ from torch import nn
 
 from segnet.base.device import peak_memory_mib
 from segnet.base.distributed.collectives import leave, shared
-from segnet.base.distributed.rank import is_writer, place
+from segnet.base.distributed.rank import is_writer, this_process
 from segnet.data.store.batch_shares import share_of
 from segnet.data.store.batches import load_batches
 from segnet.report.html import write_report
@@ -130,7 +130,7 @@ def _train_epoch(
     config, device = setup.config, setup.device
     size = train_size(config, epoch)
     take, batches = epoch_batches(config, setup.train, epoch)
-    here = place()
+    here = this_process()
     shares = [
         share_of(len(batch), config.batch_size, config.accumulate, here.rank, here.total) for batch in batches
     ]

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
-from segnet.base.distributed.rank import Meeting, Place, is_writer, meeting, set_meeting, started_as
+from segnet.base.distributed.rank import Meeting, Process, is_writer, meeting, set_meeting, started_as
 from segnet.base.errors import EndedElsewhereError, ProcessLostError, SegnetError
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def leave() -> None:
         set_meeting(None)
 
 
-def _meet(started: Place) -> Meeting:
+def _meet(started: Process) -> Meeting:
     dist = torch.distributed
     if not dist.is_available():
         raise SegnetError("this torch was built without torch.distributed; train with one process")
@@ -96,7 +96,7 @@ def _with_board() -> Meeting:
     """Return the meeting with memory that all processes share, where they are on one machine and can."""
     met = meeting()
     assert met is not None
-    here = met.place
+    here = met.process
     if here.local_total < here.total or not _KEEPS_ORDER:
         return met
     from segnet.base.distributed.shared_memory import Board
@@ -140,7 +140,7 @@ def gathered(tensor: Tensor) -> Tensor:
     if met.board is not None and tensor.device.type == "cpu" and tensor.nbytes <= _SMALL:
         board: Board = met.board
         return board.gathered(tensor)
-    each = [torch.empty_like(tensor) for _ in range(met.place.total)]
+    each = [torch.empty_like(tensor) for _ in range(met.process.total)]
     torch.distributed.all_gather(each, tensor)
     return torch.stack(each)
 
@@ -219,7 +219,7 @@ def first_of_machine(make: Callable[[], Made]) -> Made:
     first, ready = f"{turn} first of {os.environ.get('GROUP_RANK', '0')}", f"{turn} ready"
     why = f"{turn} why"
     try:
-        if met.place.local_rank:
+        if met.process.local_rank:
             _wait_for(met, first, 1, why)
         made = make()
     except BaseException as error:  # also a stop: the others would wait for ever
@@ -230,7 +230,7 @@ def first_of_machine(make: Callable[[], Made]) -> Made:
         raise
     met.store.add(first, 1)
     met.store.add(ready, 1)
-    _wait_for(met, ready, met.place.total, why)
+    _wait_for(met, ready, met.process.total, why)
     return made
 
 

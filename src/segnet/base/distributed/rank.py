@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 _FOR_THE_FIRST_S = 20.0
 
 
-class Place(NamedTuple):
+class Process(NamedTuple):
     """Which process this is."""
 
     rank: int = 0
@@ -26,7 +26,7 @@ class Place(NamedTuple):
 class Meeting(NamedTuple):
     """Where processes have met."""
 
-    place: Place
+    process: Process
     store: Any
     """A ``torch.distributed.Store``: words that each leaves for the others, without waiting for them."""
     board: Any = None
@@ -36,14 +36,14 @@ class Meeting(NamedTuple):
 _meeting: Meeting | None = None
 
 
-def started_as() -> Place:
+def started_as() -> Process:
     """Return which process the environment says that this one is."""
     names = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
     if not all(os.environ.get(name) for name in names):
-        return Place()
+        return Process()
     rank, total = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     local_rank = int(os.environ.get("LOCAL_RANK", rank))
-    return Place(rank, total, local_rank, int(os.environ.get("LOCAL_WORLD_SIZE", total)))
+    return Process(rank, total, local_rank, int(os.environ.get("LOCAL_WORLD_SIZE", total)))
 
 
 def meeting() -> Meeting | None:
@@ -57,14 +57,14 @@ def set_meeting(found: Meeting | None) -> None:
     _meeting = found
 
 
-def place() -> Place:
+def this_process() -> Process:
     """Return which process of those that have met this one is."""
-    return Place() if _meeting is None else _meeting.place
+    return Process() if _meeting is None else _meeting.process
 
 
 def is_writer() -> bool:
     """Say whether this process is the one that writes files and prints."""
-    return place().rank == 0
+    return this_process().rank == 0
 
 
 def may_speak() -> bool:

@@ -36,7 +36,7 @@ class Canvas:
 
     def paint(
         self,
-        shape: Shape,
+        shape: DrawnShape,
         colour: RGB | Field,
         *,
         opacity: float = 1.0,
@@ -115,7 +115,7 @@ class Canvas:
 
 
 @dataclass(frozen=True)
-class Shape:
+class DrawnShape:
     """An outline in pixels.
 
     ``distance`` takes columns ``(1, W)`` and rows ``(H, 1)`` and gives ``(H, W)``: negative inside, in
@@ -126,7 +126,7 @@ class Shape:
     distance: Callable[[Field, Field], Field]
 
 
-def ellipse(centre: Point, radii: Point, axis: Point = (1.0, 0.0)) -> Shape:
+def ellipse(centre: Point, radii: Point, axis: Point = (1.0, 0.0)) -> DrawnShape:
     """Return an ellipse whose first radius lies along the unit vector ``axis``."""
     (cx, cy), (a, b), (ux, uy) = centre, radii, axis
 
@@ -141,10 +141,10 @@ def ellipse(centre: Point, radii: Point, axis: Point = (1.0, 0.0)) -> Shape:
 
     width = math.sqrt(a * ux * a * ux + b * uy * b * uy)
     height = math.sqrt(a * uy * a * uy + b * ux * b * ux)
-    return Shape((cx - width, cy - height, cx + width, cy + height), distance)
+    return DrawnShape((cx - width, cy - height, cx + width, cy + height), distance)
 
 
-def cone(start: Point, end: Point, start_radius: float, end_radius: float) -> Shape:
+def cone(start: Point, end: Point, start_radius: float, end_radius: float) -> DrawnShape:
     """Return a limb: two discs and what lies between them."""
     (ax, ay), (bx, by) = start, end
     dx, dy = bx - ax, by - ay
@@ -156,7 +156,7 @@ def cone(start: Point, end: Point, start_radius: float, end_radius: float) -> Sh
         to_axis: Field = np.sqrt(off_x * off_x + off_y * off_y)
         return to_axis - (start_radius + along * (end_radius - start_radius))
 
-    return Shape(
+    return DrawnShape(
         (
             min(ax - start_radius, bx - end_radius),
             min(ay - start_radius, by - end_radius),
@@ -167,7 +167,7 @@ def cone(start: Point, end: Point, start_radius: float, end_radius: float) -> Sh
     )
 
 
-def box(left: float, top: float, right: float, bottom: float, corner: float = 0.0) -> Shape:
+def box(left: float, top: float, right: float, bottom: float, corner: float = 0.0) -> DrawnShape:
     """Return an upright rectangle whose corners are rounded with the radius ``corner``."""
     cx, cy, half_width, half_height = (
         (left + right) / 2,
@@ -185,7 +185,7 @@ def box(left: float, top: float, right: float, bottom: float, corner: float = 0.
         inside: Field = np.minimum(np.maximum(off_x, off_y), 0.0)
         return outside + inside - corner
 
-    return Shape((left, top, right, bottom), distance)
+    return DrawnShape((left, top, right, bottom), distance)
 
 
 @dataclass(frozen=True)
@@ -210,14 +210,14 @@ class Frame:
         (a, b), (c, d) = self.turn, turned(tilt)
         return Frame(self.at(x, y), self.size * size, (a * c - b * d, a * d + b * c), self.mirror)
 
-    def ellipse(self, x: float, y: float, radius_x: float, radius_y: float, tilt: float = 0.0) -> Shape:
+    def ellipse(self, x: float, y: float, radius_x: float, radius_y: float, tilt: float = 0.0) -> DrawnShape:
         """Return an ellipse around a point."""
         (a, b), (c, d) = self.turn, turned(tilt * self.mirror)
         return ellipse(
             self.at(x, y), (radius_x * self.size, radius_y * self.size), (a * c - b * d, a * d + b * c)
         )
 
-    def cone(self, start: Point, end: Point, start_radius: float, end_radius: float) -> Shape:
+    def cone(self, start: Point, end: Point, start_radius: float, end_radius: float) -> DrawnShape:
         """Return a limb from one point to another."""
         return cone(self.at(*start), self.at(*end), start_radius * self.size, end_radius * self.size)
 

@@ -8,7 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from segnet.data.drawing.canvas import RGB, Canvas, Field, Frame, Inside, Point, Shape, between, pick, turned
+from segnet.data.drawing.canvas import (
+    RGB,
+    Canvas,
+    DrawnShape,
+    Field,
+    Frame,
+    Inside,
+    Point,
+    between,
+    pick,
+    turned,
+)
 from segnet.data.drawing.coat import Coat, furs
 
 
@@ -52,16 +63,16 @@ class Pet:
     silhouette: Inside
     is_cat: bool
 
-    def fur(self, shape: Shape, colour: str, depth: float = 0.45, rim: float = 0.5) -> None:
+    def fur(self, shape: DrawnShape, colour: str, depth: float = 0.45, rim: float = 0.5) -> None:
         """Paint a part of the body."""
         window, inside = self.canvas.paint(shape, self.furs[colour], depth=depth, rim=rim, ruffle=self.ruffle)
         self.silhouette[window] |= inside
 
-    def marking(self, shape: Shape, colour: str, softness: float = 4.0, opacity: float = 1.0) -> None:
+    def marking(self, shape: DrawnShape, colour: str, softness: float = 4.0, opacity: float = 1.0) -> None:
         """Paint a patch of fur that melts into the part it lies on."""
         self.canvas.paint(shape, self.furs[colour], softness=softness, opacity=opacity)
 
-    def detail(self, shape: Shape, colour: RGB, opacity: float = 1.0) -> None:
+    def detail(self, shape: DrawnShape, colour: RGB, opacity: float = 1.0) -> None:
         """Paint an eye, a nose or a whisker."""
         self.canvas.paint(shape, colour, opacity=opacity)
 

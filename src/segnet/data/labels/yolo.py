@@ -25,7 +25,7 @@ from segnet.data.labels.shapes import (
     split_of,
     with_background,
 )
-from segnet.data.labels.yolo_yaml import Description
+from segnet.data.labels.yolo_yaml import YoloYaml
 
 _NUMBERS_OF_A_BOX = 4
 _OUTSIDE = 0.5  # of an image's side; coordinates farther outside are no shares of it
@@ -38,7 +38,7 @@ Lines = Sequence[tuple[int, str]]
 """Of a text file, with their numbers."""
 
 
-def read_yolo(root: Path, description: Description, folders: Sequence[Path]) -> Labels:
+def read_yolo(root: Path, description: YoloYaml, folders: Sequence[Path]) -> Labels:
     """Read a data set: each image in a folder ``images``, its text file in ``labels``, or beside it.
 
     Later polygons lie on top. An empty text file says that its image shows nothing but background; no text
@@ -83,7 +83,7 @@ def _labelled(
     name: str,
     split: str,
     left_out: str,
-    description: Description,
+    description: YoloYaml,
     faults: list[Fault],
 ) -> Labelled:
     """Return an image with the shapes of its text file, or one left out for a reason."""
@@ -177,7 +177,7 @@ def _kind(line: str) -> str:
 
 
 def _read_line(
-    line: str, kind: str, size: tuple[int, int], description: Description, where: str, faults: list[Fault]
+    line: str, kind: str, size: tuple[int, int], description: YoloYaml, where: str, faults: list[Fault]
 ) -> Shape:
     outline: tuple[float, ...] = ()
     with suppress(Fault, ValueError):  # which reading the shape raises again
@@ -192,7 +192,7 @@ def _shape(
     kind: str,
     outline: tuple[float, ...],
     size: tuple[int, int],
-    description: Description,
+    description: YoloYaml,
     where: str,
 ) -> Shape:
     if len(line.split()) > 1 and any(map(_DECIMAL_COMMA.fullmatch, line.split())):

@@ -26,7 +26,7 @@ _UNREAD = (yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError, Inde
 
 
 @dataclass(frozen=True)
-class Description:
+class YoloYaml:
     """A file that describes a data set; paths in it may be those of another machine."""
 
     file: Path
@@ -98,14 +98,14 @@ def description_of(root: Path) -> Path | None:
     return names if names.is_file() and (root / "labels").is_dir() else None
 
 
-def read_description(file: Path) -> Description:
+def read_description(file: Path) -> YoloYaml:
     """Read it.
 
     Raises:
         SegnetError: it isn't YAML, names no classes, or lists something else than paths as a split.
     """
     if file.name == _NAMES_ALONE:
-        return Description(file, dict(enumerate(lines_of(file))))
+        return YoloYaml(file, dict(enumerate(lines_of(file))))
     try:
         content: Any = yaml.safe_load(read_text(file))
         names = _names(content["names"])
@@ -122,7 +122,7 @@ def read_description(file: Path) -> Description:
         raise SegnetError(f"{file} names no classes; it needs 'names: [..]'")
     if count != len(names):
         raise SegnetError(f"{file} has nc: {count}, but names has {len(names)}; correct one of them")
-    return Description(file, names, tuple(entries), poses)
+    return YoloYaml(file, names, tuple(entries), poses)
 
 
 def _names(stored: Any) -> dict[int, str]:

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 Item = TypeVar("Item")
 
 
-class Part(NamedTuple):
+class BatchPart(NamedTuple):
     """Images of a share that go through the network at once: its rows from ``first`` to before ``end``."""
 
     first: int
@@ -30,7 +30,7 @@ class Share(NamedTuple):
     """Places in the batch."""
     batch: int
     """Images in the batch."""
-    parts: tuple[Part, ...]
+    parts: tuple[BatchPart, ...]
 
     def of(self, batch: Sequence[Item]) -> list[Item]:
         """Return the items of a batch that are in the share."""
@@ -48,13 +48,13 @@ def share_of(images: int, batch_size: int, accumulate: int, rank: int = 0, total
         total: how many there are.
     """
     rows: list[int] = []
-    parts: list[Part] = []
+    parts: list[BatchPart] = []
     wanted = min(accumulate, images, math.ceil(images * accumulate / batch_size))
     for part in _evenly(range(images), wanted):
         own = _evenly(part, total)[rank]
         # two images, since batch norm that isn't synchronised can't do with one
         taken = list(own) or [part[0], part[0]]
-        parts.append(Part(len(rows), len(rows) + len(taken), stands_in=not own))
+        parts.append(BatchPart(len(rows), len(rows) + len(taken), stands_in=not own))
         rows += taken
     return Share(tuple(rows), images, tuple(parts))
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from segnet.base.errors import SegnetError
-from segnet.inference.bulk.places import MANIFEST, Place
+from segnet.inference.bulk.places import MANIFEST, Address
 
 _SETTINGS = f"{MANIFEST}/settings.json"
 _PART = re.compile(r"part-(\d{8})\.jsonl")
@@ -23,7 +23,7 @@ Line = dict[str, Any]
 """What is said of an image, or its ``error``."""
 
 
-def begin(place: Place, settings: Mapping[str, Any]) -> set[int]:
+def begin(place: Address, settings: Mapping[str, Any]) -> set[int]:
     """Return the numbers of the pieces that are done; of none, write down what is asked for.
 
     Args:
@@ -55,18 +55,18 @@ def part_name(number: int) -> str:
     return f"{MANIFEST}/part-{number:08}.jsonl"
 
 
-def read_part(place: Place, number: int) -> list[Line] | None:
+def read_part(place: Address, number: int) -> list[Line] | None:
     """Return a piece's lines, or None where it isn't done."""
     content = place.read(part_name(number))
     return None if content is None else [json.loads(line) for line in content.splitlines()]
 
 
-def write_part(place: Place, number: int, lines: list[Line]) -> None:
+def write_part(place: Address, number: int, lines: list[Line]) -> None:
     """Say that a piece is done."""
     publish_text(place, part_name(number), "".join(f"{json.dumps(line)}\n" for line in lines))
 
 
-def publish_text(place: Place, name: str, text: str) -> None:
+def publish_text(place: Address, name: str, text: str) -> None:
     """Write a text to a place, whole or not at all."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "text"
@@ -74,7 +74,7 @@ def publish_text(place: Place, name: str, text: str) -> None:
         place.publish(file, name)
 
 
-def _require_same(place: Place, before: bytes, settings: Mapping[str, Any]) -> None:
+def _require_same(place: Address, before: bytes, settings: Mapping[str, Any]) -> None:
     try:
         theirs = dict(json.loads(before))
     except ValueError as error:

@@ -38,7 +38,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Place:
+class Address:
     """The address that results are written to; other machines open it too."""
 
     shown: str
@@ -46,7 +46,7 @@ class Place:
     root: str
 
     @classmethod
-    def at(cls, address: str) -> Place:
+    def at(cls, address: str) -> Address:
         """Open an address or a path.
 
         Raises:

@@ -22,7 +22,7 @@ from segnet.base.threads import count_cores
 from segnet.data.images.picture_file import pixels_of
 from segnet.inference.bulk.cluster import cluster, explained, places_for_workers
 from segnet.inference.bulk.manifest import Line, begin, read_part
-from segnet.inference.bulk.places import Place, find_sources
+from segnet.inference.bulk.places import Address, find_sources
 from segnet.inference.bulk.worker import Options, Worker
 from segnet.inference.opening import find_model, load, wants_exported
 from segnet.inference.predict_files import FILES_TOGETHER
@@ -78,7 +78,7 @@ def predict_bulk(
     if options.device.startswith("cuda:"):
         raise SegnetError(f"Ray gives each worker a GPU of its own; give --device cuda, not {options.device}")
     pixels_of(options.max_megapixels)
-    place = Place.at(out)
+    place = Address.at(out)
     path = find_model(model, exported=wants_exported(options.runtime, options.device))
     # where others compute, this machine needn't have their GPU
     segmenter = load(path, device=options.device if ray_address is None else "cpu", runtime=options.runtime)

@@ -17,7 +17,7 @@ from segnet.base.errors import SegnetError
 from segnet.base.threads import in_order
 from segnet.data.images.picture_file import allow_pixels
 from segnet.inference.bulk.manifest import Line, read_part, write_part
-from segnet.inference.bulk.places import Place, Source, is_local, reason
+from segnet.inference.bulk.places import Address, Source, is_local, reason
 from segnet.inference.find_pictures import Picture, pages_of
 from segnet.inference.opening import load
 from segnet.inference.predict_files import (
@@ -71,7 +71,7 @@ class Worker:
         self,
         model: Any,
         options: Options,
-        place: Place,
+        place: Address,
         file_systems: Sequence[AbstractFileSystem],
         version: str,
         start: str,

@@ -18,7 +18,7 @@ _BATCH = 8
 
 
 @dataclass(frozen=True)
-class Kernels:
+class FirstKernels:
     """What the first layer that learns looks for."""
 
     layer: str
@@ -37,7 +37,7 @@ class Strongest:
     """Of the map, not of the image."""
 
 
-def first_kernels(model: nn.Module, in_channels: int = 3) -> Kernels:
+def first_kernels(model: nn.Module, in_channels: int = 3) -> FirstKernels:
     """Return the weights of the first convolution, or of the layer that takes patches of a transformer.
 
     Args:
@@ -49,11 +49,11 @@ def first_kernels(model: nn.Module, in_channels: int = 3) -> Kernels:
     """
     for name, module in model.named_modules():
         if isinstance(module, nn.Conv2d):
-            return Kernels(name, kind_of(module), module.weight.detach())
+            return FirstKernels(name, kind_of(module), module.weight.detach())
         side = math.isqrt(module.in_features // in_channels) if isinstance(module, nn.Linear) else 0
         if isinstance(module, nn.Linear) and in_channels * side * side == module.in_features:
             patches = module.weight.detach().unflatten(1, (in_channels, side, side))
-            return Kernels(name, f"linear, of patches {side}x{side}", patches)
+            return FirstKernels(name, f"linear, of patches {side}x{side}", patches)
     raise SegnetError("this model has no convolution whose kernels could be shown")
 
 

@@ -24,7 +24,7 @@ Side = Literal["down", "bottom", "up"]
 
 
 @dataclass(frozen=True)
-class Part:
+class ModelPart:
     """One module of a model, or one of a list of modules: a stage, say."""
 
     name: str
@@ -67,7 +67,7 @@ class Passed:
 class Structure:
     """The parts of a model in the order in which they run, and what passes between encoder and decoder."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[ModelPart, ...]
     passed: tuple[Passed, ...]
 
     @property
@@ -86,7 +86,7 @@ def describe_structure(model: nn.Module, size: Size = (128, 128), in_channels: i
     named = [(name, tuple(each)) for name, each in groupby(layers, lambda layer: part_of(model, layer.name))]
     # a parameter of the model's own is listed when the model ends, whatever uses it
     running = [(name, each) for name, each in named if each[0].kind != "parameter"]
-    owned = [Part(name, "bottom", each) for name, each in named if each[0].kind == "parameter"]
+    owned = [ModelPart(name, "bottom", each) for name, each in named if each[0].kind == "parameter"]
     areas = [[math.prod(places_of(layer)) for layer in each] for _, each in running]
     growing = (place for place in range(1, len(areas)) if areas[place][0] > areas[place - 1][-1])
     first_up = next(growing, len(areas))
@@ -95,7 +95,7 @@ def describe_structure(model: nn.Module, size: Size = (128, 128), in_channels: i
     for place, (name, each) in enumerate(running):
         on_way_down = max(areas[place]) > least
         side: Side = "up" if place >= first_up else "down" if on_way_down else "bottom"
-        parts.append(Part(name, side, each))
+        parts.append(ModelPart(name, side, each))
     passed = (*_codes(model, layers), *_maps(model, parts, size, in_channels))
     order = [part.name for part in parts]
     return Structure((*parts, *owned), tuple(sorted(passed, key=lambda each: order.index(each.source))))
@@ -124,7 +124,7 @@ def _codes(model: nn.Module, layers: Sequence[Layer]) -> Iterator[Passed]:
             yield Passed(source, target, "codes", (channels, height, width), pool.index_bytes)
 
 
-def _maps(model: nn.Module, parts: Sequence[Part], size: Size, in_channels: int) -> Iterator[Passed]:
+def _maps(model: nn.Module, parts: Sequence[ModelPart], size: Size, in_channels: int) -> Iterator[Passed]:
     """Yield the maps that the decoder takes from the way down, past the deepest one."""
     sides = {part.name: part.side for part in parts}
     before_up = [part.name for part in parts if part.side != "up"][-1]

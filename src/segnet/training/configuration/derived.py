@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from segnet.base.distributed.rank import place
+from segnet.base.distributed.rank import this_process
 from segnet.base.settings import option
 from segnet.data.check.balance import Counts
 from segnet.data.store.batches import split_into_batches
@@ -116,7 +116,7 @@ def _batch_size(config: TrainConfig, images: int) -> int:
     """
     most = config.batch_size
     grown = max(min(images // FEW_STEPS, most // 2), min(images // ENOUGH_STEPS, most))
-    least = max(LEAST_BATCH, 2 * config.accumulate * place().total)  # each part two images at least
+    least = max(LEAST_BATCH, 2 * config.accumulate * this_process().total)  # each part two images at least
     return min(max(grown // 2 * 2, least), most)
 
 

@@ -10,7 +10,7 @@ import torch
 
 from segnet import __version__
 from segnet.base.class_roles import foreground_of
-from segnet.base.distributed.rank import place
+from segnet.base.distributed.rank import this_process
 from segnet.base.files import replacing
 from segnet.data.augment import ON_COLOURS
 from segnet.data.store.batch_shares import share_of
@@ -102,7 +102,7 @@ def _on_too_few_steps(setup: Setup, epochs: int) -> list[str]:
 
 def _on_spread(config: TrainConfig) -> list[str]:
     """Return how a batch is spread over processes and parts."""
-    processes, size, lines = place().total, config.batch_size, []
+    processes, size, lines = this_process().total, config.batch_size, []
     if processes > 1:
         shares = {len(share_of(size, size, 1, rank, processes).rows) for rank in range(processes)}
         each = " or ".join(map(str, sorted(shares)))

@@ -15,7 +15,7 @@ import torch
 
 from segnet import __version__
 from segnet.base.device import cpu_name
-from segnet.base.distributed.rank import place
+from segnet.base.distributed.rank import this_process
 
 
 def describe_environment(device: torch.device) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
         "cpu": cpu_name(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "processes": place().total,
+        "processes": this_process().total,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
