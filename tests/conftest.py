@@ -1,9 +1,11 @@
 """What tests share: real data, caches of their own, threads that spin little, and the segnet command."""
 
+import ctypes
 import io
 import os
 import signal
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +31,15 @@ def _own_cache(tmp_path_factory):
         del os.environ["SEGNET_CACHE"]
     else:
         os.environ["SEGNET_CACHE"] = before
+
+
+@pytest.fixture(autouse=True)
+def _freed_memory_is_given_back():
+    """Training tells glibc to keep it; a process of tests would hold what its largest networks took."""
+    yield
+    if "torch" in sys.modules and sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # another C library
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 @pytest.fixture(scope="session", autouse=True)
