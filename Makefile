@@ -7,7 +7,7 @@ BIN = $(VENV)/bin
 JOBS ?= 2
 PYTEST = $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-all lint docs figures notebook install clean
+.PHONY: demo test campaigns lint docs figures notebook install clean
 
 # pets drawn by the package, our compact SegNet, a few minutes on two CPU cores
 demo: $(VENV)/installed
@@ -17,9 +17,9 @@ demo: $(VENV)/installed
 test: $(VENV)/installed
 	$(PYTEST) -m "not campaign"
 
-# with the campaigns too, as CI does
-test-all: $(VENV)/installed
-	$(PYTEST)
+# what `make test` leaves out: one behaviour over many models, formats, commands or interruptions
+campaigns: $(VENV)/installed
+	$(PYTEST) -m campaign
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

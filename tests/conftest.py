@@ -18,7 +18,15 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when the package is imported; no test waits for a network
 
+ALL_TESTS = pytest.StashKey[list[pytest.Item]]()
+"""What was collected, before options such as ``-m`` leave some out."""
+
 OXFORD_PETS = Path(__file__).parents[2] / "shared" / "oxford-pets"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    config.stash[ALL_TESTS] = [*items]
 
 
 @pytest.fixture(scope="session", autouse=True)
