@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-# how many processes run the tests, one core and up to 3 GiB each: make test JOBS=4
+# how many processes run the tests, a core and some GiB of memory each: make test JOBS=4
 JOBS ?= 2
 PYTEST = $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 

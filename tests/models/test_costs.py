@@ -12,10 +12,7 @@ from segnet.models.inspection.costs import (
     training_bytes,
 )
 
-
-def meta(name, **options):
-    with torch.device("meta"):
-        return create_model(name, **options)
+from .conftest import meta
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -10,11 +10,7 @@ from torch import nn
 from segnet import create_model
 from segnet.models.inspection.receptive import effective_field, layer_fields, receptive_field, square_with
 
-
-def meta(name, **options):
-    with torch.device("meta"):
-        return create_model(name, **options)
-
+from .conftest import meta
 
 # How far a model sees doesn't depend on how many channels it has.
 NARROW = {"segnet-vgg16": {"width": 4}, "fcn": {"width": 4, "head": 8}, "unet": {"width": 4}}

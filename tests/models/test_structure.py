@@ -1,17 +1,13 @@
 """What models are made of: sums against other counts, and what passes against sizes worked out by hand."""
 
 import pytest
-import torch
 from torch import nn
 
-from segnet import MODELS, create_model
+from segnet import MODELS
 from segnet.models.inspection.costs import count_parameters, list_layers
 from segnet.models.inspection.structure import Passed, channels_of, describe_structure, places_of
 
-
-def meta(name, **options):
-    with torch.device("meta"):
-        return create_model(name, **options)
+from .conftest import meta
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -87,7 +87,7 @@ class WithoutMasks(NamedTuple):
     left_out: int
     """Images that are held out, so that training must not see them."""
     warnings: tuple[str, ...]
-    """What else is left out of the folder: pictures of other formats, folders that links lead to again."""
+    """A line for each kind of thing left out: pictures in unread formats, links to folders already read."""
 
 
 def find_without_masks(

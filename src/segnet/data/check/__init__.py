@@ -1,1 +1,1 @@
-"""What is wrong with a folder of images and masks, and copies in which it is mended."""
+"""Find what is wrong with a folder of images and masks, and write a repaired copy."""

@@ -1,1 +1,1 @@
-"""What a model is made of, costs, sees and finds, measured on the live module."""
+"""Layers, costs, receptive fields and activations, measured on the live model."""
