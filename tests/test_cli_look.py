@@ -17,6 +17,7 @@ def test_show_pooling_prints_the_example_and_refuses_an_unknown_kind_of_file(seg
     assert "must end in .png or .svg" in refused.err
 
 
+@pytest.mark.campaign
 def test_models_compares_all_of_them(segnet):
     shown = segnet("models")
     assert (shown.code, shown.err) == (0, "")

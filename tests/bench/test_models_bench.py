@@ -55,6 +55,7 @@ def rows(tiny, other):
     return compare_models([str(tiny)], beside=[other], runtimes=usual, batch_sizes=(2, 1), **QUICK)
 
 
+@pytest.mark.campaign
 def test_a_model_has_a_row_in_every_runtime_beside_its_stock_copy_and_other_peoples_files(rows, tiny):
     sides = [(row.side.model, row.side.runtime) for row in rows if row.batch_size == 1]
     floats = ["torch", "onnxruntime", "openvino"]
@@ -67,6 +68,7 @@ def test_a_model_has_a_row_in_every_runtime_beside_its_stock_copy_and_other_peop
     assert [row.batch_size for row in rows] == sorted(row.batch_size for row in rows)
 
 
+@pytest.mark.campaign
 def test_a_row_says_what_was_measured(rows):
     for row in rows:
         assert 0 < row.fastest_ms <= row.median_ms <= row.p95_ms
@@ -86,6 +88,7 @@ def test_a_row_says_what_was_measured(rows):
     }
 
 
+@pytest.mark.campaign
 def test_ratios_are_to_the_file_from_beside_in_the_same_runtime(rows):
     for row in rows:
         other = reference_of(row, rows)
@@ -94,6 +97,7 @@ def test_ratios_are_to_the_file_from_beside_in_the_same_runtime(rows):
         assert other.side.runtime == {"torch": "onnxruntime"}.get(row.side.engine, row.side.engine)
 
 
+@pytest.mark.campaign
 def test_without_such_a_file_they_are_to_the_stock_copy_in_the_same_runtime(rows, tiny):
     ours = [row for row in rows if not row.side.is_beside]
     for row in ours:
@@ -102,11 +106,13 @@ def test_without_such_a_file_they_are_to_the_stock_copy_in_the_same_runtime(rows
         assert other.batch_size == row.batch_size
 
 
+@pytest.mark.campaign
 def test_without_either_they_are_to_the_first_row(rows, tiny):
     ours = [row for row in rows if row.side.model == str(tiny)]
     assert {id(reference_of(row, ours)) for row in ours} == {id(ours[0]), id(ours[len(ours) // 2])}
 
 
+@pytest.mark.campaign
 def test_rows_are_written_and_printed(rows, tmp_path):
     write_csv(tmp_path / "a.csv", rows, "# here")
     machine, *lines = (tmp_path / "a.csv").read_text().splitlines()
@@ -129,6 +135,7 @@ def test_fresh_weights_get_statistics_of_pictures():
     assert not model.training
 
 
+@pytest.mark.campaign
 def test_a_model_without_a_stock_copy_is_measured_without_it():
     said = []
     rows = compare_models(["unet"], runtimes=["torch"], batch_sizes=(1,), say=said.append, **QUICK)

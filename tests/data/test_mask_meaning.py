@@ -226,7 +226,10 @@ ONE_COMMAND = [
 ]
 
 
-@pytest.mark.parametrize("case", ONE_COMMAND)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=[pytest.mark.campaign] * (case != "soft edges")) for case in ONE_COMMAND],
+)
 def test_one_command_writes_a_copy_that_trains(case, tmp_path):
     masks, suffix, saved_as, classes = MASKS[case]
     data = fill(tmp_path / "data", masks(), suffix, **saved_as)

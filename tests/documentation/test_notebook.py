@@ -49,6 +49,7 @@ def executed(notebook, tmp_path):
     return notebook
 
 
+@pytest.mark.campaign
 def test_the_notebook_runs_from_top_to_bottom_and_shows_what_it_says(executed, tmp_path):
     (run,) = (tmp_path / "runs").iterdir()
     outputs = [output for cell in executed.cells for output in cell.get("outputs", [])]

@@ -103,6 +103,7 @@ def test_without_the_models_own_data_int8_is_compared_on_what_it_was_calibrated_
     assert json.loads(exported.report.read_text())["limits"] == {"mean_iou_with_the_models_masks": 0.9}
 
 
+@pytest.mark.campaign
 def test_float16_weights_are_half_the_file_and_openvino_gets_its_own_format(model_file, photos, tmp_path):
     pytest.importorskip("openvino")
     half = export(model_file, ExportOptions("openvino", "float16", tmp_path / "half.xml", images=str(photos)))
@@ -143,6 +144,7 @@ def test_a_float16_file_can_be_computed_in_float16_throughout(model_file, photos
     assert (found.argmax(1) == expected.argmax(1)).mean() > 0.98
 
 
+@pytest.mark.campaign
 def test_torchs_own_program_is_compared_too(model_file, photos, tmp_path):
     exported = export(model_file, ExportOptions("torch", out=tmp_path / "tiny.pt2", images=str(photos)))
     assert exported.parity.equal_pixels >= 0.999

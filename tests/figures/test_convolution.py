@@ -103,7 +103,7 @@ def test_what_is_no_kernel_is_refused(text, says):
 @pytest.mark.parametrize(
     "kernels", [[*KERNELS.values()], [KERNELS["edge"]], [parse_kernel(",".join("1" * 49))]]
 )
-@pytest.mark.parametrize("suffix", [".png", ".svg"])
+@pytest.mark.parametrize("suffix", [".png", pytest.param(".svg", marks=pytest.mark.campaign)])
 def test_the_figure_is_drawn(tmp_path, kernels, suffix):
     example = convolution_example("noise", NOISE, kernels)
     for name in ("one", "two"):

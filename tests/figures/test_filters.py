@@ -67,7 +67,12 @@ def test_the_text_has_the_numbers(pets_lite):
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("segnet-dsc", {}), ("unet", {"width": 4}), ("fcn", {"width": 4, "head": 8}), ("vit", {"depth": 1})],
+    [
+        ("segnet-dsc", {}),
+        ("unet", {"width": 4}),
+        ("fcn", {"width": 4, "head": 8}),
+        pytest.param("vit", {"depth": 1}, marks=pytest.mark.campaign),
+    ],
 )
 def test_every_kind_of_model_is_drawn(tmp_path, name, options):
     torch.manual_seed(0)

@@ -31,7 +31,9 @@ def test_of_a_trained_model_it_is_also_measured():
     assert "mean of 2 images" in describe_fields(figure)
 
 
-@pytest.mark.parametrize("name", ["pets-lite", "segnet-basic", "vit"])
+@pytest.mark.parametrize(
+    "name", ["pets-lite", "segnet-basic", pytest.param("vit", marks=pytest.mark.campaign)]
+)
 def test_the_figure_is_drawn(tmp_path, name):
     figure = measure_fields(open_model(name), drawn_pets(1))
     draw_fields(figure, tmp_path / "fields.png")

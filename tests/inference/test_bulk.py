@@ -322,6 +322,7 @@ def test_what_listens_but_is_no_ray_is_not_waited_for(here, monkeypatch):
             pass
 
 
+@pytest.mark.campaign  # in one process: test_a_piece_that_killed_its_workers_before_is_not_tried_for_ever
 def test_a_worker_killed_in_the_middle_costs_nothing(segnet, here, bucket, onnx_file, begin_command):
     """Two workers of a cluster of this machine; images from an address, results to a path."""
     draw(bucket / "in", 120)

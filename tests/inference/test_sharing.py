@@ -28,7 +28,12 @@ OPENED = [
 LIMIT_S = 120  # for what takes seconds on an idle machine, and where it is wrong for ever
 
 
-@pytest.fixture(params=OPENED, ids=lambda each: f"{each[0]} in {each[1]}")
+@pytest.fixture(
+    params=[
+        pytest.param(each, id=f"{each[0]} in {each[1]}", marks=[pytest.mark.campaign] * ("openvino" in each))
+        for each in OPENED
+    ]
+)
 def opened(request):
     """A file, and the runtime that opens it."""
     file, runtime = request.param
@@ -60,7 +65,7 @@ def test_threads_get_what_one_after_the_other_gets(opened):
     ("name", "options"),
     [
         ("segnet-basic", BAYESIAN),
-        ("segnet-vgg16", {"dropout": 0.5, "width": 8}),
+        pytest.param("segnet-vgg16", {"dropout": 0.5, "width": 8}, marks=pytest.mark.campaign),
         ("vit", {"width": 16, "depth": 2, "heads": 2}),
     ],
 )

@@ -31,7 +31,7 @@ def mean_iou(counts):
     return (right / (truth + predicted - right)).mean()
 
 
-@pytest.mark.parametrize("images", [30, 120])
+@pytest.mark.parametrize("images", [30, pytest.param(120, marks=pytest.mark.campaign)])
 def test_the_interval_covers_the_true_difference_in_95_of_100_cases(images):
     random = np.random.default_rng(0)
     population = draw_models(random, 50_000)

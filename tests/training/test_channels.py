@@ -82,6 +82,7 @@ def test_the_model_file_keeps_the_percentiles_of_the_training_images(run_of_one,
     assert json.loads(description.to_json())["format"] == 2
 
 
+@pytest.mark.campaign
 def test_file_array_and_exported_model_predict_the_same(run_of_one, deep):
     file = deep[1] / "images/00.tif"
     segmenter = load(run_of_one.folder)
@@ -242,6 +243,7 @@ def test_start_from_rgb_keeps_all_but_what_meets_the_channels(run_of_one, deep):
     assert model.state_dict()["classifier.weight"].equal(given["classifier.weight"])
 
 
+@pytest.mark.campaign
 def test_255_classes_train_score_and_predict(tmp_path):
     random = np.random.RandomState(0)
     for part in ("images", "masks"):

@@ -102,7 +102,12 @@ def whole(drawn_folder, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("stop", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -signal.SIGKILL)]
+    ("stop", "code"),
+    [
+        (signal.SIGKILL, -signal.SIGKILL),
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.campaign),
+        pytest.param(signal.SIGTERM, 130, marks=pytest.mark.campaign),
+    ],
 )
 def test_a_stopped_run_goes_on_to_the_same_bytes(forker, drawn_folder, whole, tmp_path, stop, code):
     stopped = tmp_path / "stopped"

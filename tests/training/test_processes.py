@@ -162,7 +162,10 @@ def assert_the_losses_of_one(forker, settings, processes, folder, steps):
     assert sum(map(sum, val[0].confusion)) == sum(map(sum, val[1].confusion))
 
 
-@pytest.mark.parametrize(("model", "model_options"), [("segnet-lite", {}), ("segnet", {"stages": 2})])
+@pytest.mark.parametrize(
+    ("model", "model_options"),
+    [("segnet-lite", {}), pytest.param("segnet", {"stages": 2}, marks=pytest.mark.campaign)],
+)
 def test_two_of_8_images_have_the_losses_of_one_of_16(forker, full_batches, tmp_path, model, model_options):
     """Small images and steps: one process's own float32 is off by more where many pixels are summed."""
     settings = options(full_batches, model=model, model_options=model_options, size=16, lr=1e-4)

@@ -111,7 +111,10 @@ def stop_at_every_step(config, steps):
     return segnet.resume(run.folder)
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize(
+    "name",
+    [name if name == "article" else pytest.param(name, marks=pytest.mark.campaign) for name in RUNS],
+)
 def test_a_run_that_is_stopped_at_every_step_ends_with_the_same_bytes(tiny_config, tmp_path, name):
     whole = segnet.train(tiny_config(**RUNS[name], out=tmp_path / "whole"))
     config = tiny_config(**RUNS[name])
@@ -193,7 +196,11 @@ def test_a_run_that_is_killed_in_an_epoch_goes_on_from_its_last_save(
 
 @pytest.mark.usefixtures("whole_runs")
 @pytest.mark.parametrize(
-    "place", ["segnet.training.outputs.artifacts.write_learning_gif", "segnet.report.html.write_page"]
+    "place",
+    [
+        pytest.param("segnet.training.outputs.artifacts.write_learning_gif", marks=pytest.mark.campaign),
+        "segnet.report.html.write_page",
+    ],
 )
 def test_a_run_that_is_killed_when_all_but_its_pictures_is_written_makes_them(
     tiny_config, tmp_path, monkeypatch, place

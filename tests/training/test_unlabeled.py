@@ -223,6 +223,7 @@ def test_filling_of_images_that_keep_their_proportions_is_no_target(config, tmp_
     assert float(views.answers.measured()["confident_share"]) == 1
 
 
+@pytest.mark.campaign
 def test_a_run_that_is_stopped_at_every_step_ends_with_the_same_bytes(config, tmp_path):
     settings = {"unlabeled_threshold": 0.6, "warmup_epochs": 1.0, "crop_scale": 0.5, "epochs": 2}
     whole = segnet.train(config(**settings, out=tmp_path / "whole"))
