@@ -14,9 +14,9 @@ from segnet import SegnetError, TrainConfig
 from segnet.base.distributed.rank import Process
 from segnet.data.store.batches import split_into_batches
 from segnet.runs.run_folder import RunFolder
+from segnet.training.configuration.config import fitted_settings, recipe_settings
 from segnet.training.configuration.config_file import read_config, read_options
 from segnet.training.configuration.derived import derive, derived_lines, plan_line, too_few_steps
-from segnet.training.configuration.recipes import FITS_TO_DATA, RECIPES
 from segnet.training.several import train_seeds
 
 from ..plain import whole
@@ -38,7 +38,7 @@ def pixels(*shares, ignored=0.0):
 def derived(images, share=COMMON, **typed):
     config = TrainConfig(recipe="modern", **typed)
     after = derive(config, images, "images", ("cell", "rest"), pixels(share))
-    names = (entry for entry in RECIPES["modern"])
+    names = recipe_settings("modern")
     return {name: getattr(after, name) for name in names if getattr(after, name) != getattr(config, name)}
 
 
@@ -127,7 +127,7 @@ def test_a_share_is_one_of_the_pixels_that_have_a_class():
 
 
 def test_the_article_is_never_fitted_to_anything():
-    assert "article" not in FITS_TO_DATA
+    assert fitted_settings("article") == set()
     config = TrainConfig()
     assert derive(config, 5, "images", ("cell", "rest"), pixels(0.01)) == config
 

@@ -164,7 +164,7 @@ def test_what_the_teacher_was_trained_on_is_said_where_it_is_scored_and_its_lice
         ({"teacher": "OUT"}, "is this very run"),
         ({"teacher": "pets-lite", "teacher_weight": 1.5}, "--teacher-weight must be from 0 to 1"),
         ({"teacher": "pets-lite", "teacher_temperature": 0}, "--teacher-temperature must be from 0.1"),
-        ({"teacher_weight": 0.7}, "--teacher-weight is of --teacher; give --teacher RUN too"),
+        ({"teacher_weight": 0.7}, "--teacher-weight goes with --teacher; give --teacher RUN too"),
     ],
 )
 def test_what_cannot_teach_is_refused(tiny_config, tmp_path, changes, says):

@@ -11,7 +11,7 @@ from segnet.runs.run_folder import RunFolder
 from segnet.runs.steps import write_steps
 from segnet.training.check import require_finite
 from segnet.training.checkpoint import Position, State, save_checkpoint
-from segnet.training.configuration.save_every import parse_save_every
+from segnet.training.configuration.option_types import parse_save_every
 from segnet.training.interrupt import interrupts_wait
 from segnet.training.kept import keep_state
 from segnet.training.loss_watch import LossWatch

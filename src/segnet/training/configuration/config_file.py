@@ -10,8 +10,7 @@ from typing import Any
 from segnet.base.errors import SegnetError, did_you_mean
 from segnet.base.files import expand_home
 from segnet.data.options import TAKES, source_of
-from segnet.training.configuration.config import TrainConfig
-from segnet.training.configuration.recipes import RECIPES, recipe_settings
+from segnet.training.configuration.config import RECIPES, TrainConfig, recipe_settings
 
 _PATCHES = {"patch", "patch_scale", "patches"}
 

@@ -16,8 +16,7 @@ from segnet.base.distributed.rank import this_process
 from segnet.base.settings import option
 from segnet.data.check.balance import Counts
 from segnet.data.store.batches import split_into_batches
-from segnet.training.configuration.config import TrainConfig
-from segnet.training.configuration.recipes import FITS_TO_DATA, recipe_settings
+from segnet.training.configuration.config import TrainConfig, fitted_settings, recipe_settings
 
 FEW_STEPS, ENOUGH_STEPS = 12, 18
 """Least steps of an epoch: with batches of at most half the recipe's own, and with larger ones."""
@@ -81,7 +80,7 @@ def too_few_steps(config: TrainConfig, images: int, done: int) -> str:
     """
     steps, planned = _steps(images, config.batch_size), _own_epochs(config, images)
     has = f"{_counted(done, 'epoch')} {'is' if done == 1 else 'are'} {_counted(done * steps)}"
-    if not _fits_epochs(config) and planned * steps < LEAST_STEPS:
+    if "epochs" not in fitted_settings(config.recipe) and planned * steps < LEAST_STEPS:
         return f"{has}; --recipe modern takes {LEAST_STEPS} or more, however few the images"
     if done >= planned:
         return ""
@@ -123,12 +122,9 @@ def _batch_size(config: TrainConfig, images: int) -> int:
 def _own_epochs(config: TrainConfig, images: int) -> int:
     """Return the epochs that the recipe takes with a run's batches, whatever somebody has set."""
     epochs: int = recipe_settings(config.recipe, config.model)["epochs"]
-    enough = math.ceil(LEAST_STEPS / _steps(images, config.batch_size)) if _fits_epochs(config) else 0
-    return max(epochs, enough)
-
-
-def _fits_epochs(config: TrainConfig) -> bool:
-    return "epochs" in FITS_TO_DATA.get(config.recipe, ())
+    if "epochs" not in fitted_settings(config.recipe):
+        return epochs
+    return max(epochs, math.ceil(LEAST_STEPS / _steps(images, config.batch_size)))
 
 
 def _for_a_rare_class(config: TrainConfig, classes: Sequence[str], pixels: Counts) -> Iterator[Derived]:
