@@ -5,13 +5,14 @@ What only the data or an epoch can show is asked for one by one, where it shows.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
+from segnet.base.classes import ClassTable
 from segnet.base.device import pick_device
 from segnet.base.distributed.rank import this_process
 from segnet.base.errors import SegnetError, require_all
@@ -19,20 +20,25 @@ from segnet.data.sources import check_data, known_classes
 from segnet.data.store.batch_shares import smallest_share
 from segnet.data.store.batches import split_into_batches
 from segnet.models import create_model, require_image_size
-from segnet.models.inspection.costs import learned_names
-from segnet.models.names import is_own
 from segnet.runs.run_folder import require_free
-from segnet.runs.scores import Scores
 from segnet.training.configuration.config import TrainConfig
 from segnet.training.outputs.trackers import require_trackers
 from segnet.training.own_module import require_known, require_own
 from segnet.training.schedule import train_size, train_sizes
-from segnet.training.start import require_start
+from segnet.training.start import require_encoder, require_start
 from segnet.training.teacher import sketch_teacher
 from segnet.training.unlabeled import require_unlabeled
 
 
-def check(config: TrainConfig, model: nn.Module | None = None, *, new: bool = True) -> None:
+class Known(NamedTuple):
+    """What has been found out of a run before anything of it is built."""
+
+    device: torch.device
+    classes: ClassTable | None
+    """None where only the data tells them."""
+
+
+def check(config: TrainConfig, model: nn.Module | None = None, *, new: bool = True) -> Known:
     """Say everything that is wrong with a run before anything is built, read or downloaded.
 
     Args:
@@ -40,9 +46,13 @@ def check(config: TrainConfig, model: nn.Module | None = None, *, new: bool = Tr
         model: the user's own in place of ``config.model``.
         new: it needs a folder of its own; False where a run goes on.
 
+    Returns:
+        Its device and, where the options tell them, its classes.
+
     Raises:
         SegnetError: all mistakes in one; those that only the data shows are found by ``build``.
     """
+    found: dict[str, Any] = {}
 
     def check_model() -> None:
         if model is not None:
@@ -63,12 +73,12 @@ def check(config: TrainConfig, model: nn.Module | None = None, *, new: bool = Tr
             require_size(config, f"the teacher {config.teacher}", sketch_teacher(config))
 
     def check_weights() -> None:
-        known = known_classes(config)
-        if known is not None:
-            require_weights(config, known.names)
+        found["classes"] = classes = known_classes(config)
+        if classes is not None:
+            require_weights(config, classes.names)
 
     def check_device() -> None:
-        device = pick_device(config.device)
+        found["device"] = device = pick_device(config.device)
         if config.compile and this_process().total == 1:  # else require_spread refuses
             require_compiler(device)
 
@@ -83,6 +93,7 @@ def check(config: TrainConfig, model: nn.Module | None = None, *, new: bool = Tr
         check_weights,
         check_device,
     )
+    return Known(**found)
 
 
 def require_size(config: TrainConfig, name: str, model: nn.Module) -> None:
@@ -99,39 +110,6 @@ def require_size(config: TrainConfig, name: str, model: nn.Module) -> None:
 def size_option(config: TrainConfig) -> str:
     """Return the option that says how large the images are that the network gets."""
     return "--size" if config.patch is None else "--patch"
-
-
-def require_encoder(config: TrainConfig, model: nn.Module, *, new: bool) -> None:
-    """Raise SegnetError where a model can't start from what is given, or has no encoder to freeze."""
-    own = is_own(config.model)
-    if own and config.start_from is not None:
-        raise SegnetError("--start-from is for segnet's models; load the weights of your own before training")
-    if config.start_from is not None and config.encoder_weights is not None:
-        raise SegnetError("--start-from brings the encoder's weights; leave --encoder-weights out")
-    if config.freeze_encoder and not hasattr(model, "encoder"):
-        raise SegnetError(f"{config.model} has no part called encoder to freeze; leave --freeze-encoder out")
-    if config.freeze_encoder and config.recompute_statistics:
-        raise SegnetError(
-            "--freeze-encoder keeps the encoder's statistics and --recompute-statistics takes all anew; "
-            "leave one of them out"
-        )
-    require_unfrozen_epochs(config)
-    if config.encoder_weights is not None and not hasattr(model, "load_encoder"):
-        raise SegnetError(f"{config.model} takes no --encoder-weights; segnet, segnet-vgg16, fcn and unet do")
-    if config.encoder_weights is not None and config.channels not in (None, 3):
-        raise SegnetError(
-            f"--encoder-weights are of RGB images; leave them or --channels {config.channels} out"
-        )
-    if config.encoder_weights is not None and new and not config.encoder_weights.is_file():
-        raise SegnetError(f"there is no file of encoder weights {config.encoder_weights}; check the path")
-
-
-def require_unfrozen_epochs(config: TrainConfig) -> None:
-    """Raise SegnetError where the encoder would never learn; while the epochs are undecided nobody knows."""
-    if "epochs" not in config.undecided and 0 < config.freeze_encoder >= config.epochs:
-        raise SegnetError(
-            f"--freeze-encoder {config.freeze_encoder} leaves the encoder no epoch of {config.epochs}"
-        )
 
 
 def require_batch(config: TrainConfig, count: int, least: int) -> None:
@@ -197,30 +175,3 @@ def require_compiler(device: torch.device) -> None:
             "--compile needs a working C++ compiler (and Triton on a GPU), such as g++; install one or leave "
             "--compile out"
         ) from error
-
-
-def require_finite(train_loss: float, model: nn.Module, epoch: int) -> None:
-    """Raise SegnetError where a run has diverged, before its weights are kept.
-
-    Batch norm can keep the loss finite while weights and statistics overflow, so these are looked at too.
-    """
-    state = model.state_dict()
-    tensors = [state[name] for name in learned_names(model) & state.keys()]
-    # one answer for all of them: each that is read is a wait for the device
-    if math.isfinite(train_loss) and bool(torch.stack([each.isfinite().all() for each in tensors]).all()):
-        return
-    what = "weights" if math.isfinite(train_loss) else f"loss ({train_loss})"
-    raise _diverged(what, epoch)
-
-
-def require_finite_logits(scores: Scores, epoch: int) -> None:
-    """Raise SegnetError where finite weights answered with what is no number: they are as useless."""
-    if scores.loss is not None and not math.isfinite(scores.loss):
-        raise _diverged(f"logits of validation images (loss {scores.loss})", epoch)
-
-
-def _diverged(what: str, epoch: int) -> SegnetError:
-    return SegnetError(
-        f"the {what} went beyond all bounds in epoch {epoch}; lower --lr, or set --clip-norm 1 or "
-        "--precision float32"
-    )

@@ -28,6 +28,16 @@ def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimi
     return torch.optim.Adam(groups, lr=config.lr)
 
 
+def has_average(config: TrainConfig) -> bool:
+    """Say whether weights are averaged: the average is then what is validated and kept."""
+    return config.ema_decay > 0
+
+
+def build_average(model: nn.Module, config: TrainConfig) -> ModelEMA | None:
+    """Return the average that follows a model's weights; None where there is none."""
+    return ModelEMA(model, config.ema_decay) if has_average(config) else None
+
+
 class ModelEMA:
     """An exponential moving average of a model's weights and batch-norm statistics.
 

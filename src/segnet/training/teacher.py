@@ -55,6 +55,7 @@ class Teacher:
         softened = distillation(student, taught, mask, self.temperature, whole)
         return (1 - self.weight) * loss + self.weight * softened
 
+    @property
     def line(self) -> str:
         """Return what a run says of it at its start."""
         return (

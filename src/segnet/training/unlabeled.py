@@ -29,6 +29,7 @@ from segnet.training.configuration.config import TrainConfig
 from segnet.training.epoch import seed_of
 from segnet.training.losses.loss_sum import parse_loss
 from segnet.training.losses.losses import negative_log_likelihood
+from segnet.training.optimizer import has_average
 from segnet.training.teacher import Teacher, distillation
 
 
@@ -98,9 +99,7 @@ class Unlabeled:
     """The averaged model, or the teacher where there is one."""
     weak: Augmentation
     strong: StrongColour
-    threshold: float
-    precision: str
-    seed: int
+    config: TrainConfig
     per_epoch: int
     """Images that an epoch takes: as many as have masks."""
     line: str
@@ -120,9 +119,9 @@ class Unlabeled:
         """
         taken = self.split.take(self._numbers(epoch * self.per_epoch + first, count))
         photos, filled = (torch.from_numpy(array).to(device) for array in taken)
-        seed = seed_of(self.seed, epoch, f"unlabeled {first}")
+        seed = seed_of(self.config.seed, epoch, f"unlabeled {first}")
         weak, filled = self.weak(photos.permute(0, 3, 1, 2), filled, size, seed)
-        with torch.no_grad(), autocast(device, self.precision):
+        with torch.no_grad(), autocast(device, self.config.precision):
             answers = self._answers(weak, filled)
         return Views(self.strong(weak), answers)
 
@@ -131,14 +130,14 @@ class Unlabeled:
             return Taught(self.labeller.logits(weak), filled, self.labeller.temperature)
         confidence, classes = self.labeller.eval()(weak).float().softmax(1).max(1)
         there = filled != IGNORE_INDEX
-        sure = there & (confidence >= self.threshold)
+        sure = there & (confidence >= self.config.unlabeled_threshold)
         return SureClasses(classes.masked_fill(~sure, IGNORE_INDEX).to(torch.uint8), there.sum())
 
     def _numbers(self, first: int, count: int) -> list[int]:
         """Return which images come, counted from the run's beginning: each once before any comes again."""
         total = len(self.split)
         rounds = range(first // total, (first + count - 1) // total + 1)
-        orders = {each: _order(total, seed_of(self.seed, each, "unlabeled order")) for each in rounds}
+        orders = {each: _order(total, seed_of(self.config.seed, each, "unlabeled order")) for each in rounds}
         return [orders[place // total][place % total] for place in range(first, first + count)]
 
 
@@ -155,7 +154,7 @@ def require_unlabeled(config: TrainConfig) -> None:
         raise SegnetError(f"--unlabeled {config.unlabeled} is no folder; check the path")
     if config.patch is not None:
         raise SegnetError("--unlabeled takes whole images and no --patch; leave one of them out")
-    if config.teacher is None and not config.ema_decay:
+    if config.teacher is None and not has_average(config):
         raise SegnetError(
             "--unlabeled lets the averaged model label images, and there is none: give --ema-decay, such as "
             "0.99, or --recipe modern, or a --teacher that labels them"

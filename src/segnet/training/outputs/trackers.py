@@ -16,9 +16,11 @@ from typing import Any, Protocol
 
 from rich.console import Console
 
+from segnet.base.distributed.rank import is_writer
 from segnet.base.errors import SegnetError, did_you_mean
 from segnet.base.extras import require_package
 from segnet.base.files import write_text
+from segnet.base.progress import say
 from segnet.runs.records import EpochRecord, Outcome, read_mapping
 from segnet.runs.run_folder import RunFolder
 from segnet.runs.scores import Scores
@@ -67,9 +69,8 @@ def require_trackers(text: str | None) -> None:
 class Tracking:
     """All trackers of a run."""
 
-    def __init__(
-        self, folder: RunFolder, names: Sequence[str], settings: Mapping[str, Any], console: Console
-    ):
+    def __init__(self, folder: RunFolder, track: str | None, settings: Mapping[str, Any], console: Console):
+        names = parse_trackers(track) if is_writer() else ()
         self._folder, self._console = folder, console
         noted = read_mapping(folder.trackers)
         self._ids: dict[str, str] = dict(noted.get("ids", {}))
@@ -130,9 +131,7 @@ class Tracking:
         except Exception as error:  # whatever a tracker raises, the run is worth more
             self._open.pop(name, None)
             reason = " ".join(str(error).split()) or type(error).__name__
-            self._console.print(
-                f"warning: {name} fails and is left out: {reason}", highlight=False, soft_wrap=True
-            )
+            say(self._console, f"warning: {name} fails and is left out: {reason}")
 
 
 def _numbers_of(record: EpochRecord) -> dict[str, float]:

@@ -1,17 +1,22 @@
-"""The state of a run, after an epoch or inside one, from which it goes on.
+"""The state of a run, after an epoch or inside one: saved, kept, and read back to go on or to branch from.
 
 ``last/state.pt`` holds all of it, ``last/before.pt`` what it was at the save before. Order, augmentation and
 dropout are functions of (seed, epoch, step), so no random-number state has to be saved for a resumed run to
-give the same bits. A file is a zip archive, as ``torch.save`` writes it, whose comment is the SHA-256 of all
-before it: a truncated or damaged one is noticed, where torch alone reads damaged numbers without a word.
+give the same bits. Each file is sealed with its checksum.
+
+With ``--keep-epochs`` earlier states stay too: as other names of the files that were just saved, which costs
+disk space but no time. With each goes the model of the best epoch up to then, since a later best one replaces
+``model.safetensors``.
 """
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
-from collections.abc import Mapping
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,18 +24,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from segnet.base.distributed.collectives import agreed
+from segnet.base.distributed.rank import is_writer
 from segnet.base.errors import SegnetError
 from segnet.base.files import replacing
-from segnet.inference.bundle import require_fit
+from segnet.inference.bundle import read_description, read_weights, require_fit
 from segnet.runs.records import EpochRecord, best_of
 from segnet.runs.run_folder import RunFolder
-from segnet.runs.steps import StepRecord
+from segnet.runs.steps import StepRecord, write_steps
 from segnet.training.configuration.config import TrainConfig
+from segnet.training.configuration.option_types import parse_save_every
+from segnet.training.interrupt import interrupts_wait
+from segnet.training.seal import is_sealed, seal
+from segnet.training.setup import Setup
 
 _FORMAT = 3
 _WITHOUT_CHECKSUM = 2  # nor a position; 1 kept neither the settings nor the identity of the data
-_SEAL = b"sha256 "
-_SEALED = len(_SEAL) + hashlib.sha256().digest_size
 
 
 @dataclass
@@ -51,15 +60,17 @@ class Position:
     waited: float = 0.0
     """Of these, seconds spent waiting for data."""
     measured: dict[str, Tensor] = field(default_factory=dict)
-    """What ``StepLoss`` measures besides, summed up as the loss is."""
+    """What a step measures besides its loss, summed up as the loss is."""
 
-    def add(self, measured: Mapping[str, Tensor], images: int) -> None:
-        """Add what was measured on so many images."""
+    def add(self, loss: Tensor, measured: Mapping[str, Tensor], images: int) -> None:
+        """Add a step's loss and what was measured besides, on so many images."""
+        self.loss_sum += loss.detach() * images
         for name, value in measured.items():
             self.measured[name] = self.measured.get(name, 0) + value.detach() * images
+        self.seen += images
 
     def means(self) -> dict[str, float]:
-        """Return the mean over the images of what was measured."""
+        """Return the mean over the images of what was measured besides the loss."""
         return {name: float(total) / self.seen for name, total in self.measured.items()}
 
     def to_dict(self) -> dict[str, Any]:
@@ -70,9 +81,8 @@ class Position:
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Position:
         """Return what ``to_dict`` gave."""
-        sums = {"loss_sum": plain["loss_sum"], **plain.get("measured", {})}
-        tensors = {name: torch.tensor(total, dtype=torch.float32) for name, total in sums.items()}
-        return cls(**(dict(plain) | {"loss_sum": tensors.pop("loss_sum"), "measured": tensors}))
+        measured = {name: torch.tensor(total) for name, total in plain.get("measured", {}).items()}
+        return cls(**(dict(plain) | {"loss_sum": torch.tensor(plain["loss_sum"]), "measured": measured}))
 
 
 @dataclass
@@ -111,7 +121,7 @@ class State:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What the file holds."""
+    """What a file holds."""
 
     path: Path
     settings: Mapping[str, Any]
@@ -119,15 +129,21 @@ class Checkpoint:
     state: State
     parts: Mapping[str, Any]
     """The ``state_dict`` of each part."""
+    is_whole: bool = True
+    """False where only weights are left of an epoch: the optimizer then starts anew."""
+    model_file: Path | None = None
+    """The model of the best epoch up to there, of one to branch from."""
 
     def restore(self, parts: Mapping[str, Any]) -> None:
-        """Fill every part.
+        """Fill every part that it holds.
 
         Raises:
             SegnetError: parts of another model, or another teacher.
         """
         try:
             for name, part in parts.items():
+                if name not in self.parts and not self.is_whole:
+                    continue
                 if isinstance(part, nn.Module):  # torch would say it in many lines
                     require_fit(part.state_dict(), self.parts[name], "it is another model's state")
                 part.load_state_dict(self.parts[name])
@@ -135,6 +151,64 @@ class Checkpoint:
             raise
         except Exception as error:  # torch raises about anything for what doesn't fit
             raise _damaged(self.path, error) from error
+
+
+class Saves:
+    """Saves a run's state after each epoch, inside one where that is due, and when it is stopped.
+
+    Args:
+        setup: the run.
+        folder: where it is.
+        state: how far it has come.
+        require_sound: raises SegnetError where the run has diverged; there is always a good state to go on
+            from.
+    """
+
+    def __init__(
+        self, setup: Setup, folder: RunFolder, state: State, require_sound: Callable[[], None]
+    ) -> None:
+        self._setup, self._folder, self._state, self._require_sound = setup, folder, state, require_sound
+        self._every = parse_save_every(setup.config.save_every)
+        self._last = time.monotonic()
+
+    def after_step(self, position: Position, stopped: Callable[[], bool]) -> None:
+        """Save where that is due, and stop where Ctrl-C came: only here, between steps, all parts agree.
+
+        Raises:
+            KeyboardInterrupt: ``stopped()``; the position is then in the state.
+            SegnetError: the run has diverged, or the state can't be written.
+        """
+        due, stop = agreed(self._every.is_due(position.step, time.monotonic() - self._last), stopped())
+        if due or stop:
+            self._state.position = position
+            if due:
+                self.save()
+            if stop:
+                raise KeyboardInterrupt
+            self._state.position = None
+
+    def save(self) -> None:
+        """Save the state as it is.
+
+        Raises:
+            SegnetError: as ``after_step``.
+        """
+        state = self._state
+        if state.position is not None:  # after an epoch this has been looked at
+            self._require_sound()
+        if is_writer():
+            if state.first_steps:
+                write_steps(self._folder, state.first_steps)
+            save_checkpoint(self._folder, self._setup.settings, state, self._setup.parts())
+            keep_state(self._folder, state, self._setup.config.keep_epochs)
+        state.saved = state.at
+        self._last = time.monotonic()
+
+    def save_where_stopped(self) -> None:
+        """Save the position of a run that Ctrl-C has stopped, unless a step was torn, or it is saved."""
+        if self._state.position is not None and self._state.at != self._state.saved:
+            with interrupts_wait():
+                self.save()
 
 
 def save_checkpoint(
@@ -158,43 +232,44 @@ def save_checkpoint(
             torch.save(content, temporary)
         except RuntimeError as error:  # what torch makes of a full disk
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
-        _seal(temporary)
+        seal(temporary)
         if folder.state.exists():  # a kill between this and the next renaming leaves the one before
             folder.state.replace(folder.state_before)
     state.saved = state.at
 
 
-def _seal(path: Path) -> None:
-    """Make the checksum of a zip archive its comment, and see that all of it is on the disk."""
-    with path.open("r+b") as file:
-        file.seek(-2, os.SEEK_END)  # the archive ends with the length of its comment
-        file.write(_SEALED.to_bytes(2, "little"))
-        file.seek(0)
-        digest = hashlib.file_digest(file, "sha256").digest()
-        file.seek(0, os.SEEK_END)
-        file.write(_SEAL + digest)
-        file.flush()
-        os.fsync(file.fileno())  # a name that outlives a power cut must not outlive its content
-
-
-def _is_sealed(path: Path) -> bool:
-    """Say whether a file ends with the checksum of the rest; False where it has none.
+def keep_state(folder: RunFolder, state: State, count: int) -> None:
+    """Keep the state that was just saved after an epoch, those of ``count`` epochs in all, and the best's.
 
     Raises:
-        ValueError: its checksum is another.
+        SegnetError: the folder can't be written to, or the disk is full.
     """
-    hashed = hashlib.sha256()
-    with path.open("rb") as file:
-        left = max(0, path.stat().st_size - _SEALED)
-        while left and (part := file.read(min(left, 1 << 20))):
-            hashed.update(part)
-            left -= len(part)
-        seal = file.read()
-    if not seal.startswith(_SEAL):
-        return False
-    if seal != _SEAL + hashed.digest():
-        raise ValueError("its checksum is wrong, so it is damaged")
-    return True
+    if not count or state.best is None or state.position is not None:
+        return
+    if model_epoch(folder.model) != state.best.epoch:  # a kill came between a better model and its state
+        return
+    now = folder.kept_state(state.epoch), folder.kept_model(state.epoch)
+    for file, name in zip((folder.state, folder.model), now, strict=True):
+        with replacing(name) as temporary:
+            temporary.unlink()
+            try:
+                os.link(file, temporary)
+            except OSError:  # a file system without such names
+                shutil.copyfile(file, temporary)
+    wanted = {state.best.epoch, *range(state.epoch - count + 1, state.epoch + 1)}
+    stay = {file for epoch in wanted for file in (folder.kept_state(epoch), folder.kept_model(epoch))}
+    for file in folder.kept_files():
+        if file not in stay:
+            file.unlink(missing_ok=True)
+
+
+def model_epoch(path: Path) -> int | None:
+    """Return the epoch whose weights a run's model file holds; None where there is no such file."""
+    try:
+        epoch = (read_description(path).scores or {}).get("epoch")
+    except SegnetError:
+        return None
+    return epoch if isinstance(epoch, int) else None
 
 
 def read_newest(folder: RunFolder) -> tuple[Checkpoint, str]:
@@ -227,14 +302,68 @@ def place_of(at: tuple[int, int]) -> str:
     return f"after epoch {epoch}" if epoch else "from its beginning"
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
+def read_epoch(folder: RunFolder, wanted: str | int) -> Checkpoint:
+    """Read what a run keeps of an epoch: its state, or of the best one at least the weights.
+
+    Args:
+        folder: the run; nothing in it is written to.
+        wanted: the epoch, counted from 1, or "best".
+
+    Raises:
+        SegnetError: an epoch that isn't kept; says which are.
+    """
+    if wanted != "best" and not isinstance(wanted, int):
+        raise SegnetError(f"--from takes best or the number of an epoch, not {wanted!r}")
+    whole = _whole_states(folder)
+    if wanted in whole:  # even where the last two states are damaged
+        return read_checkpoint(*whole[wanted])
+    newest = read_newest(folder)[0]
+    best = newest.state.best
+    if best is None:
+        raise SegnetError(f"{folder.path} has no whole epoch yet to go back to; wait for its first")
+    epoch = best.epoch if wanted == "best" else wanted
+    if epoch in whole:
+        return read_checkpoint(*whole[epoch])
+    has_best = model_epoch(folder.model) == best.epoch
+    if epoch == best.epoch and has_best:
+        steps = newest.state.first_steps
+        state = State(
+            [record for record in newest.state.records if record.epoch <= epoch],
+            first_steps=None if steps is None else [step for step in steps if step.epoch <= epoch],
+        )
+        weights = read_weights(folder.model)[0]
+        parts = {"model": weights, "ema": {"module": weights, "updates": 0}}
+        return Checkpoint(folder.model, newest.settings, state, parts, False, folder.model)
+    kept = ", ".join(map(str, sorted(whole))) or "none"
+    raise SegnetError(
+        f"epoch {epoch} of {folder.path} isn't kept; whole states: {kept}"
+        + (f"; best: epoch {best.epoch}" if has_best else f"; {folder.model} is not that of its best epoch")
+        + "; with --keep-epochs a run keeps more"
+    )
+
+
+def _whole_states(folder: RunFolder) -> dict[int | str, tuple[Path, Path]]:
+    """Return, by epoch, the files of states after it, each with the model of its best epoch."""
+    found: dict[int | str, tuple[Path, Path]] = {
+        epoch: (folder.kept_state(epoch), folder.kept_model(epoch)) for epoch in folder.kept_epochs()
+    }
+    now = model_epoch(folder.model)
+    for path in (folder.state, folder.state_before):
+        with suppress(SegnetError):  # damaged, or not there
+            state = read_checkpoint(path).state
+            if state.position is None and state.best is not None and state.best.epoch == now:
+                found.setdefault(state.epoch, (path, folder.model))
+    return found
+
+
+def read_checkpoint(path: Path, model_file: Path | None = None) -> Checkpoint:
     """Read one file; unpickles nothing but tensors and plain values.
 
     Raises:
         SegnetError: a damaged file, or one of an older version, which doesn't say what it was trained on.
     """
     try:
-        sealed = _is_sealed(path)
+        sealed = is_sealed(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
         kind = content.get("format")
         if kind == _FORMAT and not sealed:
@@ -246,7 +375,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
             steps = content.get("first_steps", [] if state.at == (0, 0) else None)
             state.first_steps = None if steps is None else [StepRecord(**step) for step in steps]
             state.saved = state.at
-            return Checkpoint(path, content["settings"], state, content["parts"])
+            return Checkpoint(path, content["settings"], state, content["parts"], model_file=model_file)
     except Exception as error:  # torch raises about anything for a damaged file
         raise _damaged(path, error) from error
     raise SegnetError(
