@@ -13,6 +13,7 @@ from typing import Any
 from segnet.base.errors import SegnetError
 from segnet.base.files import write_text
 from segnet.runs.records import RunRecord, read_mapping, read_run
+from segnet.runs.run_folder import PathIn
 from segnet.runs.scores import Scores, score_text
 
 NUMBERS = {
@@ -35,20 +36,9 @@ class SeedFolder:
 
     path: Path
 
-    @property
-    def group(self) -> Path:
-        """Which seeds it is of; what tells such a folder from others."""
-        return self.path / "seeds.json"
-
-    @property
-    def lock(self) -> Path:
-        """What a process holds that trains in it."""
-        return self.path / "lock"
-
-    @property
-    def summary(self) -> Path:
-        """Mean and standard deviation of the scores of all seeds."""
-        return self.path / "summary.json"
+    group = PathIn("seeds.json", "Which seeds it is of; what tells such a folder from others.")
+    lock = PathIn("lock", "What a process holds that trains in it.")
+    summary = PathIn("summary.json", "Mean and standard deviation of the scores of all seeds.")
 
     def run(self, seed: int) -> Path:
         """The run folder of a seed."""

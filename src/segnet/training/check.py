@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -52,7 +52,6 @@ def check(config: TrainConfig, model: nn.Module | None = None, *, new: bool = Tr
     Raises:
         SegnetError: all mistakes in one; those that only the data shows are found by ``build``.
     """
-    found: dict[str, Any] = {}
 
     def check_model() -> None:
         if model is not None:
@@ -72,28 +71,30 @@ def check(config: TrainConfig, model: nn.Module | None = None, *, new: bool = Tr
         if config.teacher is not None:
             require_size(config, f"the teacher {config.teacher}", sketch_teacher(config))
 
-    def check_weights() -> None:
-        found["classes"] = classes = known_classes(config)
+    def check_classes() -> ClassTable | None:
+        classes = known_classes(config)
         if classes is not None:
             require_weights(config, classes.names)
+        return classes
 
-    def check_device() -> None:
-        found["device"] = device = pick_device(config.device)
+    def check_device() -> torch.device:
+        device = pick_device(config.device)
         if config.compile and this_process().total == 1:  # else require_spread refuses
             require_compiler(device)
+        return device
 
-    require_all(
+    *_, classes, device = require_all(
         lambda: require_free(config.out) if new else None,
         lambda: check_data(config),
-        lambda: require_trackers(config.track),
+        lambda: require_trackers(config),
         check_model,
         check_teacher,
         lambda: require_unlabeled(config),
         lambda: require_spread(config),
-        check_weights,
+        check_classes,
         check_device,
     )
-    return Known(**found)
+    return Known(device, classes)
 
 
 def require_size(config: TrainConfig, name: str, model: nn.Module) -> None:

@@ -61,7 +61,7 @@ def fit(setup: Setup, folder: RunFolder, state: State) -> Run:
     Raises:
         SegnetError: the run diverged, or a file can't be written; the folder holds the last good state.
     """
-    with Tracking(folder, setup.config.track, setup.settings, setup.console) as tracking:
+    with Tracking(folder, setup.config, setup.settings, setup.console) as tracking:
         say_start(setup, folder)
         finished = _train(setup, folder, state, tracking)
         leave()  # what is left is the writer's

@@ -268,17 +268,12 @@ def fit_of(config: TrainConfig, intensity: Intensity = RGB) -> Fit:
 
 def _open_both(dataset: Dataset, config: TrainConfig, console: Console) -> tuple[Split, Split]:
     """Open what is trained and what is validated on; what is wrong with either is one error."""
-    opened: dict[str, Split] = {}
-
-    def open_val() -> None:
-        opened["val"] = open_split(dataset.val, dataset, config, console, "validation images")
-
-    def open_train() -> None:
-        samples, detail = dataset.splits["train"], _detail(config)
-        opened["train"] = open_split(samples, dataset, config, console, "training images", detail=detail)
-
-    require_all(open_val, open_train)
-    return opened["train"], opened["val"]
+    samples, detail = dataset.splits["train"], _detail(config)
+    val, train = require_all(
+        lambda: open_split(dataset.val, dataset, config, console, "validation images"),
+        lambda: open_split(samples, dataset, config, console, "training images", detail=detail),
+    )
+    return train, val
 
 
 def _open_unlabeled(

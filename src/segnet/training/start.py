@@ -31,11 +31,6 @@ def require_encoder(config: TrainConfig, model: nn.Module, *, new: bool) -> None
         raise SegnetError("--start-from brings the encoder's weights; leave --encoder-weights out")
     if config.freeze_encoder and not hasattr(model, "encoder"):
         raise SegnetError(f"{config.model} has no part called encoder to freeze; leave --freeze-encoder out")
-    if config.freeze_encoder and config.recompute_statistics:
-        raise SegnetError(
-            "--freeze-encoder keeps the encoder's statistics and --recompute-statistics takes all anew; "
-            "leave one of them out"
-        )
     require_unfrozen_epochs(config)
     if config.encoder_weights is not None and not hasattr(model, "load_encoder"):
         raise SegnetError(f"{config.model} takes no --encoder-weights; segnet, segnet-vgg16, fcn and unet do")

@@ -22,7 +22,7 @@ from segnet.training.configuration.option_types import (
     SizeOption,
     WeightsOption,
     parse_save_every,
-    require_size,
+    require_sizes,
     require_weights,
     spell_size,
     spell_weights,
@@ -346,8 +346,10 @@ class TrainConfig(DataOptions):
 
     def _checks(self) -> list[Callable[[], object]]:
         return [
-            *super()._checks(), self._require_loss, self._require_sizes, lambda: require_parts(self),
-            lambda: require_weights(self.class_weights), lambda: parse_save_every(self.save_every),
+            *super()._checks(), self._require_loss, self._require_statistics, lambda: require_parts(self),
+            lambda: require_sizes(self.size, self.patch, self.keep_aspect),
+            lambda: require_weights(self.class_weights),
+            lambda: parse_save_every(self.save_every),
         ]  # fmt: skip
 
     def _follow_recipe(self) -> None:
@@ -371,17 +373,12 @@ class TrainConfig(DataOptions):
         if refusing and self.class_weights is not None:
             raise SegnetError(f"--loss {refusing[0]} sums over all classes and takes no --class-weights")
 
-    def _require_sizes(self) -> None:
-        if self.patch is None:
-            return require_size("size", self.size)
-        require_size("patch", self.patch)
-        if self.size not in (self.patch, [*self.patch]):
+    def _require_statistics(self) -> None:
+        if self.freeze_encoder and self.recompute_statistics:
             raise SegnetError(
-                f"--size {spell_size([*self.size])} is for whole images and --patch "
-                f"{spell_size([*self.patch])} for parts of them; leave one out"
+                "--freeze-encoder keeps the encoder's statistics and --recompute-statistics takes all anew; "
+                "leave one of them out"
             )
-        if self.keep_aspect:
-            raise SegnetError("patches keep the images' proportions anyway; leave --keep-aspect out")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as YAML holds them; of its own notes those that say something."""

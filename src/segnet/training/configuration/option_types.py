@@ -57,12 +57,20 @@ def spell_weights(weights: Any) -> str:
     return ",".join(map(str, weights)) if isinstance(weights, list) else str(weights)
 
 
-def require_size(name: str, size: Any) -> None:
-    """Raise SegnetError where an option's size is none that a network could take."""
-    if not isinstance(size, tuple) or len(size) != 2 or not all(isinstance(side, int) for side in size):
-        raise SegnetError(f"--{name} must be (height, width) in whole pixels, got {size!r}")
-    if min(size) < 16:
-        raise SegnetError(f"--{name} must be at least 16 each way, got {size[0]}x{size[1]}")
+def require_sizes(size: Any, patch: Any, keep_aspect: bool) -> None:
+    """Raise SegnetError where images, or patches of them, have no size that a network could take."""
+    name, wanted = ("size", size) if patch is None else ("patch", patch)
+    if not isinstance(wanted, tuple) or len(wanted) != 2 or not all(isinstance(side, int) for side in wanted):
+        raise SegnetError(f"--{name} must be (height, width) in whole pixels, got {wanted!r}")
+    if min(wanted) < 16:
+        raise SegnetError(f"--{name} must be at least 16 each way, got {wanted[0]}x{wanted[1]}")
+    if patch is not None and size not in (patch, [*patch]):
+        raise SegnetError(
+            f"--size {spell_size([*size])} is for whole images and --patch {spell_size([*patch])} for parts of "
+            "them; leave one out"
+        )
+    if patch is not None and keep_aspect:
+        raise SegnetError("patches keep the images' proportions anyway; leave --keep-aspect out")
 
 
 def require_weights(weights: Any) -> None:

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import copy
+import os
+import platform
+import shlex
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from segnet import __version__
+from segnet.base.device import cpu_name
+from segnet.base.distributed.rank import this_process
 from segnet.base.files import replacing
 from segnet.data.store.cache import CachedSplit
 from segnet.inference.bundle import read_model, write_bundle
@@ -20,7 +29,6 @@ from segnet.runs.records import EpochRecord, Outcome
 from segnet.runs.run_folder import RunFolder
 from segnet.scoring.mistakes import WORST, draw_mistakes
 from segnet.scoring.score_split import Evaluation, evaluate_images, is_articles, predictor
-from segnet.training.outputs.environment import describe_environment
 from segnet.training.outputs.preview import draw_preview
 from segnet.training.setup import Setup, fit_of, open_split
 from segnet.training.state import State
@@ -30,7 +38,7 @@ def begin(setup: Setup, folder: RunFolder) -> None:
     """Write what the run is made of: its settings, its data and what else its numbers depend on."""
     folder.write_config(setup.settings)
     folder.write_manifest(setup.manifest)
-    folder.write_json(folder.environment, describe_environment(setup.device) | _facts(setup))
+    folder.write_json(folder.environment, _environment(setup.device) | _facts(setup))
 
 
 def keep_epoch(setup: Setup, folder: RunFolder, state: State, preview: CachedSplit) -> None:
@@ -128,6 +136,31 @@ def _describe(setup: Setup, record: EpochRecord) -> Description:
         notice=setup.notice,
         threshold=record.val.threshold,
     )
+
+
+def _environment(device: torch.device) -> dict[str, Any]:
+    """Return the command, the versions and the machine."""
+    names = ("torch", "numpy", "pillow", "kornia", "safetensors")
+    return {
+        "command": _command(),
+        "segnet": __version__,
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in names},
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "cpu": cpu_name(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "processes": this_process().total,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _command() -> str | None:
+    """Return the command line, also of ``python -m segnet``; None where a program of the user's trains."""
+    program = Path(sys.argv[0])
+    ours = program.stem == "segnet" or (program.name == "__main__.py" and program.parent.name == "segnet")
+    return shlex.join(["segnet", *sys.argv[1:]]) if ours else None
 
 
 def _facts(setup: Setup) -> dict[str, Any]:
