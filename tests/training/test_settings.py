@@ -41,6 +41,11 @@ def is_configuration(node):
     return getattr(node, "id", getattr(node, "attr", "")) in ("config", "TrainConfig")
 
 
+def is_setting(node):
+    """Whether an expression is a call of ``setting``."""
+    return isinstance(node, ast.Call) and getattr(node.func, "id", "") == "setting"
+
+
 def names_in(file):
     """The names that a file reads of a configuration, gives to one, or lists."""
     lists_settings = file.relative_to(SOURCE).parts[0] in ("training", "data")
@@ -51,10 +56,7 @@ def names_in(file):
             yield from (keyword.arg for keyword in node.keywords)
         elif isinstance(node, ast.Tuple | ast.List | ast.Set) and lists_settings:
             yield from (each.value for each in node.elts if isinstance(each, ast.Constant))
-        elif (
-            isinstance(node, ast.AnnAssign)
-            and getattr(getattr(node.value, "func", None), "id", "") == "setting"
-        ):
+        elif isinstance(node, ast.AnnAssign) and is_setting(node.value):
             yield node.target.id
 
 

@@ -30,7 +30,7 @@ from segnet.training.teacher import sketch_teacher
 from segnet.training.unlabeled import require_unlabeled
 
 
-class Known(NamedTuple):
+class Checked(NamedTuple):
     """What has been found out of a run before anything of it is built."""
 
     device: torch.device
@@ -38,7 +38,7 @@ class Known(NamedTuple):
     """None where only the data tells them."""
 
 
-def check(config: TrainConfig, model: nn.Module | None = None, *, new: bool = True) -> Known:
+def check(config: TrainConfig, model: nn.Module | None = None, *, new: bool = True) -> Checked:
     """Say everything that is wrong with a run before anything is built, read or downloaded.
 
     Args:
@@ -94,7 +94,7 @@ def check(config: TrainConfig, model: nn.Module | None = None, *, new: bool = Tr
         check_classes,
         check_device,
     )
-    return Known(device, classes)
+    return Checked(device, classes)
 
 
 def require_size(config: TrainConfig, name: str, model: nn.Module) -> None:

@@ -167,10 +167,8 @@ def build(
     learnt_from = {str(config.start_from): started.description} if started else {}
     learnt_from |= {teacher.name: teacher.description} if teacher else {}
     ema = build_average(model, config)
-    unlabeled = None
     labeller = teacher or (ema.module if ema else None)
-    if alone is not None and labeller is not None:
-        unlabeled = _open_unlabeled(alone, labeller, dataset, config, console, epoch_length(config, train))
+    unlabeled = _open_unlabeled(alone, labeller, dataset, config, console, epoch_length(config, train))
     return Setup(
         config=config,
         dataset=dataset,
@@ -277,14 +275,16 @@ def _open_both(dataset: Dataset, config: TrainConfig, console: Console) -> tuple
 
 
 def _open_unlabeled(
-    alone: WithoutMasks,
-    labeller: nn.Module | Teacher,
+    alone: WithoutMasks | None,
+    labeller: nn.Module | Teacher | None,
     dataset: Dataset,
     config: TrainConfig,
     console: Console,
     per_epoch: int,
-) -> Unlabeled:
-    """Open images without masks as those to train on are opened."""
+) -> Unlabeled | None:
+    """Open images without masks, where there are any, as those to train on are opened."""
+    if alone is None or labeller is None:
+        return None
     require_depth(alone.samples, dataset.intensity)
     what = "images without masks"
     split = open_split(alone.samples, dataset, config, console, what, detail=_detail(config))

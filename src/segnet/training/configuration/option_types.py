@@ -66,8 +66,8 @@ def require_sizes(size: Any, patch: Any, keep_aspect: bool) -> None:
         raise SegnetError(f"--{name} must be at least 16 each way, got {wanted[0]}x{wanted[1]}")
     if patch is not None and size not in (patch, [*patch]):
         raise SegnetError(
-            f"--size {spell_size([*size])} is for whole images and --patch {spell_size([*patch])} for parts of "
-            "them; leave one out"
+            f"--size {spell_size([*size])} is for whole images and --patch {spell_size([*patch])} for parts "
+            "of them; leave one out"
         )
     if patch is not None and keep_aspect:
         raise SegnetError("patches keep the images' proportions anyway; leave --keep-aspect out")
