@@ -16,16 +16,6 @@ from segnet.base.files import expand_home
 
 Settings = TypeVar("Settings")
 
-PATH = {"path": "always"}
-"""Metadata of a field that holds a path, or a tuple of paths."""
-
-NAME_OR_PATH = {"path": "where it is there"}
-"""Metadata of a text that is a path where there is a file of that name, and else another name.
-
-``"around"`` in it is a function that cuts a text into what stands before the path, the path, and what stands
-behind it.
-"""
-
 
 def _parse_whole(type_: object, tokens: Sequence[Token]) -> int:
     try:
@@ -57,9 +47,10 @@ def setting(default: Any = None, *, help: str, group: Group | None = None, **fac
         group: under which heading that lists it; without one it is no option.
         facts: ``at_least`` and ``at_most``, the range of a number; ``recipes``, its value in each recipe, as
             in ``{"article": 20, "article vit": 50}``, where one model has another; ``part_of``, the setting
-            without which it means nothing, and how that is typed; ``path`` as in ``PATH`` and
-            ``NAME_OR_PATH``; ``spell``, which returns it as text for the command line; and whatever the code
-            that uses it looks for.
+            without which it means nothing, and how that is typed; ``path``, "always" of a path or a tuple of
+            them, "where it is there" of a text that may be another name; ``around``, which cuts such a text
+            into what stands before the path, the path, and what stands behind it; ``spell``, which returns a
+            plain value as text for the command line; and whatever the code that uses it looks for.
     """
     parameter = Parameter(parse=False) if group is None else Parameter(group=group)
     if "recipes" in facts:
@@ -164,7 +155,7 @@ def expand_paths(settings: Any) -> None:
         if isinstance(entry.default, tuple):
             several = value if isinstance(value, list | tuple) else (value,)
             expanded: object = tuple(_as_path(entry, path) for path in several)
-        elif entry.metadata["path"] == PATH["path"]:
+        elif entry.metadata["path"] == "always":
             expanded = _as_path(entry, value)
         else:
             before, path, behind = _cut(entry, str(value))

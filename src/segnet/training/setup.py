@@ -35,13 +35,12 @@ from segnet.models import create_model
 from segnet.models.names import is_own, short_name
 from segnet.runs.identity import DataIdentity, Manifest
 from segnet.runs.scores import ScoredOn
-from segnet.training.check import check, require_batch, require_weights
+from segnet.training.check import check, require_batch, require_logits, require_weights
 from segnet.training.configuration.config import TrainConfig
 from segnet.training.configuration.derived import derive
 from segnet.training.epoch import epoch_length
 from segnet.training.losses.class_weights import median_frequency_weights
 from segnet.training.optimizer import ModelEMA, build_average, build_optimizer
-from segnet.training.own_module import require_logits
 from segnet.training.start import Started, require_unfrozen_epochs, seen_before, start_weights
 from segnet.training.teacher import Teacher, open_teacher
 from segnet.training.unlabeled import Unlabeled, on_threshold
@@ -157,8 +156,7 @@ def build(
     train, val = _open_both(dataset, config, console)
     pixels = count_values(train)
     balance = _require_balance(dataset, pixels, val)
-    things = "images" if config.patch is None else "patches"
-    config = derive(config, epoch_length(config, train), things, classes.names, pixels)
+    config = derive(config, epoch_length(config, train), classes.names, pixels)
     require_unfrozen_epochs(config)
     weights = _class_weights(config, len(classes), train)
     class_weights = None if weights is None else torch.tensor(weights, device=device)

@@ -235,7 +235,6 @@ def save_checkpoint(
         seal(temporary)
         if folder.state.exists():  # a kill between this and the next renaming leaves the one before
             folder.state.replace(folder.state_before)
-    state.saved = state.at
 
 
 def keep_state(folder: RunFolder, state: State, count: int) -> None:
@@ -330,6 +329,7 @@ def read_epoch(folder: RunFolder, wanted: str | int) -> Checkpoint:
         state = State(
             [record for record in newest.state.records if record.epoch <= epoch],
             first_steps=None if steps is None else [step for step in steps if step.epoch <= epoch],
+            saved=(epoch, 0),
         )
         weights = read_weights(folder.model)[0]
         parts = {"model": weights, "ema": {"module": weights, "updates": 0}}

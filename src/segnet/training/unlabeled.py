@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -31,24 +31,6 @@ from segnet.training.losses.loss_sum import parse_loss
 from segnet.training.losses.losses import negative_log_likelihood
 from segnet.training.optimizer import has_average
 from segnet.training.teacher import Teacher, distillation
-
-
-class Answers(Protocol):
-    """What is to be answered to views of images without masks."""
-
-    def loss(self, logits: Tensor) -> Tensor:
-        """Return how far logits ``(N, C, H, W)`` are from it, a scalar."""
-
-    def measured(self) -> dict[str, Tensor]:
-        """Return what an epoch's record says of them, scalars."""
-
-
-class Views(NamedTuple):
-    """Strong views of images without masks, and what is to be answered to them."""
-
-    images: Tensor
-    """float32 ``(N, C, H, W)`` in [0, 1]."""
-    answers: Answers
 
 
 class SureClasses(NamedTuple):
@@ -87,6 +69,17 @@ class Taught(NamedTuple):
     def measured(self) -> dict[str, Tensor]:
         """Return nothing: all pixels count."""
         return {}
+
+
+Answers = SureClasses | Taught
+
+
+class Views(NamedTuple):
+    """Strong views of images without masks, and what is to be answered to them."""
+
+    images: Tensor
+    """float32 ``(N, C, H, W)`` in [0, 1]."""
+    answers: Answers
 
 
 @dataclass(frozen=True)

@@ -36,22 +36,19 @@ class Derived(NamedTuple):
     reason: str
 
 
-def derive(
-    config: TrainConfig, images: int, things: str, classes: Sequence[str], pixels: Counts
-) -> TrainConfig:
+def derive(config: TrainConfig, images: int, classes: Sequence[str], pixels: Counts) -> TrainConfig:
     """Decide what a configuration has left open, now that its data is known.
 
     Args:
         config: the run.
-        images: how many there are in an epoch.
-        things: what these are: images, or patches.
+        images: how many there are in an epoch, or patches of them.
         classes: their names by class id.
         pixels: the training masks' pixels of each value ``(256,)``, as ``count_values`` gives them.
 
     Returns:
         The configuration with nothing left open. Its ``derived`` says what was changed, and why.
     """
-    by_number = _for_the_number_of_images(config, images, things)
+    by_number = _for_the_number_of_images(config, images)
     by_rarity = _for_a_rare_class(config, classes, pixels)
     found = [each for each in (*by_number, *by_rarity) if each.name in config.undecided]
     values = {each.name: each.value for each in found}
@@ -91,13 +88,14 @@ def too_few_steps(config: TrainConfig, images: int, done: int) -> str:
     )
 
 
-def _for_the_number_of_images(config: TrainConfig, images: int, things: str) -> Iterator[Derived]:
+def _for_the_number_of_images(config: TrainConfig, images: int) -> Iterator[Derived]:
     """Yield batches that leave an epoch steps enough, and epochs that leave the run enough."""
     batch_size = config.batch_size
     if "batch_size" in config.undecided:
         batch_size = _batch_size(config, images)
     if batch_size < config.batch_size:
         would = _counted(_steps(images, config.batch_size))
+        things = "images" if config.patch is None else "patches"
         reason = f"of {images} {things}; {config.batch_size} would make {would} an epoch"
         yield Derived("batch_size", batch_size, reason)
     config = replace(config, batch_size=batch_size)

@@ -37,36 +37,37 @@ _LINE_S = 60.0  # between the lines of an epoch in a log
 
 def say_start(setup: Setup, folder: RunFolder) -> None:
     """Print what is trained on what, and what isn't as it should be."""
-    config, dataset = setup.config, setup.dataset
-    lines = [
+    say(setup.console, *_on_start(setup, folder))
+
+
+def _on_start(setup: Setup, folder: RunFolder) -> Iterator[str]:
+    config, dataset, images = setup.config, setup.dataset, epoch_length(setup.config, setup.train)
+    yield (
         f"{config.model} ({count_parameters(setup.model):,} parameters) on {dataset.name}: "
         f"{len(setup.train):,} training and {len(setup.val):,} validation images, {setup.device}, "
         f"in {folder.path}"
-    ]
+    )
     if config.patch is not None:
-        number, (height, width) = epoch_length(config, setup.train), config.size
+        height, width = config.size
         scale = "" if config.patch_scale == 1 else f" of images at {config.patch_scale:g} of their size"
-        lines.append(f"{number:,} patches of {height}x{width} px{scale} in an epoch")
+        yield f"{images:,} patches of {height}x{width} px{scale} in an epoch"
     if (foreground := foreground_of(dataset.classes.names)) is not None:
-        lines.append(f"foreground: {foreground}, whose scores come first")
-    lines += setup.notes
-    lines += [source.line for source in (setup.teacher, setup.unlabeled) if source is not None]
-    lines += [*derived_lines(config), plan_line(config, epoch_length(config, setup.train))]
-    lines += _on_too_few_steps(setup, config.epochs)
-    lines += _on_spread(config)
+        yield f"foreground: {foreground}, whose scores come first"
+    yield from setup.notes
+    yield from (source.line for source in (setup.teacher, setup.unlabeled) if source is not None)
+    yield from derived_lines(config)
+    yield plan_line(config, images)
+    yield from _on_too_few_steps(setup, config.epochs)
+    yield from _on_spread(config)
     if setup.class_weights is not None:
         weights = zip(dataset.classes.names, setup.class_weights.tolist(), strict=True)
-        lines.append(f"class weights: {', '.join(f'{name} {weight:.3g}' for name, weight in weights)}")
-    lines += _on_channels(setup)
-    lines += [f"warning: {warning}" for warning in setup.warnings]
+        yield f"class weights: {', '.join(f'{name} {weight:.3g}' for name, weight in weights)}"
+    yield from _on_channels(setup)
+    yield from (f"warning: {warning}" for warning in setup.warnings)
     of_this_run = replace(setup.identity, before=frozenset())  # of the others a warning has told
     for split in ("val", "test"):
-        repeated = of_this_run.trained_on(setup.manifest.splits[split])
-        if repeated:
-            lines.append(
-                f"warning: {repeated} of the {split} images are trained on too; their scores flatter"
-            )
-    say(setup.console, *lines)
+        if repeated := of_this_run.trained_on(setup.manifest.splits[split]):
+            yield f"warning: {repeated} of the {split} images are trained on too; their scores flatter"
 
 
 def say_end(setup: Setup, epochs: int, outcome: Outcome) -> None:
@@ -77,40 +78,35 @@ def say_end(setup: Setup, epochs: int, outcome: Outcome) -> None:
         epochs: how many were done.
         outcome: how it ended.
     """
-    reported = outcome.test or outcome.val
-    lines = (*_on_too_few_steps(setup, epochs), *shortcomings(reported))
+    lines = (*_on_too_few_steps(setup, epochs), *shortcomings(outcome.test or outcome.val))
     say(setup.console, *(f"warning: {line}" for line in lines))
 
 
-def _on_too_few_steps(setup: Setup, epochs: int) -> list[str]:
-    line = too_few_steps(setup.config, epoch_length(setup.config, setup.train), epochs)
-    return [line] if line else []
+def _on_too_few_steps(setup: Setup, epochs: int) -> Iterator[str]:
+    if line := too_few_steps(setup.config, epoch_length(setup.config, setup.train), epochs):
+        yield line
 
 
-def _on_spread(config: TrainConfig) -> list[str]:
-    """Return how a batch is spread over processes and parts."""
-    processes, size, lines = this_process().total, config.batch_size, []
+def _on_spread(config: TrainConfig) -> Iterator[str]:
+    """Yield how a batch is spread over processes and parts."""
+    processes, size = this_process().total, config.batch_size
     if processes > 1:
         shares = {len(share_of(size, size, 1, rank, processes).rows) for rank in range(processes)}
         each = " or ".join(map(str, sorted(shares)))
         over = "all of them" if config.sync_batch_norm else "each process's own"
-        lines.append(f"{processes} processes take {each} of {size} images a step; batch norm over {over}")
+        yield f"{processes} processes take {each} of {size} images a step; batch norm over {over}"
     if config.accumulate > 1:
-        lines.append(f"a step's {size} images in {config.accumulate} parts, which batch norm sees one by one")
-    return lines
+        yield f"a step's {size} images in {config.accumulate} parts, which batch norm sees one by one"
 
 
-def _on_channels(setup: Setup) -> list[str]:
-    """Return what there is to say of images that aren't RGB of 8 bits."""
-    config, intensity, lines = setup.config, setup.dataset.intensity, []
+def _on_channels(setup: Setup) -> Iterator[str]:
+    """Yield what there is to say of images that aren't RGB of 8 bits."""
+    intensity = setup.dataset.intensity
     if intensity.ranges is not None:
         ranges = ", ".join(f"{low:g} to {high:g}" for low, high in dict.fromkeys(intensity.ranges))
-        lines.append(f"values of {ranges} are black to white, by percentiles of the training images")
-    if intensity.channels != 3 and any(getattr(config, name) for name in ON_COLOURS):
-        lines.append(
-            f"{intensity.channels}-channel images have no colours for --saturation, --hue and --grayscale"
-        )
-    return lines
+        yield f"values of {ranges} are black to white, by percentiles of the training images"
+    if intensity.channels != 3 and any(getattr(setup.config, name) for name in ON_COLOURS):
+        yield f"{intensity.channels}-channel images have no colours for --saturation, --hue and --grayscale"
 
 
 @contextmanager
