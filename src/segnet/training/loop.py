@@ -33,7 +33,7 @@ from segnet.training.outputs.artifacts import finish, keep_epoch
 from segnet.training.outputs.console import epoch_progress, say_end, say_epoch, say_start, step_status
 from segnet.training.outputs.preview import choose_preview
 from segnet.training.outputs.trackers import Tracking
-from segnet.training.schedule import Step, learning_rate, train_size
+from segnet.training.schedule import Step, train_size
 from segnet.training.setup import Learner, Setup
 from segnet.training.start import freeze_encoder
 from segnet.training.state import Position, Saves, State
@@ -139,13 +139,13 @@ def train_epoch(
         for number, (images, masks) in enumerate(load_batches(take, own[begun:], device), begun):
             now.waited += time.perf_counter() - asked
             step = Step(epoch, number, len(batches), batches[number])
-            now.lr = learning_rate(config, epoch, step.progress)
-            taken = take_step(learner, network, images, masks, step, shares[number], now.lr, watch)
+            taken = take_step(learner, network, images, masks, step, shares[number], watch)
             if taken is None:
                 now.skipped += 1
             else:
                 now.add(*taken, len(step.batch))
             now.step, now.seconds = number + 1, time.perf_counter() - started
+            now.lr = learner.optimizer.param_groups[0]["lr"]
             advance(partial(step_status, now, device))
             after_step()
             asked = time.perf_counter()

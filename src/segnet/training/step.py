@@ -23,7 +23,7 @@ from segnet.training.batch_norm import average_statistics
 from segnet.training.epoch import seed_of
 from segnet.training.loss_watch import LossWatch
 from segnet.training.losses.losses import make_loss
-from segnet.training.schedule import Step, train_size, warm_up
+from segnet.training.schedule import Step, learning_rate, train_size, warm_up
 from segnet.training.setup import Learner
 
 Loss = tuple[Tensor, Mapping[str, Tensor]]
@@ -37,7 +37,6 @@ def take_step(
     masks: Tensor,
     step: Step,
     share: Share,
-    lr: float,
     watch: LossWatch,
 ) -> Loss | None:
     """Learn from a batch, and return its loss; None where that isn't finite and the step was dropped.
@@ -49,12 +48,11 @@ def take_step(
         masks: uint8 ``(N, H, W)``, 255 = ignore.
         step: which step it is.
         share: which images of the batch they are.
-        lr: the learning rate.
         watch: says whether the weights may follow.
     """
     config, optimizer = learner.config, learner.optimizer
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = learning_rate(config, step.epoch, step.progress)
 
     size, seed = train_size(config, step.epoch), seed_of(config.seed, step.epoch, step.number)
     images, masks = learner.augment(images, masks, size, seed, share)
