@@ -26,6 +26,13 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else f"; there is {', '.join(known)}"
 
 
+def refuse(*cases: tuple[object, str]) -> None:
+    """Raise SegnetError with what stands beside the first condition that holds, if one does."""
+    for wrong, says in cases:
+        if wrong:
+            raise SegnetError(says)
+
+
 def require_all(*checks: Callable[[], Any]) -> list[Any]:
     """Run every check and return what each returns, or raise what all of them found as one error.
 

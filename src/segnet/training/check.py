@@ -17,7 +17,7 @@ from torch.nn.parameter import is_lazy
 from segnet.base.classes import ClassTable
 from segnet.base.device import autocast, move, pick_device
 from segnet.base.distributed.rank import this_process
-from segnet.base.errors import SegnetError, require_all
+from segnet.base.errors import SegnetError, refuse, require_all
 from segnet.base.randomness import seeded
 from segnet.data.sources import check_data, known_classes
 from segnet.data.store.batch_shares import smallest_share
@@ -148,10 +148,14 @@ def require_batch(config: TrainConfig, count: int, least: int) -> None:
 
 def require_spread(config: TrainConfig) -> None:
     """Raise SegnetError for what a batch that is spread over processes, or parts, doesn't go with."""
-    if config.unlabeled is not None and (this_process().total > 1 or config.accumulate > 1):
-        raise SegnetError("--unlabeled takes one process, without --accumulate")
-    if config.compile and this_process().total > 1:
-        raise SegnetError("--compile takes one process; leave it out")
+    many = this_process().total > 1
+    refuse(
+        (
+            config.unlabeled is not None and (many or config.accumulate > 1),
+            "--unlabeled takes one process, without --accumulate",
+        ),
+        (config.compile and many, "--compile takes one process; leave it out"),
+    )
 
 
 def require_weights(config: TrainConfig, classes: Sequence[str]) -> None:
@@ -196,19 +200,22 @@ def require_own(config: TrainConfig, model: nn.Module) -> None:
     Raises:
         SegnetError: no module, options that nobody would use, or weights that can't be kept.
     """
-    name = name_of(model)
-    if config.model_options:
-        raise SegnetError(
-            f"model_options are for segnet's models; build {short_name(name)}(...) with what it takes"
-        )
-    if any(is_lazy(parameter) for parameter in model.parameters()):
-        raise SegnetError(
-            f"{name} has lazy parameters; run an image through it once, so that they get a shape"
-        )
-    kept = model.state_dict()
+    name, kept = name_of(model), model.state_dict()
     foreign = next((key for key, value in kept.items() if not isinstance(value, Tensor)), None)
-    if foreign is not None:
-        raise SegnetError(f"the state_dict of {name} must hold tensors alone, but {foreign} is none")
+    refuse(
+        (
+            config.model_options,
+            f"model_options are for segnet's models; build {short_name(name)}(...) with what it takes",
+        ),
+        (
+            any(is_lazy(parameter) for parameter in model.parameters()),
+            f"{name} has lazy parameters; run an image through it once, so that they get a shape",
+        ),
+        (
+            foreign is not None,
+            f"the state_dict of {name} must hold tensors alone, but {foreign} is none",
+        ),
+    )
 
 
 def require_logits(

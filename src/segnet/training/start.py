@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from segnet.base.errors import SegnetError
+from segnet.base.errors import SegnetError, refuse
 from segnet.inference.bundle import read_description, read_weights
 from segnet.inference.description import Description
 from segnet.inference.opening import find_model
@@ -24,22 +24,34 @@ from segnet.training.configuration.config import TrainConfig
 
 def require_encoder(config: TrainConfig, model: nn.Module, *, new: bool) -> None:
     """Raise SegnetError where a model can't start from what is given, or has no encoder to freeze."""
-    own = is_own(config.model)
-    if own and config.start_from is not None:
-        raise SegnetError("--start-from is for segnet's models; load the weights of your own before training")
-    if config.start_from is not None and config.encoder_weights is not None:
-        raise SegnetError("--start-from brings the encoder's weights; leave --encoder-weights out")
-    if config.freeze_encoder and not hasattr(model, "encoder"):
-        raise SegnetError(f"{config.model} has no part called encoder to freeze; leave --freeze-encoder out")
+    weights, start = config.encoder_weights, config.start_from
+    refuse(
+        (
+            start is not None and is_own(config.model),
+            "--start-from is for segnet's models; load the weights of your own before training",
+        ),
+        (
+            start is not None and weights is not None,
+            "--start-from brings the encoder's weights; leave --encoder-weights out",
+        ),
+        (
+            config.freeze_encoder and not hasattr(model, "encoder"),
+            f"{config.model} has no part called encoder to freeze; leave --freeze-encoder out",
+        ),
+        (
+            weights is not None and not hasattr(model, "load_encoder"),
+            f"{config.model} takes no --encoder-weights; segnet, segnet-vgg16, fcn and unet do",
+        ),
+        (
+            weights is not None and config.channels not in (None, 3),
+            f"--encoder-weights are of RGB images; leave them or --channels {config.channels} out",
+        ),
+        (
+            weights is not None and new and not weights.is_file(),
+            f"there is no file of encoder weights {weights}; check the path",
+        ),
+    )
     require_unfrozen_epochs(config)
-    if config.encoder_weights is not None and not hasattr(model, "load_encoder"):
-        raise SegnetError(f"{config.model} takes no --encoder-weights; segnet, segnet-vgg16, fcn and unet do")
-    if config.encoder_weights is not None and config.channels not in (None, 3):
-        raise SegnetError(
-            f"--encoder-weights are of RGB images; leave them or --channels {config.channels} out"
-        )
-    if config.encoder_weights is not None and new and not config.encoder_weights.is_file():
-        raise SegnetError(f"there is no file of encoder weights {config.encoder_weights}; check the path")
 
 
 def require_unfrozen_epochs(config: TrainConfig) -> None:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from segnet.base.classes import IGNORE_INDEX
 from segnet.base.device import autocast
-from segnet.base.errors import SegnetError
+from segnet.base.errors import refuse
 from segnet.data.augment import Augmentation, StrongColour
 from segnet.data.store.batches import shuffled_order
 from segnet.data.store.cache import CachedSplit
@@ -143,20 +143,27 @@ def require_unlabeled(config: TrainConfig) -> None:
     """Raise SegnetError where a run can't learn from images without masks as it is set."""
     if config.unlabeled is None:
         return
-    if not config.unlabeled.is_dir():
-        raise SegnetError(f"--unlabeled {config.unlabeled} is no folder; check the path")
-    if config.patch is not None:
-        raise SegnetError("--unlabeled takes whole images and no --patch; leave one of them out")
-    if config.teacher is None and not has_average(config):
-        raise SegnetError(
+    threshold_given = config.unlabeled_threshold != TrainConfig.unlabeled_threshold
+    refuse(
+        (
+            not config.unlabeled.is_dir(),
+            f"--unlabeled {config.unlabeled} is no folder; check the path",
+        ),
+        (
+            config.patch is not None,
+            "--unlabeled takes whole images and no --patch; leave one of them out",
+        ),
+        (
+            config.teacher is None and not has_average(config),
             "--unlabeled lets the averaged model label images, and there is none: give --ema-decay, such as "
-            "0.99, or --recipe modern, or a --teacher that labels them"
-        )
-    if config.teacher is not None and config.unlabeled_threshold != TrainConfig.unlabeled_threshold:
-        raise SegnetError(
+            "0.99, or --recipe modern, or a --teacher that labels them",
+        ),
+        (
+            config.teacher is not None and threshold_given,
             "--unlabeled-threshold is for classes that the averaged model finds; all that a --teacher says "
-            "is learnt, so leave one of the two out"
-        )
+            "is learnt, so leave one of the two out",
+        ),
+    )
 
 
 def on_threshold(config: TrainConfig, classes: int) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
-from segnet.base.errors import SegnetError, did_you_mean
+from segnet.base.errors import did_you_mean, refuse
 from segnet.base.settings import Whole, as_typed, on_command_line, plain_values, require_parts, setting
 from segnet.data.options import DATA, DataOptions
 from segnet.training.configuration.option_types import (
@@ -329,10 +329,11 @@ class TrainConfig(DataOptions):
 
     # fmt: on
     def __post_init__(self) -> None:
-        if self.recipe not in RECIPES:
-            raise SegnetError(f"there is no recipe {self.recipe!r}{did_you_mean(str(self.recipe), RECIPES)}")
-        if not isinstance(self.model, str):
-            raise SegnetError(f"--model must be the name of a model, got {self.model!r}")
+        known = did_you_mean(str(self.recipe), RECIPES)
+        refuse(
+            (self.recipe not in RECIPES, f"there is no recipe {self.recipe!r}{known}"),
+            (not isinstance(self.model, str), f"--model must be the name of a model, got {self.model!r}"),
+        )
         self._follow_recipe()
         for name in ("size", "patch", "class_weights"):
             value = getattr(self, name)
@@ -369,16 +370,18 @@ class TrainConfig(DataOptions):
     def _require_loss(self) -> None:
         terms = parse_loss(str(self.loss))
         object.__setattr__(self, "loss", "+".join(map(str, terms)))
-        refusing = [term.name for term in terms if term.name in WITHOUT_WEIGHTS]
-        if refusing and self.class_weights is not None:
-            raise SegnetError(f"--loss {refusing[0]} sums over all classes and takes no --class-weights")
+        for term in terms:
+            refuse((
+                term.name in WITHOUT_WEIGHTS and self.class_weights is not None,
+                f"--loss {term.name} sums over all classes and takes no --class-weights",
+            ))  # fmt: skip
 
     def _require_statistics(self) -> None:
-        if self.freeze_encoder and self.recompute_statistics:
-            raise SegnetError(
-                "--freeze-encoder keeps the encoder's statistics and --recompute-statistics takes all anew; "
-                "leave one of them out"
-            )
+        refuse((
+            self.freeze_encoder and self.recompute_statistics,
+            "--freeze-encoder keeps the encoder's statistics and --recompute-statistics takes all anew; "
+            "leave one of them out",
+        ))  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as YAML holds them; of its own notes those that say something."""
