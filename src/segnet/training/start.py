@@ -7,6 +7,7 @@ own, as many as it has logits for (four where 2x2 pixels come out of each), one 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -84,7 +85,7 @@ def require_start(config: TrainConfig) -> None:
     Raises:
         SegnetError: it isn't, or it was exported.
     """
-    description = _described(config)
+    description = read_description(weights_file("--start-from", str(config.start_from), "be trained"))
     if description.model != config.model:
         raise SegnetError(
             f"--start-from {config.start_from} is a {description.model}, not a {config.model}; "
@@ -202,11 +203,25 @@ def _layers(tensors: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(name.rpartition(".")[0] for name in tensors))
 
 
-def _described(config: TrainConfig) -> Description:
-    path = find_model(str(config.start_from), exported=False)
-    if path.suffix != ".safetensors":
-        raise SegnetError(f"--start-from {path} is exported and can't be trained; give its .safetensors file")
-    return read_description(path)
+def weights_file(option: str, name: str, does: str) -> Path:
+    """Return the model file that an option names.
+
+    Args:
+        option: as it is typed.
+        name: what stands there: a run folder, a file or a bundled name.
+        does: what an exported model can't do, in words.
+
+    Raises:
+        SegnetError: there is none, or it was exported.
+    """
+    path = find_model(name, exported=False)
+    refuse(
+        (
+            path.suffix != ".safetensors",
+            f"{option} {path} is exported and can't {does}; give its .safetensors file",
+        )
+    )
+    return path
 
 
 def seen_before(name: str, description: Description, manifest: Manifest) -> list[str]:

@@ -247,8 +247,8 @@ def keep_state(folder: RunFolder, state: State, count: int) -> None:
         return
     if model_epoch(folder.model) != state.best.epoch:  # a kill came between a better model and its state
         return
-    now = folder.kept_state(state.epoch), folder.kept_model(state.epoch)
-    for file, name in zip((folder.state, folder.model), now, strict=True):
+    kept = folder.kept_model(state.epoch), folder.kept_state(state.epoch)
+    for file, name in zip((folder.model, folder.state), kept, strict=True):
         with replacing(name) as temporary:
             temporary.unlink()
             try:
