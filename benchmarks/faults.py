@@ -467,7 +467,7 @@ def ends_well(kind: Callable[[Trial], Ended], ended: Ended) -> str:
 def prepare(place: Path) -> Lab:
     """Draw the data and train the run that is never disturbed."""
     from segnet.cli import launch  # noqa: F401 - so that forked processes have it
-    from segnet.training import resume, run  # noqa: F401
+    from segnet.training import run  # noqa: F401
 
     lab = Lab(place, place / "data")
     if importlib.util.find_spec("tensorboard") is not None:

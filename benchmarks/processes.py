@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from rich.console import Console
 from torch import nn
 
 from segnet.base.device import keep_freed_memory, move
@@ -37,12 +38,14 @@ from segnet.base.distributed.collectives import joined, shared
 from segnet.base.distributed.rank import meeting, set_meeting, started_as, this_process
 from segnet.bench.machine import describe_machine
 from segnet.core.sync_batch_norm import synchronised
+from segnet.data.augment import Augmentation
 from segnet.data.store.batch_shares import share_of
 from segnet.models import create_model
 from segnet.training.configuration.config import TrainConfig
-from segnet.training.gradients import take_gradients
-from segnet.training.losses.step_loss import Moment, StepLoss
 from segnet.training.optimizer import build_optimizer
+from segnet.training.schedule import Step
+from segnet.training.setup import Learner
+from segnet.training.step import take_gradients
 
 
 class Link(NamedTuple):
@@ -119,7 +122,16 @@ def train_steps(options: argparse.Namespace) -> None:
         )
         model = move(create_model(options.model), torch.device("cpu")).train()
         optimizer = build_optimizer(model, config)
-        step_loss = StepLoss(config, torch.device("cpu"), None)
+        learner = Learner(
+            config=config,
+            train=None,  # these images are random
+            device=torch.device("cpu"),
+            model=model,
+            optimizer=optimizer,
+            augment=Augmentation(),
+            class_weights=None,
+            console=Console(quiet=True),
+        )
         size = config.batch_size
         share = share_of(size, size, 1, here.rank, here.total)
         images = torch.rand(options.images, 3, options.size, options.size)
@@ -133,7 +145,7 @@ def train_steps(options: argparse.Namespace) -> None:
                     counted.update(bytes=0, calls=0)
                 began = time.perf_counter()
                 optimizer.zero_grad(set_to_none=True)
-                take_gradients(network, step_loss, images, masks, Moment(0, step, options.steps + 2), share)
+                take_gradients(learner, network, images, masks, Step(0, step, options.steps + 2), share)
                 optimizer.step()
                 seconds.append(time.perf_counter() - began)
         if here.rank == 0:

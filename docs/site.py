@@ -9,11 +9,13 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import MISSING, fields
 from functools import cache, partial
 from pathlib import Path
+from pydoc import locate
 from typing import TYPE_CHECKING, Any
 
-from griffe import Attribute, ExprSubscript, Extension, Object
+from griffe import Attribute, Docstring, ExprCall, ExprSubscript, Extension, Object
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
@@ -144,26 +146,22 @@ def metrics() -> list[str]:
 
 def recipes() -> list[str]:
     """Every setting that a recipe decides, in each recipe."""
-    from segnet.training.configuration.recipes import RECIPES, RECIPES_BY_MODEL
+    from segnet.base.settings import option, value_in_words
+    from segnet.training.configuration.config import TrainConfig
 
-    columns = dict(RECIPES)
-    columns |= {
-        f"{recipe} of {model}": RECIPES[recipe] | changes
-        for (recipe, model), changes in RECIPES_BY_MODEL.items()
-    }
-    options = next(iter(RECIPES.values()))
+    of_recipes = [entry for entry in fields(TrainConfig) if "recipes" in entry.metadata]
+    settings = {entry.name: entry.metadata["recipes"] for entry in of_recipes}
+    names = {recipe for values in settings.values() for recipe in values}
+    columns = sorted(names, key=lambda name: (" " in name, name))
     rows = [
-        [f"`--{option.replace('_', '-')}`", *(in_words(settings[option]) for settings in columns.values())]
-        for option in options
+        [
+            f"`{option(name)}`",
+            *(value_in_words(values.get(recipe, values[recipe.split()[0]])) for recipe in columns),
+        ]
+        for name, values in settings.items()
     ]
-    return table(["option", *columns], rows, "l" + "r" * len(columns))
-
-
-def in_words(value: Any) -> str:
-    """Return a setting as the help has it."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    titles = [" of ".join(recipe.split()) for recipe in columns]
+    return table(["option", *titles], rows, "l" + "r" * len(columns))
 
 
 GENERATE = {
@@ -185,7 +183,11 @@ class Plain(Extension):
             obj.docstring.value = re.sub(r"::(?=\n\n {4})", ":", text)
 
     def on_attribute(self, *, attr: Attribute, **_: Any) -> None:
-        """Of ``Annotated[type, ..]`` leave the type: the rest is for the command line."""
+        """Of ``Annotated[type, ..]`` leave the type, and of a ``setting`` its default and its help."""
         note = attr.annotation
         if isinstance(note, ExprSubscript) and str(note.left) == "Annotated":
             attr.annotation = note.slice.elements[0]
+        if isinstance(attr.value, ExprCall) and str(attr.value.function) == "setting" and attr.parent:
+            (entry,) = (each for each in fields(locate(attr.parent.path)) if each.name == attr.name)
+            attr.docstring = Docstring(entry.metadata["help"], parent=attr)
+            attr.value = None if entry.default in (None, MISSING) else repr(entry.default)

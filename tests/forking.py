@@ -16,7 +16,7 @@ import torch._dynamo
 
 import segnet.base.distributed.shared_memory
 import segnet.cli.launch
-import segnet.training.resume
+import segnet.training.run
 from plain import plain  # it lies beside this script
 from segnet.cli import main as be_segnet
 
@@ -24,7 +24,7 @@ WHAT_A_RUN_IMPORTS = (
     torch._dynamo,
     segnet.cli.launch,
     segnet.base.distributed.shared_memory,
-    segnet.training.resume,
+    segnet.training.run,
 )
 
 STOPS = ("SIGINT", "SIGTERM", "SIGHUP")

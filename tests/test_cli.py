@@ -515,7 +515,7 @@ def test_a_disk_that_is_full_when_torch_saves_is_one_line(tmp_path):
     resource = pytest.importorskip("resource", reason="file size limits are POSIX's")
     from segnet import SegnetError
     from segnet.runs.run_folder import RunFolder
-    from segnet.training.checkpoint import State, save_checkpoint
+    from segnet.training.state import State, save_checkpoint
 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))

@@ -424,7 +424,7 @@ def test_until_a_run_that_goes_on_has_ended_its_report_says_so(run, monkeypatch)
     def killed(*_):
         raise SystemExit("as a kill would")
 
-    monkeypatch.setattr(loop, "_train_epoch", killed)
+    monkeypatch.setattr(loop, "train_epoch", killed)
     with pytest.raises(SystemExit):
         package.resume(run, epochs=3)
     assert "Unfinished run" in write_report(run).read_text()

@@ -350,7 +350,7 @@ def test_options_belong_to_our_models_and_not_to_a_module(config):
 
 
 def test_the_trial_leaves_batch_norm_weights_and_random_numbers_alone(config):
-    from segnet.training.own_module import require_logits
+    from segnet.training.check import require_logits
 
     model = tiny_net()
     before, state = copy.deepcopy(model.state_dict()), torch.get_rng_state()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from segnet.scoring.evaluate import evaluate as evaluate
     from segnet.training.configuration.config import TrainConfig as TrainConfig
     from segnet.training.loop import Run as Run
-    from segnet.training.resume import resume as resume
+    from segnet.training.run import resume as resume
     from segnet.training.run import train as train
 
 __version__ = "0.2.0"
@@ -45,7 +45,7 @@ _HOME = {
     "Scores": "runs.scores",
     "TrainConfig": "training.configuration.config",
     "Run": "training.loop",
-    "resume": "training.resume",
+    "resume": "training.run",
     "train": "training.run",
 }
 

@@ -16,7 +16,7 @@ import pytest
 import segnet
 from segnet.models import MODELS
 from segnet.report.sections import METRICS
-from segnet.training.configuration.recipes import RECIPES
+from segnet.training.configuration.config import recipe_settings
 from segnet.training.losses.losses import LOSSES
 
 pytest.importorskip("mkdocs", reason="the site takes the extra docs")
@@ -115,7 +115,7 @@ def test_the_reference_has_every_public_name_command_model_loss_and_recipe(site,
     recipes, metrics = (
         pages[site / f"{page}.html"].text for page in ("reference/recipes", "explanation/metrics")
     )
-    assert [f"--{name.replace('_', '-')}" in recipes for name in RECIPES["modern"]].count(False) == 0
+    assert [f"--{name.replace('_', '-')}" in recipes for name in recipe_settings("modern")].count(False) == 0
     assert [name in metrics for name, _ in METRICS.values()].count(False) == 0
 
 

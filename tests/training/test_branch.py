@@ -3,11 +3,9 @@
 import json
 import shutil
 from contextlib import contextmanager
-from dataclasses import replace
 
 import pytest
 import torch
-from rich.console import Console
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
@@ -15,10 +13,8 @@ import segnet
 from segnet import SegnetError
 from segnet.inference.bundle import read_weights
 from segnet.runs.run_folder import RunFolder
-from segnet.training.branch import branch, find_start
-from segnet.training.checkpoint import read_checkpoint
-from segnet.training.configuration.config_file import read_config
-from segnet.training.kept import model_epoch
+from segnet.training import run, setup
+from segnet.training.state import model_epoch, read_checkpoint
 
 from .test_resume import STEPS, ctrl_c_at, flip, modern, require_same
 
@@ -127,16 +123,18 @@ def test_a_state_whose_best_model_is_gone_is_not_offered(plain, tmp_path):
             segnet.resume(run, from_epoch=wanted)
 
 
-def test_a_run_that_replaces_its_best_model_meanwhile_leaves_no_wrong_branch(whole, tmp_path):
+def test_a_run_that_replaces_its_best_model_meanwhile_leaves_no_wrong_branch(whole, tmp_path, monkeypatch):
     """It may be at work; what is copied must be what was found."""
-    run, kept = tmp_path / "run", RunFolder(tmp_path / "run").kept_model(1)
-    shutil.copytree(whole, run)
-    start = find_start(RunFolder(run), 1)
-    kept.unlink()  # as a run does that keeps the last few
-    config = replace(read_config(run / "config.yaml"), out=tmp_path / "branch")
-    manifest = RunFolder(run).read_manifest()
+    left, kept = tmp_path / "run", RunFolder(tmp_path / "run").kept_model(1)
+    shutil.copytree(whole, left)
+
+    def build(*arguments, **more):
+        kept.unlink()  # as a run does that keeps the last few
+        return setup.build(*arguments, **more)
+
+    monkeypatch.setattr(run, "build", build)
     with pytest.raises(SegnetError, match=r"has moved on, and .* with it, before it was copied; try again"):
-        branch(RunFolder(run), start, config, manifest, model=None, console=Console())
+        segnet.resume(left, from_epoch=1, out=tmp_path / "branch")
     assert not (tmp_path / "branch").exists()
 
 

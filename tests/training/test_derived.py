@@ -14,9 +14,9 @@ from segnet import SegnetError, TrainConfig
 from segnet.base.distributed.rank import Process
 from segnet.data.store.batches import split_into_batches
 from segnet.runs.run_folder import RunFolder
+from segnet.training.configuration.config import fitted_settings, recipe_settings
 from segnet.training.configuration.config_file import read_config, read_options
 from segnet.training.configuration.derived import derive, derived_lines, plan_line, too_few_steps
-from segnet.training.configuration.recipes import FITS_TO_DATA, RECIPES
 from segnet.training.several import train_seeds
 
 from ..plain import whole
@@ -37,8 +37,8 @@ def pixels(*shares, ignored=0.0):
 
 def derived(images, share=COMMON, **typed):
     config = TrainConfig(recipe="modern", **typed)
-    after = derive(config, images, "images", ("cell", "rest"), pixels(share))
-    names = (entry for entry in RECIPES["modern"])
+    after = derive(config, images, ("cell", "rest"), pixels(share))
+    names = recipe_settings("modern")
     return {name: getattr(after, name) for name in names if getattr(after, name) != getattr(config, name)}
 
 
@@ -77,7 +77,7 @@ def test_what_is_derived_from_how_many_images_there_are_and_how_rare_a_class_is(
 
 def length(images, **typed):
     """Batch size, epochs and steps, these counted by cutting an epoch into batches."""
-    config = derive(TrainConfig(recipe="modern", **typed), images, "images", ("a", "b"), pixels(COMMON))
+    config = derive(TrainConfig(recipe="modern", **typed), images, ("a", "b"), pixels(COMMON))
     steps = config.epochs * len(split_into_batches(range(images), config.batch_size))
     return config.batch_size, config.epochs, steps
 
@@ -113,7 +113,7 @@ def test_an_image_more_or_less_changes_little():
 
 
 def test_each_reason_is_a_line_with_the_setting_as_it_is_typed():
-    config = derive(TrainConfig(recipe="modern"), 49, "images", ("cell", "rest"), pixels(0.05))
+    config = derive(TrainConfig(recipe="modern"), 49, ("cell", "rest"), pixels(0.05))
     assert derived_lines(config) == [
         "--batch-size 4 (of 49 images; 32 would make 2 steps an epoch)",
         "--epochs 75 (of 12 steps each; 60 would make 720 steps)",
@@ -123,13 +123,13 @@ def test_each_reason_is_a_line_with_the_setting_as_it_is_typed():
 
 def test_a_share_is_one_of_the_pixels_that_have_a_class():
     config = TrainConfig(recipe="modern")
-    assert not derive(config, 588, "images", ("cell", "rest"), pixels(0.13, ignored=1.0)).derived
+    assert not derive(config, 588, ("cell", "rest"), pixels(0.13, ignored=1.0)).derived
 
 
 def test_the_article_is_never_fitted_to_anything():
-    assert "article" not in FITS_TO_DATA
+    assert fitted_settings("article") == set()
     config = TrainConfig()
-    assert derive(config, 5, "images", ("cell", "rest"), pixels(0.01)) == config
+    assert derive(config, 5, ("cell", "rest"), pixels(0.01)) == config
 
 
 def test_what_is_undecided_lives_on_in_copies_until_somebody_decides_it():
@@ -173,7 +173,7 @@ def test_what_is_undecided_lives_on_in_copies_until_somebody_decides_it():
     ],
 )
 def test_a_run_says_how_long_it_is_and_where_its_recipe_would_be_longer(images, typed, plan, too_few):
-    config = derive(TrainConfig(**typed), images, "images", ("a", "b"), pixels(COMMON))
+    config = derive(TrainConfig(**typed), images, ("a", "b"), pixels(COMMON))
     assert plan_line(config, images) == plan
     assert too_few_steps(config, images, config.epochs) == too_few
 
@@ -221,7 +221,7 @@ def test_the_configuration_of_a_run_makes_it_again_and_derives_nothing(printed_r
     run, _ = printed_run
     kept = read_config(RunFolder(run.folder).config)
     assert (kept.batch_size, kept.undecided) == (4, ())
-    assert derive(kept, 500, "images", ("a", "b"), pixels(0.01)) == kept
+    assert derive(kept, 500, ("a", "b"), pixels(0.01)) == kept
     again = segnet.train(replace(kept, out=tmp_path / "again"))
     assert RunFolder(again.folder).model.read_bytes() == RunFolder(run.folder).model.read_bytes()
 
@@ -236,7 +236,7 @@ def test_a_run_goes_on_with_what_it_has_derived_but_for_an_end_that_is_given(pri
 @pytest.mark.parametrize("typed", [{"recipe": "article"}, {"model": "unet"}, {"data": "other"}])
 def test_other_data_or_another_recipe_or_model_leaves_what_was_derived_behind(few, tmp_path, typed):
     file = tmp_path / "config.yaml"
-    config = derive(TrainConfig(**few), 12, "images", ("a", "b"), pixels(0.05))
+    config = derive(TrainConfig(**few), 12, ("a", "b"), pixels(0.05))
     file.write_text(yaml.safe_dump(config.to_dict() | {"out": None}))
     assert {"batch_size", "loss"} <= read_options(file, {}).keys()
     assert not {"batch_size", "loss"} & read_options(file, typed).keys()

@@ -192,8 +192,8 @@ def test_with_dropout_too_a_resumed_run_ends_with_the_same_weights(tiny_config, 
 
 def test_a_run_can_be_resumed_before_its_first_epoch_is_done(tiny_config, tmp_path):
     whole = segnet.train(tiny_config(out=tmp_path / "whole"))
-    from segnet.training.checkpoint import State, save_checkpoint
     from segnet.training.setup import build
+    from segnet.training.state import State, save_checkpoint
 
     setup = build(tiny_config(out=tmp_path / "killed"), Console())
     folder = RunFolder(tmp_path / "killed")

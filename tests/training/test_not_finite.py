@@ -12,8 +12,8 @@ from torch import nn
 import segnet
 from segnet import SegnetError, TrainConfig
 from segnet.runs.run_folder import RunFolder
-from segnet.training.checkpoint import read_checkpoint
 from segnet.training.run import train
+from segnet.training.state import read_checkpoint
 
 from .test_resume import STEPS, ctrl_c_at, require_same
 

@@ -146,8 +146,8 @@ def test_batch_norms_statistics_are_taken_from_patches(config):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"patch": None, "patch_scale": 0.5}, "--patch-scale is for patches; give --patch SIZE too"),
-        ({"patch": None, "patches": 5}, "--patches is for patches; give --patch SIZE too"),
+        ({"patch": None, "patch_scale": 0.5}, "--patch-scale goes with --patch; give --patch SIZE too"),
+        ({"patch": None, "patches": 5}, "--patches goes with --patch; give --patch SIZE too"),
         ({"size": (64, 64)}, "--size 64x64 is for whole images and --patch 32x32 for parts"),
         ({"keep_aspect": True}, "leave --keep-aspect out"),
         ({"patch_scale": 0}, "--patch-scale must be from 0.01 to 1"),

@@ -19,8 +19,8 @@ import segnet
 from segnet import SegnetError, TrainConfig
 from segnet.base.files import cache_folder
 from segnet.runs.run_folder import RunFolder
-from segnet.training.checkpoint import Position, State, read_checkpoint, read_newest, save_checkpoint
-from segnet.training.configuration.save_every import SaveEvery, parse_save_every
+from segnet.training.configuration.option_types import SaveEvery, parse_save_every
+from segnet.training.state import Position, State, read_checkpoint, read_newest, save_checkpoint
 
 from .conftest import TINY
 from .test_patches import config_for, draw

@@ -16,12 +16,12 @@ from segnet.inference.description import Description
 from segnet.models import MODELS
 from segnet.runs.run_folder import RunFolder
 from segnet.training.check import check
-from segnet.training.checkpoint import Position, State
-from segnet.training.loop import _freeze_encoder, _train_epoch
+from segnet.training.loop import train_epoch
 from segnet.training.loss_watch import LossWatch
 from segnet.training.optimizer import build_optimizer
 from segnet.training.setup import build
-from segnet.training.start import start_from
+from segnet.training.start import freeze_encoder, start_from
+from segnet.training.state import Position, State
 
 from .conftest import TINY
 
@@ -178,16 +178,16 @@ def test_the_frozen_epoch_leaves_the_encoder_bit_for_bit(tiny_config, first_run)
     setup = build(config, Console(quiet=True))
     watch = LossWatch(setup, RunFolder(config.out), State())
 
-    def train_epoch(epoch):
-        _train_epoch(setup, setup.model, epoch, Position(), watch, lambda: None)
+    def train(epoch):
+        train_epoch(setup, setup.model, epoch, Position(), watch, lambda: None)
 
     before = {name: value.clone() for name, value in setup.model.state_dict().items()}
-    train_epoch(0)
+    train(0)
     after = setup.model.state_dict()
     changed = {name.partition(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert "encoder" not in changed
     assert "classifier" in changed
-    train_epoch(1)
+    train(1)
     assert any(
         not torch.equal(before[name], value) for name, value in after.items() if name.startswith("encoder")
     )
@@ -196,9 +196,10 @@ def test_the_frozen_epoch_leaves_the_encoder_bit_for_bit(tiny_config, first_run)
 def test_what_its_owner_has_frozen_stays_so_when_the_encoder_learns_again():
     model = nn.Module()
     model.encoder = nn.Sequential(nn.Conv2d(3, 4, 1).requires_grad_(False), nn.Conv2d(4, 4, 1))
-    optimizer = build_optimizer(model, TrainConfig())
-    for frozen in (True, False):
-        _freeze_encoder(model, optimizer, frozen=frozen)
+    config = TrainConfig(freeze_encoder=1)
+    optimizer = build_optimizer(model, config)
+    for epoch, frozen in enumerate((True, False)):
+        freeze_encoder(model, optimizer, config, epoch)
         assert [parameter.requires_grad for parameter in model.parameters()] == [False] * 2 + [not frozen] * 2
 
 

@@ -12,8 +12,9 @@ import segnet
 from segnet import SegnetError, TrainConfig
 from segnet.inference.bundle import read_description, read_model, read_weights, write_bundle
 from segnet.training.check import check
-from segnet.training.losses.step_loss import Moment
+from segnet.training.schedule import Step
 from segnet.training.setup import build
+from segnet.training.step import loss_of
 from segnet.training.teacher import distillation
 
 from .test_resume import STEPS, metrics, require_same, stop_at_every_step
@@ -57,11 +58,11 @@ def test_it_is_zero_for_equal_answers_and_where_every_pixel_is_ignored():
 
 def test_of_two_models_the_student_alone_learns(tiny_config, teacher):
     setup = build(tiny_config(teacher=str(teacher)), Console(quiet=True))
-    frozen = setup.step_loss.teacher.model
+    frozen = setup.teacher.model
     before = {name: value.clone() for name, value in frozen.state_dict().items()}
     images, masks = torch.rand(4, 3, 32, 32), torch.randint(2, (4, 32, 32), dtype=torch.uint8)
     setup.model.train()
-    setup.step_loss(setup.model, images, masks, Moment(0, 0, 3))[0].backward()
+    loss_of(setup, setup.model, images, masks, Step(0, 0, 3))[0].backward()
     assert all(parameter.grad is not None for parameter in setup.model.parameters())
     assert all(parameter.grad is None for parameter in frozen.parameters())
     assert not any(module.training for module in frozen.modules())
@@ -74,7 +75,7 @@ def test_a_step_mixes_both_losses_by_the_weight(tiny_config, teacher):
     def loss(**changes):
         setup = build(tiny_config(precision="float32", **changes), Console(quiet=True))
         with torch.no_grad():
-            return float(setup.step_loss(setup.model, images, masks, Moment(0, 0, 3))[0]), setup.model
+            return float(loss_of(setup, setup.model, images, masks, Step(0, 0, 3))[0]), setup.model
 
     def taught(weight):
         return loss(teacher=str(teacher), teacher_weight=weight)[0]
@@ -164,7 +165,7 @@ def test_what_the_teacher_was_trained_on_is_said_where_it_is_scored_and_its_lice
         ({"teacher": "OUT"}, "is this very run"),
         ({"teacher": "pets-lite", "teacher_weight": 1.5}, "--teacher-weight must be from 0 to 1"),
         ({"teacher": "pets-lite", "teacher_temperature": 0}, "--teacher-temperature must be from 0.1"),
-        ({"teacher_weight": 0.7}, "--teacher-weight is of --teacher; give --teacher RUN too"),
+        ({"teacher_weight": 0.7}, "--teacher-weight goes with --teacher; give --teacher RUN too"),
     ],
 )
 def test_what_cannot_teach_is_refused(tiny_config, tmp_path, changes, says):

@@ -21,8 +21,9 @@ from segnet.runs.identity import ImageRecord
 from segnet.runs.run_folder import RunFolder
 from segnet.training.check import check
 from segnet.training.losses.losses import cross_entropy
-from segnet.training.losses.step_loss import Moment
+from segnet.training.schedule import Step
 from segnet.training.setup import build
+from segnet.training.step import loss_of
 from segnet.training.unlabeled import SureClasses
 
 from .test_resume import STEPS, metrics, require_same, stop_at_every_step
@@ -85,7 +86,7 @@ class Sure(nn.Module):
 
 def test_images_of_all_folders_are_found_and_named_by_content(config, photos, quiet):
     setup = build(config(), quiet)
-    unlabeled = setup.step_loss.unlabeled
+    unlabeled = setup.unlabeled
     assert unlabeled.split.names == tuple(
         [f"{index}.png" for index in range(500, 507)] + [f"deeper/{index}.png" for index in range(600, 603)]
     )
@@ -95,7 +96,7 @@ def test_images_of_all_folders_are_found_and_named_by_content(config, photos, qu
 
 
 def test_targets_are_the_sure_classes_of_the_weak_view_and_the_strong_one_is_in_the_same_place(config, quiet):
-    unlabeled = build(config(flip=0.5, crop_scale=0.5), quiet).step_loss.unlabeled
+    unlabeled = build(config(flip=0.5, crop_scale=0.5), quiet).unlabeled
     kept = {}
 
     def strong(images):
@@ -142,7 +143,7 @@ def test_where_nothing_is_sure_nothing_is_learnt_from(config, quiet, threshold, 
     setup = build(config(unlabeled_threshold=threshold), quiet)
     images, masks = torch.rand(4, 3, *SIZE), torch.randint(2, (4, *SIZE), dtype=torch.uint8)
     setup.model.train()
-    loss, measured = setup.step_loss(setup.model, images, masks, Moment(1, 0, 3))
+    loss, measured = loss_of(setup, setup.model, images, masks, Step(1, 0, 3))
     assert (float(measured["unlabeled_loss"].detach()) > 0) == learns
     assert float(measured["confident_share"]) == float(learns)
     loss.backward()
@@ -152,7 +153,7 @@ def test_where_nothing_is_sure_nothing_is_learnt_from(config, quiet, threshold, 
 def test_a_teacher_answers_for_all_pixels_and_needs_no_average(config, taught, quiet):
     settings = {"teacher": str(taught), "teacher_temperature": 3.0, "ema_decay": 0.0, "flip": 0.5}
     setup = build(config(**settings), quiet)
-    unlabeled, kept = setup.step_loss.unlabeled, {}
+    unlabeled, kept = setup.unlabeled, {}
 
     def strong(images):
         kept["weak"] = images
@@ -167,10 +168,10 @@ def test_a_teacher_answers_for_all_pixels_and_needs_no_average(config, taught, q
     assert float(views.answers.loss(logits)) == pytest.approx(float(expected.detach()), rel=1e-5)
 
     images, masks = torch.rand(4, 3, *SIZE), torch.randint(2, (4, *SIZE), dtype=torch.uint8)
-    loss, measured = setup.step_loss(setup.model.train(), images, masks, Moment(1, 0, 3))
+    loss, measured = loss_of(setup, setup.model.train(), images, masks, Step(1, 0, 3))
     assert [*measured] == ["unlabeled_loss"]
     loss.backward()
-    assert all(parameter.grad is None for parameter in setup.step_loss.teacher.model.parameters())
+    assert all(parameter.grad is None for parameter in setup.teacher.model.parameters())
 
 
 def test_a_run_that_a_teacher_labels_images_for_is_stopped_and_ends_with_the_same_bytes(
@@ -189,14 +190,14 @@ def test_its_weight_rises_in_the_warm_up(config, quiet):
     setup.model.eval()  # so that one batch doesn't depend on the other
     with torch.no_grad():
         supervised = cross_entropy(setup.model(images), masks)
-        for moment, ramp in ((Moment(0, 0, 4), 0.0005), (Moment(0, 2, 4), 0.2505), (Moment(2, 0, 4), 1.0)):
-            loss, measured = setup.step_loss(setup.model, images, masks, moment)
+        for moment, ramp in ((Step(0, 0, 4), 0.0005), (Step(0, 2, 4), 0.2505), (Step(2, 0, 4), 1.0)):
+            loss, measured = loss_of(setup, setup.model, images, masks, moment)
             expected = supervised + ramp * 2.0 * measured["unlabeled_loss"]
             assert float(loss) == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_every_image_comes_once_before_any_comes_again(config, quiet):
-    unlabeled = build(config(), quiet).step_loss.unlabeled
+    unlabeled = build(config(), quiet).unlabeled
     taken = [number for first in range(0, 30, 4) for number in unlabeled._numbers(first, min(4, 30 - first))]
     rounds = [taken[start : start + 10] for start in (0, 10, 20)]
     assert all(sorted(each) == list(range(10)) for each in rounds)
@@ -206,7 +207,7 @@ def test_every_image_comes_once_before_any_comes_again(config, quiet):
 def test_views_are_a_function_of_seed_epoch_and_step(config, quiet):
     def views(seed, epoch, first):
         torch.manual_seed(torch.randint(1000, ()).item())
-        unlabeled = build(config(seed=seed, crop_scale=0.5), quiet).step_loss.unlabeled
+        unlabeled = build(config(seed=seed, crop_scale=0.5), quiet).unlabeled
         return unlabeled.views(epoch, first, 4, SIZE, CPU).images
 
     assert torch.equal(views(0, 1, 4), views(0, 1, 4))
@@ -216,7 +217,7 @@ def test_views_are_a_function_of_seed_epoch_and_step(config, quiet):
 
 def test_filling_of_images_that_keep_their_proportions_is_no_target(config, tmp_path, quiet):
     wide = draw_photos(tmp_path / "wide", shape=(16, 32, 3))
-    unlabeled = build(config(unlabeled=wide, keep_aspect=True), quiet).step_loss.unlabeled
+    unlabeled = build(config(unlabeled=wide, keep_aspect=True), quiet).unlabeled
     views = replace(unlabeled, labeller=Sure(0.99)).views(0, 0, 4, SIZE, CPU)
     assert (views.answers.targets[:, 16:] == 255).all()
     assert (views.answers.targets[:, :16] != 255).all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable
+from typing import Any
 
 
 class SegnetError(Exception):
@@ -25,16 +26,23 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else f"; there is {', '.join(known)}"
 
 
-def require_all(*checks: Callable[[], object]) -> None:
-    """Run every check, then raise what all of them found as one error.
+def refuse(*cases: tuple[object, str]) -> None:
+    """Raise SegnetError with what stands beside the first condition that holds, if one does."""
+    for wrong, says in cases:
+        if wrong:
+            raise SegnetError(says)
+
+
+def require_all(*checks: Callable[[], Any]) -> list[Any]:
+    """Run every check and return what each returns, or raise what all of them found as one error.
 
     Raises:
         SegnetError: one check or more raised it.
     """
-    found = []
+    results, found = [], []
     for check in checks:
         try:
-            check()
+            results.append(check())
         except SegnetError as error:
             found.append(str(error))
     if len(found) == 1:
@@ -42,3 +50,4 @@ def require_all(*checks: Callable[[], object]) -> None:
     if found:
         listed = "; ".join(f"({number}) {line}" for number, line in enumerate(found, 1))
         raise SegnetError(f"{len(found)} things are wrong: {listed}")
+    return results

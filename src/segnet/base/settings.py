@@ -1,28 +1,20 @@
-"""What typed settings share: paths that may be strings, whole numbers, plain values for YAML and JSON.
+"""What typed settings share: each field says by type and metadata all that there is to know of it.
 
-A settings dataclass says by type and metadata what each of its fields is; everything else here follows.
+The command line, its help, checks of ranges, recipes and plain values for YAML and JSON follow from that.
 Imports nothing heavy, so ``segnet --help`` is quick.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import Field, fields
+from dataclasses import Field, field, fields
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
-from cyclopts import Parameter, Token
+from cyclopts import Group, Parameter, Token
 
-from segnet.base.errors import SegnetError
+from segnet.base.errors import SegnetError, did_you_mean
 from segnet.base.files import expand_home
 
-PATH = {"path": "always"}
-"""Metadata of a field that holds a path, or a tuple of paths."""
-
-NAME_OR_PATH = {"path": "where it is there"}
-"""Metadata of a text that is a path where there is a file of that name, and else another name.
-
-``"around"`` in it is a function that cuts a text into what stands before the path, the path, and what stands
-behind it.
-"""
+Settings = TypeVar("Settings")
 
 
 def _parse_whole(type_: object, tokens: Sequence[Token]) -> int:
@@ -46,10 +38,112 @@ def option(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def is_whole(entry: Field[Any]) -> bool:
-    """Say whether a field of a settings dataclass takes whole numbers alone."""
-    inner = get_args(entry.type)[0] if get_origin(entry.type) is Annotated else entry.type
-    return inner is int
+def setting(default: Any = None, *, help: str, group: Group | None = None, **facts: Any) -> Any:  # noqa: A002
+    """Return a field of a settings dataclass that says all that there is to know of it.
+
+    Args:
+        default: its value where nobody gives one, or the type that makes it; None where recipes decide.
+        help: what the command line says of it.
+        group: under which heading that lists it; without one it is no option.
+        facts: ``at_least`` and ``at_most``, the range of a number; ``recipes``, its value in each recipe, as
+            in ``{"article": 20, "article vit": 50}``, where one model has another; ``part_of``, the setting
+            without which it means nothing, and how that is typed; ``path``, "always" of a path or a tuple of
+            them, "where it is there" of a text that may be another name; ``around``, which cuts such a text
+            into what stands before the path, the path, and what stands behind it; ``spell``, which returns a
+            plain value as text for the command line; and whatever the code that uses it looks for.
+    """
+    parameter = Parameter(parse=False) if group is None else Parameter(group=group)
+    if "recipes" in facts:
+        shown = in_words(facts["recipes"])
+        parameter = Parameter(group=group, show_default=lambda _: shown)
+    elif default is None:
+        parameter = Parameter(group=group, show_default=False)
+    metadata = facts | {"help": help, "parameter": parameter}
+    if isinstance(default, type):
+        return field(default_factory=default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def on_command_line(settings: type[Settings]) -> type[Settings]:
+    """Let the command line know of each field of a dataclass what ``setting`` says of it; a decorator."""
+    own = settings.__annotations__
+    for entry in fields(settings):  # type: ignore[arg-type]
+        if entry.name in own and "parameter" in entry.metadata:
+            own[entry.name] = Annotated[entry.type, entry.metadata["parameter"]]
+    return settings
+
+
+def in_words(recipes: Mapping[str, Any]) -> str:
+    """Return what a setting is in each recipe, as in "article 20, vit 50; modern 60"."""
+    texts = {recipe: value_in_words(value) for recipe, value in recipes.items()}
+    if len({*texts.values()}) == 1:
+        return texts.popitem()[1]
+    lines: dict[str, str] = {}
+    for recipe, text in texts.items():
+        name, _, model = recipe.partition(" ")
+        lines[name] = f"{lines[name]}, {model} {text}" if model else f"{name} {text}"
+    return "; ".join(lines.values())
+
+
+def value_in_words(value: Any) -> str:
+    """Return a value as the help has it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def type_of(entry: Field[Any]) -> Any:
+    """Return the type of a field without what the command line is told of it."""
+    return get_args(entry.type)[0] if get_origin(entry.type) is Annotated else entry.type
+
+
+def require_choices(settings: Any) -> None:
+    """Check the fields that are true or false, or one of a few names.
+
+    Raises:
+        SegnetError: another value.
+    """
+    for entry in fields(settings):
+        kind, value = type_of(entry), getattr(settings, entry.name)
+        if kind is bool and not isinstance(value, bool):
+            raise SegnetError(f"{option(entry.name)} must be true or false, got {value!r}")
+        if get_origin(kind) is Literal and value not in get_args(kind):
+            known = did_you_mean(str(value), get_args(kind))
+            raise SegnetError(f"{option(entry.name)} can't be {value!r}{known}")
+
+
+def require_ranges(settings: Any) -> None:
+    """Check the fields that have a range.
+
+    Raises:
+        SegnetError: values beyond it, or a fraction where whole numbers are; names all of them.
+    """
+    wrong = []
+    for entry in fields(settings):
+        if "at_most" not in entry.metadata:
+            continue
+        lowest, highest = entry.metadata["at_least"], entry.metadata["at_most"]
+        value = getattr(settings, entry.name)
+        if not isinstance(value, int | float) or not lowest <= value <= highest:
+            wrong.append(f"{option(entry.name)} must be from {lowest} to {highest}, got {value}")
+        elif type_of(entry) is int and not isinstance(value, int):
+            wrong.append(f"{option(entry.name)} must be a whole number, got {value}")
+    if wrong:
+        raise SegnetError("; ".join(wrong))
+
+
+def require_parts(settings: Any) -> None:
+    """Check that no field is given that is part of another which is not.
+
+    Raises:
+        SegnetError: one is; says which other must be given too.
+    """
+    for entry in fields(settings):
+        part, typed = entry.metadata.get("part_of", (entry.name, ""))
+        if getattr(settings, part) is None and getattr(settings, entry.name) != entry.default:
+            raise SegnetError(
+                f"{option(entry.name)} goes with {option(part)}; give {option(part)} {typed} too"
+            )
 
 
 def expand_paths(settings: Any) -> None:
@@ -61,7 +155,7 @@ def expand_paths(settings: Any) -> None:
         if isinstance(entry.default, tuple):
             several = value if isinstance(value, list | tuple) else (value,)
             expanded: object = tuple(_as_path(entry, path) for path in several)
-        elif entry.metadata == PATH:
+        elif entry.metadata["path"] == "always":
             expanded = _as_path(entry, value)
         else:
             before, path, behind = _cut(entry, str(value))

@@ -104,7 +104,7 @@ def resume(
         out: with --from, the new run's folder; without it a new one below runs/.
     """
     from segnet.runs.seeds import SeedFolder
-    from segnet.training.resume import resume as fit
+    from segnet.training.run import resume as fit
 
     if run.strip() and SeedFolder(expand_home(run)).exists:
         from segnet.training.several import resume_seeds

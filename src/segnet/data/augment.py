@@ -17,7 +17,11 @@ Size = tuple[int, int]
 
 _MOVED = 0.7  # share of the images that are turned or shrunk; the others stay as sharp as they are
 _BLUR_PX = (0.1, 0.8)  # standard deviations
-ON_COLOURS = ("saturation", "hue", "grayscale")  # what only images of three channels can take
+GEOMETRY = ("flip", "dihedral", "rotate", "zoom_out", "crop_scale")
+GREYS = ("brightness", "contrast", "blur")
+ON_COLOURS = ("saturation", "hue", "grayscale")
+"""The arguments that only images of three channels can take."""
+COLOURS = GREYS + ON_COLOURS
 _OF_THE_BATCH = ("order", "forward_input_shape")  # what kornia draws once for all of its images
 
 

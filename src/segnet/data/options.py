@@ -4,20 +4,29 @@ No postponed annotations here: the command line reads the inherited fields' type
 """
 
 import re
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
-from segnet.base.errors import SegnetError, did_you_mean
+from segnet.base.errors import SegnetError, require_all
 from segnet.base.files import expand_home
-from segnet.base.settings import NAME_OR_PATH, PATH, Whole, expand_paths, option, plain_values
+from segnet.base.settings import (
+    Whole,
+    expand_paths,
+    on_command_line,
+    option,
+    plain_values,
+    require_choices,
+    require_ranges,
+    setting,
+)
 
 BorderPolicy = Literal["class", "pet", "ignore"]
 
 DATA = Group("Data", sort_key=1)
-IN_DATA = Parameter(group=DATA)
 
 # Which of the options below each source of data takes; a folder takes those of "folder".
 _HELD_OUT_BY = ("holdout", "val_list", "group_by", "fold", "seed")
@@ -51,6 +60,7 @@ def cut_data(data: str) -> tuple[str, str, str]:
     return (HF, name, f":{config}") if colon and not expand_home(named).exists() else (HF, named, "")
 
 
+@on_command_line
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
     """Which images to use, and which of them are held out for validation.
@@ -61,57 +71,84 @@ class DataOptions:
         SegnetError: a value outside its range, or options that contradict each other.
     """
 
-    data: Annotated[str, IN_DATA] = field(default="oxford-pets", metadata=NAME_OR_PATH | {"around": cut_data})
-    """oxford-pets, synthetic (drawn by the package, no download), a folder of images and masks, or
-    hf:OWNER/NAME, hf:OWNER/NAME:CONFIG or hf:FOLDER, a Hugging Face dataset from the hub or from here."""
+    # fmt: off
+    data: str = setting(
+        "oxford-pets", group=DATA, path="where it is there", around=cut_data,
+        help="oxford-pets, synthetic (drawn by the package, no download), a folder of images and masks, or "
+        "hf:OWNER/NAME, hf:OWNER/NAME:CONFIG or hf:FOLDER, a Hugging Face dataset from the hub or from "
+        "here.")
 
-    data_root: Annotated[Path | None, IN_DATA] = field(default=None, metadata=PATH)
-    """oxford-pets: a folder already in the official layout; without it the archives are downloaded."""
+    data_root: Path | None = setting(
+        group=DATA, path="always",
+        help="oxford-pets: a folder already in the official layout; without it the archives are "
+        "downloaded.")
 
-    archive: Annotated[tuple[Path, ...], IN_DATA, Parameter(negative=(), show_default=False)] = field(
-        default=(), metadata=PATH
-    )
-    """oxford-pets: images.tar.gz and annotations.tar.gz that are already here; give it twice."""
+    archive: Annotated[tuple[Path, ...], Parameter(negative=(), show_default=False)] = setting(
+        (), group=DATA, path="always",
+        help="oxford-pets: images.tar.gz and annotations.tar.gz that are already here; give it twice.")
 
-    extra_list: Annotated[str | None, IN_DATA] = field(default=None, metadata=NAME_OR_PATH)
-    """oxford-pets: one more list of training images, such as trainval_extra.txt; a path or a name."""
+    extra_list: str | None = setting(
+        group=DATA, path="where it is there",
+        help="oxford-pets: one more list of training images, such as trainval_extra.txt; a path or a name.")
 
-    border: Annotated[BorderPolicy, IN_DATA] = "class"
-    """oxford-pets: the border as a class, as part of the pet, or ignored. Don't compare across these."""
+    border: BorderPolicy = setting(
+        "class", group=DATA,
+        help="oxford-pets: the border as a class, as part of the pet, or ignored. Don't compare across "
+        "these.")
 
-    holdout: Annotated[float, IN_DATA] = 0.0
-    """Share of the training images to validate on where the data has no validation split. Each image is in it
-    or not by its own content, so a file more or less moves no other. With oxford-pets 0 validates on the
-    official test split as the article does; a folder without splits takes 0.2 for 0."""
+    holdout: float = setting(
+        0.0, group=DATA, at_least=0, at_most=0.9,
+        help="Share of the training images to validate on where the data has no validation split. Each "
+        "image is in it or not by its own content, so a file more or less moves no other. With oxford-pets "
+        "0 validates on the official test split as the article does; a folder without splits takes 0.2 for "
+        "0.")
 
-    val_list: Annotated[Path | None, IN_DATA] = field(default=None, metadata=PATH)
-    """A text file that names the training images to validate on, one a line, in place of --holdout."""
+    val_list: Path | None = setting(
+        group=DATA, path="always",
+        help="A text file that names the training images to validate on, one a line, in place of "
+        "--holdout.")
 
-    group_by: Annotated[str | None, IN_DATA] = None
-    """A pattern (regular expression) of an image's name: images with the same match, or the same first group
-    of it, stay together when a part is held out, such as '^scene[0-9]+' for the frames of a scene."""
+    group_by: str | None = setting(
+        group=DATA,
+        help="A pattern (regular expression) of an image's name: images with the same match, or the same "
+        "first group of it, stay together when a part is held out, such as '^scene[0-9]+' for the frames of "
+        "a scene.")
 
-    fold: Annotated[str | None, IN_DATA] = None
-    """Which part of how many to validate on, such as 2/5, in place of --holdout: cross-validation."""
+    fold: str | None = setting(
+        group=DATA,
+        help="Which part of how many to validate on, such as 2/5, in place of --holdout: cross-validation.")
 
-    image_column: Annotated[str | None, IN_DATA] = None
-    """hf: the column of images, where its name and type don't tell."""
+    image_column: str | None = setting(
+        group=DATA,
+        help="hf: the column of images, where its name and type don't tell.")
 
-    mask_column: Annotated[str | None, IN_DATA] = None
-    """hf: the column of masks, where its name and type don't tell."""
+    mask_column: str | None = setting(
+        group=DATA,
+        help="hf: the column of masks, where its name and type don't tell.")
 
-    dataset_yaml: Annotated[Path | None, IN_DATA] = field(default=None, metadata=PATH)
-    """hf: a file that says what the masks' values mean, as dataset.yaml does in a folder; not needed where
-    they are 0, 1, 2 .."""
+    dataset_yaml: Path | None = setting(
+        group=DATA, path="always",
+        help="hf: a file that says what the masks' values mean, as dataset.yaml does in a folder; not "
+        "needed where they are 0, 1, 2 ..")
 
-    channels: Annotated[Whole | None, IN_DATA] = None
-    """folder, hf: channels of the images; without it they are RGB, and grey is read as RGB. 1 is grey; 2, 4
-    and more are TIFFs of as many samples, 4 also PNGs with transparency."""
+    channels: Whole | None = setting(
+        group=DATA,
+        help="folder, hf: channels of the images; without it they are RGB, and grey is read as RGB. 1 is "
+        "grey; 2, 4 and more are TIFFs of as many samples, 4 also PNGs with transparency.")
 
-    seed: Annotated[Whole, IN_DATA] = 0
-    """Decides which images are held out, and what synthetic draws."""
+    seed: Whole = setting(
+        0, group=DATA, at_least=0, at_most=2**31 - 1,
+        help="Decides which images are held out, and what synthetic draws.")
+    # fmt: on
 
     def __post_init__(self) -> None:
+        require_all(*self._checks())
+
+    def _checks(self) -> list[Callable[[], object]]:
+        """Return what must be asked of all options; each raises SegnetError."""
+        return [self._require_data, lambda: require_choices(self), lambda: require_ranges(self)]
+
+    def _require_data(self) -> None:
         expand_paths(self)
         for name in ("data", "extra_list", "image_column", "mask_column"):
             value = getattr(self, name)
@@ -119,21 +156,12 @@ class DataOptions:
                 raise SegnetError(f"{option(name)} is empty; name one there, or leave it out")
         if not cut_data(self.data)[1].strip():
             raise SegnetError(f"--data {self.data} names no dataset; give {HF}OWNER/NAME or {HF}FOLDER")
-        if self.border not in get_args(BorderPolicy):
-            known = did_you_mean(str(self.border), get_args(BorderPolicy))
-            raise SegnetError(f"--border can't be {self.border!r}{known}")
-        for name, highest in (("holdout", 0.9), ("seed", 2**31 - 1)):
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or not 0 <= value <= highest:
-                raise SegnetError(f"{option(name)} must be from 0 to {highest}, got {value}")
         if self.channels is not None and (
             not isinstance(self.channels, int) or not 1 <= self.channels <= MOST_CHANNELS
         ):
             raise SegnetError(
                 f"--channels must be a whole number from 1 to {MOST_CHANNELS}, got {self.channels}"
             )
-        if not isinstance(self.seed, int):
-            raise SegnetError(f"--seed must be a whole number, got {self.seed}")
         if self.fold is not None:
             self.fold_of()
         if self.fold is not None and self.val_list is not None:

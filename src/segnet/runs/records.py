@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +68,7 @@ class EpochRecord:
 
 
 _RARE = ("skipped", "unlabeled_loss", "confident_share")
-_NUMBERS = (
-    "train_loss", "lr", "seconds", "images_per_second", "data_wait_share", "peak_memory_mib",
-    "validation_seconds", "unlabeled_loss", "confident_share",
-)  # fmt: skip
+_NUMBERS = [entry.name for entry in fields(EpochRecord) if entry.type == "float | None"]
 
 
 def best_of(epochs: Sequence[EpochRecord]) -> EpochRecord | None:

@@ -20,65 +20,52 @@ from segnet.base.files import drop_temporaries, write_text
 from segnet.runs.identity import Manifest
 
 
+class PathIn:
+    """The place of a file in a folder, an attribute of a class that has ``path``.
+
+    Args:
+        name: the file, from that folder.
+        what: what is in it.
+    """
+
+    def __init__(self, name: str, what: str) -> None:
+        self._name, self.__doc__ = name, what
+
+    def __get__(self, folder: Any, kind: type | None = None) -> Path:
+        place: Path = folder.path / self._name
+        return place
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """The places in a run folder."""
 
     path: Path
 
-    @property
-    def config(self) -> Path:
-        """The resolved configuration; ``segnet train --config`` takes it."""
-        return self.path / "config.yaml"
-
-    @property
-    def data(self) -> Path:
-        """Which images are in which split, a ``Manifest``."""
-        return self.path / "data.json"
-
-    @property
-    def environment(self) -> Path:
-        """What its numbers depend on besides the configuration."""
-        return self.path / "environment.json"
-
-    @property
-    def metrics(self) -> Path:
-        """One line for each epoch, an ``EpochRecord``."""
-        return self.path / "metrics.jsonl"
-
-    @property
-    def steps(self) -> Path:
-        """One line for each of the first steps, a ``StepRecord``."""
-        return self.path / "steps.jsonl"
-
-    @property
-    def scores(self) -> Path:
-        """How it ended, an ``Outcome``."""
-        return self.path / "scores.json"
-
-    @property
-    def images(self) -> Path:
-        """What the best model scored in each image, an ``ImageScores`` a row."""
-        return self.path / "images.csv"
+    config = PathIn("config.yaml", "The resolved configuration; ``segnet train --config`` takes it.")
+    data = PathIn("data.json", "Which images are in which split, a ``Manifest``.")
+    environment = PathIn("environment.json", "What its numbers depend on besides the configuration.")
+    metrics = PathIn("metrics.jsonl", "One line for each epoch, an ``EpochRecord``.")
+    steps = PathIn("steps.jsonl", "One line for each of the first steps, a ``StepRecord``.")
+    scores = PathIn("scores.json", "How it ended, an ``Outcome``.")
+    images = PathIn("images.csv", "What the best model scored in each image, an ``ImageScores`` a row.")
+    model = PathIn("model.safetensors", "The best epoch's model file.")
+    state = PathIn("last/state.pt", "Where ``segnet resume`` goes on.")
+    state_before = PathIn(
+        "last/before.pt",
+        "The state before that one: where it goes on if that one is damaged.",
+    )
+    trackers = PathIn(
+        "last/trackers.json",
+        "By which ids trackers know the run, and how many epochs they have.",
+    )
+    job = PathIn("last/job", "Which job of torchrun's it is of.")
+    report = PathIn("report.html", "The page for people.")
+    gif = PathIn("learning.gif", "The pictures of all epochs, moving.")
 
     def worst(self, rank: int) -> Path:
         """The picture of one of the images that the best model got most wrong, counted from 1."""
         return self.path / "worst" / f"{rank:02d}.png"
-
-    @property
-    def model(self) -> Path:
-        """The best epoch's model file."""
-        return self.path / "model.safetensors"
-
-    @property
-    def state(self) -> Path:
-        """Where ``segnet resume`` goes on."""
-        return self.path / "last" / "state.pt"
-
-    @property
-    def state_before(self) -> Path:
-        """The state before that one: where it goes on if that one is damaged."""
-        return self.path / "last" / "before.pt"
 
     @property
     def has_state(self) -> bool:
@@ -102,26 +89,6 @@ class RunFolder:
         return [
             file for suffix in (".pt", ".safetensors") for file in self._of_epochs("kept", suffix).values()
         ]
-
-    @property
-    def trackers(self) -> Path:
-        """By which ids trackers know the run, and how many epochs they have."""
-        return self.path / "last" / "trackers.json"
-
-    @property
-    def job(self) -> Path:
-        """Which job of torchrun's it is of."""
-        return self.path / "last" / "job"
-
-    @property
-    def report(self) -> Path:
-        """The page for people."""
-        return self.path / "report.html"
-
-    @property
-    def gif(self) -> Path:
-        """The pictures of all epochs, moving."""
-        return self.path / "learning.gif"
 
     def preview(self, epoch: int) -> Path:
         """The picture of an epoch, counted from 1."""

@@ -154,7 +154,7 @@ class Scores:
             ValueError, TypeError: something else.
         """
         per_class = {
-            str(name): ClassScores(**{key: _number(scores.get(key)) for key in _CLASS_NUMBERS})
+            str(name): ClassScores(**{key: _number(scores.get(key)) for key in vars(ClassScores())})
             for name, scores in dict(plain["per_class"]).items()
         }
         scored_on = plain.get("scored_on")
@@ -214,18 +214,13 @@ class Scores:
         return name, shares[name]
 
 
-_NUMBERS = (
-    "pixel_accuracy", "mean_iou", "mean_dice", "article_iou", "article_custom_iou", "loss",
-    "mean_class_accuracy", "mean_iou_without_border", "boundary_f1", "band_accuracy", "calibration_error",
-    "foreground_iou", "threshold", "foreground_iou_at_threshold",
-)  # fmt: skip
+_NUMBERS = [entry.name for entry in fields(Scores) if entry.type == "float | None"]
 _WHERE_THEY_APPLY = (
     "article_iou", "article_custom_iou", "foreground_iou", "threshold", "foreground_iou_at_threshold",
 )  # fmt: skip
 _SCORED_ON = ("data", "split", "images", "trained_on")
 _OF_IMAGES = ("boundary_f1", "boundary_tolerance_px", "band_accuracy", "calibration_error")
 _CLASS_OUTLINES = ("boundary_f1", "boundary_tolerance_px", "thickness_px")
-_CLASS_NUMBERS = ("iou", "dice", "precision", "recall", "share", *_CLASS_OUTLINES)
 
 
 def _number(value: object) -> float | None:

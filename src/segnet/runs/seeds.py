@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segnet.base.errors import SegnetError
+from segnet.base.errors import SegnetError, refuse
 from segnet.base.files import write_text
 from segnet.runs.records import RunRecord, read_mapping, read_run
+from segnet.runs.run_folder import PathIn
 from segnet.runs.scores import Scores, score_text
 
 NUMBERS = {
@@ -35,20 +36,9 @@ class SeedFolder:
 
     path: Path
 
-    @property
-    def group(self) -> Path:
-        """Which seeds it is of; what tells such a folder from others."""
-        return self.path / "seeds.json"
-
-    @property
-    def lock(self) -> Path:
-        """What a process holds that trains in it."""
-        return self.path / "lock"
-
-    @property
-    def summary(self) -> Path:
-        """Mean and standard deviation of the scores of all seeds."""
-        return self.path / "summary.json"
+    group = PathIn("seeds.json", "Which seeds it is of; what tells such a folder from others.")
+    lock = PathIn("lock", "What a process holds that trains in it.")
+    summary = PathIn("summary.json", "Mean and standard deviation of the scores of all seeds.")
 
     def run(self, seed: int) -> Path:
         """The run folder of a seed."""
@@ -80,15 +70,22 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     if not re.fullmatch(r"\s*\d+\s*(,\s*\d+\s*)*", text):
         raise SegnetError(f"--seeds must be how many, such as 3, or which, such as 0,1,2, got {text}")
     seeds = tuple(int(seed) for seed in text.split(","))
-    if len(seeds) == 1 and seeds[0] > _MOST:
-        raise SegnetError(f"--seeds {text} would be {text} runs; name the seeds, as in 0,1,2")
-    if len(seeds) == 1:
-        seeds = tuple(range(seeds[0]))
-    if len(seeds) < 2:
-        raise SegnetError(f"--seeds {text}: a spread takes two seeds or more; for one there is --seed")
-    if len(set(seeds)) < len(seeds):
-        raise SegnetError(f"--seeds {text} names a seed twice; it would be the same run")
-    return seeds
+    alone = len(seeds) == 1
+    refuse(
+        (
+            alone and seeds[0] > _MOST,
+            f"--seeds {text} would be {text} runs; name the seeds, as in 0,1,2",
+        ),
+        (
+            alone and seeds[0] < 2,
+            f"--seeds {text}: a spread takes two seeds or more; for one there is --seed",
+        ),
+        (
+            len(set(seeds)) < len(seeds),
+            f"--seeds {text} names a seed twice; it would be the same run",
+        ),
+    )
+    return tuple(range(seeds[0])) if alone else seeds
 
 
 @dataclass(frozen=True)

@@ -5,40 +5,52 @@ What only the data or an epoch can show is asked for one by one, where it shows.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-from segnet.base.device import pick_device
+from segnet.base.classes import ClassTable
+from segnet.base.device import autocast, move, pick_device
 from segnet.base.distributed.rank import this_process
-from segnet.base.errors import SegnetError, require_all
+from segnet.base.errors import SegnetError, refuse, require_all
+from segnet.base.randomness import seeded
 from segnet.data.sources import check_data, known_classes
 from segnet.data.store.batch_shares import smallest_share
 from segnet.data.store.batches import split_into_batches
 from segnet.models import create_model, require_image_size
-from segnet.models.inspection.costs import learned_names
-from segnet.models.names import is_own
+from segnet.models.names import is_own, name_of, short_name
 from segnet.runs.run_folder import require_free
-from segnet.runs.scores import Scores
 from segnet.training.configuration.config import TrainConfig
 from segnet.training.outputs.trackers import require_trackers
-from segnet.training.own_module import require_known, require_own
 from segnet.training.schedule import train_size, train_sizes
-from segnet.training.start import require_start
+from segnet.training.start import require_encoder, require_start
 from segnet.training.teacher import sketch_teacher
 from segnet.training.unlabeled import require_unlabeled
 
 
-def check(config: TrainConfig, model: nn.Module | None = None, *, new: bool = True) -> None:
+class Checked(NamedTuple):
+    """What has been found out of a run before anything of it is built."""
+
+    device: torch.device
+    classes: ClassTable | None
+    """None where only the data tells them."""
+
+
+def check(config: TrainConfig, model: nn.Module | None = None, *, new: bool = True) -> Checked:
     """Say everything that is wrong with a run before anything is built, read or downloaded.
 
     Args:
         config: the run.
         model: the user's own in place of ``config.model``.
         new: it needs a folder of its own; False where a run goes on.
+
+    Returns:
+        Its device and, where the options tell them, its classes.
 
     Raises:
         SegnetError: all mistakes in one; those that only the data shows are found by ``build``.
@@ -62,27 +74,30 @@ def check(config: TrainConfig, model: nn.Module | None = None, *, new: bool = Tr
         if config.teacher is not None:
             require_size(config, f"the teacher {config.teacher}", sketch_teacher(config))
 
-    def check_weights() -> None:
-        known = known_classes(config)
-        if known is not None:
-            require_weights(config, known.names)
+    def check_classes() -> ClassTable | None:
+        classes = known_classes(config)
+        if classes is not None:
+            require_weights(config, classes.names)
+        return classes
 
-    def check_device() -> None:
+    def check_device() -> torch.device:
         device = pick_device(config.device)
         if config.compile and this_process().total == 1:  # else require_spread refuses
             require_compiler(device)
+        return device
 
-    require_all(
+    *_, classes, device = require_all(
         lambda: require_free(config.out) if new else None,
         lambda: check_data(config),
-        lambda: require_trackers(config.track),
+        lambda: require_trackers(config),
         check_model,
         check_teacher,
         lambda: require_unlabeled(config),
         lambda: require_spread(config),
-        check_weights,
+        check_classes,
         check_device,
     )
+    return Checked(device, classes)
 
 
 def require_size(config: TrainConfig, name: str, model: nn.Module) -> None:
@@ -99,39 +114,6 @@ def require_size(config: TrainConfig, name: str, model: nn.Module) -> None:
 def size_option(config: TrainConfig) -> str:
     """Return the option that says how large the images are that the network gets."""
     return "--size" if config.patch is None else "--patch"
-
-
-def require_encoder(config: TrainConfig, model: nn.Module, *, new: bool) -> None:
-    """Raise SegnetError where a model can't start from what is given, or has no encoder to freeze."""
-    own = is_own(config.model)
-    if own and config.start_from is not None:
-        raise SegnetError("--start-from is for segnet's models; load the weights of your own before training")
-    if config.start_from is not None and config.encoder_weights is not None:
-        raise SegnetError("--start-from brings the encoder's weights; leave --encoder-weights out")
-    if config.freeze_encoder and not hasattr(model, "encoder"):
-        raise SegnetError(f"{config.model} has no part called encoder to freeze; leave --freeze-encoder out")
-    if config.freeze_encoder and config.recompute_statistics:
-        raise SegnetError(
-            "--freeze-encoder keeps the encoder's statistics and --recompute-statistics takes all anew; "
-            "leave one of them out"
-        )
-    require_unfrozen_epochs(config)
-    if config.encoder_weights is not None and not hasattr(model, "load_encoder"):
-        raise SegnetError(f"{config.model} takes no --encoder-weights; segnet, segnet-vgg16, fcn and unet do")
-    if config.encoder_weights is not None and config.channels not in (None, 3):
-        raise SegnetError(
-            f"--encoder-weights are of RGB images; leave them or --channels {config.channels} out"
-        )
-    if config.encoder_weights is not None and new and not config.encoder_weights.is_file():
-        raise SegnetError(f"there is no file of encoder weights {config.encoder_weights}; check the path")
-
-
-def require_unfrozen_epochs(config: TrainConfig) -> None:
-    """Raise SegnetError where the encoder would never learn; while the epochs are undecided nobody knows."""
-    if "epochs" not in config.undecided and 0 < config.freeze_encoder >= config.epochs:
-        raise SegnetError(
-            f"--freeze-encoder {config.freeze_encoder} leaves the encoder no epoch of {config.epochs}"
-        )
 
 
 def require_batch(config: TrainConfig, count: int, least: int) -> None:
@@ -166,10 +148,14 @@ def require_batch(config: TrainConfig, count: int, least: int) -> None:
 
 def require_spread(config: TrainConfig) -> None:
     """Raise SegnetError for what a batch that is spread over processes, or parts, doesn't go with."""
-    if config.unlabeled is not None and (this_process().total > 1 or config.accumulate > 1):
-        raise SegnetError("--unlabeled takes one process, without --accumulate")
-    if config.compile and this_process().total > 1:
-        raise SegnetError("--compile takes one process; leave it out")
+    many = this_process().total > 1
+    refuse(
+        (
+            config.unlabeled is not None and (many or config.accumulate > 1),
+            "--unlabeled takes one process, without --accumulate",
+        ),
+        (config.compile and many, "--compile takes one process; leave it out"),
+    )
 
 
 def require_weights(config: TrainConfig, classes: Sequence[str]) -> None:
@@ -199,28 +185,105 @@ def require_compiler(device: torch.device) -> None:
         ) from error
 
 
-def require_finite(train_loss: float, model: nn.Module, epoch: int) -> None:
-    """Raise SegnetError where a run has diverged, before its weights are kept.
+def require_known(config: TrainConfig) -> None:
+    """Raise SegnetError where the model is named like a class: only its owner can build it."""
+    if is_own(config.model):
+        raise SegnetError(
+            f"segnet has no model {config.model}; a module of your own is trained through Python: "
+            f"segnet.train(config, model={short_name(config.model)}(...))"
+        )
 
-    Batch norm can keep the loss finite while weights and statistics overflow, so these are looked at too.
+
+def require_own(config: TrainConfig, model: nn.Module) -> None:
+    """Check what a module of the user's own is before any data is read.
+
+    Raises:
+        SegnetError: no module, options that nobody would use, or weights that can't be kept.
     """
-    state = model.state_dict()
-    tensors = [state[name] for name in learned_names(model) & state.keys()]
-    # one answer for all of them: each that is read is a wait for the device
-    if math.isfinite(train_loss) and bool(torch.stack([each.isfinite().all() for each in tensors]).all()):
-        return
-    what = "weights" if math.isfinite(train_loss) else f"loss ({train_loss})"
-    raise _diverged(what, epoch)
-
-
-def require_finite_logits(scores: Scores, epoch: int) -> None:
-    """Raise SegnetError where finite weights answered with what is no number: they are as useless."""
-    if scores.loss is not None and not math.isfinite(scores.loss):
-        raise _diverged(f"logits of validation images (loss {scores.loss})", epoch)
-
-
-def _diverged(what: str, epoch: int) -> SegnetError:
-    return SegnetError(
-        f"the {what} went beyond all bounds in epoch {epoch}; lower --lr, or set --clip-norm 1 or "
-        "--precision float32"
+    name, kept = name_of(model), model.state_dict()
+    foreign = next((key for key, value in kept.items() if not isinstance(value, Tensor)), None)
+    refuse(
+        (
+            config.model_options,
+            f"model_options are for segnet's models; build {short_name(name)}(...) with what it takes",
+        ),
+        (
+            any(is_lazy(parameter) for parameter in model.parameters()),
+            f"{name} has lazy parameters; run an image through it once, so that they get a shape",
+        ),
+        (
+            foreign is not None,
+            f"the state_dict of {name} must hold tensors alone, but {foreign} is none",
+        ),
     )
+
+
+def require_logits(
+    model: nn.Module, config: TrainConfig, classes: Sequence[str], count: int, device: torch.device
+) -> None:
+    """Run a copy of the user's own module on noise and check what it gives, before it costs an epoch.
+
+    It runs in training mode at every size of the run, and in evaluation mode at the full size, since some
+    modules give something else there. The module itself and the random state stay as they are.
+
+    Args:
+        model: ``(N, C, H, W)`` float32 in [0, 1] to logits ``(N, len(classes), H, W)``.
+        config: the run.
+        classes: their names.
+        count: training images.
+        device: where the run computes.
+
+    Raises:
+        SegnetError: it fails, gives anything else, or has nothing to train.
+    """
+    name = name_of(model)
+    batches = split_into_batches(range(count), config.batch_size)
+    images = min((len(batch) for batch in batches), default=2)
+    runs = [*(("training", size) for size in train_sizes(config)), ("evaluation", config.size)]
+    with seeded(config.seed, device):
+        try:
+            trial = move(copy.deepcopy(model), device)
+        except Exception as error:  # whatever the module does
+            raise SegnetError(
+                f"{name} can't be copied and moved to {device}: {_first_line(error)}"
+            ) from error
+        for mode, size in runs:
+            trial.train(mode == "training")
+            shape = (min(images, 2), config.channels or 3, *size)
+            noise = torch.rand(shape, device=device).contiguous(memory_format=torch.channels_last)
+            try:
+                with torch.set_grad_enabled(trial.training), autocast(device, config.precision):
+                    output = trial(noise)
+            except Exception as error:  # whatever the module does
+                raise SegnetError(
+                    f"{name} fails on images {shape} in {mode} mode: {_first_line(error)}"
+                ) from error
+            _require_logits(name, output, shape, classes)
+            if trial.training and not output.requires_grad:
+                raise SegnetError(
+                    f"{name} has nothing to train: its logits depend on no parameter with a gradient"
+                )
+
+
+def _require_logits(name: str, output: object, images: Sequence[int], classes: Sequence[str]) -> None:
+    needed = (images[0], len(classes), *images[2:])
+    if isinstance(output, Tensor):
+        found = f"{tuple(output.shape)}" + (
+            "" if output.is_floating_point() else f" of {str(output.dtype).removeprefix('torch.')}"
+        )
+        fits = tuple(output.shape) == needed and output.is_floating_point()
+    else:
+        kind = type(output).__name__
+        inside = ", ".join(map(str, output)) if isinstance(output, Mapping) else ""
+        size = f" of {len(output)}" if isinstance(output, tuple | list) else ""
+        found, fits = f"a {kind}{size}{' with ' * bool(inside)}{inside}", False
+    if not fits:
+        raise SegnetError(
+            f"{name} gives {found} for images {tuple(images)}; it must give one tensor of logits {needed}, "
+            f"(N, classes, H, W) with a channel each for {', '.join(classes)}"
+        )
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {text[0]}"

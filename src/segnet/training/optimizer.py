@@ -12,20 +12,35 @@ from torch import nn
 
 from segnet.models.inspection.costs import learned_names
 from segnet.training.configuration.config import TrainConfig
+from segnet.training.schedule import learning_rate
 
 
 def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """Return the optimizer; only weights of two or more dimensions decay, not norms and biases."""
+    """Return the optimizer, as it is for the first step.
+
+    Only weights of two or more dimensions decay, not norms and biases.
+    """
+    lr = learning_rate(config, 0, 0.0)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     if config.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=config.lr, momentum=0.9)
+        return torch.optim.SGD(groups, lr=lr, momentum=0.9)
     if config.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=config.lr)
-    return torch.optim.Adam(groups, lr=config.lr)
+        return torch.optim.AdamW(groups, lr=lr)
+    return torch.optim.Adam(groups, lr=lr)
+
+
+def has_average(config: TrainConfig) -> bool:
+    """Say whether weights are averaged: the average is then what is validated and kept."""
+    return config.ema_decay > 0
+
+
+def build_average(model: nn.Module, config: TrainConfig) -> ModelEMA | None:
+    """Return the average that follows a model's weights; None where there is none."""
+    return ModelEMA(model, config.ema_decay) if has_average(config) else None
 
 
 class ModelEMA:

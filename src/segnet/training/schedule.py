@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any, NamedTuple
 
 from segnet.training.configuration.config import TrainConfig
 
 # (share of the epochs, share of the size) of progressive training
 _PROGRESSIVE = ((0.40, 0.5), (0.25, 0.75), (0.35, 1.0))
+
+
+class Step(NamedTuple):
+    """Which step of which epoch."""
+
+    epoch: int
+    """Epochs done before it."""
+    number: int
+    """Steps of its epoch before it."""
+    total: int
+    """Steps of its epoch."""
+    batch: Sequence[Any] = ()
+    """What it is made of; see ``epoch_batches``."""
+
+    @property
+    def progress(self) -> float:
+        """Share of its epoch that is done before it."""
+        return self.number / self.total
 
 
 def learning_rate(config: TrainConfig, epoch: int, progress: float) -> float:

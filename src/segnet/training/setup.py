@@ -1,4 +1,4 @@
-"""Set-up, the second act: ``build`` makes what a run works with; ``check`` found nothing wrong with it."""
+"""Set-up: what a run works with, built once nothing is found wrong with it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from segnet.base.classes import ClassTable
-from segnet.base.device import keep_freed_memory, move, pick_device
+from segnet.base.device import keep_freed_memory, move
 from segnet.base.errors import SegnetError, require_all
 from segnet.base.progress import counting
 from segnet.base.settings import absolute_paths, path_names
-from segnet.data.augment import ON_COLOURS, Augmentation, StrongColour
+from segnet.data.augment import COLOURS, GEOMETRY, GREYS, Augmentation, StrongColour
 from segnet.data.check.balance import Counts, balance_faults, count_values, no_images
 from segnet.data.dataset import Dataset, Sample
 from segnet.data.faults import Fault, lines, raise_errors
@@ -26,7 +25,7 @@ from segnet.data.images.intensity import RGB, Intensity
 from segnet.data.images.percentiles import measured
 from segnet.data.options import DATASET_NAMES
 from segnet.data.pets import official_id
-from segnet.data.sources import known_classes, load_dataset
+from segnet.data.sources import load_dataset
 from segnet.data.store.cache import CachedSplit
 from segnet.data.store.fit_to_size import Fit
 from segnet.data.store.open_split import Split, open_pixels
@@ -36,36 +35,51 @@ from segnet.models import create_model
 from segnet.models.names import is_own, short_name
 from segnet.runs.identity import DataIdentity, Manifest
 from segnet.runs.scores import ScoredOn
-from segnet.training.check import require_batch, require_unfrozen_epochs, require_weights
+from segnet.training.check import check, require_batch, require_logits, require_weights
 from segnet.training.configuration.config import TrainConfig
 from segnet.training.configuration.derived import derive
 from segnet.training.epoch import epoch_length
 from segnet.training.losses.class_weights import median_frequency_weights
-from segnet.training.losses.step_loss import StepLoss
-from segnet.training.optimizer import ModelEMA, build_optimizer
-from segnet.training.own_module import require_logits
-from segnet.training.start import Started, seen_before, start_from
+from segnet.training.optimizer import ModelEMA, build_average, build_optimizer
+from segnet.training.start import Started, require_unfrozen_epochs, seen_before, start_weights
 from segnet.training.teacher import Teacher, open_teacher
 from segnet.training.unlabeled import Unlabeled, on_threshold
 
 
-@dataclass
-class Setup:
-    """What the loop works with."""
+@dataclass(kw_only=True)
+class Learner:
+    """What learns, from what and how: all that a step works with."""
 
     config: TrainConfig
-    dataset: Dataset
-    manifest: Manifest
     train: Split
-    val: Split
     device: torch.device
     model: nn.Module
-    ema: ModelEMA | None
+    ema: ModelEMA | None = None
     optimizer: torch.optim.Optimizer
     augment: Augmentation
     class_weights: Tensor | None
-    step_loss: StepLoss
+    teacher: Teacher | None = None
+    unlabeled: Unlabeled | None = None
     console: Console
+
+    @property
+    def eval_model(self) -> nn.Module:
+        """The model that is validated and kept: the average where there is one."""
+        return self.model if self.ema is None else self.ema.module
+
+    def parts(self) -> dict[str, Any]:
+        """What a checkpoint holds besides ``State``."""
+        parts = {"model": self.model, "optimizer": self.optimizer, "ema": self.ema, "teacher": self.teacher}
+        return {name: part for name, part in parts.items() if part is not None}
+
+
+@dataclass(kw_only=True)
+class Setup(Learner):
+    """What the loop works with."""
+
+    dataset: Dataset
+    manifest: Manifest
+    val: Split
     notice: str = ""
     """Licence and attribution of all that the weights have learnt from."""
     warnings: tuple[str, ...] = ()
@@ -77,17 +91,6 @@ class Setup:
     def stem(self) -> str:
         """What a run folder is called that nobody has named, but for its number."""
         return f"{self.dataset.name}-{short_name(self.config.model)}-{self.config.recipe}"
-
-    @property
-    def eval_model(self) -> nn.Module:
-        """The model that is validated and kept: the average where there is one."""
-        return self.model if self.ema is None else self.ema.module
-
-    def parts(self) -> dict[str, Any]:
-        """What a checkpoint holds besides ``State``."""
-        more = {"ema": self.ema, "teacher": self.step_loss.teacher}
-        there = {name: part for name, part in more.items() if part is not None}
-        return {"model": self.model, "optimizer": self.optimizer, **there}
 
     def scored_on(self, split: str) -> ScoredOn:
         """Say which images the scores of a split are taken on."""
@@ -115,32 +118,35 @@ def build(
     *,
     begun: Manifest | None = None,
 ) -> Setup:
-    """Build the model, or take the user's own, and open the data.
+    """Check a run, build its model, or take the user's own, and open its data.
 
     Where the options tell the classes, the model comes first: what is wrong with it, or with its encoder's
     weights, is found before a download.
 
     Args:
-        config: the run, which ``check`` found nothing wrong with.
+        config: the run.
         console: where progress is shown.
         model: the user's own in place of ``config.model``.
         begun: the data that a run began with, which goes on: a saved state will replace the weights.
 
     Raises:
-        SegnetError: data or weights that can't be trained with, or data that isn't, image by image, what the
-            run began with; says what differs.
+        SegnetError: as ``check``, data or weights that can't be trained with, or data that isn't, image by
+            image, what the run began with; says what differs.
     """
+    device, classes = check(config, model, new=begun is None)
     keep_freed_memory()
-    device = pick_device(config.device)
-    classes = known_classes(config)
-    dataset = load_dataset(config) if classes is None else None
-    classes = dataset.classes if dataset else classes
-    assert classes is not None  # one of the two has told them
-    require_weights(config, classes.names)
+    dataset = None
+    if classes is None:
+        dataset = load_dataset(config)
+        classes = dataset.classes
+        require_weights(config, classes.names)
     teacher = None if config.teacher is None else open_teacher(config, classes.names, device)
     torch.manual_seed(config.seed)
     channels = config.channels or 3
-    model, started = _make_model(config, model, classes, channels, begun)
+    if model is None:
+        model = create_model(config.model, len(classes), channels, **config.model_options)
+    # a run that goes on has its weights in its state
+    started = start_weights(config, model, classes.names) if begun is None else None
     dataset = dataset or load_dataset(config)
     samples = dataset.splits["train"]
     if is_own(config.model):
@@ -150,8 +156,7 @@ def build(
     train, val = _open_both(dataset, config, console)
     pixels = count_values(train)
     balance = _require_balance(dataset, pixels, val)
-    things = "images" if config.patch is None else "patches"
-    config = derive(config, epoch_length(config, train), things, classes.names, pixels)
+    config = derive(config, epoch_length(config, train), classes.names, pixels)
     require_unfrozen_epochs(config)
     weights = _class_weights(config, len(classes), train)
     class_weights = None if weights is None else torch.tensor(weights, device=device)
@@ -159,11 +164,9 @@ def build(
     require_batch(config, epoch_length(config, train), getattr(model, "minimum_size", 1))
     learnt_from = {str(config.start_from): started.description} if started else {}
     learnt_from |= {teacher.name: teacher.description} if teacher else {}
-    ema = ModelEMA(model, config.ema_decay) if config.ema_decay else None
-    unlabeled = None
+    ema = build_average(model, config)
     labeller = teacher or (ema.module if ema else None)
-    if alone is not None and labeller is not None:
-        unlabeled = _open_unlabeled(alone, labeller, dataset, config, console, epoch_length(config, train))
+    unlabeled = _open_unlabeled(alone, labeller, dataset, config, console, epoch_length(config, train))
     return Setup(
         config=config,
         dataset=dataset,
@@ -174,9 +177,10 @@ def build(
         model=model,
         ema=ema,
         optimizer=build_optimizer(model, config),
-        augment=Augmentation(**_geometry(config), **_colours(config, channels)),
+        augment=Augmentation(**_settings(config, GEOMETRY + (COLOURS if channels == 3 else GREYS))),
         class_weights=class_weights,
-        step_loss=StepLoss(config, device, class_weights, teacher, unlabeled),
+        teacher=teacher,
+        unlabeled=unlabeled,
         console=console,
         notice=_notice(dataset, *learnt_from.values()),
         warnings=(
@@ -189,22 +193,6 @@ def build(
         ),
         notes=started.notes if started else (),
     )
-
-
-def _make_model(
-    config: TrainConfig, model: nn.Module | None, classes: ClassTable, channels: int, begun: Manifest | None
-) -> tuple[nn.Module, Started | None]:
-    """Return the network with the weights that training starts from, and what they were taken from.
-
-    Of a run that goes on its state brings them.
-    """
-    if model is None:
-        model = create_model(config.model, len(classes), channels, **config.model_options)
-    if begun is not None:
-        return model, None
-    if config.encoder_weights is not None:
-        model.load_encoder(config.encoder_weights)  # type: ignore[operator]
-    return model, None if config.start_from is None else start_from(config, model, classes.names)
 
 
 def _require_balance(dataset: Dataset, pixels: Counts, val: Split) -> list[Fault]:
@@ -276,28 +264,25 @@ def fit_of(config: TrainConfig, intensity: Intensity = RGB) -> Fit:
 
 def _open_both(dataset: Dataset, config: TrainConfig, console: Console) -> tuple[Split, Split]:
     """Open what is trained and what is validated on; what is wrong with either is one error."""
-    opened: dict[str, Split] = {}
-
-    def open_val() -> None:
-        opened["val"] = open_split(dataset.val, dataset, config, console, "validation images")
-
-    def open_train() -> None:
-        samples, detail = dataset.splits["train"], _detail(config)
-        opened["train"] = open_split(samples, dataset, config, console, "training images", detail=detail)
-
-    require_all(open_val, open_train)
-    return opened["train"], opened["val"]
+    samples, detail = dataset.splits["train"], _detail(config)
+    val, train = require_all(
+        lambda: open_split(dataset.val, dataset, config, console, "validation images"),
+        lambda: open_split(samples, dataset, config, console, "training images", detail=detail),
+    )
+    return train, val
 
 
 def _open_unlabeled(
-    alone: WithoutMasks,
-    labeller: nn.Module | Teacher,
+    alone: WithoutMasks | None,
+    labeller: nn.Module | Teacher | None,
     dataset: Dataset,
     config: TrainConfig,
     console: Console,
     per_epoch: int,
-) -> Unlabeled:
-    """Open images without masks as those to train on are opened."""
+) -> Unlabeled | None:
+    """Open images without masks, where there are any, as those to train on are opened."""
+    if alone is None or labeller is None:
+        return None
     require_depth(alone.samples, dataset.intensity)
     what = "images without masks"
     split = open_split(alone.samples, dataset, config, console, what, detail=_detail(config))
@@ -306,24 +291,16 @@ def _open_unlabeled(
     return Unlabeled(
         split=split,
         labeller=labeller,
-        weak=Augmentation(**_geometry(config)),
+        weak=Augmentation(**_settings(config, GEOMETRY)),
         strong=StrongColour(dataset.intensity.channels),
-        threshold=config.unlabeled_threshold,
-        precision=config.precision,
-        seed=config.seed,
+        config=config,
         per_epoch=per_epoch,
         line=f"{len(split):,} {what} from {config.unlabeled}{left_out if alone.left_out else ''}",
     )
 
 
-def _geometry(config: TrainConfig) -> dict[str, Any]:
-    """Return how images are moved about, labelled or not."""
-    return {name: getattr(config, name) for name in ("flip", "dihedral", "rotate", "zoom_out", "crop_scale")}
-
-
-def _colours(config: TrainConfig, channels: int) -> dict[str, Any]:
-    """Return how labelled images change where they are."""
-    names = ("brightness", "contrast", "blur", *(ON_COLOURS if channels == 3 else ()))
+def _settings(config: TrainConfig, names: Sequence[str]) -> dict[str, Any]:
+    """Return the settings that are passed on by their names."""
     return {name: getattr(config, name) for name in names}
 
 

@@ -21,8 +21,7 @@ from segnet.runs.seeds import SeedFolder, write_summary
 from segnet.training.check import check
 from segnet.training.configuration.config import TrainConfig
 from segnet.training.configuration.config_file import read_config
-from segnet.training.resume import resume
-from segnet.training.run import train
+from segnet.training.run import resume, train
 
 
 def train_seeds(config: TrainConfig, seeds: Sequence[int], *, console: Console | None = None) -> Path:

@@ -1,4 +1,4 @@
-"""Where training starts from: the weights of a model of ours, also of one with other classes.
+"""Where weights start from: those of an encoder, or of a model of ours, also of one with other classes.
 
 What a network learns of a class lies in its last layers: in each of their tensors every class has rows of its
 own, as many as it has logits for (four where 2x2 pixels come out of each), one class after the other.
@@ -7,18 +7,76 @@ own, as many as it has logits for (four where 2x2 pixels come out of each), one 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from segnet.base.errors import SegnetError
+from segnet.base.errors import SegnetError, refuse
 from segnet.inference.bundle import read_description, read_weights
 from segnet.inference.description import Description
 from segnet.inference.opening import find_model
 from segnet.models import create_model
+from segnet.models.names import is_own
 from segnet.runs.identity import Manifest
 from segnet.training.configuration.config import TrainConfig
+
+
+def require_encoder(config: TrainConfig, model: nn.Module, *, new: bool) -> None:
+    """Raise SegnetError where a model can't start from what is given, or has no encoder to freeze."""
+    weights, start = config.encoder_weights, config.start_from
+    refuse(
+        (
+            start is not None and is_own(config.model),
+            "--start-from is for segnet's models; load the weights of your own before training",
+        ),
+        (
+            start is not None and weights is not None,
+            "--start-from brings the encoder's weights; leave --encoder-weights out",
+        ),
+        (
+            config.freeze_encoder and not hasattr(model, "encoder"),
+            f"{config.model} has no part called encoder to freeze; leave --freeze-encoder out",
+        ),
+        (
+            weights is not None and not hasattr(model, "load_encoder"),
+            f"{config.model} takes no --encoder-weights; segnet, segnet-vgg16, fcn and unet do",
+        ),
+        (
+            weights is not None and config.channels not in (None, 3),
+            f"--encoder-weights are of RGB images; leave them or --channels {config.channels} out",
+        ),
+        (
+            weights is not None and new and not weights.is_file(),
+            f"there is no file of encoder weights {weights}; check the path",
+        ),
+    )
+    require_unfrozen_epochs(config)
+
+
+def require_unfrozen_epochs(config: TrainConfig) -> None:
+    """Raise SegnetError where the encoder would never learn; while the epochs are undecided nobody knows."""
+    if "epochs" not in config.undecided and 0 < config.freeze_encoder >= config.epochs:
+        raise SegnetError(
+            f"--freeze-encoder {config.freeze_encoder} leaves the encoder no epoch of {config.epochs}"
+        )
+
+
+def freeze_encoder(
+    model: nn.Module, optimizer: torch.optim.Optimizer, config: TrainConfig, epoch: int
+) -> None:
+    """Keep the encoder's weights, and the statistics of its batch norm, as they are; or let them learn.
+
+    What the owner of a module has frozen isn't the optimizer's, and stays so.
+    """
+    if not config.freeze_encoder:
+        return
+    encoder, frozen = model.get_submodule("encoder"), epoch < config.freeze_encoder
+    encoder.train(not frozen)
+    learnt = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    for parameter in encoder.parameters():
+        parameter.requires_grad_(not frozen and id(parameter) in learnt)
 
 
 def require_start(config: TrainConfig) -> None:
@@ -27,7 +85,7 @@ def require_start(config: TrainConfig) -> None:
     Raises:
         SegnetError: it isn't, or it was exported.
     """
-    description = _described(config)
+    description = read_description(weights_file("--start-from", str(config.start_from), "be trained"))
     if description.model != config.model:
         raise SegnetError(
             f"--start-from {config.start_from} is a {description.model}, not a {config.model}; "
@@ -49,8 +107,15 @@ class Started(NamedTuple):
     """What has not come along as it was, a line each."""
 
 
+def start_weights(config: TrainConfig, model: nn.Module, classes: tuple[str, ...]) -> Started | None:
+    """Load the weights that a model which was just built starts from; None where it starts from nothing."""
+    if config.encoder_weights is not None:
+        model.load_encoder(config.encoder_weights)  # type: ignore[operator]
+    return None if config.start_from is None else start_from(config, model, classes)
+
+
 def start_from(config: TrainConfig, model: nn.Module, classes: tuple[str, ...]) -> Started:
-    """Load the weights into a model that was just built.
+    """Load another model's weights into one that was just built.
 
     Classes are matched by name: the last layers' rows of a class come along wherever it stands now, those of
     a new class start anew. Where the number of channels differs, so do the layers whose size depends on it.
@@ -138,11 +203,25 @@ def _layers(tensors: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(name.rpartition(".")[0] for name in tensors))
 
 
-def _described(config: TrainConfig) -> Description:
-    path = find_model(str(config.start_from), exported=False)
-    if path.suffix != ".safetensors":
-        raise SegnetError(f"--start-from {path} is exported and can't be trained; give its .safetensors file")
-    return read_description(path)
+def weights_file(option: str, name: str, does: str) -> Path:
+    """Return the model file that an option names.
+
+    Args:
+        option: as it is typed.
+        name: what stands there: a run folder, a file or a bundled name.
+        does: what an exported model can't do, in words.
+
+    Raises:
+        SegnetError: there is none, or it was exported.
+    """
+    path = find_model(name, exported=False)
+    refuse(
+        (
+            path.suffix != ".safetensors",
+            f"{option} {path} is exported and can't {does}; give its .safetensors file",
+        )
+    )
+    return path
 
 
 def seen_before(name: str, description: Description, manifest: Manifest) -> list[str]:

@@ -24,10 +24,10 @@ from segnet.base.files import expand_home
 from segnet.data.images.intensity import Intensity
 from segnet.inference.bundle import build_model, read_description, read_model
 from segnet.inference.description import Description
-from segnet.inference.opening import find_model
 from segnet.models.inspection.costs import count_parameters
 from segnet.models.names import is_own
 from segnet.training.configuration.config import TrainConfig
+from segnet.training.start import weights_file
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class Teacher:
         softened = distillation(student, taught, mask, self.temperature, whole)
         return (1 - self.weight) * loss + self.weight * softened
 
+    @property
     def line(self) -> str:
         """Return what a run says of it at its start."""
         return (
@@ -168,7 +169,4 @@ def _find(config: TrainConfig) -> Path:
     name = str(config.teacher)
     if config.out is not None and expand_home(name).resolve() == config.out.resolve():
         raise SegnetError(f"--teacher {name} is this very run; give one that has ended")
-    path = find_model(name, exported=False)
-    if path.suffix != ".safetensors":
-        raise SegnetError(f"--teacher {path} is exported and can't teach; give its .safetensors file")
-    return path
+    return weights_file("--teacher", name, "teach")

@@ -14,14 +14,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from segnet.base.classes import IGNORE_INDEX
 from segnet.base.device import autocast
-from segnet.base.errors import SegnetError
+from segnet.base.errors import refuse
 from segnet.data.augment import Augmentation, StrongColour
 from segnet.data.store.batches import shuffled_order
 from segnet.data.store.cache import CachedSplit
@@ -29,25 +29,8 @@ from segnet.training.configuration.config import TrainConfig
 from segnet.training.epoch import seed_of
 from segnet.training.losses.loss_sum import parse_loss
 from segnet.training.losses.losses import negative_log_likelihood
+from segnet.training.optimizer import has_average
 from segnet.training.teacher import Teacher, distillation
-
-
-class Answers(Protocol):
-    """What is to be answered to views of images without masks."""
-
-    def loss(self, logits: Tensor) -> Tensor:
-        """Return how far logits ``(N, C, H, W)`` are from it, a scalar."""
-
-    def measured(self) -> dict[str, Tensor]:
-        """Return what an epoch's record says of them, scalars."""
-
-
-class Views(NamedTuple):
-    """Strong views of images without masks, and what is to be answered to them."""
-
-    images: Tensor
-    """float32 ``(N, C, H, W)`` in [0, 1]."""
-    answers: Answers
 
 
 class SureClasses(NamedTuple):
@@ -88,6 +71,17 @@ class Taught(NamedTuple):
         return {}
 
 
+Answers = SureClasses | Taught
+
+
+class Views(NamedTuple):
+    """Strong views of images without masks, and what is to be answered to them."""
+
+    images: Tensor
+    """float32 ``(N, C, H, W)`` in [0, 1]."""
+    answers: Answers
+
+
 @dataclass(frozen=True)
 class Unlabeled:
     """Images without masks, and who labels them."""
@@ -98,9 +92,7 @@ class Unlabeled:
     """The averaged model, or the teacher where there is one."""
     weak: Augmentation
     strong: StrongColour
-    threshold: float
-    precision: str
-    seed: int
+    config: TrainConfig
     per_epoch: int
     """Images that an epoch takes: as many as have masks."""
     line: str
@@ -120,9 +112,9 @@ class Unlabeled:
         """
         taken = self.split.take(self._numbers(epoch * self.per_epoch + first, count))
         photos, filled = (torch.from_numpy(array).to(device) for array in taken)
-        seed = seed_of(self.seed, epoch, f"unlabeled {first}")
+        seed = seed_of(self.config.seed, epoch, f"unlabeled {first}")
         weak, filled = self.weak(photos.permute(0, 3, 1, 2), filled, size, seed)
-        with torch.no_grad(), autocast(device, self.precision):
+        with torch.no_grad(), autocast(device, self.config.precision):
             answers = self._answers(weak, filled)
         return Views(self.strong(weak), answers)
 
@@ -131,14 +123,14 @@ class Unlabeled:
             return Taught(self.labeller.logits(weak), filled, self.labeller.temperature)
         confidence, classes = self.labeller.eval()(weak).float().softmax(1).max(1)
         there = filled != IGNORE_INDEX
-        sure = there & (confidence >= self.threshold)
+        sure = there & (confidence >= self.config.unlabeled_threshold)
         return SureClasses(classes.masked_fill(~sure, IGNORE_INDEX).to(torch.uint8), there.sum())
 
     def _numbers(self, first: int, count: int) -> list[int]:
         """Return which images come, counted from the run's beginning: each once before any comes again."""
         total = len(self.split)
         rounds = range(first // total, (first + count - 1) // total + 1)
-        orders = {each: _order(total, seed_of(self.seed, each, "unlabeled order")) for each in rounds}
+        orders = {each: _order(total, seed_of(self.config.seed, each, "unlabeled order")) for each in rounds}
         return [orders[place // total][place % total] for place in range(first, first + count)]
 
 
@@ -151,20 +143,27 @@ def require_unlabeled(config: TrainConfig) -> None:
     """Raise SegnetError where a run can't learn from images without masks as it is set."""
     if config.unlabeled is None:
         return
-    if not config.unlabeled.is_dir():
-        raise SegnetError(f"--unlabeled {config.unlabeled} is no folder; check the path")
-    if config.patch is not None:
-        raise SegnetError("--unlabeled takes whole images and no --patch; leave one of them out")
-    if config.teacher is None and not config.ema_decay:
-        raise SegnetError(
+    threshold_given = config.unlabeled_threshold != TrainConfig.unlabeled_threshold
+    refuse(
+        (
+            not config.unlabeled.is_dir(),
+            f"--unlabeled {config.unlabeled} is no folder; check the path",
+        ),
+        (
+            config.patch is not None,
+            "--unlabeled takes whole images and no --patch; leave one of them out",
+        ),
+        (
+            config.teacher is None and not has_average(config),
             "--unlabeled lets the averaged model label images, and there is none: give --ema-decay, such as "
-            "0.99, or --recipe modern, or a --teacher that labels them"
-        )
-    if config.teacher is not None and config.unlabeled_threshold != TrainConfig.unlabeled_threshold:
-        raise SegnetError(
+            "0.99, or --recipe modern, or a --teacher that labels them",
+        ),
+        (
+            config.teacher is not None and threshold_given,
             "--unlabeled-threshold is for classes that the averaged model finds; all that a --teacher says "
-            "is learnt, so leave one of the two out"
-        )
+            "is learnt, so leave one of the two out",
+        ),
+    )
 
 
 def on_threshold(config: TrainConfig, classes: int) -> list[str]:

@@ -10,10 +10,11 @@ from typing import Any
 from segnet.base.errors import SegnetError, did_you_mean
 from segnet.base.files import expand_home
 from segnet.data.options import TAKES, source_of
-from segnet.training.configuration.config import TrainConfig
-from segnet.training.configuration.recipes import RECIPES, recipe_settings
+from segnet.training.configuration.config import RECIPES, TrainConfig, recipe_settings
 
-_PATCHES = {"patch", "patch_scale", "patches"}
+_PATCHES = {
+    entry.name for entry in fields(TrainConfig) if "patch" in (entry.name, *entry.metadata.get("part_of", ()))
+}
 
 # What else changes how many steps a run has, or what a class is: what was derived for it then goes.
 _STEPS = {"recipe", "model", "data", "border", "channels", "holdout", "fold", "val_list", "size", *_PATCHES}

@@ -16,8 +16,7 @@ from segnet.base.distributed.rank import this_process
 from segnet.base.settings import option
 from segnet.data.check.balance import Counts
 from segnet.data.store.batches import split_into_batches
-from segnet.training.configuration.config import TrainConfig
-from segnet.training.configuration.recipes import FITS_TO_DATA, recipe_settings
+from segnet.training.configuration.config import TrainConfig, fitted_settings, recipe_settings
 
 FEW_STEPS, ENOUGH_STEPS = 12, 18
 """Least steps of an epoch: with batches of at most half the recipe's own, and with larger ones."""
@@ -37,22 +36,19 @@ class Derived(NamedTuple):
     reason: str
 
 
-def derive(
-    config: TrainConfig, images: int, things: str, classes: Sequence[str], pixels: Counts
-) -> TrainConfig:
+def derive(config: TrainConfig, images: int, classes: Sequence[str], pixels: Counts) -> TrainConfig:
     """Decide what a configuration has left open, now that its data is known.
 
     Args:
         config: the run.
-        images: how many there are in an epoch.
-        things: what these are: images, or patches.
+        images: how many there are in an epoch, or patches of them.
         classes: their names by class id.
         pixels: the training masks' pixels of each value ``(256,)``, as ``count_values`` gives them.
 
     Returns:
         The configuration with nothing left open. Its ``derived`` says what was changed, and why.
     """
-    by_number = _for_the_number_of_images(config, images, things)
+    by_number = _for_the_number_of_images(config, images)
     by_rarity = _for_a_rare_class(config, classes, pixels)
     found = [each for each in (*by_number, *by_rarity) if each.name in config.undecided]
     values = {each.name: each.value for each in found}
@@ -81,7 +77,7 @@ def too_few_steps(config: TrainConfig, images: int, done: int) -> str:
     """
     steps, planned = _steps(images, config.batch_size), _own_epochs(config, images)
     has = f"{_counted(done, 'epoch')} {'is' if done == 1 else 'are'} {_counted(done * steps)}"
-    if not _fits_epochs(config) and planned * steps < LEAST_STEPS:
+    if "epochs" not in fitted_settings(config.recipe) and planned * steps < LEAST_STEPS:
         return f"{has}; --recipe modern takes {LEAST_STEPS} or more, however few the images"
     if done >= planned:
         return ""
@@ -92,13 +88,14 @@ def too_few_steps(config: TrainConfig, images: int, done: int) -> str:
     )
 
 
-def _for_the_number_of_images(config: TrainConfig, images: int, things: str) -> Iterator[Derived]:
+def _for_the_number_of_images(config: TrainConfig, images: int) -> Iterator[Derived]:
     """Yield batches that leave an epoch steps enough, and epochs that leave the run enough."""
     batch_size = config.batch_size
     if "batch_size" in config.undecided:
         batch_size = _batch_size(config, images)
     if batch_size < config.batch_size:
         would = _counted(_steps(images, config.batch_size))
+        things = "images" if config.patch is None else "patches"
         reason = f"of {images} {things}; {config.batch_size} would make {would} an epoch"
         yield Derived("batch_size", batch_size, reason)
     config = replace(config, batch_size=batch_size)
@@ -123,12 +120,9 @@ def _batch_size(config: TrainConfig, images: int) -> int:
 def _own_epochs(config: TrainConfig, images: int) -> int:
     """Return the epochs that the recipe takes with a run's batches, whatever somebody has set."""
     epochs: int = recipe_settings(config.recipe, config.model)["epochs"]
-    enough = math.ceil(LEAST_STEPS / _steps(images, config.batch_size)) if _fits_epochs(config) else 0
-    return max(epochs, enough)
-
-
-def _fits_epochs(config: TrainConfig) -> bool:
-    return "epochs" in FITS_TO_DATA.get(config.recipe, ())
+    if "epochs" not in fitted_settings(config.recipe):
+        return epochs
+    return max(epochs, math.ceil(LEAST_STEPS / _steps(images, config.batch_size)))
 
 
 def _for_a_rare_class(config: TrainConfig, classes: Sequence[str], pixels: Counts) -> Iterator[Derived]:

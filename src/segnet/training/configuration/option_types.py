@@ -1,4 +1,4 @@
-"""Types of options that aren't plain numbers or names: how they are typed, and spelled in YAML and JSON.
+"""Types of options that aren't plain numbers or names: how they are typed, checked, and spelled in YAML.
 
 Imports nothing heavy, so ``segnet --help`` is quick. No postponed annotations: the command line reads them.
 """
@@ -6,9 +6,12 @@ Imports nothing heavy, so ``segnet --help`` is quick. No postponed annotations: 
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from cyclopts import Parameter, Token
+
+from segnet.base.errors import SegnetError, did_you_mean
 
 MEDIAN_FREQUENCY = "median-frequency"
 
@@ -54,6 +57,37 @@ def spell_weights(weights: Any) -> str:
     return ",".join(map(str, weights)) if isinstance(weights, list) else str(weights)
 
 
+def require_sizes(size: Any, patch: Any, keep_aspect: bool) -> None:
+    """Raise SegnetError where images, or patches of them, have no size that a network could take."""
+    name, wanted = ("size", size) if patch is None else ("patch", patch)
+    if not isinstance(wanted, tuple) or len(wanted) != 2 or not all(isinstance(side, int) for side in wanted):
+        raise SegnetError(f"--{name} must be (height, width) in whole pixels, got {wanted!r}")
+    if min(wanted) < 16:
+        raise SegnetError(f"--{name} must be at least 16 each way, got {wanted[0]}x{wanted[1]}")
+    if patch is not None and size not in (patch, [*patch]):
+        raise SegnetError(
+            f"--size {spell_size([*size])} is for whole images and --patch {spell_size([*patch])} for parts "
+            "of them; leave one out"
+        )
+    if patch is not None and keep_aspect:
+        raise SegnetError("patches keep the images' proportions anyway; leave --keep-aspect out")
+
+
+def require_weights(weights: Any) -> None:
+    """Raise SegnetError where class weights are neither numbers nor a way to count them."""
+    if weights is None or weights == MEDIAN_FREQUENCY:
+        return
+    if isinstance(weights, str):
+        raise SegnetError(f"--class-weights can't be {weights!r}{did_you_mean(weights, [MEDIAN_FREQUENCY])}")
+    if not isinstance(weights, tuple):
+        raise SegnetError(f"--class-weights must be a number for each class, such as 1,1,4, got {weights!r}")
+    numbers = all(isinstance(weight, int | float) for weight in weights)
+    if not numbers or not all(0 <= weight < float("inf") for weight in weights) or not any(weights):
+        raise SegnetError(
+            f"--class-weights must be numbers of 0 or more, not all 0, got {spell_weights([*weights])}"
+        )
+
+
 SizeOption = Annotated[
     tuple[int, int],
     Parameter(
@@ -72,3 +106,34 @@ WeightsOption = Annotated[
     str | tuple[float, ...] | None,
     Parameter(converter=_parse_weights, n_tokens=1, negative=(), show_default=False, metavar="WEIGHTS"),
 ]
+
+_SECONDS = {"s": 1, "min": 60, "h": 3600}
+
+
+@dataclass(frozen=True)
+class SaveEvery:
+    """One of the two is 0, or both, where only whole epochs are saved."""
+
+    steps: int = 0
+    """Optimizer steps, counted from the beginning of the epoch."""
+    seconds: int = 0
+
+    def is_due(self, step: int, waited: float) -> bool:
+        """Say whether it is time: ``step`` steps into the epoch, ``waited`` seconds after the last save."""
+        return bool(self.steps and step % self.steps == 0) or bool(self.seconds and waited >= self.seconds)
+
+
+def parse_save_every(value: int | str) -> SaveEvery:
+    """Return what 500, "500", "90s", "10min" or "2h" say.
+
+    Raises:
+        SegnetError: something else.
+    """
+    match = re.fullmatch(r"(\d+) *(s|min|h)?", str(value).strip())
+    if not match:
+        raise SegnetError(
+            f"--save-every takes steps or a time, such as 500, 90s, 10min or 2h; 0 = after each epoch; "
+            f"not {value!r}"
+        )
+    number, unit = int(match[1]), match[2]
+    return SaveEvery(steps=number) if unit is None else SaveEvery(seconds=number * _SECONDS[unit])

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
+import os
+import platform
+import shlex
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from segnet import __version__
-from segnet.base.class_roles import foreground_of
+from segnet.base.device import cpu_name
 from segnet.base.distributed.rank import this_process
 from segnet.base.files import replacing
-from segnet.data.augment import ON_COLOURS
-from segnet.data.store.batch_shares import share_of
 from segnet.data.store.cache import CachedSplit
 from segnet.inference.bundle import read_model, write_bundle
 from segnet.inference.description import Description
@@ -22,108 +26,19 @@ from segnet.models.names import is_own
 from segnet.report.gif import write_learning_gif
 from segnet.runs.image_scores import rank_worst, write_image_scores
 from segnet.runs.records import EpochRecord, Outcome
-from segnet.runs.remarks import shortcomings
 from segnet.runs.run_folder import RunFolder
 from segnet.scoring.mistakes import WORST, draw_mistakes
 from segnet.scoring.score_split import Evaluation, evaluate_images, is_articles, predictor
-from segnet.training.checkpoint import State
-from segnet.training.configuration.config import TrainConfig
-from segnet.training.configuration.derived import derived_lines, plan_line, too_few_steps
-from segnet.training.epoch import epoch_length
-from segnet.training.outputs.environment import describe_environment
 from segnet.training.outputs.preview import draw_preview
-from segnet.training.restart import note_job
 from segnet.training.setup import Setup, fit_of, open_split
+from segnet.training.state import State
 
 
 def begin(setup: Setup, folder: RunFolder) -> None:
     """Write what the run is made of: its settings, its data and what else its numbers depend on."""
     folder.write_config(setup.settings)
     folder.write_manifest(setup.manifest)
-    folder.write_json(folder.environment, describe_environment(setup.device) | _facts(setup))
-    note_job(folder)
-
-
-def say_start(setup: Setup, folder: RunFolder) -> None:
-    """Print what is trained on what, and what isn't as it should be."""
-    config, dataset = setup.config, setup.dataset
-    lines = [
-        f"{config.model} ({count_parameters(setup.model):,} parameters) on {dataset.name}: "
-        f"{len(setup.train):,} training and {len(setup.val):,} validation images, {setup.device}, "
-        f"in {folder.path}"
-    ]
-    if config.patch is not None:
-        number, (height, width) = epoch_length(config, setup.train), config.size
-        scale = "" if config.patch_scale == 1 else f" of images at {config.patch_scale:g} of their size"
-        lines.append(f"{number:,} patches of {height}x{width} px{scale} in an epoch")
-    if (foreground := foreground_of(dataset.classes.names)) is not None:
-        lines.append(f"foreground: {foreground}, whose scores come first")
-    lines += setup.notes
-    if setup.step_loss.teacher is not None:
-        lines.append(setup.step_loss.teacher.line())
-    if setup.step_loss.unlabeled is not None:
-        lines.append(setup.step_loss.unlabeled.line)
-    lines += [*derived_lines(config), plan_line(config, epoch_length(config, setup.train))]
-    lines += _on_too_few_steps(setup, config.epochs)
-    lines += _on_spread(config)
-    if setup.class_weights is not None:
-        weights = zip(dataset.classes.names, setup.class_weights.tolist(), strict=True)
-        lines.append(f"class weights: {', '.join(f'{name} {weight:.3g}' for name, weight in weights)}")
-    lines += _on_channels(setup)
-    lines += [f"warning: {warning}" for warning in setup.warnings]
-    of_this_run = replace(setup.identity, before=frozenset())  # of the others a warning has told
-    for split in ("val", "test"):
-        repeated = of_this_run.trained_on(setup.manifest.splits[split])
-        if repeated:
-            lines.append(
-                f"warning: {repeated} of the {split} images are trained on too; their scores flatter"
-            )
-    for line in lines:
-        setup.console.print(line, highlight=False, soft_wrap=True)
-
-
-def say_end(setup: Setup, epochs: int, outcome: Outcome) -> None:
-    """Print where a run that is over was short, and where its scores hide that it has learnt little.
-
-    Args:
-        setup: the run.
-        epochs: how many were done.
-        outcome: how it ended.
-    """
-    reported = outcome.test or outcome.val
-    for line in (*_on_too_few_steps(setup, epochs), *shortcomings(reported)):
-        setup.console.print(f"warning: {line}", highlight=False, soft_wrap=True)
-
-
-def _on_too_few_steps(setup: Setup, epochs: int) -> list[str]:
-    line = too_few_steps(setup.config, epoch_length(setup.config, setup.train), epochs)
-    return [line] if line else []
-
-
-def _on_spread(config: TrainConfig) -> list[str]:
-    """Return how a batch is spread over processes and parts."""
-    processes, size, lines = this_process().total, config.batch_size, []
-    if processes > 1:
-        shares = {len(share_of(size, size, 1, rank, processes).rows) for rank in range(processes)}
-        each = " or ".join(map(str, sorted(shares)))
-        over = "all of them" if config.sync_batch_norm else "each process's own"
-        lines.append(f"{processes} processes take {each} of {size} images a step; batch norm over {over}")
-    if config.accumulate > 1:
-        lines.append(f"a step's {size} images in {config.accumulate} parts, which batch norm sees one by one")
-    return lines
-
-
-def _on_channels(setup: Setup) -> list[str]:
-    """Return what there is to say of images that aren't RGB of 8 bits."""
-    config, intensity, lines = setup.config, setup.dataset.intensity, []
-    if intensity.ranges is not None:
-        ranges = ", ".join(f"{low:g} to {high:g}" for low, high in dict.fromkeys(intensity.ranges))
-        lines.append(f"values of {ranges} are black to white, by percentiles of the training images")
-    if intensity.channels != 3 and any(getattr(config, name) for name in ON_COLOURS):
-        lines.append(
-            f"{intensity.channels}-channel images have no colours for --saturation, --hue and --grayscale"
-        )
-    return lines
+    folder.write_json(folder.environment, _environment(setup.device) | _facts(setup))
 
 
 def keep_epoch(setup: Setup, folder: RunFolder, state: State, preview: CachedSplit) -> None:
@@ -221,6 +136,31 @@ def _describe(setup: Setup, record: EpochRecord) -> Description:
         notice=setup.notice,
         threshold=record.val.threshold,
     )
+
+
+def _environment(device: torch.device) -> dict[str, Any]:
+    """Return the command, the versions and the machine."""
+    names = ("torch", "numpy", "pillow", "kornia", "safetensors")
+    return {
+        "command": _command(),
+        "segnet": __version__,
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in names},
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "cpu": cpu_name(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "processes": this_process().total,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _command() -> str | None:
+    """Return the command line, also of ``python -m segnet``; None where a program of the user's trains."""
+    program = Path(sys.argv[0])
+    ours = program.stem == "segnet" or (program.name == "__main__.py" and program.parent.name == "segnet")
+    return shlex.join(["segnet", *sys.argv[1:]]) if ours else None
 
 
 def _facts(setup: Setup) -> dict[str, Any]:

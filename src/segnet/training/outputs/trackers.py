@@ -12,31 +12,33 @@ import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 from rich.console import Console
 
+from segnet.base.distributed.rank import is_writer
 from segnet.base.errors import SegnetError, did_you_mean
 from segnet.base.extras import require_package
 from segnet.base.files import write_text
+from segnet.base.progress import say
 from segnet.runs.records import EpochRecord, Outcome, read_mapping
 from segnet.runs.run_folder import RunFolder
 from segnet.runs.scores import Scores
+from segnet.training.configuration.config import TrainConfig
 
-_PACKAGES = {"tensorboard": "tensorboard", "mlflow": "mlflow", "trackio": "trackio", "wandb": "wandb"}
-NAMES = tuple(_PACKAGES)
+NAMES = ("tensorboard", "mlflow", "trackio", "wandb")
+"""Their packages are called like them."""
 
 _PROJECT = "segnet"
 
 
-class Tracker(Protocol):
+class Tracker(NamedTuple):
     """One tracker at work on one run."""
 
-    def log(self, numbers: Mapping[str, float], step: int) -> None:
-        """Take numbers by their names; ``step`` is the epoch, counted from 1."""
-
-    def close(self, *, failed: bool) -> None:
-        """Write what is left, and say whether an error has ended the run."""
+    log: Callable[[Mapping[str, float], int], object]
+    """Takes numbers by their names, and the epoch, counted from 1."""
+    close: Callable[[bool], object]
+    """Writes what is left; is told whether an error has ended the run."""
 
 
 def parse_trackers(text: str | None) -> tuple[str, ...]:
@@ -54,22 +56,21 @@ def parse_trackers(text: str | None) -> tuple[str, ...]:
     return names
 
 
-def require_trackers(text: str | None) -> None:
+def require_trackers(config: TrainConfig) -> None:
     """Check, before any work is done, that the trackers of ``--track`` are installed.
 
     Raises:
         SegnetError: as ``parse_trackers``, or one isn't; says how to install it.
     """
-    for name in parse_trackers(text):
-        require_package(f"--track {name}", _PACKAGES[name])
+    for name in parse_trackers(config.track):
+        require_package(f"--track {name}", name)
 
 
 class Tracking:
     """All trackers of a run."""
 
-    def __init__(
-        self, folder: RunFolder, names: Sequence[str], settings: Mapping[str, Any], console: Console
-    ):
+    def __init__(self, folder: RunFolder, config: TrainConfig, settings: Mapping[str, Any], console: Console):
+        names = parse_trackers(config.track) if is_writer() else ()
         self._folder, self._console = folder, console
         noted = read_mapping(folder.trackers)
         self._ids: dict[str, str] = dict(noted.get("ids", {}))
@@ -111,7 +112,7 @@ class Tracking:
         failed = kind is not None and kind is not KeyboardInterrupt
         for name, tracker in [*self._open.items()]:
             with self._excused(name):
-                tracker.close(failed=failed)
+                tracker.close(failed)
 
     def _log(self, numbers: Mapping[str, float], step: int) -> None:
         for name, tracker in [*self._open.items()]:
@@ -130,9 +131,7 @@ class Tracking:
         except Exception as error:  # whatever a tracker raises, the run is worth more
             self._open.pop(name, None)
             reason = " ".join(str(error).split()) or type(error).__name__
-            self._console.print(
-                f"warning: {name} fails and is left out: {reason}", highlight=False, soft_wrap=True
-            )
+            say(self._console, f"warning: {name} fails and is left out: {reason}")
 
 
 def _numbers_of(record: EpochRecord) -> dict[str, float]:
@@ -165,19 +164,6 @@ def _scores(place: str, scores: Scores) -> Iterator[tuple[str, float]]:
 # --- the trackers: each opens its own, and says by which id it is found again ---
 
 
-class _TensorBoard:
-    def __init__(self, writer: Any) -> None:
-        self._writer = writer
-
-    def log(self, numbers: Mapping[str, float], step: int) -> None:
-        for name, value in numbers.items():
-            self._writer.add_scalar(name, value, step)
-        self._writer.flush()
-
-    def close(self, *, failed: bool) -> None:
-        self._writer.close()
-
-
 def _open_tensorboard(
     folder: RunFolder, known: str | None, settings: Mapping[str, Any], logged: int
 ) -> tuple[Tracker, str]:
@@ -187,20 +173,13 @@ def _open_tensorboard(
     writer = SummaryWriter(str(folder.path / "tensorboard"), purge_step=logged + 1 if known else None)
     if not known:
         writer.add_text("configuration", f"```json\n{json.dumps(settings, indent=2)}\n```")
-    return _TensorBoard(writer), "tensorboard"
 
-
-class _MLflow:
-    def __init__(self, client: Any, run: str) -> None:
-        self._client, self._run = client, run
-
-    def log(self, numbers: Mapping[str, float], step: int) -> None:
+    def log(numbers: Mapping[str, float], step: int) -> None:
         for name, value in numbers.items():
-            # what else a class's name may hold is refused
-            self._client.log_metric(self._run, re.sub(r"[^\w\-. :/]", "_", name), value, step=step)
+            writer.add_scalar(name, value, step)
+        writer.flush()
 
-    def close(self, *, failed: bool) -> None:
-        self._client.set_terminated(self._run, "FAILED" if failed else "FINISHED")
+    return Tracker(log, lambda failed: writer.close()), "tensorboard"
 
 
 def _open_mlflow(
@@ -210,32 +189,21 @@ def _open_mlflow(
 
     client = MlflowClient()  # where MLFLOW_TRACKING_URI says, else its own place in this folder
     if known:
-        client.update_run(known, status="RUNNING")
-        return _MLflow(client, known), known
-    experiment = client.get_experiment_by_name(_PROJECT)
-    place = experiment.experiment_id if experiment is not None else client.create_experiment(_PROJECT)
-    run = client.create_run(place, run_name=folder.path.resolve().name).info.run_id
-    for name, value in settings.items():
-        client.log_param(run, name, value)
-    return _MLflow(client, run), run
+        run = known
+        client.update_run(run, status="RUNNING")
+    else:
+        experiment = client.get_experiment_by_name(_PROJECT)
+        place = experiment.experiment_id if experiment is not None else client.create_experiment(_PROJECT)
+        run = client.create_run(place, run_name=folder.path.resolve().name).info.run_id
+        for name, value in settings.items():
+            client.log_param(run, name, value)
 
+    def log(numbers: Mapping[str, float], step: int) -> None:
+        for name, value in numbers.items():
+            # what else a class's name may hold is refused
+            client.log_metric(run, re.sub(r"[^\w\-. :/]", "_", name), value, step=step)
 
-class _Trackio:
-    """trackio, whose runs don't fail, and what wandb has in common with it."""
-
-    def __init__(self, module: Any) -> None:
-        self._module = module
-
-    def log(self, numbers: Mapping[str, float], step: int) -> None:
-        self._module.log(dict(numbers), step=step)
-
-    def close(self, *, failed: bool) -> None:
-        self._module.finish()
-
-
-class _Wandb(_Trackio):
-    def close(self, *, failed: bool) -> None:
-        self._module.finish(exit_code=int(failed))
+    return Tracker(log, lambda failed: client.set_terminated(run, "FAILED" if failed else "FINISHED")), run
 
 
 def _open_trackio(
@@ -245,7 +213,11 @@ def _open_trackio(
 
     name = known or f"{folder.path.resolve().name}-{secrets.token_hex(4)}"  # its runs are known by name
     trackio.init(project=_PROJECT, name=name, config=dict(settings), resume="allow", embed=False)
-    return _Trackio(trackio), name
+    tracker = Tracker(
+        lambda numbers, step: trackio.log(dict(numbers), step=step),
+        lambda failed: trackio.finish(),  # its runs don't fail
+    )
+    return tracker, name
 
 
 def _open_wandb(
@@ -266,7 +238,11 @@ def _open_wandb(
         config=dict(settings),
         settings=wandb.Settings(console="off", silent=True, disable_git=True, disable_code=True),
     )
-    return _Wandb(run), number
+    tracker = Tracker(
+        lambda numbers, step: run.log(dict(numbers), step=step),
+        lambda failed: run.finish(exit_code=int(failed)),
+    )
+    return tracker, number
 
 
 def _has_key() -> bool:
