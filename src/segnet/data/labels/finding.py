@@ -1,14 +1,21 @@
-"""Files of labels and images below a folder, and the text that they hold, whichever system wrote them."""
+"""Files of labels and images below a folder, their text, and what their names tell; of any system."""
 
 from __future__ import annotations
 
 import codecs
+import json
+import os
+import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from segnet.base.walking import paths_below
+from segnet.data.check.near_names import SPLIT_WORDS
 from segnet.data.faults import Fault
 from segnet.data.images.suffixes import IMAGE_SUFFIXES
+from segnet.data.labels.entries import Malformed, require, shortened
 
 _LEFT_BY_SYSTEMS = ("__macosx", "thumbs.db", "desktop.ini", "ehthumbs.db")
 _MARKS = (
@@ -18,6 +25,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")  # how JSON spells halves of characters
 
 
 def read_text(file: Path, encoding: str = "utf-8") -> str:
@@ -38,6 +46,22 @@ def read_text(file: Path, encoding: str = "utf-8") -> str:
         raise Fault("bad-label", file, f"can't be read: {error.strerror or error}") from error
     except (UnicodeDecodeError, LookupError) as error:
         raise Fault("bad-label", file, f"is no text in {encoding} ({error})", "save it as UTF-8") from error
+
+
+def read_json(file: Path) -> Any:
+    """Read a JSON file; halves of characters outside the basic plane, which can't be written, become ``?``.
+
+    Raises:
+        Fault: it can't be read or isn't JSON.
+    """
+    text = read_text(file)
+    try:
+        content = json.loads(text)
+        if _HALF.search(text):
+            content = json.loads(json.dumps(content, ensure_ascii=False).encode("utf-8", "replace"))
+        return content
+    except (ValueError, RecursionError) as error:
+        raise Fault("bad-label", file, f"can't be read as JSON: {error}") from error
 
 
 def lines_of(file: Path) -> list[str]:
@@ -91,3 +115,59 @@ def only_folder(folder: Path) -> Path | None:
     """Return the folder within a folder, if nothing else lies there."""
     entries = [entry for entry in folder.iterdir() if not is_hidden(entry.name)]
     return entries[0] if len(entries) == 1 and entries[0].is_dir() else None
+
+
+def find_image(names: Any, folders: Sequence[Path]) -> Path:
+    """Return the image that a file of labels names: by its path below a folder, else by its last part.
+
+    Nothing outside the folders is read, wherever a name leads: labels come from other people.
+
+    Args:
+        names: what the file says, or several names, the likeliest first.
+        folders: where images may be.
+
+    Raises:
+        Malformed: no text, an image outside the folders, or none at all.
+    """
+    wanted = [names] if isinstance(names, str) else names
+    texts = isinstance(wanted, list | tuple) and all(isinstance(name, str) for name in wanted)
+    require(texts and any(wanted), "doesn't name its image")
+    paths = [name.replace("\\", "/") for name in wanted if name]
+    roots = [Path(os.path.normpath(folder.absolute())) for folder in folders]
+    spelled = [*paths, *(path.rpartition("/")[2] for path in paths)]
+    forms = [unicodedata.normalize(form, path) for path in spelled for form in ("NFC", "NFD")]
+    outside: Path | None = None
+    for candidate in filter(None, dict.fromkeys([*spelled, *forms])):  # macOS takes letters and accents apart
+        for path in (Path(os.path.normpath(root / candidate)) for root in roots):
+            if _is_file(path):
+                if any(path.is_relative_to(each) for each in roots):
+                    return path
+                outside = outside or path
+    if outside:
+        said = f"names the image {outside}, which lies outside the folders that are searched"
+        raise Malformed(said, f"give --images {outside.parent} if it is meant", "no-image")
+    said = f"names the image {shortened(wanted[0])}, which is not there"
+    raise Malformed(said, "give --images its folder", "no-image")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
+def name_below(name: str) -> str:
+    """Return an image's name below the new folder: its path without suffix, if that leads nowhere else."""
+    path = Path(name.replace("\\", "/"))
+    inside = not path.is_absolute() and ".." not in path.parts and "://" not in name
+    return path.with_suffix("").as_posix() if inside else path.stem
+
+
+def split_of(text: str) -> str:
+    """Return the split that a word of a file's or folder's name is, the first if several are, or nothing.
+
+    ``instances_train2017`` and ``TrainImages`` have one; ``trainval``, ``latest`` and ``interval`` have none.
+    """
+    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", text)
+    return next((SPLIT_WORDS[word] for word in map(str.lower, words) if word in SPLIT_WORDS), "")
