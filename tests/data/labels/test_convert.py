@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from segnet.base.errors import SegnetError
 from segnet.data.folder import load_folder
 from segnet.data.labels.convert import convert
-from segnet.data.labels.entries import Malformed
+from segnet.data.labels.fields import Malformed
 from segnet.data.labels.finding import split_of
 from segnet.data.labels.label_studio import decode_brush
 

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 from segnet.base.errors import SegnetError, did_you_mean
 from segnet.base.walking import files_below
-from segnet.data.check.near_names import Near, near_names, same_form, shown_apart
+from segnet.data.check.near_names import near_names, same_form, shown_apart
 from segnet.data.faults import Fault
 from segnet.data.images.embedded_files import File
 from segnet.data.images.suffixes import ARCHIVE_SUFFIXES, IMAGE_SUFFIXES, REMEDIES, UNREAD_SUFFIXES
@@ -130,8 +130,12 @@ def _add_split(found: Pairs, split: str, folder: Path) -> None:
     lonely, left = images.keys() - masks.keys(), masks.keys() - images.keys()
     near = near_names(lonely, left)
     for name in sorted(lonely):
-        detail, remedy = _where_is_its_mask(folder / "masks", name, near.get(name))
-        found.faults.append(Fault("no-mask", images[name], detail, remedy))
+        said, remedy = f"has no mask in {folder / 'masks'}", ""
+        if name in near:
+            _, there = shown_apart(name, near[name].name)
+            said = f"has no mask of its name in {folder / 'masks'}, but there is {there}, which differs in "
+            said, remedy = said + near[name].how, ONE_NAME
+        found.faults.append(Fault("no-mask", images[name], said, remedy))
     for name in sorted(left):
         found.faults.append(
             Fault("no-image", masks[name], f"has no image of its name in {folder / 'images'}")
@@ -197,14 +201,6 @@ def _is_ordinary(entry: os.DirEntry[str]) -> bool:
 
 
 # Near misses: what was probably meant
-
-
-def _where_is_its_mask(folder: Path, name: str, near: Near | None) -> tuple[str, str]:
-    """Say why an image has no mask, and what to do: its mask may be there under another name."""
-    if near is None:
-        return f"has no mask in {folder}", ""
-    _, there = shown_apart(name, near.name)
-    return f"has no mask of its name in {folder}, but there is {there}, which differs in {near.how}", ONE_NAME
 
 
 def _misnamed(folder: Path, wanted: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from segnet.base.classes import IGNORE_INDEX
 from segnet.base.errors import SegnetError
 from segnet.data.labels.coded import MaskTable, add_pairs
-from segnet.data.labels.finding import files_below, images_below
+from segnet.data.labels.finding import files_below, images_below, key_below
 from segnet.data.labels.shapes import Labels
 
 # Its label ids that are scored, in the order of their train ids: cityscapesScripts, helpers/labels.py
@@ -52,7 +52,7 @@ def read_cityscapes(root: Path, folders: Sequence[Path]) -> Labels:
             f"{root / _FINE} holds no */*/*_{_FINE}_labelIds.png; unpack gtFine_trainvaltest.zip there"
         )
     images = {
-        _key(file, folder, f"_{_IMAGES}"): file
+        key_below(file, folder).removesuffix(f"_{_IMAGES}"): file
         for folder in (*folders, root / _IMAGES)
         for file in images_below(folder)
     }
@@ -76,9 +76,5 @@ def _masks(root: Path) -> dict[str, tuple[Path, MaskTable]]:
             end = f"_{kind}_{coding}"
             for file in files:
                 if file.stem.endswith(end):
-                    found.setdefault(_key(file, root / kind, end), (file, table))
+                    found.setdefault(key_below(file, root / kind).removesuffix(end), (file, table))
     return found
-
-
-def _key(file: Path, folder: Path, end: str) -> str:
-    return file.relative_to(folder).with_suffix("").as_posix().removesuffix(end)

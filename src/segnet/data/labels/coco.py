@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from segnet.data.faults import Fault
-from segnet.data.labels.entries import (
+from segnet.data.labels.fields import (
     Polygon,
     class_name,
     decode_runs,
@@ -72,15 +72,27 @@ def _add(labels: Labels, file: Path, content: dict[str, Any], folders: Sequence[
     for name in ("annotations", "categories", "images"):
         if not isinstance(content.get(name), list):
             labels.faults.append(Fault("bad-label", file, f"has no list of {name}"))
+    names = _categories(labels, file, list_of(content, "categories"))
+    labels.classes += names.values()
     of_image: dict[Hashable, list[Any]] = defaultdict(list)
     for entry in list_of(content, "annotations"):
         if _kind(entry) == _CAPTION:
             labels.tally.no_shapes[_CAPTION] += 1
         else:
             of_image[_id(entry, "image_id")].append(entry)
-    names = _categories(labels, file, list_of(content, "categories"))
-    labels.classes += names.values()
     is_ours = str(field_of(content.get("info"), "description")).startswith(_OURS)
+
+    def image(
+        entry: dict[str, Any], alike: Sequence[Any], annotations: Sequence[Any], where: str
+    ) -> Labelled:
+        require(_id(entry, "id") is not None, "has no id")
+        same = all(other == entry for other in alike)
+        require(same, f"has the id {_said(entry, 'id')}, which another image has too")
+        found = find_image(entry.get("file_name"), folders)
+        size = size_of(entry.get("width"), entry.get("height"), found)
+        shapes = _shapes(labels, annotations, names, size, where)
+        return Labelled(found, name_below(entry["file_name"]), where, split, size, shapes, looked_at=is_ours)
+
     alike: dict[Hashable, list[Any]] = defaultdict(list)
     for entry in list_of(content, "images"):
         alike[_id(entry, "id")].append(entry)
@@ -91,7 +103,7 @@ def _add(labels: Labels, file: Path, content: dict[str, Any], folders: Sequence[
                 labels.images.append(Labelled(None, "", where, left_out="listed twice"))
                 continue
             annotations = [] if number is None else of_image.pop(number, [])
-            read = partial(_image, labels, entry, entries, annotations, names, folders, split, where, is_ours)
+            read = partial(image, entry, entries, annotations, where)
             labels.read_image(read, where, map(_kind, annotations))
     lost = [(number, entry) for number, entries in of_image.items() for entry in entries]
     labels.tally.left_out.update((_kind(entry), "image not listed") for _, entry in lost)
@@ -154,22 +166,14 @@ def _kind(entry: Any) -> str:
     return _CAPTION if _CAPTION in entry else "keypoints" if entry.get("keypoints") else "box"
 
 
-def _image(
+def _shapes(
     labels: Labels,
-    entry: dict[str, Any],
-    alike: Sequence[Any],
     annotations: Sequence[Any],
     names: Mapping[Hashable, str],
-    folders: Sequence[Path],
-    split: str,
+    size: tuple[int, int],
     where: str,
-    is_ours: bool,
-) -> Labelled:
-    require(_id(entry, "id") is not None, "has no id")
-    same = all(other == entry for other in alike)
-    require(same, f"has the id {_said(entry, 'id')}, which another image has too")
-    found = find_image(entry.get("file_name"), folders)
-    size = size_of(entry.get("width"), entry.get("height"), found)
+) -> list[Shape]:
+    """Return the shapes of an image's annotations, the largest first."""
     read = partial(_shape, names=names, size=size)
     shapes = [
         labels.read_shape(
@@ -177,8 +181,7 @@ def _image(
         )
         for each in annotations
     ]
-    shapes.sort(key=_area, reverse=True)
-    return Labelled(found, name_below(entry["file_name"]), where, split, size, shapes, looked_at=is_ours)
+    return sorted(shapes, key=_area, reverse=True)
 
 
 def _box(entry: Any, size: tuple[int, int]) -> Polygon:

@@ -17,7 +17,7 @@ from segnet.data.dataset import Mask
 from segnet.data.faults import Fault
 from segnet.data.images.headers import read_header
 from segnet.data.images.reading import decode, read_index_mask
-from segnet.data.labels.entries import require
+from segnet.data.labels.fields import require
 from segnet.data.labels.shapes import NOT_ANNOTATED, Labelled, Labels
 
 _SHOWN = 5

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 from segnet.base.errors import SegnetError
 from segnet.data.faults import Fault
-from segnet.data.labels.entries import (
+from segnet.data.labels.fields import (
     Points,
     Polygon,
     corners,

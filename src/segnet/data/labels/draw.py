@@ -12,7 +12,7 @@ from segnet.base.classes import IGNORE_INDEX
 from segnet.base.extras import require_package
 from segnet.data.dataset import Mask
 from segnet.data.faults import Fault
-from segnet.data.labels.entries import Malformed
+from segnet.data.labels.fields import Malformed
 from segnet.data.labels.shapes import Shape, fault_of, why
 
 NO_PIXEL = "covers no pixel of its image"

@@ -7,15 +7,15 @@ import json
 import os
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from segnet.base.walking import paths_below
-from segnet.data.check.near_names import SPLIT_WORDS
+from segnet.data.check.near_names import SPLIT_WORDS, same_form
 from segnet.data.faults import Fault
 from segnet.data.images.suffixes import IMAGE_SUFFIXES
-from segnet.data.labels.entries import Malformed, require, shortened
+from segnet.data.labels.fields import Malformed, require, shortened
 
 _LEFT_BY_SYSTEMS = ("__macosx", "thumbs.db", "desktop.ini", "ehthumbs.db")
 _MARKS = (
@@ -104,11 +104,25 @@ def parts_of(text: str) -> tuple[str, ...]:
     return tuple(part for part in parts if part not in ("/", "//", ".", "..") and not part.endswith(":"))
 
 
-def find_by_tail(text: str, roots: Sequence[Path]) -> Path | None:
-    """Return the file below one of the folders with the longest part of a path's end that is there."""
+def find_by_tail(
+    text: str, roots: Sequence[Path], fewest: int = 1, is_there: Callable[[Path], bool] = Path.is_file
+) -> Path | None:
+    """Return what lies below one of the folders at the longest end of a path.
+
+    Args:
+        text: the path, as another machine may have written it.
+        roots: the folders.
+        fewest: how many of its parts the end must have.
+        is_there: what is looked for.
+    """
     parts = parts_of(text)
-    places = (root.joinpath(*parts[start:]) for start in range(len(parts)) for root in roots)
-    return next((place for place in places if place.is_file()), None)
+    places = (root.joinpath(*parts[start:]) for start in range(len(parts) - fewest + 1) for root in roots)
+    return next(filter(is_there, places), None)
+
+
+def key_below(file: Path, folder: Path) -> str:
+    """Return a path below a folder without suffix, in one Unicode form: an image and its mask share it."""
+    return same_form(file.relative_to(folder).with_suffix("").as_posix())
 
 
 def only_folder(folder: Path) -> Path | None:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from segnet.data.images.headers import read_header
 from segnet.data.images.suffixes import IMAGE_SUFFIXES
 from segnet.data.labels.draw import fill
-from segnet.data.labels.entries import Polygon, class_name, field_of, kind_of, list_of, polygon, require
+from segnet.data.labels.fields import Polygon, class_name, field_of, kind_of, list_of, polygon, require
 from segnet.data.labels.finding import find_image
 from segnet.data.labels.shapes import Labelled, Labels, Shape, outlined, read_json_of
 

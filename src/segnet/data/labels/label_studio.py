@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from segnet.data.faults import Fault
 from segnet.data.images.suffixes import IMAGE_SUFFIXES
-from segnet.data.labels.entries import (
+from segnet.data.labels.fields import (
     Malformed,
     Polygon,
     class_name,

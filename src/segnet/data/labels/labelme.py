@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from segnet.data.images.embedded_files import Blob
 from segnet.data.images.headers import read_header
-from segnet.data.labels.entries import (
+from segnet.data.labels.fields import (
     Malformed,
     Polygon,
     class_name,

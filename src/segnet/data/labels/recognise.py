@@ -72,11 +72,8 @@ def read_labels(source: Path, images: Sequence[Path] = (), classes: Sequence[str
         return read_cvat([source], images)
     if source.suffix.lower() in (".yaml", ".yml"):
         return read_yolo(source.parent, read_description(source), images)
-    if source.suffix.lower() in _JSON:
-        content = read_json(source)
-        for _, is_it, read in _FORMATS_OF_JSON:
-            if is_it(content):
-                return read(source.parent, [source], images)
+    if (found := _find_json(source.parent, [source], images)) is not None:
+        return found.read()
     if source.suffix.lower() in ARCHIVE_SUFFIXES:
         raise SegnetError(
             f"{source} is an archive, of which .zip alone is read; unpack it and give the folder"
@@ -146,7 +143,9 @@ def find_labels(
     return None
 
 
-def _find_json(root: Path, below: Sequence[Path], folders: Sequence[Path], most: int | None) -> Found | None:
+def _find_json(
+    root: Path, below: Sequence[Path], folders: Sequence[Path], most: int | None = None
+) -> Found | None:
     """Find the format of the first file of JSON that is known; None where none is."""
     files = [file for file in below if file.suffix.lower() in _JSON]
     broken = []

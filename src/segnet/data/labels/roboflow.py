@@ -10,7 +10,7 @@ from pathlib import Path
 from segnet.base.classes import IGNORE_INDEX
 from segnet.base.errors import SegnetError
 from segnet.data.labels.coded import MaskTable, add_pairs
-from segnet.data.labels.finding import images_below, read_text, split_of
+from segnet.data.labels.finding import images_below, key_below, read_text, split_of
 from segnet.data.labels.shapes import Labels, background_first
 
 TABLE = "_classes.csv"
@@ -33,7 +33,7 @@ def read_roboflow(root: Path, tables: Sequence[Path]) -> Labels:
     labels = Labels("Roboflow's masks", names)
     code = MaskTable(str(tables[0]), {value: names.index(name) for value, name in meanings.items()})
     for folder in (table.parent for table in tables):
-        files = {file.relative_to(folder).with_suffix("").as_posix(): file for file in images_below(folder)}
+        files = {key_below(file, folder): file for file in images_below(folder)}
         ends = {key: key.removesuffix(_MASK) for key in files}
         masks = {end: (files[key], code) for key, end in ends.items() if end != key}
         images = {key: files[key] for key, end in ends.items() if end == key}

@@ -20,7 +20,7 @@ from segnet.base.class_roles import BACKGROUND, is_background
 from segnet.data.dataset import Mask
 from segnet.data.faults import KINDS, Fault
 from segnet.data.images.embedded_files import File
-from segnet.data.labels.entries import MALFORMED, Malformed, Polygon, require, shortened
+from segnet.data.labels.fields import MALFORMED, Malformed, Polygon, require, shortened
 from segnet.data.labels.finding import read_json
 
 NOT_ANNOTATED = "not annotated"

@@ -13,12 +13,11 @@ from pathlib import Path
 from segnet.base.classes import IGNORE_INDEX
 from segnet.base.colours import Colour
 from segnet.base.errors import SegnetError
-from segnet.data.check.near_names import same_form
 from segnet.data.faults import Fault
 from segnet.data.images.headers import read_header
 from segnet.data.images.suffixes import IMAGE_SUFFIXES
 from segnet.data.labels.coded import MaskTable, add_pairs
-from segnet.data.labels.finding import images_below, is_hidden, lines_of, parts_of, split_of
+from segnet.data.labels.finding import images_below, is_hidden, key_below, lines_of, parts_of, split_of
 from segnet.data.labels.shapes import Labelled, Labels, background_first
 
 # http://host.robots.ox.ac.uk/pascal/VOC/voc2012/segexamples/index.html
@@ -58,7 +57,7 @@ def read_voc(root: Path, masks: Path, folders: Sequence[Path]) -> Labels:
     Raises:
         SegnetError: nothing says what the masks mean.
     """
-    files = {_key(file, masks): file for file in images_below(masks)}
+    files = {key_below(file, masks): file for file in images_below(masks)}
     names, table = _classes(root, [*files.values()])
     labels = Labels("Pascal VOC", names)
     if table.said_by == _OF_2012 and not _is_2012(files.values()):
@@ -90,10 +89,6 @@ def read_voc(root: Path, masks: Path, folders: Sequence[Path]) -> Labels:
     return labels
 
 
-def _key(file: Path, folder: Path) -> str:
-    return same_form(file.relative_to(folder).with_suffix("").as_posix())
-
-
 def _images(root: Path, folders: Sequence[Path]) -> dict[str, Path]:
     """Return the images by their path without suffix below the folder that holds all of them."""
     below = [entry for entry in sorted(root.iterdir()) if entry.is_dir() and not is_hidden(entry.name)]
@@ -103,7 +98,7 @@ def _images(root: Path, folders: Sequence[Path]) -> dict[str, Path]:
     for folder in (*below, *folders):
         for file in images_below(folder):
             if not file.is_relative_to(root) or file.is_relative_to(folder):
-                found.setdefault(_key(file, folder), file)
+                found.setdefault(key_below(file, folder), file)
     return found
 
 

@@ -14,15 +14,15 @@ import numpy as np
 import yaml
 
 from segnet.base.errors import SegnetError
-from segnet.data.check.near_names import same_form
 from segnet.data.faults import Fault
 from segnet.data.images.headers import read_header
-from segnet.data.labels.entries import Malformed, Polygon, corners, polygon, require, shortened
+from segnet.data.labels.fields import Malformed, Polygon, corners, polygon, require, shortened
 from segnet.data.labels.finding import (
     files_below,
     find_by_tail,
     images_below,
     is_hidden,
+    key_below,
     lines_of,
     parts_of,
     read_text,
@@ -130,7 +130,7 @@ def _add(
 
 def _key(file: Path, folder: Path, left_out: str) -> str:
     """Return what an image and its text share: the path without suffix, and without images or labels."""
-    parts = same_form(file.relative_to(folder).with_suffix("").as_posix()).split("/")
+    parts = key_below(file, folder).split("/")
     places = [place for place, part in enumerate(parts[:-1]) if part.lower() == left_out]
     if places:
         del parts[places[-1]]
@@ -320,15 +320,9 @@ def _listed_images(
 
 def _find(entry: str, roots: Sequence[Path]) -> Path | None:
     """Return what an entry means: its whole path below a root, of an absolute path the longest end there."""
-    parts = parts_of(entry)
-    absolute = entry.startswith(("/", "\\")) or entry[1:2] == ":"
-    fewest = min(2, len(parts)) if absolute else len(parts)
-    for start in range(len(parts) - fewest + 1):
-        for root in roots:
-            place = root.joinpath(*parts[start:])
-            if parts and place.exists():
-                return place
-    return None
+    parts = len(parts_of(entry))
+    is_absolute = entry.startswith(("/", "\\")) or entry[1:2] == ":"
+    return find_by_tail(entry, roots, min(2, parts) if is_absolute else parts, Path.exists) if parts else None
 
 
 def _listed(file: Path, roots: Sequence[Path], faults: list[Fault], lost: list[str]) -> Iterator[Path]:

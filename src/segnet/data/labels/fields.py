@@ -1,4 +1,4 @@
-"""What entries of files of labels hold: names, sizes, outlines and bitmaps, each read as its type.
+"""Fields of files of labels: names, sizes, outlines and bitmaps, each read as its type.
 
 What is wrong is said without where it stands. ``Labels`` (`shapes.py`) says where, and so goes on with the
 rest of the file.
