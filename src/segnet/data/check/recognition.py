@@ -121,7 +121,8 @@ def _labels(root: Path) -> Seen | None:
 
 def _loose_pairs(root: Path) -> Seen | None:
     found = find_loose_pairs(root)
-    if found is None or _is_both(root):
+    splits = [split for split in SPLITS if (root / split / "images").is_dir()]
+    if found is None or (splits and (root / "images").is_dir()):  # nobody can tell which are meant
         return None
     others = [f"{fault.detail}, which are left out" for fault in found.faults if fault.kind == "left-out"]
     said = "; ".join([f"holds {found.format}", *others])
@@ -134,11 +135,6 @@ def _loose_pairs(root: Path) -> Seen | None:
     said += f"; {pairs:,} of them belong together by name, but {errors[0].file} {errors[0].detail}"
     said += f" (and {len(errors) - 1:,} more)" if len(errors) > 1 else ""
     return Seen(said, f"add what is missing, or {convert_command(root)} --skip leaves it out")
-
-
-def _is_both(root: Path) -> bool:
-    """Whether there are images/ and splits side by side, so that nobody can tell which are meant."""
-    return (root / "images").is_dir() and any((root / split / "images").is_dir() for split in SPLITS)
 
 
 def _images_alone(root: Path) -> Seen | None:

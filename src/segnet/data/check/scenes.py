@@ -280,12 +280,13 @@ def group_by_names(names: Sequence[str], pairs: Sequence[tuple[int, int]]) -> st
         names: of all images.
         pairs: numbers of images that show one scene.
     """
-    for pattern in _SCENES:
-        groups = _groups(pattern, names)
-        if groups is None or len({*groups}) < 3 or not pairs:
-            continue
+    for pattern in _SCENES if pairs else ():
+        found = [re.search(pattern, name) for name in names]
+        groups = [each and each[1] for each in found]
+        counts = Counter(groups)
+        fits = all(found) and len(counts) >= 3 and 2 * max(counts.values()) <= len(names)
         together = sum(groups[one] == groups[other] for one, other in pairs)
-        if together >= _SHARE_EXPLAINED * len(pairs):
+        if fits and together >= _SHARE_EXPLAINED * len(pairs):
             return pattern
     return ""
 
@@ -317,15 +318,6 @@ def counted_scenes(names: Sequence[str], sides: Sequence[int]) -> dict[int, int]
             if sides[number] != 0 and other != number:
                 told[number] = other
     return told
-
-
-def _groups(pattern: str, names: Sequence[str]) -> list[str] | None:
-    """Return the group of each name, if all have one and none holds more than half of them."""
-    found = [re.search(pattern, name) for name in names]
-    groups = [each[1] for each in found if each is not None]
-    if len(groups) < len(names) or 2 * max(Counter(groups).values(), default=0) > len(names):
-        return None
-    return groups
 
 
 def _has_no_gap(counters: Sequence[int]) -> bool:

@@ -125,12 +125,6 @@ def key_below(file: Path, folder: Path) -> str:
     return same_form(file.relative_to(folder).with_suffix("").as_posix())
 
 
-def only_folder(folder: Path) -> Path | None:
-    """Return the folder within a folder, if nothing else lies there."""
-    entries = [entry for entry in folder.iterdir() if not is_hidden(entry.name)]
-    return entries[0] if len(entries) == 1 and entries[0].is_dir() else None
-
-
 def find_image(names: Any, folders: Sequence[Path]) -> Path:
     """Return the image that a file of labels names: by its path below a folder, else by its last part.
 
@@ -153,7 +147,7 @@ def find_image(names: Any, folders: Sequence[Path]) -> Path:
     outside: Path | None = None
     for candidate in filter(None, dict.fromkeys([*spelled, *forms])):  # macOS takes letters and accents apart
         for path in (Path(os.path.normpath(root / candidate)) for root in roots):
-            if _is_file(path):
+            if os.path.isfile(path):  # noqa: PTH113 - false also where no file can have such a name
                 if any(path.is_relative_to(each) for each in roots):
                     return path
                 outside = outside or path
@@ -162,13 +156,6 @@ def find_image(names: Any, folders: Sequence[Path]) -> Path:
         raise Malformed(said, f"give --images {outside.parent} if it is meant", "no-image")
     said = f"names the image {shortened(wanted[0])}, which is not there"
     raise Malformed(said, "give --images its folder", "no-image")
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name that no file can have
-        return False
 
 
 def name_below(name: str) -> str:

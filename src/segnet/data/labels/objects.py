@@ -35,20 +35,14 @@ def find_objects(root: Path) -> Found:
         if any(map(is_hidden, above.parts)):
             continue
         images, masks = images_below(folder), folder.parent / "masks"
-        if above.parts and len(images) == 1 and images[0].stem == above.name and _is_flat(masks):
+        nested = any(each.is_dir() and not is_hidden(each.name) for each in masks.glob("*"))
+        if above.parts and len(images) == 1 and images[0].stem == above.name and not nested:
             found[above.as_posix()] = images[0], images_below(masks)
         elif any((masks / image.stem).is_dir() for image in images):
             for image in images:
                 inner = image.relative_to(folder).with_suffix("")
                 found[(above / inner).as_posix()] = image, images_below(masks / inner)
     return found if any(masks for _, masks in found.values()) else {}
-
-
-def _is_flat(masks: Path) -> bool:
-    """Whether a folder of masks is missing, as of images without objects, or holds no folders."""
-    return not masks.is_dir() or not any(
-        each.is_dir() and not is_hidden(each.name) for each in masks.iterdir()
-    )
 
 
 def read_objects(found: Found, name: str = OBJECT) -> Labels:

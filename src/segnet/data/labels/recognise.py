@@ -14,7 +14,7 @@ from segnet.data.images.suffixes import ARCHIVE_SUFFIXES
 from segnet.data.labels.cityscapes import is_cityscapes, read_cityscapes
 from segnet.data.labels.coco import is_coco, read_coco
 from segnet.data.labels.cvat import is_cvat, read_cvat
-from segnet.data.labels.finding import files_below, is_hidden, only_folder, read_json
+from segnet.data.labels.finding import files_below, is_hidden, read_json
 from segnet.data.labels.geojson import is_geojson, read_geojson
 from segnet.data.labels.label_studio import is_label_studio, read_label_studio
 from segnet.data.labels.labelme import is_labelme, read_labelme
@@ -67,7 +67,7 @@ def read_labels(source: Path, images: Sequence[Path] = (), classes: Sequence[str
         return _read_nested(source, images, classes)
     if not source.exists():
         raise SegnetError(f"{source} does not exist; check the path")
-    images = [*images, *map(_innermost, images)]
+    images = [*images, *(_nested(folder)[-1] for folder in images)]
     if source.suffix.lower() == ".xml":
         return read_cvat([source], images)
     if source.suffix.lower() in (".yaml", ".yml"):
@@ -86,9 +86,7 @@ def _read_nested(source: Path, images: Sequence[Path], classes: Sequence[str]) -
 
     A format that is known goes before images with masks, which many formats hold too.
     """
-    roots = [source]
-    while (inner := only_folder(roots[-1])) is not None:
-        roots.append(inner)
+    roots = _nested(source)
     for root in roots:
         if (found := find_labels(root, images, classes)) is not None:
             return found.read()
@@ -98,10 +96,11 @@ def _read_nested(source: Path, images: Sequence[Path], classes: Sequence[str]) -
     return labels
 
 
-def _innermost(folder: Path) -> Path:
-    while folder.is_dir() and (inner := only_folder(folder)) is not None:
-        folder = inner
-    return folder
+def _nested(folder: Path) -> list[Path]:
+    """Return a folder, and of each whose only entry is a folder that one too, as archives have them."""
+    entries = [entry for entry in folder.glob("*") if not is_hidden(entry.name)]
+    is_alone = len(entries) == 1 and entries[0].is_dir()
+    return [folder, *_nested(entries[0])] if is_alone else [folder]
 
 
 def find_labels(
@@ -118,7 +117,7 @@ def find_labels(
     Raises:
         Fault: a file of JSON that can't be read, where nothing else tells the format.
     """
-    below = [_innermost(folder) for folder in images]  # what archives of images begin with
+    below = [_nested(folder)[-1] for folder in images]  # what archives of images begin with
     if (masks := masks_of_voc(root)) is not None:
         return Found("is laid out as Pascal VOC", partial(read_voc, root, masks, below))
     if is_cityscapes(root):
