@@ -56,11 +56,7 @@ _GEOMETRY = ("x", "points", "rle", "imageDataURL", "vertices", "sequence")  # wh
 
 
 def is_label_studio(content: Any) -> bool:
-    """Whether a JSON file's content is of this format: a list of tasks, one task, or one annotation.
-
-    Raises:
-        SegnetError: it is an export that lacks what is needed.
-    """
+    """Whether a JSON file's content is of this format: a list of tasks, one task, or one annotation."""
     if isinstance(content, dict):
         return _is_task(content) or _is_task(content.get("task")) or _is_annotation(content)
     tasks = content[:_TASKS_LOOKED_AT] if isinstance(content, list) else []
