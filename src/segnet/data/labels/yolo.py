@@ -271,13 +271,12 @@ def read_description(file: Path) -> YoloYaml:
 
 
 def _class_names(stored: Any) -> dict[int, str]:
-    pairs = stored.items() if isinstance(stored, dict) else enumerate(stored)
-    if isinstance(stored, str):
-        raise TypeError("names is a text, where a list or one name for each number belongs")
+    is_text = isinstance(stored, str)
+    require(not is_text, "names is a text, where a list or one name for each number belongs")
     names = {}
-    for number, name in pairs:
-        if isinstance(name, bool) or not isinstance(name, str | int | float) or not str(name).strip():
-            raise TypeError(f"the name {name!r} of class {number} is no text, so put it in quotes")
+    for number, name in stored.items() if isinstance(stored, dict) else enumerate(stored):
+        fits = isinstance(name, str | int | float) and not isinstance(name, bool) and str(name).strip()
+        require(fits, f"the name {name!r} of class {number} is no text, so put it in quotes")
         names[int(number)] = str(name).strip()
     return dict(sorted(names.items()))
 
@@ -286,8 +285,8 @@ def _entries(content: dict[str, Any], key: str) -> list[str]:
     """Return the paths of a split."""
     stored = content.get(key) or []
     listed = [stored] if isinstance(stored, str) else stored
-    if not isinstance(listed, list) or not all(isinstance(entry, str) for entry in listed):
-        raise TypeError(f"{key} is {stored!r}, where a path or a list of paths belongs")
+    fits = isinstance(listed, list) and all(isinstance(entry, str) for entry in listed)
+    require(fits, f"{key} is {stored!r}, where a path or a list of paths belongs")
     return [entry for entry in listed if entry.strip()]
 
 
