@@ -120,8 +120,27 @@ def _add(labels: Labels, task: Any, where: str, folders: Sequence[Path]) -> None
             reason = "annotation was skipped" if skipped else "in another annotation of its task"
             labels.tally.left_out.update((_kind(each), reason) for each in _regions(annotation, labels))
     regions = _regions(chosen, labels)
-    read = partial(_image, labels, task, annotations, chosen, regions, folders, where)
-    labels.read_image(read, where, map(_kind, regions))
+
+    def image() -> Labelled:
+        require(isinstance(field_of(task, "data"), dict), "is no task as its format says")
+        require(any(isinstance(task.get(name), list) for name in _LISTS), "has no list of annotations")
+        if chosen is None:
+            reason = "skipped by the annotator" if annotations else NOT_ANNOTATED
+            return Labelled(None, "", where, left_out=reason)
+        results = field_of(chosen, "result")
+        require(isinstance(results, list), "has an annotation without a list of results")
+        found = _found(task["data"], folders)
+        size = _size(regions, found)
+        named = [each for each in results if field_of(each, "type") == "labels"]
+        of_region = {str(each.get("id")): field_of(each, "value") for each in named}
+        read, extent = partial(_shape, of_region=of_region, size=size), partial(_extent, size=size)
+        shapes = [
+            labels.read_shape(each, _kind(each), f"{where}, shape {number}", read, extent)
+            for number, each in enumerate(regions, 1)
+        ]
+        return Labelled(found, found.stem, where, "", size, shapes)
+
+    labels.read_image(image, where, map(_kind, regions))
 
 
 def _kind(result: Any) -> str:
@@ -141,37 +160,14 @@ def _regions(annotation: Any, labels: Labels) -> list[Any]:
     return regions
 
 
-def _image(
-    labels: Labels,
-    task: Any,
-    annotations: Sequence[Any],
-    chosen: Any,
-    regions: Sequence[Any],
-    folders: Sequence[Path],
-    where: str,
-) -> Labelled:
-    require(isinstance(field_of(task, "data"), dict), "is no task as its format says")
-    require(any(isinstance(task.get(name), list) for name in _LISTS), "has no list of annotations")
-    if chosen is None:
-        reason = "skipped by the annotator" if annotations else NOT_ANNOTATED
-        return Labelled(None, "", where, left_out=reason)
-    results = field_of(chosen, "result")
-    require(isinstance(results, list), "has an annotation without a list of results")
-    found = _found(task["data"], folders)
+def _size(regions: Sequence[Any], image: Path) -> tuple[int, int]:
+    """Return the size that the regions were drawn on, all of one image."""
     entries = [each for each in regions if isinstance(each, dict)]
     is_one = len({str(each.get("to_name")) for each in entries}) <= 1
     is_one = is_one and not any(each.get("item_index") for each in entries)
     require(is_one, "labels several images in one task", "import each image as a task of its own")
     sizes = ((each.get("original_width"), each.get("original_height")) for each in entries)
-    size = size_of(*next(filter(any, sizes), (None, None)), found)
-    named = [each for each in results if field_of(each, "type") == "labels"]
-    of_region = {str(each.get("id")): field_of(each, "value") for each in named}
-    read, extent = partial(_shape, of_region=of_region, size=size), partial(_extent, size=size)
-    shapes = [
-        labels.read_shape(each, _kind(each), f"{where}, shape {number}", read, extent)
-        for number, each in enumerate(regions, 1)
-    ]
-    return Labelled(found, found.stem, where, "", size, shapes)
+    return size_of(*next(filter(any, sizes), (None, None)), image)
 
 
 def _found(data: dict[str, Any], folders: Sequence[Path]) -> Path:
