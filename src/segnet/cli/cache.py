@@ -45,7 +45,6 @@ def list_(*, json_: Annotated[bool, Parameter(name="--json", negative=())] = Fal
     from segnet.data.store.cache_use import is_in_use, kept_caches, limit, pixel_folder
 
     folder, allowed = cache_folder(), limit()
-    caches = kept_caches(pixel_folder())
     rows: list[dict[str, Any]] = [
         {
             "name": each.name,
@@ -55,7 +54,7 @@ def list_(*, json_: Annotated[bool, Parameter(name="--json", negative=())] = Fal
             "used": each.used,
             "in_use": is_in_use(each.path),
         }
-        for each in caches
+        for each in kept_caches(pixel_folder())
     ]
     rows += [
         {"name": path.name, "what": what, "data": "", "bytes": size, "used": None, "in_use": False}
@@ -90,28 +89,26 @@ def clear(*names: str, all_: Annotated[bool, Parameter(name="--all", negative=()
 
     if bool(names) == all_:
         raise SegnetError("segnet cache clear takes names, as segnet cache list prints them, or --all")
-    caches = kept_caches(pixel_folder())
-    others = {path.name: (path, size) for path, _, size in _others(cache_folder())}
-    chosen = {each.path: each.size for each in caches} if all_ else {}
+    kept = kept_caches(pixel_folder())
+    caches = {each.path: each.size for each in kept}
+    others = {path: size for path, _, size in _others(cache_folder())}
+    chosen = [*caches] if all_ else []
     for name in names:
-        found = [each for each in caches if each.path.name.startswith(name)]
-        if name in others:
-            path, size = others[name]
-            chosen[path] = size
-        elif len(found) == 1 and name:
-            chosen[found[0].path] = found[0].size
-        else:
-            known = [*(each.name for each in caches), *others]
+        found = [path for path in others if path.name == name]
+        found = found or [path for path in caches if name and path.name.startswith(name)]
+        if len(found) != 1:
+            known = [*(each.name for each in kept), *(path.name for path in others)]
             what = f"fits {len(found)} caches" if len(found) > 1 else "is none of what is kept"
             raise SegnetError(f"{name!r} {what}{did_you_mean(name, known) if known else '; nothing is'}")
+        chosen += found
     freed, used = 0, 0
-    for path, size in chosen.items():
-        if path.name in others:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        elif not remove(path):
+    for path in dict.fromkeys(chosen):
+        if path in caches and not remove(path):
             used += 1
             continue
-        freed += size
+        if path in others:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        freed += (caches | others)[path]
     left = f"; {used} in use, which stay{'s' if used == 1 else ''}" if used else ""
     Console(highlight=False, soft_wrap=True).print(f"freed {_size(freed)}{left}", markup=False)
 

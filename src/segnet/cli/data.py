@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 data = cyclopts.App(name="data", help="Check and convert your own images and masks.")
 app.command(data)
+
+_STYLES = {"error": "bold red", "warning": "bold yellow"}
+_MEANINGS = {"error": "training refuses this", "warning": "training goes on, and says so"}
 
 
 @data.command
@@ -69,66 +73,70 @@ def check(
         copy = {} if repaired is None else {"copy": {"folder": str(target)} | asdict(repaired)}
         print(json.dumps(found.to_dict() | copy))
     else:
-        _print(found, shown)
-        if repaired is None and not found.errors:
-            _print_next(found, channels)
-    if repaired is not None:
-        if not json_:
-            _print_copy(repaired, target)
-        return 0
-    return BAD_INPUT if found.errors else 0
+        _print_found(found, shown)
+        if repaired is not None:
+            _say(*_copy_lines(repaired, target))
+        elif not found.errors:
+            _say(*_next_lines(found, channels))
+    return BAD_INPUT if found.errors and repaired is None else 0
 
 
-def _print(found: Inspection, shown: int) -> None:
+def _say(*said: str | Text) -> None:
+    """Print lines as they are, however wide the terminal is."""
+    console = Console(highlight=False, soft_wrap=True)
+    for line in said:
+        console.print(line, markup=False)
+
+
+def _print_found(found: Inspection, shown: int) -> None:
+    _say(*_fault_lines(found, shown))
+    if found.classes:
+        print()
+        _print_classes(found)
+    errors = len(found.errors)
+    totals = (_counted(errors, "error"), _counted(len(found.faults) - errors, "warning"))
+    suggested = [f"suggested: {found.suggestion}"] if found.suggestion else []
+    _say(*suggested, ", ".join(totals) if found.faults else "nothing is wrong with it")
+
+
+def _fault_lines(found: Inspection, shown: int) -> Iterator[str | Text]:
     from segnet.data.faults import KINDS, by_kind
 
-    console = Console(highlight=False, soft_wrap=True)
     counted = ", ".join(f"{count:,} in {split}" for split, count in found.images.items() if count) or "none"
-    console.print(f"{found.root}: pairs of image and mask: {counted}", markup=False)
+    yield f"{found.root}: pairs of image and mask: {counted}"
     if found.smallest and found.largest:
         sizes = " to ".join(dict.fromkeys(f"{w}x{h}" for w, h in (found.smallest, found.largest)))
-        console.print(f"images of {sizes} px{_stored(found)}", markup=False)
+        yield f"images of {sizes} px{_stored(found)}"
     level = ""
     for kind, faults in by_kind(found.faults).items():
         known = KINDS[kind]
         if known.level != level:
             level = known.level
-            meaning = "training refuses this" if level == "error" else "training goes on, and says so"
-            console.print(f"\n{level}s: {meaning}", style="bold red" if level == "error" else "bold yellow")
+            yield Text(f"\n{level}s: {_MEANINGS[level]}", _STYLES[level])
         files = f"{len(faults):,} " if len(faults) > 1 else ""
-        console.print(f"  {files}{known.title}", markup=False, style="bold")
+        yield Text(f"  {files}{known.title}", "bold")
         few = faults[: max(1, shown)]
         for remedy in dict.fromkeys(fault.remedy for fault in few):
             for fault in few[:shown]:
                 if fault.remedy == remedy:
-                    said = f"{found.named(fault.file)} {found.shortened(fault.detail)}"
-                    console.print(f"    {said}", markup=False)
-            console.print(f"    -> {found.shortened(remedy)}", markup=False)
+                    yield f"    {found.named(fault.file)} {found.shortened(fault.detail)}"
+            yield f"    -> {found.shortened(remedy)}"
         if len(faults) > shown > 0:
-            console.print(f"    .. and {len(faults) - shown:,} more; --json lists them all", markup=False)
-    if found.classes:
-        console.print()
-        _print_classes(found)
-    if found.suggestion:
-        console.print(f"suggested: {found.suggestion}", markup=False)
-    errors = len(found.errors)
-    totals = (_counted(errors, "error"), _counted(len(found.faults) - errors, "warning"))
-    console.print(", ".join(totals) if found.faults else "nothing is wrong with it", markup=False)
+            yield f"    .. and {len(faults) - shown:,} more; --json lists them all"
 
 
-def _print_next(found: Inspection, channels: int | None) -> None:
-    """Print what to type to train on a folder in which training refuses nothing."""
+def _next_lines(found: Inspection, channels: int | None) -> Iterator[str]:
+    """Say what to type to train on a folder in which training refuses nothing."""
     names = [each.name for each in found.classes]
     if names and names == [f"class {number}" for number in range(len(names))]:
         listed = ", ".join(f"NAME_OF_{number}" for number in range(min(len(names), 3)))
         more = ", .." if len(names) > 3 else ""
-        print(
-            f"the classes have no names: write 'classes: [{listed}{more}]' to {found.root / 'dataset.yaml'}"
-        )
+        description = found.root / "dataset.yaml"
+        yield f"the classes have no names: write 'classes: [{listed}{more}]' to {description}"
     options = [found.suggestion.partition(":")[0]] if found.suggestion else []
     options += [] if channels is None else [f"--channels {channels}"]
-    data = shlex.quote(str(found.root))
-    print(" ".join(["next: segnet train --data", data, "--model segnet-lite --recipe modern", *options]))
+    folder = shlex.quote(str(found.root))
+    yield " ".join(["next: segnet train --data", folder, "--model segnet-lite --recipe modern", *options])
 
 
 def _stored(found: Inspection) -> str:
@@ -163,25 +171,22 @@ def _print_classes(found: Inspection) -> None:
             "–" if each.thickness_px is None else f"{each.thickness_px:.1f}",
         )
     print_whole(table)
-    console = Console(highlight=False, soft_wrap=True)
     if found.uncounted:
-        console.print(f"{not_counted(found.uncounted)} here", markup=False)
+        _say(f"{not_counted(found.uncounted)} here")
     if found.without_objects:
         verb = "holds" if found.without_objects == 1 else "hold"
-        said = f"{_counted(found.without_objects, 'mask')} {verb} nothing but {found.classes[0].name}"
-        console.print(said, markup=False)
+        _say(f"{_counted(found.without_objects, 'mask')} {verb} nothing but {found.classes[0].name}")
 
 
-def _print_copy(repaired: Repaired, target: Path | None) -> None:
+def _copy_lines(repaired: Repaired, target: Path | None) -> Iterator[str]:
     from segnet.data.faults import KINDS
 
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(f"\nwrote {_counted(repaired.pairs, 'pair')} to {target}", markup=False)
+    yield f"\nwrote {_counted(repaired.pairs, 'pair')} to {target}"
     for kind, count in repaired.mended.items():
-        console.print(f"  mended {count:,}: {KINDS[kind].title} ({KINDS[kind].fix})", markup=False)
+        yield f"  mended {count:,}: {KINDS[kind].title} ({KINDS[kind].fix})"
     for kind, count in repaired.left_out.items():
-        console.print(f"  left out {count:,}: {KINDS[kind].title}", markup=False)
-    console.print(f"next: segnet data check {shlex.quote(str(target))}", markup=False)
+        yield f"  left out {count:,}: {KINDS[kind].title}"
+    yield f"next: segnet data check {shlex.quote(str(target))}"
 
 
 @data.command
@@ -255,48 +260,49 @@ def _class_names(classes: str, like: str) -> tuple[str, ...]:
 def _print_converted(done: Converted, folder: str) -> None:
     from rich.table import Table
 
-    from segnet.base.class_roles import is_background
-    from segnet.data.labels.shapes import NOT_ANNOTATED
-
-    console = Console(highlight=False, soft_wrap=True)
-    for warning in done.warnings:
-        console.print(f"warning: {warning}", markup=False)
-    tally = done.tally
-    if rows := tally.rows():
+    _say(*(f"warning: {warning}" for warning in done.warnings))
+    if rows := done.tally.rows():
         table = Table("shapes", "read", "drawn", "left out")
         for column in table.columns[1:3]:
             column.justify = "right"
         for kind, read, drawn, reasons in rows:
             table.add_row(Text(kind), f"{read:,}", f"{drawn:,}", Text(reasons or "–"))
         print_whole(table)
+    _say(*_tally_lines(done), *_written_lines(done, folder))
+
+
+def _tally_lines(done: Converted) -> Iterator[str]:
+    from segnet.data.labels.shapes import NOT_ANNOTATED
+
+    tally = done.tally
     if tally.no_shapes:
         listed = ", ".join(f"{count:,} {kind}" for kind, count in tally.no_shapes.most_common())
-        console.print(f"ignored, since these are no shapes: {listed}", markup=False)
+        yield f"ignored, since these are no shapes: {listed}"
     if tally.images_left_out:
         left_out = tally.images_left_out.total()
-        said = f"left out {left_out:,} of {_counted(tally.images_read, 'image')}: {tally.images_said()}"
-        console.print(said, markup=False)
+        yield f"left out {left_out:,} of {_counted(tally.images_read, 'image')}: {tally.images_said()}"
     if NOT_ANNOTATED in tally.images_left_out:
-        console.print("--empty-as-background takes images without labels as background", markup=False)
+        yield "--empty-as-background takes images without labels as background"
     if tally.empty:
-        said = f"{_counted(tally.empty, 'image')} without a shape: background alone"
-        console.print(said, markup=False)
+        yield f"{_counted(tally.empty, 'image')} without a shape: background alone"
+
+
+def _written_lines(done: Converted, folder: str) -> Iterator[str]:
+    from segnet.base.class_roles import is_background
+
     pairs = _counted(sum(done.images.values()), "pair")
     splits = ", ".join(f"{count:,} in {split}" for split, count in done.images.items() if split)
     said = f"wrote {pairs} of image and mask to {folder}, from {done.format}"
-    console.print(f"{said}: {splits}" if splits else said, markup=False)
+    yield f"{said}: {splits}" if splits else said
     total = sum(done.pixels.values())
     shares = ", ".join(f"{name} {count / (total or 1):.1%}" for name, count in done.pixels.items())
-    console.print(f"classes: {shares or 'the masks are copied as they are'}", markup=False)
+    yield f"classes: {shares or 'the masks are copied as they are'}"
     if done.ignored:
         share = done.ignored / (done.ignored + total)
-        console.print(
-            f"{done.ignored:,} pixels ({share:.1%}) belong to no class and are ignored", markup=False
-        )
+        yield f"{done.ignored:,} pixels ({share:.1%}) belong to no class and are ignored"
     if done.around and not is_background(done.around):
-        console.print(
+        yield (
             f"pixels that no shape covers are of the class {done.around}; where that is wrong, name a class "
-            "background with --classes",
-            markup=False,
+            "background with --classes"
         )
-    console.print(f"next: segnet data check {shlex.quote(folder)}", markup=False)
+    yield f"next: segnet data check {shlex.quote(folder)}"

@@ -47,34 +47,28 @@ def balance_faults(
         images: how many there are to validate on.
         held_out: whether these are a part of the training images, so that options choose them.
     """
-    ids = range(len(classes))
-    faults = []
+    ids, faults = range(len(classes)), []
     trained = [classes[i] for i in ids if train[i]]
-    if not trained:
-        faults.append(Fault("nothing-to-learn", data, "has training masks of nothing but ignored pixels"))
-    elif len(trained) == 1 and len(classes) > 1:
-        if train[IGNORE_INDEX]:
-            said = f"has training masks of {trained[0]} and ignored pixels alone: {IGNORE_INDEX} means ignore"
-            other = next(name for name in classes if name != trained[0])
-            meant = as_entry("values", {0: trained[0], IGNORE_INDEX: other})
-            remedy = f"write to dataset.yaml what the masks store, where that is a class: '{meant}'"
-            faults.append(Fault("ignored-class", data, said, remedy))
-        else:
-            faults.append(Fault("nothing-to-learn", data, f"has training masks of nothing but {trained[0]}"))
-    else:
+    if len(trained) > 1 or trained == [*classes]:
         for i in ids:
             if not train[i]:
                 where = "the validation masks alone" if val[i] else "no mask at all"
                 faults.append(Fault("never-occurs", data, f"has {classes[i]} in {where}"))
+    elif trained and train[IGNORE_INDEX]:
+        said = f"has training masks of {trained[0]} and ignored pixels alone: {IGNORE_INDEX} means ignore"
+        other = next(name for name in classes if name != trained[0])
+        meant = as_entry("values", {0: trained[0], IGNORE_INDEX: other})
+        remedy = f"write to dataset.yaml what the masks store, where that is a class: '{meant}'"
+        faults.append(Fault("ignored-class", data, said, remedy))
+    else:
+        what = trained[0] if trained else "ignored pixels"
+        faults.append(Fault("nothing-to-learn", data, f"has training masks of nothing but {what}"))
     if images and not any(val[i] for i in ids):
         faults.append(Fault("nothing-to-learn", data, "has validation masks of nothing but ignored pixels"))
     elif images:
-        for i in ids:
-            if train[i] and not val[i]:
-                said, remedy = f"has {classes[i]} in no validation mask", ""
-                if held_out:
-                    said, remedy = f"has {classes[i]} in no mask that is held out", _CHOOSE
-                faults.append(Fault("not-validated", data, said, remedy))
+        where, remedy = ("mask that is held out", _CHOOSE) if held_out else ("validation mask", "")
+        unseen = [classes[i] for i in ids if train[i] and not val[i]]
+        faults += [Fault("not-validated", data, f"has {name} in no {where}", remedy) for name in unseen]
     if 0 < images < FEW:
         few = "a single image" if images == 1 else f"{images} images"
         remedy = _HOLD_OUT_MORE if held_out else ""

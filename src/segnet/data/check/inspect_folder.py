@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,19 +19,20 @@ from segnet.base.errors import SegnetError
 from segnet.base.outline_tolerance import mean_thickness_px
 from segnet.data.check.balance import balance_faults, no_images
 from segnet.data.check.inspect_pair import Surveyed, edges_of, survey
-from segnet.data.check.leaks import leaks
 from segnet.data.check.pairing import DESCRIPTION, Pair, Pairs
 from segnet.data.check.recognition import find_dataset
+from segnet.data.check.scenes import leaks
 from segnet.data.dataset import Progress, Sample
 from segnet.data.faults import KINDS, Fault, by_kind
 from segnet.data.folder import HOLDOUT, FolderSample, same_images
 from segnet.data.holdout import hold_out
 from segnet.data.images.file_records import one_look
-from segnet.data.images.headers import Look, depth_faults, rotation_faults
+from segnet.data.images.headers import depth_faults, rotation_faults
 from segnet.data.masks.dataset_yaml import read_description
 from segnet.data.masks.mask_code import MaskCode, lossy_fault
 from segnet.data.masks.mask_meaning import Unclear, infer
 from segnet.data.options import DataOptions
+from segnet.runs.identity import SPLITS
 
 _SIZES = (128, 192, 256)  # that are suggested; beyond them it takes patches
 _STEP = 16  # of the longer side, in pixels
@@ -152,44 +153,27 @@ def inspect_folder(root: Path, progress: Progress | None = None, *, channels: in
     """
     started = time.perf_counter()
     found = find_dataset(root)
-    faults = [*found.faults]
-    description = root / DESCRIPTION
-    described = None
-    if description.exists():
-        try:
-            described = read_description(description)
-        except SegnetError as error:
-            said = str(error).removeprefix(f"{description}").lstrip(": ")
-            faults.append(Fault("mask-meaning", description, f"can't be used: {said}", "correct it"))
+    description, faults = root / DESCRIPTION, [*found.faults]
+    described = _described(description, faults)
     by_colour = described is not None and bool(described[1].colours)
     surveyed = []
     with progress(len(found.pairs)) if progress else nullcontext(lambda: None) as advance:
         for each in survey(found.pairs, by_colour=by_colour, channels=channels):
             surveyed.append(each)
             advance()
-    faults += [fault for each in surveyed for fault in each.faults]
-    looks = [each.look for each in surveyed]
-    faults += rotation_faults(looks) + depth_faults(looks) + _without_data(root, surveyed)
-    readable = [each.pair for each in surveyed if each.readable]
-    faults += same_images(readable)
-    faults += leaks(surveyed, found, root)
     looked = [each.pair for each in surveyed if each.look.image is not None]
     held_out = _held_out(looked, found, root)
-    faults += _too_few(looked, held_out, found, root)
-
+    data = _Read(root, found, surveyed, held_out)
+    faults += [fault for check in _CHECKS for fault in check(data)]
     if described is None and not description.exists() and any(each.stored for each in surveyed):
         try:
             described = infer(((s.pair.mask, s.stored) for s in surveyed if s.stored), root, description)
         except Fault as fault:
             faults.append(fault)
             described = fault.guess if isinstance(fault, Unclear) else None
-    table, code = described or (None, None)
-    classes: tuple[ClassCount, ...] = ()
-    without = uncounted = 0
-    if table and code:
-        counted = _count(surveyed, table, code, held_out, found, root, faults)
-        classes, without, uncounted = counted
-    sizes = sorted((each.look.image.size for each in surveyed if each.look.image), key=np.prod)
+    classes, without, uncounted = _count(data, *described, faults) if described else ((), 0, 0)
+    headers = [each.look.image for each in surveyed if each.look.image]
+    sizes = sorted((header.size for header in headers), key=np.prod)
     return Inspection(
         root=root,
         images={split: sum(pair.split == split for pair in found.pairs) for split in found.splits},
@@ -197,64 +181,67 @@ def inspect_folder(root: Path, progress: Progress | None = None, *, channels: in
         faults=tuple(faults),
         smallest=sizes[0] if sizes else None,
         largest=sizes[-1] if sizes else None,
-        layouts=dict(Counter(_stored(look) for look in looks if look.image)),
+        layouts=dict(Counter((header.layout.channels, header.layout.bits) for header in headers)),
         without_objects=without,
         uncounted=uncounted,
         suggestion=_suggest(classes, sizes),
         seconds=time.perf_counter() - started,
         surveyed=tuple(surveyed),
-        table=table,
-        code=code,
+        table=described[0] if described else None,
+        code=described[1] if described else None,
     )
 
 
+def _described(file: Path, faults: list[Fault]) -> tuple[ClassTable, MaskCode] | None:
+    """Return what a description says, None where there is none or it can't be used."""
+    try:
+        return read_description(file) if file.exists() else None
+    except SegnetError as error:
+        said = str(error).removeprefix(f"{file}").lstrip(": ")
+        faults.append(Fault("mask-meaning", file, f"can't be used: {said}", "correct it"))
+    return None
+
+
 def _count(
-    surveyed: Sequence[Surveyed],
-    table: ClassTable,
-    code: MaskCode,
-    held_out: Set[Path],
-    found: Pairs,
-    root: Path,
-    faults: list[Fault],
+    data: _Read, table: ClassTable, code: MaskCode, faults: list[Fault]
 ) -> tuple[tuple[ClassCount, ...], int, int]:
     """Count the classes in all masks, and add what that shows to be wrong.
 
     Returns:
         the classes, how many masks hold the first of them alone, and how many couldn't be counted.
     """
-    pixels = {split: np.zeros(256, np.int64) for split in ("train", "val", "test")}
+    pixels = {split: np.zeros(256, np.int64) for split in SPLITS}
     images: dict[int, Counter[str]] = defaultdict(Counter)
     outlines: Counter[int] = Counter()
     without = uncounted = 0
-    for each in surveyed:
-        if each.stored is None:
-            uncounted += 1
-            continue
+    for each in data.surveyed:
+        mask = each.pair.mask
         try:
-            read = code.reading(each.stored, each.pair.mask)
+            read = None if each.stored is None else code.reading(each.stored, mask)
         except Fault as fault:
             faults.append(fault)
+            read = None
+        if read is None:
             uncounted += 1
             continue
-        lossy = lossy_fault(read, each.pair.mask)
+        lossy = lossy_fault(read, mask)
         faults += [lossy] if lossy else []
-        shown = {class_id for class_id in read.counts if class_id != IGNORE_INDEX}
-        if not shown:
-            faults.append(Fault("all-ignored", each.pair.mask, "holds nothing but ignored pixels"))
+        shown = read.counts.keys() - {IGNORE_INDEX}
+        faults += [] if shown else [Fault("all-ignored", mask, "holds nothing but ignored pixels")]
         without += shown == {0}
-        split = "val" if each.pair.image in held_out else each.pair.split
+        split = "val" if each.pair.image in data.held_out else each.pair.split
         for class_id, count in read.counts.items():
             pixels[split][class_id] += count
             images[class_id][each.pair.split] += 1
         # without those of a lossy format's noise
-        edges = edges_of(code.read(each.pair.mask), range(256)) if lossy else each.edges
+        edges = edges_of(code.read(mask), range(256)) if lossy else each.edges
         for value, sides in edges.items():
             outlines[value if lossy else read.ids[value]] += sides
     if pixels["train"].any():
-        few = len(held_out) or sum(pair.split == "val" for pair in found.pairs)
-        balance = balance_faults(
-            str(root), table.names, pixels["train"], pixels["val"], few, held_out="val" not in found.splits
-        )
+        splits, root = data.found.splits, str(data.root)
+        few = len(data.held_out) or sum(pair.split == "val" for pair in data.found.pairs)
+        train, val = pixels["train"], pixels["val"]
+        balance = balance_faults(root, table.names, train, val, few, held_out="val" not in splits)
         faults += [_as_far_as_counted(fault, uncounted) for fault in balance]
     totals = np.sum([*pixels.values()], axis=0)
     scored = int(totals[: len(table)].sum()) or 1
@@ -271,8 +258,21 @@ def _count(
     return classes, without, uncounted
 
 
+# What is checked
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What the checks look at."""
+
+    root: Path
+    found: Pairs
+    surveyed: Sequence[Surveyed]
+    held_out: Set[Path]
+    """The images that training holds out where there is no val/ and no option says otherwise."""
+
+
 def _held_out(pairs: Sequence[Pair], found: Pairs, root: Path) -> frozenset[Path]:
-    """Return the images that training holds out where there is no val/ and no option says otherwise."""
     train: list[Sample] = [
         FolderSample(pair.name, pair.image, pair.mask, MaskCode(()))
         for pair in pairs
@@ -284,27 +284,39 @@ def _held_out(pairs: Sequence[Pair], found: Pairs, root: Path) -> frozenset[Path
     return frozenset(pair.image for pair in pairs if pair.split == "train" and pair.name in val)
 
 
-def _too_few(looked: Sequence[Pair], held_out: Set[Path], found: Pairs, root: Path) -> list[Fault]:
+def _too_few(data: _Read) -> list[Fault]:
     """Return what is wrong where training would have no images, or none to validate on."""
-    if len(looked) < len(found.pairs) or not found.pairs:  # what is wrong with the others is said of them
-        return []
-    if "train" not in found.splits:
+    splits = data.found.splits
+    if not data.surveyed or any(each.look.image is None for each in data.surveyed):
+        return []  # what is wrong with the others is said of them
+    if "train" not in splits:
         said = "segnet eval can score a model on them; training needs others, in train/"
-        return [Fault("too-few-images", str(root), "has no training images", said)]
-    return [] if held_out or "val" in found.splits else [no_images(str(root), "validation images")]
+        return [Fault("too-few-images", str(data.root), "has no training images", said)]
+    return [] if data.held_out or "val" in splits else [no_images(str(data.root), "validation images")]
 
 
-def _without_data(root: Path, surveyed: Sequence[Surveyed]) -> list[Fault]:
+def _without_data(data: _Read) -> list[Fault]:
     """Return a warning that says how many pixels of the images hold no data, where there are any."""
-    some = [each for each in surveyed if each.missing_px]
+    some = [each for each in data.surveyed if each.missing_px]
     if not some:
         return []
-    pixels = sum(math.prod(each.look.image.size) for each in surveyed if each.look.image)
+    pixels = sum(math.prod(each.look.image.size) for each in data.surveyed if each.look.image)
     marks = sorted({each.look.nodata or "NaN" for each in some})
     percent = 100 * sum(each.missing_px for each in some) / pixels
     images = "1 image" if len(some) == 1 else f"{len(some):,} images"
     said = f"has {percent:.3g} % of its pixels marked as NoData ({', '.join(marks)}), in {images}"
-    return [Fault("nodata", root, said)]
+    return [Fault("nodata", data.root, said)]
+
+
+_CHECKS: tuple[Callable[[_Read], list[Fault]], ...] = (
+    lambda data: [fault for each in data.surveyed for fault in each.faults],
+    lambda data: rotation_faults([each.look for each in data.surveyed]),
+    lambda data: depth_faults([each.look for each in data.surveyed]),
+    _without_data,
+    lambda data: same_images([each.pair for each in data.surveyed if each.readable]),
+    lambda data: leaks(data.found, [each.view for each in data.surveyed], data.root),
+    _too_few,
+)
 
 
 def _as_far_as_counted(fault: Fault, uncounted: int) -> Fault:
@@ -318,11 +330,6 @@ def not_counted(masks: int) -> str:
     """Say how many masks the counts of classes know nothing of."""
     subject = "1 mask with errors isn't" if masks == 1 else f"{masks:,} masks with errors aren't"
     return f"{subject} counted"
-
-
-def _stored(look: Look) -> tuple[int, int]:
-    assert look.image is not None
-    return look.image.layout.channels, look.image.layout.bits
 
 
 def _suggest(classes: Sequence[ClassCount], sizes: Sequence[tuple[int, int]]) -> str:

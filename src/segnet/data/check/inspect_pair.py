@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import cast
 
 import numpy as np
 from PIL import Image
@@ -23,8 +23,6 @@ from segnet.data.images.nodata import Missing, missing_pixels
 from segnet.data.images.pixel_values import open_picture, read_values
 from segnet.data.images.reading import as_rgb, decode
 from segnet.data.masks.stored_values import Numbers, Stored, stored_numbers
-
-T = TypeVar("T")
 
 _AHEAD = 64  # pairs under way
 _AHEAD_PIXELS = 1 << 25  # of them; a larger one goes alone
@@ -72,25 +70,29 @@ def _survey(pair: Pair, by_colour: bool, channels: int, compared: bool) -> Surve
     faults = [*look.faults]
     readable, view, stored, edges, missing_px = False, None, None, {}, 0
     if look.image is not None and look.image.frames == 1 and look.image.layout.fits(channels):
-        found = _tried(lambda: _picture(look, channels), faults)
-        image, missing = found or (None, None)
-        missing_px = 0 if missing is None else int(missing.sum())
-        if image is not None and _is_blank(image):
-            faults.append(Fault("blank", pair.image, "shows a single colour"))
-        elif image is not None:
+        with _collected(faults):
+            image, missing = _picture(look, channels)
+            missing_px = 0 if missing is None else int(missing.sum())
+            if all(low == high for low, high in cast("tuple[tuple[int, int], ...]", image.getextrema())):
+                raise Fault("blank", pair.image, "shows a single colour")
             readable, view = True, view_of(image) if compared else None
     if look.mask is not None and look.mask.frames == 1:
-        mask = _tried(lambda: decode(pair.mask), faults)
-        stored = (
-            None
-            if mask is None
-            else _tried(lambda: Stored.of(mask, by_colour=by_colour, file=pair.mask), faults)
-        )
-        if mask is not None and stored is not None and len(stored.counts) <= _MOST_VALUES:
-            edges = edges_of(stored_numbers(mask, by_colour=by_colour)[1], sorted(stored.counts))
-        elif stored is not None:
+        with _collected(faults):
+            mask = decode(pair.mask)
+            stored = Stored.of(mask, by_colour=by_colour, file=pair.mask)
+            if len(stored.counts) <= _MOST_VALUES:
+                edges = edges_of(stored_numbers(mask, by_colour=by_colour)[1], sorted(stored.counts))
             stored = stored.most_frequent(_MOST_VALUES)
     return Surveyed(pair, look, tuple(faults), readable, view, stored, edges, missing_px)
+
+
+@contextmanager
+def _collected(faults: list[Fault]) -> Iterator[None]:
+    """Add the fault that ends the context to others, and go on behind it."""
+    try:
+        yield
+    except Fault as fault:
+        faults.append(fault)
 
 
 def _picture(look: Look, channels: int) -> tuple[Image.Image, Missing | None]:
@@ -117,18 +119,6 @@ def _spread(values: Values, name: str) -> tuple[tuple[float, float], ...] | None
     low, high = float(finite.min()), float(finite.max())
     channels: int = values.shape[-1]
     return ((low, high if high > low else low + 1),) * channels
-
-
-def _tried(read: Callable[[], T], faults: list[Fault]) -> T | None:
-    try:
-        return read()
-    except Fault as fault:
-        faults.append(fault)
-    return None
-
-
-def _is_blank(image: Image.Image) -> bool:
-    return all(low == high for low, high in cast("tuple[tuple[int, int], ...]", image.getextrema()))
 
 
 def edges_of(numbers: Numbers, known: Sequence[int]) -> dict[int, int]:

@@ -70,17 +70,9 @@ def _is_role(word: str) -> bool:
     return known or word in _SUFFIX_WORDS or _ORDINAL.fullmatch(word) is not None
 
 
-def _as_spelt(stem: str) -> str:
-    return _joined(words_of(stem))
-
-
 def _without_picture_suffix(stem: str) -> str:
     first, dot, last = stem.rpartition(".")
-    return _as_spelt(first if dot and last.lower() in _SUFFIX_WORDS else stem)
-
-
-def _without_roles(stem: str) -> str:
-    return _joined(word for word in words_of(stem) if not _is_role(word))
+    return _joined(words_of(first if dot and last.lower() in _SUFFIX_WORDS else stem))
 
 
 def _without_readers(stem: str) -> str:
@@ -105,9 +97,12 @@ class Rule(NamedTuple):
 
 RULES = (
     Rule("their Unicode form", same_form),
-    Rule("capitals, separators or leading zeros", _as_spelt),
+    Rule("capitals, separators or leading zeros", lambda stem: _joined(words_of(stem))),
     Rule("a second suffix", _without_picture_suffix),
-    Rule("words such as mask or image", _without_roles),
+    Rule(
+        "words such as mask or image",
+        lambda stem: _joined(word for word in words_of(stem) if not _is_role(word)),
+    ),
     Rule("words such as manual1", _without_readers),
 )
 """The strictest first."""

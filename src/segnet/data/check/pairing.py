@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 from segnet.base.errors import SegnetError, did_you_mean
 from segnet.base.walking import files_below
-from segnet.data.check.near_names import Near, near_names, same_form, shown_apart
+from segnet.data.check.near_names import near_names, same_form, shown_apart
 from segnet.data.faults import Fault
 from segnet.data.images.embedded_files import File
 from segnet.data.images.suffixes import ARCHIVE_SUFFIXES, IMAGE_SUFFIXES, REMEDIES, UNREAD_SUFFIXES
@@ -84,13 +84,12 @@ def require_folder(root: Path) -> None:
     """Raise SegnetError where a path is no folder, with what to do with the file that is there."""
     if root.is_dir():
         return
+    archived = "unpack it; if it is a .zip of labels, segnet data convert makes a folder of it"
+    labels = "if it holds labels, segnet data convert makes a folder of it"
+    ways = dict.fromkeys(ARCHIVE_SUFFIXES, archived)
+    ways |= dict.fromkeys((".json", ".geojson", ".xml", ".yaml", ".yml"), labels)
     suffix = root.suffix.lower() if root.is_file() else ""
-    way = "check the path"
-    if suffix in ARCHIVE_SUFFIXES:
-        way = "unpack it; if it is a .zip of labels, segnet data convert makes a folder of it"
-    elif suffix in (".json", ".geojson", ".xml", ".yaml", ".yml"):
-        way = "if it holds labels, segnet data convert makes a folder of it"
-    raise SegnetError(f"{root} is no folder; {way}")
+    raise SegnetError(f"{root} is no folder; {ways.get(suffix, 'check the path')}")
 
 
 def find_pairs(root: Path) -> Pairs:
@@ -100,15 +99,13 @@ def find_pairs(root: Path) -> Pairs:
         SegnetError: there is no such folder.
     """
     require_folder(root)
-    found = Pairs()
-    found.faults += _misnamed_descriptions(root)
+    found = Pairs(faults=_misnamed_descriptions(root))
     below = [split for split in SPLITS if (root / split).is_dir()]
     one_level = (root / "images").is_dir()
     if one_level == bool(below):
         found.faults.append(_wrong_layout(root))
         return found
-    if below:
-        found.faults += _unknown_splits(root)
+    found.faults += _unknown_splits(root) if below else []
     found.splits = ("train",) if one_level else tuple(below)
     for split in found.splits:
         _add_split(found, split, root if one_level else root / split)
@@ -130,14 +127,16 @@ def _add_split(found: Pairs, split: str, folder: Path) -> None:
     lonely, left = images.keys() - masks.keys(), masks.keys() - images.keys()
     near = near_names(lonely, left)
     for name in sorted(lonely):
-        detail, remedy = _where_is_its_mask(folder / "masks", name, near.get(name))
-        found.faults.append(Fault("no-mask", images[name], detail, remedy))
-    for name in sorted(left):
-        found.faults.append(
-            Fault("no-image", masks[name], f"has no image of its name in {folder / 'images'}")
-        )
-    for name in sorted(images.keys() & masks.keys()):
-        found.pairs.append(Pair(split, name, images[name], masks[name]))
+        said, remedy = f"has no mask in {folder / 'masks'}", ""
+        if name in near:
+            _, there = shown_apart(name, near[name].name)
+            but = f"but there is {there}, which differs in {near[name].how}"
+            said, remedy = f"has no mask of its name in {folder / 'masks'}, {but}", ONE_NAME
+        found.faults.append(Fault("no-mask", images[name], said, remedy))
+    said = f"has no image of its name in {folder / 'images'}"
+    found.faults += [Fault("no-image", masks[name], said) for name in sorted(left)]
+    both = sorted(images.keys() & masks.keys())
+    found.pairs += [Pair(split, name, images[name], masks[name]) for name in both]
 
 
 def find_pictures(folder: Path, suffixes: tuple[str, ...], faults: list[Fault]) -> Iterator[Path]:
@@ -175,17 +174,16 @@ def _pictures_below(
 def _by_name(folder: Path, suffixes: tuple[str, ...], found: Pairs) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for entry, name in _pictures_below(folder, suffixes, found.faults):
-        key = same_form(name)  # of macOS's form and the others' too
-        if key in files:
-            kept, again = files[key], Path(entry.path)
-            if suffixes is MASK_SUFFIXES and kept.suffix.lower() in _LOSSY_SUFFIXES:
-                kept, again = again, kept
-            files[key] = kept
-            other, own = shown_apart(kept.name, again.name)
-            alike = "" if own == again.name else f" ({own}) but for its Unicode form"
-            found.faults.append(Fault("same-name", again, f"has the same name as {other}{alike}"))
+        key, again = same_form(name), Path(entry.path)  # of macOS's form and the others' too
+        kept = files.setdefault(key, again)
+        if kept is again:
             continue
-        files[key] = Path(entry.path)
+        if suffixes is MASK_SUFFIXES and kept.suffix.lower() in _LOSSY_SUFFIXES:
+            kept, again = again, kept
+        files[key] = kept
+        other, own = shown_apart(kept.name, again.name)
+        alike = "" if own == again.name else f" ({own}) but for its Unicode form"
+        found.faults.append(Fault("same-name", again, f"has the same name as {other}{alike}"))
     return files
 
 
@@ -197,14 +195,6 @@ def _is_ordinary(entry: os.DirEntry[str]) -> bool:
 
 
 # Near misses: what was probably meant
-
-
-def _where_is_its_mask(folder: Path, name: str, near: Near | None) -> tuple[str, str]:
-    """Say why an image has no mask, and what to do: its mask may be there under another name."""
-    if near is None:
-        return f"has no mask in {folder}", ""
-    _, there = shown_apart(name, near.name)
-    return f"has no mask of its name in {folder}, but there is {there}, which differs in {near.how}", ONE_NAME
 
 
 def _misnamed(folder: Path, wanted: str) -> str:

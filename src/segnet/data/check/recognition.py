@@ -7,26 +7,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from segnet.base.errors import SegnetError
 from segnet.data.check.pairing import ONE_NAME, Pairs, find_pairs
 from segnet.data.faults import Fault
 from segnet.data.images.suffixes import ARCHIVE_SUFFIXES
 from segnet.data.labels.archive import is_archive
-from segnet.data.labels.cityscapes import is_cityscapes
-from segnet.data.labels.coco import is_coco
-from segnet.data.labels.cvat import is_cvat
-from segnet.data.labels.finding import files_below, images_below
-from segnet.data.labels.geojson import is_geojson
-from segnet.data.labels.label_studio import is_label_studio
-from segnet.data.labels.labelme import is_labelme
+from segnet.data.labels.finding import images_below
 from segnet.data.labels.loose_pairs import find_loose_pairs
-from segnet.data.labels.objects import find_objects
-from segnet.data.labels.roboflow import TABLE
-from segnet.data.labels.shapes import read_json
-from segnet.data.labels.voc import masks_of_voc
-from segnet.data.labels.yolo_yaml import description_of
+from segnet.data.labels.recognise import find_labels
 from segnet.runs.identity import SPLITS
 
 _MOST_JSON = 8  # files that are opened to see what they are
@@ -54,7 +44,8 @@ def find_dataset(root: Path) -> Pairs:
     near = [each for each in found.faults if each.remedy == ONE_NAME]
     if not elsewhere and not near:
         return found
-    seen = recognise(root) if elsewhere else _loose_pairs(root)
+    looks = _LOOKS if elsewhere else (_loose_pairs,)
+    seen = next(filter(None, (look(root) for look in looks)), None)
     if seen is None:
         return found
     if not found.pairs:
@@ -68,11 +59,6 @@ def _with_another_way(fault: Fault, seen: Seen) -> Fault:
         return fault
     own = "correct it" if fault.kind == "layout" else fault.remedy
     return Fault(fault.kind, fault.file, fault.detail, f"{own}, or {seen.remedy}")
-
-
-def recognise(root: Path) -> Seen | None:
-    """Say what a folder is that holds no dataset in the layout of training; None where nothing tells."""
-    return next((seen for look in _LOOKS if (seen := look(root)) is not None), None)
 
 
 def convert_command(root: Path) -> str:
@@ -126,61 +112,29 @@ def _hugging_face(root: Path) -> Seen | None:
 
 
 def _labels(root: Path) -> Seen | None:
-    """Labels in a format that ``segnet data convert`` reads, asked for in its own order."""
-    if masks_of_voc(root) is not None:
-        return _converted(root, "is laid out as Pascal VOC")
-    if is_cityscapes(root):
-        return _converted(root, "is laid out as Cityscapes, leftImg8bit/ and gtFine/")
-    files = files_below(root)
-    if any(file.name == TABLE for file in files):
-        return _converted(root, f"holds masks of Roboflow with {TABLE}")
-    if (description := description_of(root)) is not None:
-        return _converted(root, f"holds labels of YOLO ({description.name})")
-    for file in [file for file in files if file.suffix.lower() in (".json", ".geojson")][:_MOST_JSON]:
-        with suppress(SegnetError):
-            content = read_json(file)
-            for name, is_it in _JSON:
-                if is_it(content):
-                    return _converted(root, f"holds labels of {name} ({file.relative_to(root).as_posix()})")
-    for file in files:
-        if file.suffix.lower() == ".xml" and is_cvat(file):
-            return _converted(root, f"holds labels of CVAT ({file.relative_to(root).as_posix()})")
-    if find_objects(root):
-        return _converted(root, "holds a mask file for each object")
+    """Labels in a format that ``segnet data convert`` reads."""
+    with suppress(SegnetError):
+        found = find_labels(root, most_json=_MOST_JSON)
+        return None if found is None else _converted(root, found.what)
     return None
-
-
-_JSON: tuple[tuple[str, Callable[[Any], bool]], ...] = (
-    ("LabelMe", is_labelme),
-    ("COCO", is_coco),
-    ("Label Studio", is_label_studio),
-    ("GeoJSON", is_geojson),
-)
 
 
 def _loose_pairs(root: Path) -> Seen | None:
     found = find_loose_pairs(root)
-    if not found.pairs or _is_both(root):
+    splits = [split for split in SPLITS if (root / split / "images").is_dir()]
+    if found is None or (splits and (root / "images").is_dir()):  # nobody can tell which are meant
         return None
-    said = [f"holds {found.places}"]
-    said += [f"left out are {', '.join(found.left_out)}"] if found.left_out else []
-    if found.is_whole:
-        return _converted(root, "; ".join(said))._replace(is_whole=True)
+    others = [f"{fault.detail}, which are left out" for fault in found.faults if fault.kind == "left-out"]
+    said = "; ".join([f"holds {found.format}", *others])
     errors = [fault for fault in found.faults if fault.is_error]
-    if len(errors) > len(found.pairs):
+    if not errors:
+        return _converted(root, said)._replace(is_whole=True)
+    pairs = sum(each.mask_file is not None for each in found.images)
+    if len(errors) > pairs:
         return None
-    said.append(
-        f"{len(found.pairs):,} of them belong together by name, but {errors[0].file} {errors[0].detail}"
-    )
-    more = f" (and {len(errors) - 1:,} more)" if len(errors) > 1 else ""
-    return Seen(
-        "; ".join(said) + more, f"add what is missing, or {convert_command(root)} --skip leaves it out"
-    )
-
-
-def _is_both(root: Path) -> bool:
-    """Whether there are images/ and splits side by side, so that nobody can tell which are meant."""
-    return (root / "images").is_dir() and any((root / split / "images").is_dir() for split in SPLITS)
+    said += f"; {pairs:,} of them belong together by name, but {errors[0].file} {errors[0].detail}"
+    said += f" (and {len(errors) - 1:,} more)" if len(errors) > 1 else ""
+    return Seen(said, f"add what is missing, or {convert_command(root)} --skip leaves it out")
 
 
 def _images_alone(root: Path) -> Seen | None:

@@ -26,6 +26,7 @@ from segnet.data.masks.mask_meaning import Unclear
 
 _MENDED = ("mistyped", "rotated", "lossy-mask", "soft-edges", "sizes-differ")
 _UNPAIRED = ("no-mask", "no-image", "same-name", "no-file", "unreadable-format")
+_COPIES = ("same-in-splits", "duplicate", "two-masks")  # of which one stays
 _KEPT_FIRST = ("test", "val", "train")  # of an image that is in several splits
 
 
@@ -97,13 +98,10 @@ def _left_out(found: Inspection) -> dict[Path, str]:
     why: dict[Path, str] = {}
     by_file = {path: each for each in found.surveyed for path in (each.pair.image, each.pair.mask)}
     for fault in found.faults:
+        each = by_file.get(Path(fault.file))
         guessed = isinstance(fault, Unclear) and fault.guess is not None  # and the copy is read so
-        each = None if guessed else by_file.get(Path(fault.file))
-        copies = fault.kind in ("same-in-splits", "duplicate", "two-masks")  # below: one of them stays
-        helps = bool(KINDS[fault.kind].fix) and fault.kind not in _MENDED and not copies
-        if each is None:
-            continue
-        if helps or (fault.kind == "sizes-differ" and not _mask_lies(each)):
+        helps = KINDS[fault.kind].fix and fault.kind not in (*_MENDED, *_COPIES)
+        if each and not guessed and (helps or (fault.kind == "sizes-differ" and not _mask_lies(each))):
             why.setdefault(each.pair.image, fault.kind)
     first: set[bytes] = set()
     rest = [each for each in found.surveyed if each.pair.image not in why]

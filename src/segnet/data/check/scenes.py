@@ -16,12 +16,18 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
+from segnet.data.check.pairing import Pairs
+from segnet.data.faults import Fault
+from segnet.data.images.digests import file_digest
+
+_SIDES = {"train": 0, "val": 1, "test": 2}
 _SIDES_PX = (256, 181, 128)  # the longer side at each scale
 _MOST_CORNERS = (64, 40, 24)  # at each scale
 _LEAST_CORNER = 60.0  # smaller eigenvalue of the summed gradients: below it is noise
@@ -274,12 +280,13 @@ def group_by_names(names: Sequence[str], pairs: Sequence[tuple[int, int]]) -> st
         names: of all images.
         pairs: numbers of images that show one scene.
     """
-    for pattern in _SCENES:
-        groups = _groups(pattern, names)
-        if groups is None or len({*groups}) < 3 or not pairs:
-            continue
+    for pattern in _SCENES if pairs else ():
+        found = [re.search(pattern, name) for name in names]
+        groups = [each and each[1] for each in found]
+        counts = Counter(groups)
+        fits = all(found) and len(counts) >= 3 and 2 * max(counts.values()) <= len(names)
         together = sum(groups[one] == groups[other] for one, other in pairs)
-        if together >= _SHARE_EXPLAINED * len(pairs):
+        if fits and together >= _SHARE_EXPLAINED * len(pairs):
             return pattern
     return ""
 
@@ -298,32 +305,60 @@ def counted_scenes(names: Sequence[str], sides: Sequence[int]) -> dict[int, int]
         if found := re.search(r"^(.+)[_-]([0-9]{1,2})(?![0-9])(?!.*[_-][0-9])", name):
             groups[found[1]].append((int(found[2]), number))
     several = [members for members in groups.values() if len(members) > 1]
-    if len(several) < _FEWEST_GROUPS or sum(map(len, several)) > _MOST_IN_GROUP * len(several):
-        return {}
     gapless = [members for members in several if _has_no_gap([counter for counter, _ in members])]
-    if len(gapless) < _SHARE_EXPLAINED * len(several):
+    few = len(several) < _FEWEST_GROUPS or len(gapless) < _SHARE_EXPLAINED * len(several)
+    if few or sum(map(len, several)) > _MOST_IN_GROUP * len(several):
         return {}
     told = {}
     for members in gapless:
         numbers = sorted((number for _, number in members), key=lambda number: sides[number] != 0)
         for number in numbers[1:]:
-            other = next(
-                (each for each in numbers if sides[each] != sides[number] or sides[each] < 0), number
-            )
+            others = (each for each in numbers if sides[each] != sides[number] or sides[each] < 0)
+            other = next(others, number)
             if sides[number] != 0 and other != number:
                 told[number] = other
     return told
 
 
-def _groups(pattern: str, names: Sequence[str]) -> list[str] | None:
-    """Return the group of each name, if all have one and none holds more than half of them."""
-    found = [re.search(pattern, name) for name in names]
-    groups = [each[1] for each in found if each is not None]
-    if len(groups) < len(names) or 2 * max(Counter(groups).values(), default=0) > len(names):
-        return None
-    return groups
-
-
 def _has_no_gap(counters: Sequence[int]) -> bool:
     distinct = {*counters}
     return min(distinct) <= 1 and len(distinct) == max(distinct) - min(distinct) + 1 == len(counters)
+
+
+# What is told of a folder
+
+
+def leaks(found: Pairs, views: Sequence[View | None], root: Path) -> list[Fault]:
+    """Return a fault for each image whose scene is on another side of a split, by its pixels or its name.
+
+    Args:
+        found: the pairs of image and mask.
+        views: of each pair's image.
+        root: their folder.
+    """
+    held_out, pairs = "val" not in found.splits, found.pairs
+    sides = [_SIDES[pair.split] if pair.split != "train" or not held_out else -1 for pair in pairs]
+    shown = [*same_scenes(views, sides)]
+    names = [pair.name for pair in pairs]
+    told = {second for _, second in shown}
+    counted = counted_scenes(names, sides)
+    by_name = [(other, number) for number, other in counted.items() if number not in told]
+    pattern = group_by_names(names, shown + by_name)
+    first = "" if held_out else "put all pairs into one images/ and one masks/, and "
+    remedy = f"{first}hold whole scenes out: segnet train --group-by '{pattern}'" if pattern else ""
+    faults = []
+    if len(pairs) > MOST_IMAGES:
+        said = (
+            f"holds {len(pairs):,} images, of which an even choice of {MOST_IMAGES:,} at most were compared"
+        )
+        faults.append(Fault("alike", root, said, remedy))
+    for kind, said, ones in (
+        ("alike", "shows the scene of", shown),
+        ("one-name", "differs by a counter alone from", by_name),
+    ):
+        for one, other in ones:
+            a, b = pairs[one], pairs[other]
+            where = "and either may be held out" if a.split == b.split else f"of the split {a.split}"
+            if file_digest(a.image) != file_digest(b.image):  # copies are a fault of their own
+                faults.append(Fault(kind, b.image, f"{said} {a.image}, {where}", remedy))
+    return faults

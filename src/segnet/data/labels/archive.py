@@ -102,18 +102,16 @@ def _targets(archive: Path, entries: Sequence[zipfile.ZipInfo]) -> dict[str, zip
     for entry in entries:
         name = _name(entry)
         parts = PurePosixPath(name).parts
-        what = ""
-        if name.startswith("/") or ".." in parts or re.match("[A-Za-z]:", name) or "\0" in name:
-            what = "would lie outside its folder"
-        elif entry.is_dir() or name.endswith("/") or any(map(is_hidden, parts)):
+        is_outside = name.startswith("/") or ".." in parts or re.match("[A-Za-z]:", name) or "\0" in name
+        if not is_outside and (entry.is_dir() or name.endswith("/") or any(map(is_hidden, parts))):
             continue
-        elif stat.S_ISLNK(entry.external_attr >> 16):
-            what = "is a link"
-        elif entry.flag_bits & 1:
-            what = "is encrypted"
-        elif name in targets:
-            what = "is in it twice"
-        if what:
+        refused = {
+            "would lie outside its folder": is_outside,
+            "is a link": stat.S_ISLNK(entry.external_attr >> 16),
+            "is encrypted": entry.flag_bits & 1,
+            "is in it twice": name in targets,
+        }
+        for what in (what for what, is_so in refused.items() if is_so):
             raise SegnetError(f"{archive}: {name!r} {what}; unpack it yourself and give the folder")
         targets[name] = entry
     return targets

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from segnet.base.classes import IGNORE_INDEX
 from segnet.base.errors import SegnetError
-from segnet.data.faults import Fault
-from segnet.data.images.headers import read_header
-from segnet.data.labels.coded import MaskTable
-from segnet.data.labels.finding import files_below, images_below
-from segnet.data.labels.shapes import NOT_ANNOTATED, Labelled, Labels, read_image
+from segnet.data.labels.coded import MaskTable, add_pairs
+from segnet.data.labels.finding import files_below, images_below, key_below
+from segnet.data.labels.shapes import Labels
 
 # Its label ids that are scored, in the order of their train ids: cityscapesScripts, helpers/labels.py
 _CLASSES = {
@@ -55,21 +52,19 @@ def read_cityscapes(root: Path, folders: Sequence[Path]) -> Labels:
             f"{root / _FINE} holds no */*/*_{_FINE}_labelIds.png; unpack gtFine_trainvaltest.zip there"
         )
     images = {
-        _key(file, folder, f"_{_IMAGES}"): file
+        key_below(file, folder).removesuffix(f"_{_IMAGES}"): file
         for folder in (*folders, root / _IMAGES)
         for file in images_below(folder)
     }
-    for key in sorted(masks.keys() | images.keys()):
-        split = key.split("/")[0]
-        where = str(masks[key][0] if key in masks else images[key])
-        if split not in _SPLITS:
-            labels.images.append(Labelled(None, key, where, left_out=f"split {split}, without labels"))
-        elif key not in masks:
-            labels.images.append(Labelled(None, key, where, left_out=NOT_ANNOTATED))
-        else:
-            read = partial(_pair, key, *masks[key], images.get(key))
-            labels.images.append(read_image(read, where, labels.faults))
+    missing = f"has no image {_IMAGES}/{{key}}_{_IMAGES}.png"
+    add_pairs(labels, masks, images, _place, missing, "unpack leftImg8bit_trainvaltest.zip there")
     return labels
+
+
+def _place(key: str) -> tuple[str, str, str]:
+    """Return the name and the split of a frame, and why it is left out, if so."""
+    split, _, name = key.partition("/")
+    return name, _SPLITS.get(split, ""), "" if split in _SPLITS else f"split {split}, without labels"
 
 
 def _masks(root: Path) -> dict[str, tuple[Path, MaskTable]]:
@@ -81,18 +76,5 @@ def _masks(root: Path) -> dict[str, tuple[Path, MaskTable]]:
             end = f"_{kind}_{coding}"
             for file in files:
                 if file.stem.endswith(end):
-                    found.setdefault(_key(file, root / kind, end), (file, table))
+                    found.setdefault(key_below(file, root / kind).removesuffix(end), (file, table))
     return found
-
-
-def _key(file: Path, folder: Path, end: str) -> str:
-    return file.relative_to(folder).with_suffix("").as_posix().removesuffix(end)
-
-
-def _pair(key: str, mask: Path, table: MaskTable, image: Path | None) -> Labelled:
-    if image is None:
-        said = f"has no image {_IMAGES}/{key}_{_IMAGES}.png"
-        raise Fault("no-image", mask, said, "unpack leftImg8bit_trainvaltest.zip there")
-    split, _, name = key.partition("/")
-    size = read_header(mask).stored
-    return Labelled(image, name, str(mask), _SPLITS[split], size, read_mask=partial(table.read, mask))

@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from segnet.data.faults import Fault
-from segnet.data.images.headers import read_header
-from segnet.data.labels.shapes import (
-    Labelled,
-    Labels,
-    Shape,
+from segnet.data.labels.fields import (
+    Polygon,
     class_name,
-    find_image,
-    name_below,
+    decode_runs,
+    field_of,
+    list_of,
     polygon,
-    read_image,
-    read_json,
-    read_shape,
     rectangle,
+    require,
     shortened,
     size_of,
-    split_of,
-    with_background,
 )
+from segnet.data.labels.finding import find_image, name_below, split_of
+from segnet.data.labels.shapes import Labelled, Labels, Shape, outlined, read_json_of, with_background
 
 _OURS = "predicted by segnet"  # how the description in a file of segnet predict begins
 _CAPTION = "caption"
@@ -57,65 +52,61 @@ def read_coco(files: Sequence[Path], folders: Sequence[Path]) -> Labels:
     Raises:
         Fault: a file that isn't JSON or is of panoptic segmentation, where it is the only one.
     """
-    labels = Labels("COCO", [])
-    for file in files:
-        try:
-            content = read_json(file)
-            if not is_coco(content):
-                raise Fault("other-file", file, "is no file of COCO")
-            split = split_of(file.stem) or split_of(file.resolve().parent.name)
-            _add(labels, file, content, folders, split if len(files) > 1 else "")
-        except Fault as fault:
-            if len(files) == 1:
-                raise
-            labels.faults.append(fault)
+    labels = Labels("COCO")
+    for file, content in labels.read_files(files, _read):
+        split = split_of(file.stem) or split_of(file.resolve().parent.name)
+        _add(labels, file, content, [*_beside(file), *folders], split if len(files) > 1 else "")
     labels.classes = with_background(labels.classes)
     return labels
 
 
-@dataclass(frozen=True)
-class _File:
-    """What the entries of one file share."""
-
-    names: dict[Hashable, str]
-    """Of categories, by id."""
-    folders: list[Path]
-    split: str
-    is_ours: bool
-    faults: list[Fault]
+def _read(file: Path) -> Any:
+    content = read_json_of(is_coco, "is no file of COCO")(file)
+    if any("segments_info" in entry for entry in list_of(content, "annotations") if isinstance(entry, dict)):
+        said = "is of panoptic segmentation, whose masks are PNG files beside it"
+        raise Fault("bad-label", file, said, "export instances (polygons or run lengths) instead")
+    return content
 
 
 def _add(labels: Labels, file: Path, content: dict[str, Any], folders: Sequence[Path], split: str) -> None:
-    of_image: dict[Hashable, list[Any]] = {}
-    for entry in _list(labels, file, content, "annotations"):
-        if isinstance(entry, dict) and "segments_info" in entry:
-            said = "is of panoptic segmentation, whose masks are PNG files beside it"
-            raise Fault("bad-label", file, said, "export instances (polygons or run lengths) instead")
-        if (kind := _kind(entry)) == _CAPTION:
-            labels.no_shapes[kind] += 1
+    for name in ("annotations", "categories", "images"):
+        if not isinstance(content.get(name), list):
+            labels.faults.append(Fault("bad-label", file, f"has no list of {name}"))
+    names = _categories(labels, file, list_of(content, "categories"))
+    labels.classes += names.values()
+    of_image: dict[Hashable, list[Any]] = defaultdict(list)
+    for entry in list_of(content, "annotations"):
+        if _kind(entry) == _CAPTION:
+            labels.tally.no_shapes[_CAPTION] += 1
         else:
-            of_image.setdefault(_id(entry, "image_id"), []).append(entry)
-    info = content.get("info")
-    is_ours = isinstance(info, dict) and str(info.get("description")).startswith(_OURS)
-    around = [*_beside(file), *folders]
-    shared = _File(_categories(labels, file, content), around, split, is_ours, labels.faults)
-    labels.classes += shared.names.values()
-    images = _list(labels, file, content, "images")
-    alike: dict[Hashable, list[Any]] = {}
-    for entry in images:
-        alike.setdefault(_id(entry, "id"), []).append(entry)
-    done: set[Hashable] = set()
-    for entry in images:
-        number, where = _id(entry, "id"), f"{file}: {_said(entry, 'file_name')}"
-        if number is not None and number in done and entry == alike[number][0]:
-            labels.images.append(Labelled(None, "", where, left_out="listed twice"))
-            continue
-        done.add(number)
-        annotations = [] if number is None else of_image.pop(number, [])
-        read = partial(_image, entry, alike[number], annotations, shared, where)
-        labels.images.append(read_image(read, where, labels.faults, map(_kind, annotations)))
+            of_image[_id(entry, "image_id")].append(entry)
+    is_ours = str(field_of(content.get("info"), "description")).startswith(_OURS)
+
+    def image(
+        entry: dict[str, Any], alike: Sequence[Any], annotations: Sequence[Any], where: str
+    ) -> Labelled:
+        require(_id(entry, "id") is not None, "has no id")
+        same = all(other == entry for other in alike)
+        require(same, f"has the id {_said(entry, 'id')}, which another image has too")
+        found = find_image(entry.get("file_name"), folders)
+        size = size_of(entry.get("width"), entry.get("height"), found)
+        shapes = _shapes(labels, annotations, names, size, where)
+        return Labelled(found, name_below(entry["file_name"]), where, split, size, shapes, looked_at=is_ours)
+
+    alike: dict[Hashable, list[Any]] = defaultdict(list)
+    for entry in list_of(content, "images"):
+        alike[_id(entry, "id")].append(entry)
+    for number, entries in alike.items():
+        for place, entry in enumerate(entries):
+            where = f"{file}: {_said(entry, 'file_name')}"
+            if place and number is not None and entry == entries[0]:
+                labels.images.append(Labelled(None, "", where, left_out="listed twice"))
+                continue
+            annotations = [] if number is None else of_image.pop(number, [])
+            read = partial(image, entry, entries, annotations, where)
+            labels.read_image(read, where, map(_kind, annotations))
     lost = [(number, entry) for number, entries in of_image.items() for entry in entries]
-    labels.orphans += [Shape("", kind=_kind(entry), left_out="image not listed") for _, entry in lost]
+    labels.tally.left_out.update((_kind(entry), "image not listed") for _, entry in lost)
     if lost:
         more = f" ({len(lost) - 1} more like it)" if len(lost) > 1 else ""
         said = f"has an annotation of an image {shortened(lost[0][0])} that it lacks{more}"
@@ -135,34 +126,25 @@ def _beside(file: Path) -> list[Path]:
     return around
 
 
-def _list(labels: Labels, file: Path, content: dict[str, Any], name: str) -> list[Any]:
-    stored = content.get(name)
-    if isinstance(stored, list):
-        return stored
-    labels.faults.append(Fault("bad-label", file, f"has no list of {name}"))
-    return []
-
-
-def _categories(labels: Labels, file: Path, content: dict[str, Any]) -> dict[Hashable, str]:
+def _categories(labels: Labels, file: Path, entries: Sequence[Any]) -> dict[Hashable, str]:
     """Return the name of each id that has one."""
     names: dict[Hashable, str] = {}
     unclear = set()
-    for place, entry in enumerate(_list(labels, file, content, "categories"), 1):
-        number = _id(entry, "id")
-        name = class_name(entry.get("name")) if isinstance(entry, dict) else ""
+    for place, entry in enumerate(entries, 1):
+        number, name = _id(entry, "id"), class_name(field_of(entry, "name"))
+        said = ""
         if number is None or not name:
             said = f"has a category without an id or a name, number {place} in its list"
-            labels.faults.append(Fault("bad-label", file, said))
         elif names.setdefault(number, name) != name:
             said = f"has two names for the category {number}: {names[number]} and {name}"
-            labels.faults.append(Fault("bad-label", file, said))
             unclear.add(number)
+        labels.faults += [Fault("bad-label", file, said)] if said else []
     return {number: name for number, name in names.items() if number not in unclear}
 
 
 def _id(entry: Any, key: str) -> Hashable:
     """Return an id of an entry, of which some tools write the number as text; None where there is none."""
-    value = entry.get(key) if isinstance(entry, dict) else None
+    value = field_of(entry, key)
     if isinstance(value, str) and value.strip().isdecimal():
         return int(value)
     if isinstance(value, float) and value.is_integer():
@@ -175,51 +157,34 @@ def _said(entry: Any, key: str) -> str:
 
 
 def _kind(entry: Any) -> str:
+    stored = field_of(entry, "segmentation")
     if not isinstance(entry, dict):
         return "unknown"
-    stored = entry.get("segmentation")
-    if _CAPTION in entry and not stored:
-        return _CAPTION
-    if stored and entry.get("iscrowd") not in (None, 0, "0", False):
-        return "crowd"
     if stored:
-        return "run lengths" if isinstance(stored, dict) else "polygon"
-    return "keypoints" if entry.get("keypoints") else "box"
+        is_crowd = entry.get("iscrowd") not in (None, 0, "0", False)
+        return "crowd" if is_crowd else "run lengths" if isinstance(stored, dict) else "polygon"
+    return _CAPTION if _CAPTION in entry else "keypoints" if entry.get("keypoints") else "box"
 
 
-def _image(
-    entry: dict[str, Any], alike: Sequence[Any], annotations: Sequence[Any], shared: _File, where: str
-) -> Labelled:
-    if _id(entry, "id") is None:
-        raise Fault("bad-label", where, "has no id")
-    if any(other != entry for other in alike):
-        raise Fault("bad-label", where, f"has the id {_said(entry, 'id')}, which another image has too")
-    found = find_image(entry.get("file_name"), shared.folders, where)
-    says_size = entry.get("width") or entry.get("height")
-    size = size_of(entry.get("width"), entry.get("height"), where) if says_size else read_header(found).size
+def _shapes(
+    labels: Labels,
+    annotations: Sequence[Any],
+    names: Mapping[Hashable, str],
+    size: tuple[int, int],
+    where: str,
+) -> list[Shape]:
+    """Return the shapes of an image's annotations, the largest first."""
+    read = partial(_shape, names=names, size=size)
     shapes = [
-        _annotation(each, shared, size, f"{where}, annotation {_said(each, 'id')}") for each in annotations
+        labels.read_shape(
+            each, _kind(each), f"{where}, annotation {_said(each, 'id')}", read, lambda e: [_box(e, size)]
+        )
+        for each in annotations
     ]
-    shapes.sort(key=lambda pair: -pair[0])
-    kept = name_below(entry["file_name"])
-    drawn = [shape for _, shape in shapes]
-    return Labelled(found, kept, where, shared.split, size, drawn, looked_at=shared.is_ours)
+    return sorted(shapes, key=_area, reverse=True)
 
 
-def _annotation(entry: Any, shared: _File, size: tuple[int, int], where: str) -> tuple[float, Shape]:
-    """Return the area of an annotation and its shape."""
-    area = _area(box := _box(entry, size))
-
-    def read() -> Shape:
-        nonlocal area
-        shape, area = _shape(entry, shared.names, size, where, box)
-        return shape
-
-    drawn = read_shape(read, _kind(entry), where, shared.faults, [box])
-    return area, drawn
-
-
-def _box(entry: Any, size: tuple[int, int]) -> tuple[float, ...]:
+def _box(entry: Any, size: tuple[int, int]) -> Polygon:
     """Return the polygon of an annotation's box, an empty one where it has none."""
     try:
         left, top, width, height = map(float, entry["bbox"])
@@ -228,63 +193,48 @@ def _box(entry: Any, size: tuple[int, int]) -> tuple[float, ...]:
         return ()
 
 
-def _shape(
-    entry: Any, names: dict[Hashable, str], size: tuple[int, int], where: str, box: tuple[float, ...]
-) -> tuple[Shape, float]:
-    """Return a shape and its area."""
-    if not isinstance(entry, dict):
-        raise Fault("bad-label", where, "is no annotation")
-    label, stored, kind = names.get(_id(entry, "category_id")), entry.get("segmentation"), _kind(entry)
-    if label is None:
-        raise Fault("bad-label", where, f"has the unknown category {_said(entry, 'category_id')}")
+def _area(shape: Shape) -> float:
+    """Return the area of a shape, or of its extent, in pixels."""
+    if shape.bitmap_px is not None:
+        return shape.bitmap_px
+    pairs = [np.array(each).reshape(-1, 2).T for each in shape.polygons]
+    return sum(abs(float(x @ np.roll(y, 1) - y @ np.roll(x, 1))) / 2 for x, y in pairs)
+
+
+def _shape(entry: Any, names: Mapping[Hashable, str], size: tuple[int, int]) -> Shape:
+    require(isinstance(entry, dict), "is no annotation")
+    label, stored = names.get(_id(entry, "category_id"), ""), entry.get("segmentation")
+    require(label, f"has the unknown category {_said(entry, 'category_id')}")
     if isinstance(stored, list) and len(stored) == 1 and isinstance(stored[0], dict):
         (stored,) = stored  # some tools put run lengths into a list, as polygons are
     if isinstance(stored, dict):
-        runs = read_runs(stored.get("counts"), stored.get("size"), size, where)
-        return Shape(label, (box,), partial(decode_runs, runs, size), kind=kind), float(sum(runs[1::2]))
-    if not stored and box:
-        what = "has keypoints" if kind == "keypoints" else "is a box"
-        raise Fault("box-label", where, f"{what} without an outline")
-    if not stored or not isinstance(stored, list):
-        raise Fault("bad-label", where, "has no outline", "a mask needs polygons or run lengths")
+        runs = read_runs(stored.get("counts"), stored.get("size"), size)
+        return Shape(label, bitmap=lambda: decode_runs(runs, size).T, bitmap_px=sum(runs[1::2]))
+    what = "has keypoints" if _kind(entry) == "keypoints" else "is a box"
+    require(stored or not _box(entry, size), f"{what} without an outline", kind="box-label")
+    is_list = stored and isinstance(stored, list)
+    require(is_list, "has no outline", "a mask needs polygons or run lengths")
     parts = stored if isinstance(stored[0], list) else [stored]
     if all(isinstance(part, list) and len(part) == _POINT for part in parts):  # one polygon, point by point
         parts = [parts]
-    polygons = tuple(each for each in (polygon(part, size, where) for part in parts) if each)
-    if not polygons:
-        raise Fault("flat-label", where, "has no area")
-    return Shape(label, polygons, kind=kind), sum(map(_area, polygons))
+    return outlined(label, [polygon(part, size) for part in parts])
 
 
-def _area(flat: Sequence[float]) -> float:
-    """Return the area of a polygon, 0 of an empty one."""
-    x, y = np.array(flat).reshape(-1, 2).T
-    return abs(float(x @ np.roll(y, 1) - y @ np.roll(x, 1))) / 2
-
-
-def read_runs(counts: Any, stored: Any, size: tuple[int, int], where: str) -> list[int]:
+def read_runs(counts: Any, stored: Any, size: tuple[int, int]) -> list[int]:
     """Return COCO's run lengths, given as a list or as its text of them.
 
     They go down the columns, outside and inside in turn.
 
     Raises:
-        Fault: they don't fill the image exactly.
+        Malformed: they don't fill the image exactly.
     """
     width, height = size
-    if stored is not None and [*stored] != [height, width]:
-        raise Fault("bad-label", where, f"has run lengths for {stored}, its image is {[height, width]}")
+    fits = stored is None or [*stored] == [height, width]
+    require(fits, f"has run lengths for {stored}, its image is {[height, width]}")
     runs = _parse_runs(counts.encode("ascii", "replace")) if isinstance(counts, str) else counts
     whole = isinstance(runs, list) and all(type(run) is int and run >= 0 for run in runs)
-    if not whole or sum(runs) != width * height:
-        raise Fault("bad-label", where, "has run lengths that don't add up to its image")
+    require(whole and sum(runs) == width * height, "has run lengths that don't add up to its image")
     return [*runs]
-
-
-def decode_runs(runs: Sequence[int], size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """Return the pixels ``(H, W)`` of run lengths."""
-    inside = np.arange(len(runs)) % 2 == 1
-    pixels: npt.NDArray[np.bool_] = np.repeat(inside, runs).reshape(size).T
-    return pixels
 
 
 def _parse_runs(text: bytes) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ from PIL import Image
 from segnet.base.colours import Colour, pack, unpack
 from segnet.data.dataset import Mask
 from segnet.data.faults import Fault
+from segnet.data.images.headers import read_header
 from segnet.data.images.reading import decode, read_index_mask
+from segnet.data.labels.fields import require
+from segnet.data.labels.shapes import NOT_ANNOTATED, Labelled, Labels
 
 _SHOWN = 5
 _UNKNOWN = -1
@@ -93,3 +97,38 @@ class MaskTable:
                 lossy or self.remedy or f"correct the mask, or add the {what} there",
             )
         return ids.astype(np.uint8)
+
+
+def add_pairs(
+    labels: Labels,
+    masks: Mapping[str, tuple[Path, MaskTable]],
+    images: Mapping[str, Path],
+    place: Callable[[str], tuple[str, str, str]],
+    missing: str,
+    remedy: str = "",
+) -> None:
+    """Add each image with its mask file, those that have no mask as not annotated.
+
+    Args:
+        labels: what they are added to.
+        masks: by a key of the image, its mask file and the table that says how to read it.
+        images: image files by the same keys.
+        place: returns of a key the image's name in the new folder, its split, and why it is left out, if so.
+        missing: what to say of a mask without an image, whose key stands for {key}.
+        remedy: what to do then, if anything better than usual.
+    """
+
+    def read(key: str, name: str, split: str) -> Labelled:
+        require(key in images, missing.format(key=key), remedy, "no-image")
+        mask, table = masks[key]
+        size = read_header(mask).stored
+        return Labelled(images[key], name, str(mask), split, size, read_mask=partial(table.read, mask))
+
+    for key in sorted(masks.keys() | images.keys()):
+        name, split, left_out = place(key)
+        where = str(masks[key][0] if key in masks else images[key])
+        if left_out or key not in masks:
+            reason = left_out or NOT_ANNOTATED
+            labels.images.append(Labelled(None, name, where, split, left_out=reason))
+        else:
+            labels.read_image(partial(read, key, name, split), where)

@@ -6,7 +6,7 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from segnet.base.files import new_folder, write_text
 from segnet.base.threads import in_order
 from segnet.data.check.pairing import DESCRIPTION
 from segnet.data.check.repair import require_new_folder
-from segnet.data.dataset import Mask, Progress
+from segnet.data.dataset import Progress
 from segnet.data.faults import Fault, lines, raise_errors
 from segnet.data.images.embedded_files import Blob, File
 from segnet.data.images.headers import Header, read_header
@@ -29,8 +29,7 @@ from segnet.data.images.reading import turned_by_exif
 from segnet.data.labels.archive import unpacked
 from segnet.data.labels.draw import Drawn, draw
 from segnet.data.labels.recognise import read_labels
-from segnet.data.labels.shapes import NOT_ANNOTATED, Labelled, Labels, Shape, why
-from segnet.data.labels.tally import Tally
+from segnet.data.labels.shapes import NOT_ANNOTATED, Labelled, Labels, Shape, Tally, why
 
 _AHEAD = 32
 _AHEAD_PIXELS = 1 << 25
@@ -56,17 +55,6 @@ class Converted:
     """Pixels that belong to no class."""
     around: str = ""
     """Which class the pixels have that no shape covers; empty where they are ignored, or of mask files."""
-
-
-@dataclass
-class _Written:
-    """What became of one image."""
-
-    mask: Mask | None = None
-    outcomes: list[tuple[str, str]] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
-    left_out: str = ""
-    """Why there is no mask."""
 
 
 def convert(
@@ -123,43 +111,41 @@ def _convert(
     _leave_out_same_names(labels)
     if not skip:
         _refuse(labels.faults, source)
-    tally = Tally()
-    tally.begin(labels)
-    if copied:
-        return _copied(labels, classes, target, tally, progress)
-    chosen = [each for each in labels.images if not _is_left_out(each, tally, empty_as_background)]
+    chosen = _chosen(labels, empty_as_background)
     if any(shape.polygons for each in chosen for shape in each.shapes):
         require_package(f"filling the polygons of {source}", "pycocotools")
+    tally, what = labels.tally, f"{source} ({labels.format})"
     if not chosen:
-        raise SegnetError(f"{source} ({labels.format}) holds no image with labels{_said(labels, tally)}")
+        raise SegnetError(f"{what} holds no image with labels{_said(labels)}")
     if len(labels.classes) > IGNORE_INDEX:
         raise SegnetError(
-            f"{source} ({labels.format}) declares {len(labels.classes):,} classes with the background, and a "
+            f"{what} declares {len(labels.classes):,} classes with the background, and a "
             f"mask holds {IGNORE_INDEX}; name those that you want with --classes a,b,c"
         )
-    table = ClassTable.named(labels.classes)
+    palette = ClassTable.named(labels.classes).palette().tobytes() if labels.classes else b""
     counts, splits = np.zeros(256, np.int64), Counter[str]()
 
     counting = progress(len(chosen)) if progress else nullcontext(lambda: None)
     with new_folder(target) as partial, counting as advance:
 
-        def write(each: Labelled) -> tuple[Labelled, _Written]:
-            return each, _write_pair(each, labels, table, around, partial)
+        def write(each: Labelled) -> tuple[Labelled, Drawn]:
+            return each, _write_pair(each, labels, palette, around, partial / each.split)
 
-        for each, written in in_order(write, chosen, most=_AHEAD, weigh=_pixels, budget=_AHEAD_PIXELS):
-            labels.faults += written.faults
-            if written.mask is None:
-                tally.leave_out(each, written.left_out)
+        for each, drawn in in_order(write, chosen, most=_AHEAD, weigh=_pixels, budget=_AHEAD_PIXELS):
+            labels.faults += drawn.faults
+            if drawn.left_out:
+                tally.leave_out(each.outcomes, drawn.left_out)
             else:
-                tally.write(written.outcomes, with_mask=each.read_mask is not None)
-                counts += np.bincount(written.mask.ravel(), minlength=256)
+                tally.write(drawn.outcomes, with_mask=each.has_mask)
                 splits[each.split] += 1
+                if drawn.mask is not None:
+                    counts += np.bincount(drawn.mask.ravel(), minlength=256)
             advance()
         if not skip:
             _refuse(labels.faults, source)
         if not tally.written or (tally.left_out and not tally.drawn):
-            raise SegnetError(f"{source} ({labels.format}) holds nothing to draw{_said(labels, tally)}")
-        write_text(partial / DESCRIPTION, _classes_as_yaml(labels.classes))
+            raise SegnetError(f"{what} holds nothing to draw{_said(labels)}")
+        _write_description(labels, classes if copied else labels.classes, partial / DESCRIPTION)
     return Converted(
         labels.format,
         dict(splits),
@@ -172,33 +158,13 @@ def _convert(
     )
 
 
-def _copied(
-    labels: Labels, classes: Sequence[str], target: Path, tally: Tally, progress: Progress | None
-) -> Converted:
-    """Write images and mask files as they are; classes that are named are those of the values 0, 1, 2 .."""
-    splits = Counter[str]()
-    counting = progress(len(labels.images)) if progress else nullcontext(lambda: None)
-    with new_folder(target) as partial, counting as advance:
-        for each in labels.images:
-            if each.left_out or each.image is None or each.mask_file is None:
-                tally.leave_out(each, each.left_out)
-                continue
-            for kind, file in (("images", each.image), ("masks", each.mask_file)):
-                name = f"{each.name}{file.suffix.lower()}"
-                _copy(file, _parent_made(partial / each.split / kind / name))
-            tally.write((), with_mask=True)
-            splits[each.split] += 1
-            advance()
-        if classes:
-            write_text(partial / DESCRIPTION, _classes_as_yaml(classes))
-        elif labels.description is not None:
-            shutil.copyfile(labels.description, partial / DESCRIPTION)
-    some_failed = any(fault.is_error for fault in labels.faults)
-    return Converted(labels.format, dict(splits), {}, tuple(lines(labels.faults)), tally, some_failed)
-
-
-def _classes_as_yaml(classes: Sequence[str]) -> str:
-    return yaml.safe_dump({"classes": [*classes]}, sort_keys=False, allow_unicode=True)
+def _write_description(labels: Labels, classes: Sequence[str], target: Path) -> None:
+    """Write the classes; of mask files that are copied, those that are named, or the file beside them."""
+    if classes:
+        stored = {"classes": [*classes]}
+        write_text(target, yaml.safe_dump(stored, sort_keys=False, allow_unicode=True))
+    elif labels.description is not None:
+        shutil.copyfile(labels.description, target)
 
 
 def _declare(labels: Labels, classes: Sequence[str], source: Path, *, skip: bool) -> int:
@@ -222,9 +188,8 @@ def _declare(labels: Labels, classes: Sequence[str], source: Path, *, skip: bool
             for each in labels.images
         ]
         ids = {name: class_id for class_id, name in enumerate(classes)}
-        labels.wanted = {
-            class_id: ids.get(name, IGNORE_INDEX) for class_id, name in enumerate(labels.classes)
-        }
+        wanted = [ids.get(name, IGNORE_INDEX) for name in labels.classes[: len(labels.wanted)]]
+        labels.wanted[: len(wanted)] = wanted
         labels.classes = [*classes]
     around = background_of(labels.classes)
     if around is None or (background_of([around]) is None and around in used):
@@ -247,17 +212,13 @@ def _leave_out_same_names(labels: Labels) -> None:
             continue
         namesake = names.setdefault((each.split, each.name.casefold()), each)
         other = files.setdefault(str(each.image), each)
-        if namesake is not each:
-            fault = Fault("same-name", each.where, f"has the same name as {namesake.where}")
-            left_out = "name of another image"
-        elif other is not each:
+        said, remedy, left_out = f"has the same name as {namesake.where}", "", "name of another image"
+        if namesake is each:
             said = f"means the image {each.image}, of which {other.where} has labels too"
-            fault = Fault("same-name", each.where, said, "keep one of them")
-            left_out = "image labelled twice"
-        else:
-            continue
-        labels.faults.append(fault)
-        labels.images[place] = replace(each, left_out=left_out)
+            remedy, left_out = "keep one of them", "image labelled twice"
+        if namesake is not each or other is not each:
+            labels.faults.append(Fault("same-name", each.where, said, remedy))
+            labels.images[place] = replace(each, left_out=left_out)
 
 
 def _refuse(faults: Sequence[Fault], source: Path) -> None:
@@ -267,77 +228,71 @@ def _refuse(faults: Sequence[Fault], source: Path) -> None:
         raise SegnetError(f"{error}; --skip leaves out what can't be read and converts the rest") from None
 
 
-def _is_left_out(each: Labelled, tally: Tally, empty_as_background: bool) -> bool:
-    unsure = not each.shapes and each.read_mask is None and not each.looked_at and not empty_as_background
-    reason = each.left_out or (NOT_ANNOTATED if unsure else "")
-    if reason:
-        tally.leave_out(each, reason)
-    return bool(reason)
+def _chosen(labels: Labels, empty_as_background: bool) -> list[Labelled]:
+    """Return the images that are to be written, and count the others."""
+    chosen = []
+    for each in labels.images:
+        unsure = not each.shapes and not each.has_mask and not each.looked_at and not empty_as_background
+        if reason := each.left_out or (NOT_ANNOTATED if unsure else ""):
+            labels.tally.leave_out(each.outcomes, reason)
+        else:
+            chosen.append(each)
+    return chosen
 
 
-def _said(labels: Labels, tally: Tally) -> str:
+def _said(labels: Labels) -> str:
     """Say what was left out, where that is all."""
+    tally = labels.tally
     said = [f"images: {tally.images_said()}"] if tally.images_left_out else []
     said += [f"{kind}: {why}" for kind, _, _, why in tally.rows()]
-    first = lines(labels.faults)[:1]
-    return "".join(f"; {each}" for each in [*said, *first])
+    said += lines(labels.faults)[:1]
+    return "".join(f"; {each}" for each in said)
 
 
-def _write_pair(each: Labelled, labels: Labels, table: ClassTable, around: int, root: Path) -> _Written:
+def _write_pair(each: Labelled, labels: Labels, palette: bytes, around: int, folder: Path) -> Drawn:
     """Write an image and its mask; what is wrong with them is returned."""
     assert each.image is not None
+    image = folder / "images" / f"{each.name}{each.image.suffix}"
+    mask = folder / "masks" / f"{each.name}.png"
+    if each.mask_file is not None:
+        _copy(each.image, image.with_suffix(image.suffix.lower()))
+        _copy(each.mask_file, mask.with_suffix(each.mask_file.suffix.lower()))
+        return Drawn()
     try:
-        header = read_header(each.image)
-        drawn = _mask_of(each, header, labels, around)
+        drawn = _draw(each, read_header(each.image), labels, around)
     except SegnetError as error:
         fault = error if isinstance(error, Fault) else Fault("damaged", each.where, str(error))
-        return _Written(faults=[fault], left_out=why(fault))
-    useless = bool(each.shapes) and not drawn.painted
-    left_out = drawn.spoilt or ("no shape of it could be drawn" if useless else "")
-    if left_out:
-        return _Written(faults=drawn.faults, left_out=left_out)
-    picture = Image.fromarray(drawn.mask)
-    picture.putpalette(table.palette().tobytes())
-    folder = root / each.split
-    _copy(each.image, _parent_made(folder / "images" / f"{each.name}{each.image.suffix}"))
-    picture.save(_parent_made(folder / "masks" / f"{each.name}.png"))
-    return _Written(drawn.mask, drawn.outcomes, drawn.faults)
+        return Drawn(faults=[fault], left_out=why(fault))
+    if drawn.mask is not None and not drawn.left_out:
+        picture = Image.fromarray(drawn.mask)
+        picture.putpalette(palette)
+        mask.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(mask)
+        _copy(each.image, image)
+    return drawn
 
 
-def _mask_of(each: Labelled, header: Header, labels: Labels, around: int) -> Drawn:
-    _require_size(each.size or header.size, header, each.where)  # before labels of any size are drawn
+def _draw(each: Labelled, header: Header, labels: Labels, around: int) -> Drawn:
+    size = each.size or header.size
+    if size not in (header.size, header.stored):  # before labels of any size are drawn
+        said = f"is labelled as {size[0]}×{size[1]}, but the image is {header.size[0]}×{header.size[1]}"
+        raise Fault("sizes-differ", each.where, said)
     if each.read_mask is not None:
-        ids = np.arange(256, dtype=np.uint8)
-        ids[[*labels.wanted]] = [*labels.wanted.values()]
-        drawn = Drawn(ids[each.read_mask()], painted=True)
+        drawn = Drawn(labels.wanted[each.read_mask()])
     else:
         by_name = {name: class_id for class_id, name in enumerate(labels.classes)}
-        drawn = draw(each.shapes, each.size or header.size, by_name, around)
-    if drawn.shared_px:
-        drawn.faults.append(
-            Fault("overlap", each.where, f"has {drawn.shared_px:,} pixels of several objects")
-        )
-    if each.size not in (None, header.size):
+        drawn = draw(each.shapes, size, by_name, around, each.where)
+    if drawn.mask is not None and size != header.size:
         drawn.mask = turned_by_exif(drawn.mask, header.orientation)  # the tool didn't look at EXIF data
     return drawn
 
 
-def _require_size(size: tuple[int, ...], header: Header, where: str) -> None:
-    if size not in (header.size, header.stored):
-        said = f"is labelled as {size[0]}×{size[1]}, but the image is {header.size[0]}×{header.size[1]}"
-        raise Fault("sizes-differ", where, said)
-
-
 def _copy(image: File, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(image, Blob):
         target.write_bytes(image.read())
     else:
         shutil.copyfile(image, target)
-
-
-def _parent_made(file: Path) -> Path:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    return file
 
 
 def _pixels(each: Labelled) -> int:

@@ -6,31 +6,25 @@ import math
 import os
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
-import numpy as np
-import numpy.typing as npt
-
 from segnet.base.errors import SegnetError
 from segnet.data.faults import Fault
-from segnet.data.labels.corners import Points, ellipse, turned
-from segnet.data.labels.finding import read_text
-from segnet.data.labels.shapes import (
-    Labelled,
-    Labels,
-    Shape,
-    find_image,
-    name_below,
+from segnet.data.labels.fields import (
+    Points,
+    Polygon,
+    corners,
+    decode_runs,
+    ellipse,
     polygon,
-    read_image,
-    read_shape,
+    require,
     size_of,
-    split_of,
-    with_background,
+    turned,
 )
+from segnet.data.labels.finding import find_image, name_below, read_text, split_of
+from segnet.data.labels.shapes import Labelled, Labels, Shape, outlined, with_background
 
 _WITHOUT_AREA = ("points", "polyline", "skeleton")
 _NEVER_DRAWN = ("points", "polyline", "skeleton", "cuboid", "tag")  # types of labels
@@ -58,26 +52,19 @@ def read_cvat(files: Sequence[Path], folders: Sequence[Path]) -> Labels:
     Raises:
         SegnetError: the only file isn't such a file, or one is of a video.
     """
-    labels = Labels("CVAT", [])
+    labels = Labels("CVAT")
     top = Path(os.path.commonpath([file.parent.absolute() for file in files]))
     drawable: list[str] = []
-    for file in files:
-        try:
-            root = _parse(file)
-        except Fault as fault:
-            if len(files) == 1:
-                raise
-            labels.faults.append(fault)
-            continue
+    for file, root in labels.read_files(files, _parse):
         drawable += _declared(root)
         job = file.parent.absolute().relative_to(top)
+        near = [file.parent, file.parent / "images", *folders]
         for entry in root.iterfind("image"):
             where = f"{file}: {entry.get('name', '')}"
-            kinds = [shape.tag for shape in entry if shape.tag != "tag"]
-            labels.no_shapes["tag"] += len(entry) - len(kinds)
-            near = [file.parent, file.parent / "images", *folders]
-            read = partial(_image, entry, near, job, where, labels.faults)
-            labels.images.append(read_image(read, where, labels.faults, kinds))
+            shapes = [shape for shape in entry if shape.tag != "tag"]
+            labels.tally.no_shapes.update(shape.tag for shape in entry if shape.tag == "tag")
+            read = partial(_image, labels, entry, shapes, near, job, where)
+            labels.read_image(read, where, [shape.tag for shape in shapes])
     drawn = (shape.label for each in labels.images for shape in each.shapes if not shape.left_out)
     labels.classes = with_background([*drawable, *filter(None, drawn)])
     return labels
@@ -126,21 +113,25 @@ def _declared(root: ElementTree.Element) -> list[str]:
 
 
 def _image(
-    entry: ElementTree.Element, folders: Sequence[Path], job: Path, where: str, faults: list[Fault]
+    labels: Labels,
+    entry: ElementTree.Element,
+    entries: Sequence[ElementTree.Element],
+    folders: Sequence[Path],
+    job: Path,
+    where: str,
 ) -> Labelled:
     name, subset = entry.get("name"), entry.get("subset", "")
-    size = size_of(entry.get("width"), entry.get("height"), where)
-    found = find_image([f"{subset}/{name}", name] if subset and name else name, folders, where)
-    ordered: list[tuple[float, Shape]] = []
-    for number, shape in enumerate((each for each in entry if each.tag != "tag"), 1):
-        here = f"{where}, shape {number}"
-        read = partial(_shape, shape, size, here, faults)
-        drawn = read_shape(read, shape.tag, here, faults, _extent(shape, size, here))
-        ordered.append((_order(shape), drawn))
-    ordered.sort(key=lambda pair: pair[0])
+    found = find_image([f"{subset}/{name}", name] if subset and name else name, folders)
+    size = size_of(entry.get("width"), entry.get("height"), found)
+    read, extent = partial(_shape, size=size), partial(_extent, size=size)
+    shapes = [
+        labels.read_shape(shape, shape.tag, f"{where}, shape {number}", read, extent)
+        for number, shape in enumerate(entries, 1)
+    ]
+    ordered = sorted(zip(map(_order, entries), shapes, strict=True), key=lambda pair: pair[0])
     kept = (job / name_below(name or "")).as_posix()
-    shapes = [shape for _, shape in ordered]
-    return Labelled(found, kept, where, split_of(subset), size, shapes, looked_at=bool(shapes))
+    in_front = [shape for _, shape in ordered]
+    return Labelled(found, kept, where, split_of(subset), size, in_front, looked_at=bool(shapes))
 
 
 def _order(shape: ElementTree.Element) -> float:
@@ -161,45 +152,37 @@ def _number(entry: ElementTree.Element, key: str, default: str | None = None) ->
     return number
 
 
-def _shape(entry: ElementTree.Element, size: tuple[int, int], where: str, faults: list[Fault]) -> Shape:
+def _shape(entry: ElementTree.Element, size: tuple[int, int]) -> Shape:
     kind, label = entry.tag, (entry.get("label") or "").strip()
-    if not label:
-        raise Fault("bad-label", where, "has no label")
+    require(label, "has no label")
     if entry.get("outside") == "1":
-        return Shape(label, kind=kind, left_out="marked as outside the image")
-    if kind in _WITHOUT_AREA:
-        raise Fault("flat-label", where, f"is a {kind} of {label}, which has no area")
-    if kind == "cuboid":
-        said = f"is a cuboid of {label}, which isn't drawn: the pixels of its box are ignored"
-        faults.append(Fault("flat-label", where, said, "draw it as a polygon or a mask"))
-        return Shape(label, tuple(_extent(entry, size, where)), kind=kind, left_out="cuboid: ignored")
+        return Shape(label, left_out="marked as outside the image")
+    has_area = kind not in _WITHOUT_AREA
+    require(has_area, f"is a {kind} of {label}, which has no area", kind="flat-label")
+    said = f"is a cuboid of {label}, which isn't drawn: the pixels of its box are ignored"
+    require(kind != "cuboid", said, "draw it as a polygon or a mask", "box-label")
     _number(entry, "z_order", "0")
     if kind == "mask":
-        return _mask(entry, label, size, where)
-    if kind not in _OUTLINES:
-        raise Fault("bad-label", where, f"is of the unknown kind {kind}")
-    outline = polygon(_OUTLINES[kind](entry), size, where)
-    if not outline:
-        raise Fault("flat-label", where, "has no area")
-    return Shape(label, (outline,), kind=kind)
+        return _mask(entry, label, size)
+    require(kind in _OUTLINES, f"is of the unknown kind {kind}")
+    return outlined(label, [polygon(_OUTLINES[kind](entry), size)])
 
 
-def _mask(entry: ElementTree.Element, label: str, size: tuple[int, int], where: str) -> Shape:
-    left, top, width, height = (int(_number(entry, key)) for key in ("left", "top", "width", "height"))
+def _mask(entry: ElementTree.Element, label: str, size: tuple[int, int]) -> Shape:
+    left, top, width, height = map(int, _box_of_mask(entry))
     runs = [int(run) for run in entry.attrib["rle"].split(",")]
-    if min(runs) < 0 or sum(runs) != width * height or width * height > size[0] * size[1]:
-        raise Fault("bad-label", where, "has run lengths that don't add up to its box")
-    if min(left, top, width, height) < 0:
-        raise Fault("bad-label", where, "has a box that begins outside its image")
-    return Shape(label, bitmap=partial(_decode, runs, (height, width)), left_top=(left, top), kind="mask")
+    fits = min(runs) >= 0 and sum(runs) == width * height <= size[0] * size[1]
+    require(fits, "has run lengths that don't add up to its box")
+    require(min(left, top, width, height) >= 0, "has a box that begins outside its image")
+    return Shape(label, bitmap=partial(decode_runs, runs, (height, width)), left_top=(left, top))
 
 
-def _decode(runs: Sequence[int], shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """Return the pixels of run lengths along the rows, outside and inside in turn."""
-    return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(shape)
+def _box_of_mask(entry: ElementTree.Element) -> tuple[float, float, float, float]:
+    left, top, width, height = (_number(entry, key) for key in ("left", "top", "width", "height"))
+    return left, top, width, height
 
 
-def _corners(entry: ElementTree.Element) -> Points:
+def _polygon(entry: ElementTree.Element) -> Points:
     pairs = [pair.split(",") for pair in entry.attrib["points"].strip().strip(";").split(";")]
     return [(float(x), float(y)) for x, y in pairs]
 
@@ -207,11 +190,7 @@ def _corners(entry: ElementTree.Element) -> Points:
 def _box(entry: ElementTree.Element) -> Points:
     left, top, right, bottom = (_number(entry, key) for key in ("xtl", "ytl", "xbr", "ybr"))
     centre = (left + right) / 2, (top + bottom) / 2
-    return turned(_rectangle(left, top, right, bottom), centre, _number(entry, "rotation", "0"))
-
-
-def _rectangle(left: float, top: float, right: float, bottom: float) -> Points:
-    return [(left, top), (right, top), (right, bottom), (left, bottom)]
+    return turned(corners(left, top, right, bottom), centre, _number(entry, "rotation", "0"))
 
 
 def _ellipse(entry: ElementTree.Element) -> Points:
@@ -219,20 +198,20 @@ def _ellipse(entry: ElementTree.Element) -> Points:
     return turned(ellipse((x, y), (across, along)), (x, y), _number(entry, "rotation", "0"))
 
 
-_OUTLINES = {"polygon": _corners, "box": _box, "ellipse": _ellipse}
+def _around_mask(entry: ElementTree.Element) -> Points:
+    left, top, width, height = _box_of_mask(entry)
+    return corners(left, top, left + width, top + height)
 
 
-def _extent(entry: ElementTree.Element, size: tuple[int, int], where: str) -> list[tuple[float, ...]]:
+def _around_cuboid(entry: ElementTree.Element) -> Points:
+    x, y = ([_number(entry, key) for key in entry.attrib if re.fullmatch(end, key)] for end in _CORNERS)
+    return corners(min(x), min(y), max(x), max(y))
+
+
+_OUTLINES = {"polygon": _polygon, "box": _box, "ellipse": _ellipse}
+_EXTENTS = _OUTLINES | {"mask": _around_mask, "cuboid": _around_cuboid}
+
+
+def _extent(entry: ElementTree.Element, size: tuple[int, int]) -> list[Polygon]:
     """Return the outline within which a shape lies that can't be read or isn't drawn, if it tells."""
-    with suppress(KeyError, ValueError, Fault):
-        if entry.tag == "mask":
-            left, top, width, height = (_number(entry, key) for key in ("left", "top", "width", "height"))
-            return [polygon(_rectangle(left, top, left + width, top + height), size, where)]
-        if entry.tag == "cuboid":
-            x, y = (
-                [_number(entry, key) for key in entry.attrib if re.fullmatch(end, key)] for end in _CORNERS
-            )
-            return [polygon(_rectangle(min(x), min(y), max(x), max(y)), size, where)]
-        if entry.tag in _OUTLINES:
-            return [polygon(_OUTLINES[entry.tag](entry), size, where)]
-    return []
+    return [polygon(_EXTENTS[entry.tag](entry), size)]

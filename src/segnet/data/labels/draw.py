@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,32 +12,31 @@ from segnet.base.classes import IGNORE_INDEX
 from segnet.base.extras import require_package
 from segnet.data.dataset import Mask
 from segnet.data.faults import Fault
-from segnet.data.labels.shapes import Shape, why
+from segnet.data.labels.fields import Malformed
+from segnet.data.labels.shapes import Shape, fault_of, why
 
 NO_PIXEL = "covers no pixel of its image"
 
 
 @dataclass
 class Drawn:
-    """A mask, and what became of each shape."""
+    """What became of one image: its mask, and each of its shapes."""
 
-    mask: Mask
-    """``(H, W)``."""
+    mask: Mask | None = None
+    """``(H, W)``; None where the image is left out, or its mask file is copied."""
     outcomes: list[tuple[str, str]] = field(default_factory=list)
     """Of each shape its kind and why it was left out, nothing where it was drawn."""
     faults: list[Fault] = field(default_factory=list)
-    """Bitmaps that can't be decoded."""
-    painted: bool = False
-    """Whether a shape was drawn or ignored at all."""
-    shared_px: int = 0
-    """Pixels that objects have in common which should stand alone."""
-    spoilt: str = ""
-    """Why the image can't be used, where a shape is left out of which nothing tells where it lies."""
+    left_out: str = ""
+    """Why the image can't be used."""
 
 
-def draw(shapes: Iterable[Shape], size: tuple[int, int], ids: Mapping[str, int], around: int) -> Drawn:
+def draw(
+    shapes: Sequence[Shape], size: tuple[int, int], ids: Mapping[str, int], around: int, where: str
+) -> Drawn:
     """Lay shapes over each other; pixels of one that is left out are ignored, never background.
 
+    An image is left out where nothing tells where a shape lies that is left out, or no shape could be drawn.
     Polygons are filled as pycocotools does it, pixel by pixel.
 
     Args:
@@ -45,31 +44,34 @@ def draw(shapes: Iterable[Shape], size: tuple[int, int], ids: Mapping[str, int],
         size: width and height.
         ids: the class id of each label.
         around: what no shape covers.
+        where: where the image's labels stand, for messages.
 
     Raises:
         SegnetError: pycocotools isn't installed.
     """
     width, height = size
-    drawn = Drawn(np.full((height, width), around, np.uint8))
+    mask = np.full((height, width), around, np.uint8)
+    drawn = Drawn(mask, left_out="no shape of it could be drawn" if shapes else "")
     alone = 0
+    spoilt = ""
     for shape in shapes:
         left_out = shape.left_out
-        value = IGNORE_INDEX if left_out else ids[shape.label]
-        pixels = 0
         try:
-            pixels = _paint(drawn.mask, shape, value)
-        except Fault as fault:
+            pixels = _paint(mask, shape, IGNORE_INDEX if left_out else ids[shape.label])
+        except (Fault, Malformed) as error:
+            fault = fault_of(error, shape.where, shape.kind)
             drawn.faults.append(fault)
             left_out = why(fault)
-            pixels = _paint_polygons(drawn.mask, shape.polygons, IGNORE_INDEX)
-            if not pixels:
-                drawn.spoilt = left_out
-        if shape.spoils:
-            drawn.spoilt = left_out
-        drawn.painted |= pixels > 0
+            pixels = _paint_polygons(mask, shape.polygons, IGNORE_INDEX)
+            spoilt = spoilt if pixels else left_out
+        spoilt = left_out if shape.spoils else spoilt
+        drawn.left_out = "" if pixels else drawn.left_out
         alone += pixels * shape.alone
         drawn.outcomes.append((shape.kind, left_out or ("" if pixels else NO_PIXEL)))
-    drawn.shared_px = max(0, alone - int(np.count_nonzero(drawn.mask != around)))
+    drawn.left_out = spoilt or drawn.left_out
+    shared_px = alone - int(np.count_nonzero(mask != around))
+    if shared_px > 0:
+        drawn.faults.append(Fault("overlap", where, f"has {shared_px:,} pixels of several objects"))
     return drawn
 
 

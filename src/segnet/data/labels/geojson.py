@@ -6,6 +6,7 @@ https://www.rfc-editor.org/rfc/rfc7946 and https://qupath.readthedocs.io/en/stab
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,24 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segnet.data.faults import Fault
 from segnet.data.images.headers import read_header
 from segnet.data.images.suffixes import IMAGE_SUFFIXES
 from segnet.data.labels.draw import fill
-from segnet.data.labels.shapes import (
-    Labelled,
-    Labels,
-    Polygon,
-    Shape,
-    class_name,
-    files_of_images,
-    find_image,
-    kind_of,
-    polygon,
-    read_image,
-    read_shape,
-    with_background,
-)
+from segnet.data.labels.fields import Polygon, class_name, field_of, kind_of, list_of, polygon, require
+from segnet.data.labels.finding import find_image
+from segnet.data.labels.shapes import Labelled, Labels, Shape, outlined, read_json_of
 
 _WITHOUT_AREA = ("Point", "MultiPoint", "LineString", "MultiLineString")
 _NAMES = ("class", "label", "category", "class_name")  # of the property that names the class
@@ -60,128 +49,93 @@ def read_geojson(root: Path, files: Sequence[Path], folders: Sequence[Path]) -> 
         files: the files.
         folders: where images may be.
     """
-    labels = Labels("GeoJSON", [])
-    for file, content in files_of_images(files, is_geojson, "is no GeoJSON", labels):
+    labels = Labels("GeoJSON")
+    for file, content in labels.read_files(files, read_json_of(is_geojson, "is no GeoJSON"), images=True):
         features = _features(content)
-        drawn = []
-        for feature in features if isinstance(features, list) else []:
-            if isinstance(feature, dict) and "geometry" in feature and feature["geometry"] is None:
-                labels.no_shapes[_NO_PLACE] += 1
-            else:
-                drawn.append(feature)
+        drawn = [each for each in features or () if not _is_nowhere(each)]
+        labels.tally.no_shapes.update(_NO_PLACE for each in features or () if _is_nowhere(each))
         kept = file.relative_to(root).with_suffix("").as_posix()
-        read = partial(_image, content, features, drawn, file, kept, [file.parent, *folders], labels.faults)
-        labels.images.append(read_image(read, str(file), labels.faults, map(_kind, drawn)))
-    names = {shape.label for image in labels.images for shape in image.shapes if shape.label}
-    labels.classes = with_background(sorted(names))
+        read = partial(_image, labels, content, drawn, file, kept, [file.parent, *folders])
+        labels.read_image(read, str(file), map(_kind, drawn))
+    labels.name_classes()
     return labels
 
 
-def _features(content: Any) -> Any:
-    if isinstance(content, list):
-        return content
-    return content.get("features") if "features" in content else [content] if "geometry" in content else None
+def _features(content: Any) -> list[Any] | None:
+    alone = [content] if isinstance(content, dict) and "geometry" in content else None
+    found = content if isinstance(content, list) else content.get("features", alone)
+    return found if isinstance(found, list) else None
+
+
+def _is_nowhere(feature: Any) -> bool:
+    return isinstance(feature, dict) and feature.get("geometry", "") is None
 
 
 def _kind(feature: Any) -> str:
-    geometry = feature.get("geometry") if isinstance(feature, dict) else None
+    geometry = field_of(feature, "geometry")
     return kind_of(geometry.get("type")) if isinstance(geometry, dict) else "unknown"
 
 
 def _image(
-    content: Any,
-    features: Any,
-    drawn: Sequence[Any],
-    file: Path,
-    kept: str,
-    folders: Sequence[Path],
-    faults: list[Fault],
+    labels: Labels, content: Any, drawn: Sequence[Any], file: Path, kept: str, folders: Sequence[Path]
 ) -> Labelled:
-    where = str(file)
-    if not isinstance(features, list):
-        raise Fault("bad-label", where, "has no list of features")
-    if isinstance(content, dict) and content.get("crs"):
-        said = "holds coordinates of a map (crs)"
-        raise Fault("bad-label", where, said, "export it in pixels of the image, without a crs")
-    about = content.get("image") if isinstance(content, dict) else None
+    require(_features(content) is not None, "has no list of features")
+    in_pixels = not field_of(content, "crs")
+    require(in_pixels, "holds coordinates of a map (crs)", "export it in pixels of the image, without a crs")
+    about = field_of(content, "image")
     if isinstance(about, dict) and "file_name" in about:
         names = [about["file_name"]]
     else:  # its own name, below the same folders or alone
         stems = dict.fromkeys((kept, file.stem))
-        names = [f"{stem}{suffix}" for stem in stems for suffix in _suffixes()]
-    found = find_image(names, folders, where)
+        suffixes = [*IMAGE_SUFFIXES, *(suffix.upper() for suffix in IMAGE_SUFFIXES)]
+        names = [f"{stem}{suffix}" for stem in stems for suffix in suffixes]
+    found = find_image(names, folders)
     size = read_header(found).size
-    shapes = []
-    for number, feature in enumerate(drawn, 1):
-        place = f"{where}, feature {number}"
-        read = partial(_shape, feature, size, place)
-        shapes.append(read_shape(read, _kind(feature), place, faults, _extent(feature, size, place)))
-    return Labelled(found, kept, where, "", size, shapes)
+    read, extent = partial(_shape, size=size), partial(_extent, size=size)
+    shapes = [
+        labels.read_shape(feature, _kind(feature), f"{file}, feature {number}", read, extent)
+        for number, feature in enumerate(drawn, 1)
+    ]
+    return Labelled(found, kept, str(file), "", size, shapes)
 
 
-def _suffixes() -> list[str]:
-    return [*IMAGE_SUFFIXES, *(suffix.upper() for suffix in IMAGE_SUFFIXES)]
-
-
-def _shape(feature: Any, size: tuple[int, int], where: str) -> Shape:
+def _shape(feature: Any, size: tuple[int, int]) -> Shape:
     kind = _kind(feature)
-    if kind in _WITHOUT_AREA:
-        raise Fault("flat-label", where, f"is a {kind}, which has no area")
+    require(kind not in _WITHOUT_AREA, f"is a {kind}, which has no area", kind="flat-label")
     label = _label(feature)
-    if not label:
-        raise Fault("bad-label", where, "has no class", "give its properties a class")
-    parts = [part for part in _parts(feature["geometry"], size, where) if part[0]]
-    if not parts:
-        raise Fault("flat-label", where, "has no area")
-    outlines = tuple(part[0] for part in parts)
+    require(label, "has no class", "give its properties a class")
+    parts = [part for part in _parts(feature["geometry"], size) if part[0]]
+    shape = outlined(label, (part[0] for part in parts))
     if all(len(part) == 1 for part in parts):
-        return Shape(label, outlines, kind=kind)
-    return Shape(label, outlines, partial(_fill_parts, parts, size), kind=kind)
+        return shape
+    return replace(shape, bitmap=partial(_fill_parts, parts, size))
 
 
 def _label(feature: Any) -> str:
     properties = feature.get("properties")
-    if not isinstance(properties, dict):
-        return ""
-    found = next((name for key in _NAMES if (name := class_name(properties.get(key)))), "")
-    classification = properties.get("classification")
-    if found or not classification:
-        return found
-    if isinstance(classification, dict):
-        names = classification.get("names")
-        joined = ": ".join(map(str, names)) if isinstance(names, list) else ""
-        return class_name(classification.get("name")) or joined
-    return class_name(classification)
+    classification = field_of(properties, "classification")
+    named = classification.get("name") if isinstance(classification, dict) else classification
+    found = next(filter(None, (class_name(field_of(properties, key)) for key in _NAMES)), class_name(named))
+    return found or ": ".join(map(str, list_of(classification, "names")))
 
 
-def _extent(feature: Any, size: tuple[int, int], where: str) -> list[Polygon]:
-    try:
-        return [part[0] for part in _parts(feature["geometry"], size, where)]
-    except (Fault, KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError):
-        return []
+def _extent(feature: Any, size: tuple[int, int]) -> list[Polygon]:
+    return [part[0] for part in _parts(feature["geometry"], size)]
 
 
-def _parts(geometry: Any, size: tuple[int, int], where: str) -> list[Part]:
+def _parts(geometry: Any, size: tuple[int, int]) -> list[Part]:
     """Return the polygons of a geometry.
 
     Raises:
-        Fault: another kind of geometry, or coordinates that are no points.
+        Malformed: another kind of geometry, or coordinates that are no points.
     """
     kind = geometry["type"]
     if kind == "GeometryCollection":
-        return [
-            part
-            for each in geometry["geometries"]
-            if each["type"] not in _WITHOUT_AREA
-            for part in _parts(each, size, where)
-        ]
-    if kind not in ("Polygon", "MultiPolygon"):
-        raise Fault("bad-label", where, f"has the unknown geometry {kind_of(kind)}")
-    stored = geometry["coordinates"]
-    polygons = [stored] if kind == "Polygon" else stored
-    return [
-        [polygon([point[:2] for point in ring], size, where) for ring in rings] for rings in polygons if rings
-    ]
+        inside = [each for each in geometry["geometries"] if each["type"] not in _WITHOUT_AREA]
+        return [part for each in inside for part in _parts(each, size)]
+    require(kind in ("Polygon", "MultiPolygon"), f"has the unknown geometry {kind_of(kind)}")
+    polygons = [geometry["coordinates"]] if kind == "Polygon" else geometry["coordinates"]
+    return [[polygon([point[:2] for point in ring], size) for ring in rings] for rings in polygons if rings]
 
 
 def _fill_parts(parts: Sequence[Part], size: tuple[int, int]) -> npt.NDArray[np.bool_]:

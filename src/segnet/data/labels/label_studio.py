@@ -1,44 +1,62 @@
-"""Label Studio's JSON export: https://labelstud.io/guide/export."""
+"""Label Studio's JSON export: https://labelstud.io/guide/export and https://labelstud.io/tags.
+
+Its regions are polygons, rectangles, ellipses, brushes and bitmasks, in percent of the image.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import numpy as np
+import numpy.typing as npt
+
 from segnet.data.faults import Fault
-from segnet.data.images.headers import read_header
 from segnet.data.images.suffixes import IMAGE_SUFFIXES
-from segnet.data.labels.label_studio_regions import GEOMETRY, NO_SHAPES, SHAPES, read_region
-from segnet.data.labels.shapes import (
-    NOT_ANNOTATED,
-    Labelled,
-    Labels,
-    Shape,
-    find_image,
+from segnet.data.labels.fields import (
+    Malformed,
+    Polygon,
+    class_name,
+    corners,
+    decode_picture,
+    ellipse,
+    field_of,
+    from_base64,
     kind_of,
-    read_image,
-    read_json,
-    read_shape,
+    list_of,
+    polygon,
+    require,
     shortened,
     size_of,
-    with_background,
+    turned,
 )
+from segnet.data.labels.finding import find_image
+from segnet.data.labels.shapes import NOT_ANNOTATED, Labelled, Labels, Shape, outlined, read_json_of
 
 _UPLOAD_PREFIX = 9  # eight hexadecimal digits and a dash, which an upload puts before a file's name
 _TASKS_LOOKED_AT = 5
 _LISTS = ("annotations", "completions")  # their name now and before version 1.0
 _MINIMAL = ("annotation_id", "annotator", "lead_time")
+# Types of results that have an area. A name with "labels" holds the class too; without, another result of
+# the same id names it.
+_SHAPES = frozenset(
+    each + end
+    for each in ("polygon", "rectangle", "ellipse", "brush", "bitmask", "vector")
+    for end in ("", "labels")
+)
+# Types that have none, though they may repeat the place of a region that they belong to.
+_NO_SHAPES = (
+    "choices", "datetime", "keypoint", "keypointlabels", "labels", "number", "pairwise", "ranker", "rating",
+    "relation", "taxonomy", "textarea",
+)  # fmt: skip
+_GEOMETRY = ("x", "points", "rle", "imageDataURL", "vertices", "sequence")  # what says where something is
 
 
 def is_label_studio(content: Any) -> bool:
-    """Whether a JSON file's content is of this format: a list of tasks, one task, or one annotation.
-
-    Raises:
-        SegnetError: it is an export that lacks what is needed.
-    """
+    """Whether a JSON file's content is of this format: a list of tasks, one task, or one annotation."""
     if isinstance(content, dict):
         return _is_task(content) or _is_task(content.get("task")) or _is_annotation(content)
     tasks = content[:_TASKS_LOOKED_AT] if isinstance(content, list) else []
@@ -49,10 +67,10 @@ def _is_task(content: Any) -> bool:
     return isinstance(content, dict) and "data" in content and any(name in content for name in _LISTS)
 
 
-def _is_annotation(content: dict[str, Any]) -> bool:
+def _is_annotation(content: Any) -> bool:
     """Whether this is an annotation with its task, as Label Studio writes to a target storage."""
-    task = content.get("task")
-    return "result" in content and isinstance(task, dict) and "data" in task
+    task = field_of(content, "task")
+    return isinstance(task, dict) and "data" in task and "result" in content
 
 
 def _is_minimal(content: Any) -> bool:
@@ -67,145 +85,103 @@ def read_label_studio(files: Sequence[Path], folders: Sequence[Path]) -> Labels:
     is background. Predictions and drafts are no annotations.
 
     Raises:
-        Fault: a file that isn't JSON, where it is the only one, or is of the format JSON-MIN.
+        Fault: a file that isn't JSON or is of the format JSON-MIN, where it is the only one.
     """
-    labels = Labels("Label Studio", [])
-    for file in files:
-        try:
-            content = read_json(file)
-            if not is_label_studio(content):
-                raise Fault("other-file", file, "is no export of Label Studio")
-        except Fault as fault:
-            if len(files) == 1:
-                raise
-            labels.faults.append(fault)
-            continue
-        tasks = content if isinstance(content, list) else [content]
-        if any(map(_is_minimal, tasks)) and not any(map(_is_task, tasks)):
-            said = "is a JSON-MIN export of Label Studio, which leaves out what shapes are"
-            raise Fault("bad-label", file, said, "export JSON instead")
+    labels = Labels("Label Studio")
+    for file, tasks in labels.read_files(files, _read):
         for place, entry in enumerate(tasks, 1):
-            alone = isinstance(entry, dict) and _is_annotation(entry)
-            task = entry["task"] | {"annotations": [entry]} if alone else entry
+            task = entry["task"] | {"annotations": [entry]} if _is_annotation(entry) else entry
             number = task.get("id", place) if isinstance(task, dict) else place
             where = f"{file}: task {shortened(number)}"
             _add(labels, task, where, [file.parent, file.parent / "images", *folders])
-    names = {shape.label for image in labels.images for shape in image.shapes if shape.label}
-    labels.classes = with_background(sorted(names))
+    labels.name_classes()
     return labels
+
+
+def _read(file: Path) -> list[Any]:
+    content = read_json_of(is_label_studio, "is no export of Label Studio")(file)
+    tasks = content if isinstance(content, list) else [content]
+    if any(map(_is_minimal, tasks)) and not any(map(_is_task, tasks)):
+        said = "is a JSON-MIN export of Label Studio, which leaves out what shapes are"
+        raise Fault("bad-label", file, said, "export JSON instead")
+    return tasks
 
 
 def _add(labels: Labels, task: Any, where: str, folders: Sequence[Path]) -> None:
     for kind in ("predictions", "drafts"):
-        extra = task.get(kind) if isinstance(task, dict) else None
-        labels.no_shapes[kind] += len(extra) if isinstance(extra, list) else 0
-    labels.no_shapes += type(labels.no_shapes)()  # without those of which there are none
-    annotations = _annotations(task)
-    chosen = _chosen(annotations)
+        labels.tally.no_shapes.update(kind for _ in list_of(task, kind))
+    annotations = next(filter(None, (list_of(task, name) for name in _LISTS)), [])
+    submitted = [each for each in annotations if not field_of(each, "was_cancelled")]
+    best = [each for each in submitted if field_of(each, "ground_truth")]
+    chosen = (best or submitted or [None])[-1]
     for annotation in annotations:
         if annotation is not chosen:
-            skipped = isinstance(annotation, dict) and annotation.get("was_cancelled")
+            skipped = field_of(annotation, "was_cancelled")
             reason = "annotation was skipped" if skipped else "in another annotation of its task"
-            kinds = [kind for kind, _ in _shapes_of(annotation, labels)]
-            labels.orphans += [Shape("", kind=kind, left_out=reason) for kind in kinds]
-    entries = _shapes_of(chosen, labels)
-    read = partial(_image, task, annotations, chosen, entries, folders, where, labels.faults)
-    labels.images.append(read_image(read, where, labels.faults, [kind for kind, _ in entries]))
+            labels.tally.left_out.update((_kind(each), reason) for each in _regions(annotation, labels))
+    regions = _regions(chosen, labels)
+
+    def image() -> Labelled:
+        require(isinstance(field_of(task, "data"), dict), "is no task as its format says")
+        require(any(isinstance(task.get(name), list) for name in _LISTS), "has no list of annotations")
+        if chosen is None:
+            reason = "skipped by the annotator" if annotations else NOT_ANNOTATED
+            return Labelled(None, "", where, left_out=reason)
+        results = field_of(chosen, "result")
+        require(isinstance(results, list), "has an annotation without a list of results")
+        found = _found(task["data"], folders)
+        size = _size(regions, found)
+        named = [each for each in results if field_of(each, "type") == "labels"]
+        of_region = {str(each.get("id")): field_of(each, "value") for each in named}
+        read, extent = partial(_shape, of_region=of_region, size=size), partial(_extent, size=size)
+        shapes = [
+            labels.read_shape(each, _kind(each), f"{where}, shape {number}", read, extent)
+            for number, each in enumerate(regions, 1)
+        ]
+        return Labelled(found, found.stem, where, "", size, shapes)
+
+    labels.read_image(image, where, map(_kind, regions))
 
 
-def _annotations(task: Any) -> list[Any]:
-    for name in _LISTS:
-        if isinstance(task, dict) and isinstance(task.get(name), list):
-            found: list[Any] = task[name]
-            return found
-    return []
+def _kind(result: Any) -> str:
+    return kind_of(field_of(result, "type"))
 
 
-def _chosen(annotations: Sequence[Any]) -> Any:
-    """Return the annotation that counts, None where all were skipped."""
-    done = [each for each in annotations if not (isinstance(each, dict) and each.get("was_cancelled"))]
-    best = [each for each in done if isinstance(each, dict) and each.get("ground_truth")]
-    return (best or done or [None])[-1]
-
-
-def _results(annotation: Any) -> list[Any]:
-    results = annotation.get("result") if isinstance(annotation, dict) else None
-    return results if isinstance(results, list) else []
-
-
-def _shapes_of(annotation: Any, labels: Labels) -> list[tuple[str, Any]]:
-    """Return an annotation's results that are shapes, with their kind; others are counted."""
-    results = _results(annotation)
-    shapes = []
-    for result in results:
-        kind = kind_of(result.get("type")) if isinstance(result, dict) else "unknown"
-        value = result.get("value") if isinstance(result, dict) else None
-        has_place = isinstance(value, dict) and any(key in value for key in GEOMETRY)
-        if kind in SHAPES or (kind not in NO_SHAPES and (has_place or kind == "unknown")):
-            shapes.append((kind, result))
+def _regions(annotation: Any, labels: Labels) -> list[Any]:
+    """Return an annotation's results that are shapes; others are counted."""
+    regions = []
+    for result in list_of(annotation, "result"):
+        kind, value = _kind(result), field_of(result, "value")
+        has_place = isinstance(value, dict) and any(key in value for key in _GEOMETRY)
+        if kind in _SHAPES or (kind not in _NO_SHAPES and (has_place or kind == "unknown")):
+            regions.append(result)
         elif kind != "labels":  # which name the classes of shapes
-            labels.no_shapes[kind] += 1
-    return shapes
+            labels.tally.no_shapes[kind] += 1
+    return regions
 
 
-def _image(
-    task: Any,
-    annotations: Sequence[Any],
-    chosen: Any,
-    entries: Sequence[tuple[str, Any]],
-    folders: Sequence[Path],
-    where: str,
-    faults: list[Fault],
-) -> Labelled:
-    if not isinstance(task, dict) or not isinstance(task.get("data"), dict):
-        raise Fault("bad-label", where, "is no task as its format says")
-    if not any(isinstance(task.get(name), list) for name in _LISTS):
-        raise Fault("bad-label", where, "has no list of annotations")
-    if chosen is None:
-        reason = "skipped by the annotator" if annotations else NOT_ANNOTATED
-        return Labelled(None, "", where, left_out=reason)
-    if not isinstance(chosen, dict) or not isinstance(chosen.get("result"), list):
-        raise Fault("bad-label", where, "has an annotation without a list of results")
-    found = _found(task["data"], folders, where)
-    targets = {str(entry.get("to_name")) for _, entry in entries if isinstance(entry, dict)}
-    if len(targets) > 1 or any(isinstance(e, dict) and e.get("item_index") for _, e in entries):
-        said = "labels several images in one task"
-        raise Fault("bad-label", where, said, "import each image as a task of its own")
-    said_sizes = [
-        (e.get("original_width"), e.get("original_height")) for _, e in entries if isinstance(e, dict)
-    ]
-    given = next((pair for pair in said_sizes if any(pair)), None)
-    size = size_of(*given, where) if given else read_header(found).size
-    of_region = _labels_by_id(_results(chosen))
-    shapes = []
-    for number, (kind, entry) in enumerate(entries, 1):
-        place = f"{where}, shape {number}"
-        extent, read = read_region(entry, kind, of_region, size, place)
-        shapes.append(read_shape(read, kind, place, faults, extent))
-    return Labelled(found, found.stem, where, "", size, shapes)
+def _size(regions: Sequence[Any], image: Path) -> tuple[int, int]:
+    """Return the size that the regions were drawn on, all of one image."""
+    entries = [each for each in regions if isinstance(each, dict)]
+    is_one = len({str(each.get("to_name")) for each in entries}) <= 1
+    is_one = is_one and not any(each.get("item_index") for each in entries)
+    require(is_one, "labels several images in one task", "import each image as a task of its own")
+    sizes = ((each.get("original_width"), each.get("original_height")) for each in entries)
+    return size_of(*next(filter(any, sizes), (None, None)), image)
 
 
-def _labels_by_id(results: Sequence[Any]) -> dict[str, Any]:
-    """Return the labels of each region whose class stands in a result of its own."""
-    return {
-        str(result.get("id")): result["value"].get("labels")
-        for result in results
-        if isinstance(result, dict) and result.get("type") == "labels" and isinstance(result["value"], dict)
-    }
-
-
-def _found(data: dict[str, Any], folders: Sequence[Path], where: str) -> Path:
+def _found(data: dict[str, Any], folders: Sequence[Path]) -> Path:
     """Return a task's image: that under ``image``, or the only one that looks like one."""
     texts = [value for value in data.values() if isinstance(value, str) and value]
     likely = [text for text in texts if PurePosixPath(_path_of(text)).suffix.lower() in IMAGE_SUFFIXES]
     stored = data.get("image") or next(iter(likely or texts), None)
     several = any(isinstance(value, list) for value in data.values()) or len(set(likely)) > 1
-    if not isinstance(stored, str) or (several and "image" not in data):
-        said = "names several images" if several else "names no image"
-        raise Fault("bad-label", where, said, "each task needs one image, best under the name image")
-    path = _path_of(stored)
+    said = "names several images" if several else "names no image"
+    is_one = isinstance(stored, str) and ("image" in data or not several)
+    require(is_one, said, "each task needs one image, best under the name image")
+    path = _path_of(str(stored))
     last = PurePosixPath(path.replace("\\", "/")).name
-    return find_image([path.lstrip("/"), last, last[_UPLOAD_PREFIX:]], folders, where)
+    return find_image([path.lstrip("/"), last, last[_UPLOAD_PREFIX:]], folders)
 
 
 def _path_of(address: str) -> str:
@@ -216,3 +192,103 @@ def _path_of(address: str) -> str:
         return address
     local = parse_qs(parts.query).get("d", [])
     return unquote(local[0] if local else parts.path)
+
+
+# Regions
+
+
+def _shape(entry: Any, of_region: Mapping[str, Any], size: tuple[int, int]) -> Shape:
+    kind, value = _kind(entry), entry["value"]
+    require(kind in _SHAPES, f"is of the type {kind}, which can't be drawn")
+    turn = entry.get("image_rotation") or 0
+    said = f"was drawn on an image turned by {shortened(turn)} degrees"
+    require(not float(turn) % 360, said, kind="turned-label")
+    for key, side in (("original_width", size[0]), ("original_height", size[1])):
+        fits = entry.get(key) is None or int(entry[key]) == side
+        require(fits, "is for an image of another size than the shapes before it")
+    label = _label(entry, kind, of_region)
+    if kind.startswith("brush") and "rle" in value:
+        form = value.get("format", "rle")
+        require(form == "rle", f"has a brush of the format {shortened(form)}")
+        return Shape(label, bitmap=partial(decode_brush, value["rle"], size))
+    if kind.startswith(("brush", "bitmask")):
+        address = value["maskDataURL" if "maskDataURL" in value else "imageDataURL"]
+        content = from_base64(address.partition(",")[2])
+        return Shape(label, bitmap=partial(decode_picture, content, size))
+    return outlined(label, _extent(entry, size))
+
+
+def _label(entry: Any, kind: str, of_region: Mapping[str, Any]) -> str:
+    """Return the label of a region, whose class may stand in a result of its own."""
+    value, other = entry["value"], of_region.get(str(entry.get("id")))
+    names = value.get(kind) or value.get("labels") or field_of(other, "labels")
+    require(names and isinstance(names, list), "has no label")
+    said = f"has {len(names)} labels ({shortened(', '.join(map(str, names)))})"
+    require(len(names) == 1, said, "a pixel has one class: leave one of them")
+    name = class_name(names[0])
+    require(name, "has no label")
+    return name
+
+
+def _extent(entry: Any, size: tuple[int, int]) -> list[Polygon]:
+    """Return the outline of a region, none of a brush."""
+    kind, value, percent = _kind(entry), entry["value"], (size[0] / 100, size[1] / 100)
+    if kind.startswith("polygon"):
+        return [polygon(value["points"], size, percent)]
+    if kind.startswith("vector"):
+        return [polygon(_vertices(value), size, percent)]
+    if not kind.startswith(("rectangle", "ellipse")):
+        return []
+    x, y = float(value["x"]) * percent[0], float(value["y"]) * percent[1]
+    angle = float(value.get("rotation") or 0)
+    if kind.startswith("rectangle"):
+        width, height = float(value["width"]) * percent[0], float(value["height"]) * percent[1]
+        points = corners(x, y, x + width, y + height)
+    else:
+        points = ellipse((x, y), (float(value["radiusX"]) * percent[0], float(value["radiusY"]) * percent[1]))
+    return [polygon(turned(points, (x, y), angle), size)]
+
+
+def _vertices(value: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+    is_closed = value.get("closed")
+    require(is_closed, "is an open line, which has no area", kind="flat-label")
+    vertices = value["vertices"]
+    is_straight = not any(vertex.get("isBezier") for vertex in vertices)
+    require(is_straight, "has Bézier curves, which can't be drawn", "draw it as a polygon")
+    return [(vertex["x"], vertex["y"]) for vertex in vertices]
+
+
+def decode_brush(stored: Any, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """Return the pixels ``(H, W)`` that a brush has painted.
+
+    The numbers are bytes of a stream of bits: 32 of how many values follow, 5 of the width of a value, four
+    times 4 of the widths of run lengths; then runs, each led by a bit, whether one value is repeated, two
+    that choose a width, and a length less one. The values are RGBA, row by row; what is painted is opaque.
+
+    Raises:
+        Malformed: the stream is no brush of this image.
+    """
+    try:
+        bits = "".join(f"{byte:08b}" for byte in np.array(stored, np.uint8).tobytes())
+    except (TypeError, ValueError, OverflowError):
+        raise Malformed("has a brush that is no list of bytes") from None
+    place = 0
+
+    def take(count: int) -> int:
+        nonlocal place
+        place += count
+        require(place <= len(bits), "has a brush that ends too early")
+        return int(bits[place - count : place], 2)
+
+    total, width = take(32), take(5) + 1
+    fits = total == size[0] * size[1] * 4 and width <= 8
+    require(fits, f"has a brush for another image than {size[0]}×{size[1]} pixels")
+    widths = [take(4) + 1 for _ in range(4)]
+    runs, done = [], 0
+    while done < total:
+        repeated, length = take(1), take(widths[take(2)]) + 1
+        values = [take(width) for _ in range(1 if repeated else length)]
+        runs.append(np.resize(np.array(values, np.uint8), min(length, total)))
+        done += length
+    painted: npt.NDArray[np.bool_] = np.concatenate(runs)[:total].reshape(size[1], size[0], 4)[..., 3] > 0
+    return painted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,31 +12,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segnet.data.faults import Fault
 from segnet.data.images.embedded_files import Blob
 from segnet.data.images.headers import read_header
-from segnet.data.images.suffixes import IMAGE_SUFFIXES
-from segnet.data.labels.bitmaps import decode_picture, from_base64
-from segnet.data.labels.corners import ellipse
-from segnet.data.labels.shapes import (
-    NOT_ANNOTATED,
-    Labelled,
-    Labels,
+from segnet.data.labels.fields import (
+    Malformed,
     Polygon,
-    Shape,
     class_name,
-    files_of_images,
-    find_image,
+    corners,
+    decode_picture,
+    ellipse,
+    from_base64,
     kind_of,
+    list_of,
     polygon,
-    read_image,
-    read_json,
-    read_shape,
     rectangle,
+    require,
     shortened,
     size_of,
-    with_background,
 )
+from segnet.data.labels.finding import find_image, images_below, read_json
+from segnet.data.labels.shapes import NOT_ANNOTATED, Labelled, Labels, Shape, outlined, read_json_of
 
 _WITHOUT_AREA = ("point", "points", "line", "linestrip")
 _FOUR_CORNERS = ("rectangle", "rotation", "oriented_rectangle", "quadrilateral")
@@ -60,28 +56,25 @@ def read_labelme(root: Path, files: Sequence[Path], folders: Sequence[Path]) -> 
         files: the JSON files.
         folders: where images may be; with the root among them, images that no file labels are counted.
     """
-    labels = Labels("LabelMe", [])
-    for file, content in files_of_images(files, is_labelme, "is no file of LabelMe", labels):
-        entries = content.get("shapes")
-        kinds = [_kind(entry) for entry in entries] if isinstance(entries, list) else []
+    labels = Labels("LabelMe")
+    read = read_json_of(is_labelme, "is no file of LabelMe")
+    for file, content in labels.read_files(files, read, images=True):
         kept = file.relative_to(root).with_suffix("").as_posix()
-        read = partial(_image, content, file, kept, [file.parent, *folders], labels.faults)
-        labels.images.append(read_image(read, str(file), labels.faults, kinds))
+        image = partial(_image, labels, content, file, kept, [file.parent, *folders])
+        labels.read_image(image, str(file), map(_kind, list_of(content, "shapes")))
     if root in folders:  # a whole folder is converted
         labels.images += _unlabelled([root, *folders], labels.images)
-    names = {shape.label for image in labels.images for shape in image.shapes if shape.label}
-    labels.classes = with_background(sorted(names - {_IGNORED}))
+    labels.name_classes(_IGNORED)
     return labels
 
 
 def _unlabelled(folders: Sequence[Path], labelled: Sequence[Labelled]) -> Iterator[Labelled]:
     """Yield the images of folders that no file labels."""
     known = {image.image.resolve() for image in labelled if isinstance(image.image, Path)}
-    for folder in folders:
-        for file in sorted(folder.rglob("*")):
-            if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file() and file.resolve() not in known:
-                known.add(file.resolve())
-                yield Labelled(None, "", str(file), left_out=NOT_ANNOTATED)
+    for file in (file for folder in folders for file in images_below(folder)):
+        if file.resolve() not in known:
+            known.add(file.resolve())
+            yield Labelled(None, "", str(file), left_out=NOT_ANNOTATED)
 
 
 def _kind(entry: Any) -> str:
@@ -89,27 +82,23 @@ def _kind(entry: Any) -> str:
 
 
 def _image(
-    content: dict[str, Any], file: Path, kept: str, folders: Sequence[Path], faults: list[Fault]
+    labels: Labels, content: dict[str, Any], file: Path, kept: str, folders: Sequence[Path]
 ) -> Labelled:
-    where = str(file)
-    entries = content.get("shapes")
-    if not isinstance(entries, list):
-        raise Fault("bad-label", where, "has no list of shapes")
+    require(isinstance(content.get("shapes"), list), "has no list of shapes")
     image: Path | _Picture
     try:
-        image = find_image(content.get("imagePath"), folders, where)
-    except Fault:
+        image = find_image(content.get("imagePath"), folders)
+    except Malformed:
         if not content.get("imageData"):
             raise
         image = _Picture(file)
-    width, height = content.get("imageWidth"), content.get("imageHeight")
-    size = size_of(width, height, where) if width or height else read_header(image).size
-    shapes = []
-    for number, entry in enumerate(entries, 1):
-        place = f"{where}, shape {number}"
-        read = partial(_shape, entry, size, place)
-        shapes.append(read_shape(read, _kind(entry), place, faults, _extent(entry, size, place)))
-    return Labelled(image, kept, where, "", size, shapes)
+    size = size_of(content.get("imageWidth"), content.get("imageHeight"), image)
+    read, extent = partial(_shape, size=size), partial(_extent, size=size)
+    shapes = [
+        labels.read_shape(entry, _kind(entry), f"{file}, shape {number}", read, extent)
+        for number, entry in enumerate(content["shapes"], 1)
+    ]
+    return Labelled(image, kept, str(file), "", size, shapes)
 
 
 class _Picture(Blob):
@@ -117,6 +106,7 @@ class _Picture(Blob):
 
     Raises:
         SegnetError: it is none.
+        Malformed: it is no base64.
     """
 
     def __init__(self, file: Path) -> None:
@@ -125,25 +115,21 @@ class _Picture(Blob):
 
     def read(self) -> bytes:
         """Return the picture's bytes."""
-        return from_base64(read_json(self.file)["imageData"], str(self.file))
+        return from_base64(read_json(self.file)["imageData"])
 
     def __str__(self) -> str:
         return f"{self.file}, its imageData,"
 
 
-def _extent(entry: Any, size: tuple[int, int], where: str) -> list[Polygon]:
+def _extent(entry: Any, size: tuple[int, int]) -> list[Polygon]:
     """Return within what a shape lies that can't be read: the box around its points, if it tells."""
-    try:
-        points = np.asarray(entry["points"], np.float64).reshape(-1, 2)
-        if _kind(entry) == "circle":
-            x, y, radius = _circle(points.tolist())
-            points = np.array([(x - radius, y - radius), (x + radius, y + radius)])
-        (left, top), (right, bottom) = points.min(0).tolist(), points.max(0).tolist()
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return []
-    if _kind(entry) == "mask":  # whose second corner is its last pixel
-        right, bottom = right + 1, bottom + 1
-    return [rectangle(left, top, right, bottom, size)]
+    points = np.asarray(entry["points"], np.float64).reshape(-1, 2)
+    if _kind(entry) == "circle":
+        x, y, radius = _circle(points.tolist())
+        points = np.array([(x - radius, y - radius), (x + radius, y + radius)])
+    (left, top), (right, bottom) = points.min(0).tolist(), points.max(0).tolist()
+    last = 1 if _kind(entry) == "mask" else 0  # its second corner is its last pixel
+    return [rectangle(left, top, right + last, bottom + last, size)]
 
 
 def _circle(points: Any) -> tuple[float, float, float]:
@@ -152,47 +138,37 @@ def _circle(points: Any) -> tuple[float, float, float]:
     return float(x), float(y), math.hypot(float(on_x) - float(x), float(on_y) - float(y))
 
 
-def _shape(entry: Any, size: tuple[int, int], where: str) -> Shape:
-    label, kind = class_name(entry.get("label")), _kind(entry)
-    if not label:
-        raise Fault("bad-label", where, "has no label")
-    points = entry.get("points")
-    if kind in _WITHOUT_AREA:
-        raise Fault("flat-label", where, f"is a {kind} of {label}, which has no area")
+def _shape(entry: Any, size: tuple[int, int]) -> Shape:
+    label, kind, points = class_name(entry.get("label")), _kind(entry), entry.get("points")
+    require(label, "has no label")
+    has_area = kind not in _WITHOUT_AREA
+    require(has_area, f"is a {kind} of {label}, which has no area", kind="flat-label")
     if kind == "mask":
-        return _mask(entry, label, size, where)
-    if kind == "rectangle" and len(points) == 2:
-        (x0, y0), (x1, y1) = points
-        points = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
-    elif kind == "circle":
-        x, y, radius = _circle(points)
-        points = ellipse((x, y), (radius, radius))
-    elif kind in _FOUR_CORNERS and len(points) != 4:
-        raise Fault("bad-label", where, f"is a {kind} of {len(points)} points")
-    elif kind not in ("polygon", *_FOUR_CORNERS):
-        raise Fault("bad-label", where, f"is of the unknown type {shortened(entry.get('shape_type'))}")
-    outline = polygon(points, size, where)
-    if not outline:
-        raise Fault("flat-label", where, "has no area")
-    ignored = f"labelled {_IGNORED}" if label == _IGNORED else ""
-    return Shape(label, (outline,), kind=kind, left_out=ignored)
+        shape = _mask(entry, label, size)
+    else:
+        known = kind in ("polygon", "circle", *_FOUR_CORNERS)
+        require(known, f"is of the unknown type {shortened(entry.get('shape_type'))}")
+        if kind == "rectangle" and len(points) == 2:
+            (x0, y0), (x1, y1) = points
+            points = corners(x0, y0, x1, y1)
+        elif kind == "circle":
+            x, y, radius = _circle(points)
+            points = ellipse((x, y), (radius, radius))
+        if kind in _FOUR_CORNERS:
+            require(len(points) == 4, f"is a {kind} of {len(points)} points")
+        shape = outlined(label, [polygon(points, size)])
+    return replace(shape, left_out=f"labelled {_IGNORED}") if label == _IGNORED else shape
 
 
-def _mask(entry: Any, label: str, size: tuple[int, int], where: str) -> Shape:
+def _mask(entry: Any, label: str, size: tuple[int, int]) -> Shape:
     (left, top), (right, bottom) = [[round(float(value)) for value in point] for point in entry["points"]]
     box = right - left + 1, bottom - top + 1
-    if not (0 < box[0] <= 2 * size[0] and 0 < box[1] <= 2 * size[1]):
-        raise Fault("bad-label", where, "has a mask of another size than its image")
-    content = from_base64(entry["mask"], where)
-    read = partial(_cut, content, box, (left, top), where)
-    extent = _extent(entry, size, where)
-    ignored = f"labelled {_IGNORED}" if label == _IGNORED else ""
-    return Shape(label, tuple(extent), read, (max(0, left), max(0, top)), kind="mask", left_out=ignored)
+    fits = 0 < box[0] <= 2 * size[0] and 0 < box[1] <= 2 * size[1]
+    require(fits, "has a mask of another size than its image")
+    read = partial(_cut, from_base64(entry["mask"]), box, (left, top))
+    return Shape(label, tuple(_extent(entry, size)), read, (max(0, left), max(0, top)))
 
 
-def _cut(
-    content: bytes, box: tuple[int, int], left_top: tuple[int, int], where: str
-) -> npt.NDArray[np.bool_]:
+def _cut(content: bytes, box: tuple[int, int], left_top: tuple[int, int]) -> npt.NDArray[np.bool_]:
     """Return the pixels of a mask, without those left of its image or above."""
-    pixels = decode_picture(content, box, where)
-    return pixels[max(0, -left_top[1]) :, max(0, -left_top[0]) :]
+    return decode_picture(content, box)[max(0, -left_top[1]) :, max(0, -left_top[0]) :]

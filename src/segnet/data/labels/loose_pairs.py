@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from segnet.base.errors import SegnetError
@@ -60,41 +61,8 @@ class _Picture:
         return "/".join((*self.kept, same_form(self.stem)))
 
 
-@dataclass
-class LoosePairs:
-    """What a folder holds besides datasets of the layout that training takes."""
-
-    root: Path
-    pairs: list[Labelled] = field(default_factory=list)
-    alone: list[Labelled] = field(default_factory=list)
-    """Images that are left out."""
-    faults: list[Fault] = field(default_factory=list)
-    images_in: list[str] = field(default_factory=list)
-    """Folders below the root; the root itself is empty."""
-    masks_in: list[str] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
-    """Pictures that are neither, in words."""
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether each image has one mask and each mask its image."""
-        return bool(self.pairs) and not any(fault.is_error for fault in self.faults)
-
-    @property
-    def places(self) -> str:
-        """Where images and masks are, in words."""
-        if self.images_in == self.masks_in and self.pairs:
-            first = self.pairs[0]
-            where = _listed(self.images_in)
-            names = ", ".join(Path(str(file)).name for file in (first.image, first.mask_file))
-            return f"images and masks together in {where} ({names})"
-        return f"images in {_listed(self.images_in)} and masks in {_listed(self.masks_in)}"
-
-
-def _listed(folders: Sequence[str]) -> str:
-    more = len(folders) - 4
-    named = [f"{folder}/" if folder else "the folder itself" for folder in folders[:4]]
-    return ", ".join(named) + (f" and {more} more" if more > 0 else "")
+Matched = Sequence[tuple[_Picture, list[_Picture]]]
+"""Each image with the masks of its name."""
 
 
 def read_loose_pairs(root: Path) -> Labels | None:
@@ -108,30 +76,18 @@ def read_loose_pairs(root: Path) -> Labels | None:
     pairs = find_pairs(root)
     if pairs.pairs and not any(fault.is_error for fault in pairs.faults):
         raise SegnetError(f"{root} holds images and masks as training takes them; segnet data check {root}")
-    found = find_loose_pairs(root)
-    if not found.pairs:
-        return None
-    description = root / DESCRIPTION
-    if found.left_out:
-        said = f"holds other pictures too: {', '.join(found.left_out)}"
-        found.faults.append(Fault("left-out", root, said))
-    return Labels(
-        found.places,
-        [],
-        [*found.pairs, *found.alone],
-        found.faults,
-        description=description if description.is_file() else None,
-    )
+    return find_loose_pairs(root)
 
 
-def find_loose_pairs(root: Path) -> LoosePairs:
-    """Find which images of a folder go with which masks."""
-    found = LoosePairs(root)
-    pictures = _pictures(root)
-    images, masks = _told_by_folders(found, pictures) or _told_by_names(found, pictures)
-    images = _with_masks(found, images, masks)
+def find_loose_pairs(root: Path) -> Labels | None:
+    """Find which images of a folder go with which masks; None where nothing tells, or nobody can tell.
+
+    The format of the labels says where images and masks are, and a fault ``left-out`` what else is there.
+    """
+    left_out: list[str] = []
+    images, masks = _with_masks(left_out, *_sides(left_out, _pictures(root)))
     if not images or not masks:
-        return LoosePairs(root)
+        return None
     rules = [*RULES, _shared_words(images, masks)]
     by_split = all(any(each.split for each in side) for side in (images, masks))
     best = max(
@@ -140,28 +96,47 @@ def find_loose_pairs(root: Path) -> LoosePairs:
             for with_folders in (True, False)
             for rule in rules
         ),
-        key=_count,  # of several that find as many, the first is the strictest
-    )
-    _take(found, best, masks)
-    if len({bool(each.split) for each in found.pairs}) > 1:  # nobody can tell which of them are meant
-        return LoosePairs(root)
-    found.images_in = sorted({image.folder for image, _ in best})
-    found.masks_in = sorted({mask.folder for _, some in best for mask in some})
-    return found
+        key=lambda matched: sum(len(some) == 1 for _, some in matched),
+    )  # of several that find as many, the first is the strictest
+    labels = Labels("")
+    _take(labels, left_out, best, masks)
+    pairs = [each for each in labels.images if each.mask_file]
+    if len({bool(each.split) for each in pairs}) != 1:  # none, or nobody can tell which of them are meant
+        return None
+    labels.format = _places(best, pairs[0])
+    if left_out:
+        labels.faults.append(Fault("left-out", root, f"holds other pictures too: {', '.join(left_out)}"))
+    description = root / DESCRIPTION
+    labels.description = description if description.is_file() else None
+    return labels
+
+
+def _places(matched: Matched, first: Labelled) -> str:
+    """Say where images and masks are."""
+    images_in = sorted({image.folder for image, _ in matched})
+    masks_in = sorted({mask.folder for _, some in matched for mask in some})
+    if images_in == masks_in:
+        names = ", ".join(Path(str(file)).name for file in (first.image, first.mask_file))
+        return f"images and masks together in {_listed(images_in)} ({names})"
+    return f"images in {_listed(images_in)} and masks in {_listed(masks_in)}"
+
+
+def _listed(folders: Sequence[str]) -> str:
+    more = len(folders) - 4
+    named = [f"{folder}/" if folder else "the folder itself" for folder in folders[:4]]
+    return ", ".join(named) + (f" and {more} more" if more > 0 else "")
 
 
 def _pictures(root: Path) -> list[_Picture]:
-    suffixes = {*IMAGE_SUFFIXES, *MASK_SUFFIXES}
-    files = [file for file in files_below(root) if file.suffix.lower() in suffixes]
-    folders: dict[Path, tuple[str, str, int, tuple[str, ...]]] = {}
+    told = cache(_told_by_folder)
     found = []
-    for file in files:
-        if file.parent not in folders:
-            folders[file.parent] = _told_by_folder(file.parent.relative_to(root).parts)
-        split, role, reader, kept = folders[file.parent]
-        where = file.parent.relative_to(root).as_posix()
-        reader = reader or _reader(words_of(file.stem))
-        found.append(_Picture(file, "" if where == "." else where, split, role, reader, kept))
+    for file in files_below(root):
+        if file.suffix.lower() in (*IMAGE_SUFFIXES, *MASK_SUFFIXES):
+            above = file.parent.relative_to(root)
+            split, role, reader, kept = told(above.parts)
+            reader = reader or _reader(words_of(file.stem))
+            folder = above.as_posix() if above.parts else ""
+            found.append(_Picture(file, folder, split, role, reader, kept))
     return _without_views(found)
 
 
@@ -217,66 +192,62 @@ def _without_views(pictures: list[_Picture]) -> list[_Picture]:
 
 
 _Sides = tuple[list[_Picture], list[_Picture]]
+"""Images and masks."""
 
 
-def _told_by_folders(found: LoosePairs, pictures: Sequence[_Picture]) -> _Sides | None:
-    """Return images and masks where some folders are of masks by their names, else None."""
-    masks = [each for each in pictures if each.role == "mask"]
-    images = [each for each in pictures if each.role == "image"]
-    others = [each for each in pictures if not each.role]
-    if not masks or not (images or others):
-        return None
-    _leave_out(found, [each for each in pictures if each.role == "view"], "of the field of view")
-    _leave_out(found, [each for each in pictures if each.role == "drawn"], "drawn for people")
-    if images:
-        _leave_out(found, others, "that are neither images nor masks by their folder")
-    return images or others, masks
-
-
-def _told_by_names(found: LoosePairs, pictures: Sequence[_Picture]) -> _Sides:
-    """Return images and masks that lie in the same folders."""
-    by_stem: dict[tuple[str, str], list[_Picture]] = defaultdict(list)
+def _sides(left_out: list[str], pictures: Sequence[_Picture]) -> _Sides:
+    """Return images and masks as their folders tell them, or else their names."""
+    by_stem: dict[tuple[str, str], list[bool]] = defaultdict(list)
+    is_lossy = {each.file: each.file.suffix.lower() in _LOSSY for each in pictures}
     for each in pictures:
-        by_stem[each.folder, each.stem].append(each)
-    if by_stem and all(_is_photo_with_mask(some) for some in by_stem.values()):
-        return (
-            [each for each in pictures if each.file.suffix.lower() in _LOSSY],
-            [each for each in pictures if each.file.suffix.lower() not in _LOSSY],
-        )
-    roles = {each.file: _role(words_of(each.stem)) for each in pictures}
-    masks = [each for each in pictures if roles[each.file] == "mask"]
-    images = [each for each in pictures if roles[each.file] in ("image", "")]
-    if masks and images:
-        _leave_out(found, [each for each in pictures if roles[each.file] == "drawn"], "drawn for people")
-        _leave_out(found, [each for each in pictures if roles[each.file] == "view"], "of the field of view")
-        return images, masks
-    longer = {
-        (folder, stem)
-        for folder in {each.folder for each in pictures}
-        for stem in same_extra(each.stem for each in pictures if each.folder == folder)
-    }
-    masks = [each for each in pictures if (each.folder, each.stem) in longer]
-    return [each for each in pictures if (each.folder, each.stem) not in longer], masks
+        by_stem[each.folder, each.stem].append(is_lossy[each.file])
+    if sides := _by_roles(left_out, pictures, [each.role for each in pictures]):
+        return sides
+    if by_stem and all(sorted(lossy) == [False, True] for lossy in by_stem.values()):  # a photo with a mask
+        return _cut(pictures, [not is_lossy[each.file] for each in pictures])
+    by_name = [_role(words_of(each.stem)) or "image" for each in pictures]
+    if sides := _by_roles(left_out, pictures, by_name):
+        return sides
+    stems: dict[str, list[str]] = defaultdict(list)
+    for each in pictures:
+        stems[each.folder].append(each.stem)
+    longer = {folder: same_extra(some) for folder, some in stems.items()}
+    return _cut(pictures, [each.stem in longer[each.folder] for each in pictures])
 
 
-def _is_photo_with_mask(some: Sequence[_Picture]) -> bool:
-    lossy = [each.file.suffix.lower() in _LOSSY for each in some]
-    return sorted(lossy) == [False, True]
+def _by_roles(left_out: list[str], pictures: Sequence[_Picture], roles: Sequence[str]) -> _Sides | None:
+    """Return images and masks where there are masks by these roles, else None."""
+    of_role: dict[str, list[_Picture]] = defaultdict(list)
+    for each, role in zip(pictures, roles, strict=True):
+        of_role[role].append(each)
+    images, others = of_role["image"], of_role[""]
+    if not of_role["mask"] or not (images or others):
+        return None
+    _leave_out(left_out, of_role["view"], "of the field of view")
+    _leave_out(left_out, of_role["drawn"], "drawn for people")
+    if images:
+        _leave_out(left_out, others, "that are neither images nor masks by their folder")
+    return images or others, of_role["mask"]
 
 
-def _with_masks(found: LoosePairs, images: Sequence[_Picture], masks: Sequence[_Picture]) -> list[_Picture]:
+def _cut(pictures: Sequence[_Picture], is_mask: Sequence[bool]) -> _Sides:
+    both = [*zip(pictures, is_mask, strict=True)]
+    return [each for each, mask in both if not mask], [each for each, mask in both if mask]
+
+
+def _with_masks(left_out: list[str], images: list[_Picture], masks: list[_Picture]) -> _Sides:
     """Leave out the splits that have images alone, as test parts whose labels are kept back."""
-    if not any(each.split for each in masks):
-        return [*images]
     labelled = {each.split for each in masks}
-    _leave_out(found, [each for each in images if each.split not in labelled], "without any mask")
-    return [each for each in images if each.split in labelled]
+    if labelled <= {""}:
+        return images, masks
+    _leave_out(left_out, [each for each in images if each.split not in labelled], "without any mask")
+    return [each for each in images if each.split in labelled], masks
 
 
-def _leave_out(found: LoosePairs, pictures: Sequence[_Picture], what: str) -> None:
+def _leave_out(left_out: list[str], pictures: Sequence[_Picture], what: str) -> None:
     if pictures:
         folders = sorted({each.folder for each in pictures})
-        found.left_out.append(f"{len(pictures):,} {what} in {_listed(folders)}")
+        left_out.append(f"{len(pictures):,} {what} in {_listed(folders)}")
 
 
 def _shared_words(images: Sequence[_Picture], masks: Sequence[_Picture]) -> Rule:
@@ -298,7 +269,7 @@ def _match(
     *,
     by_split: bool,
     with_folders: bool,
-) -> list[tuple[_Picture, list[_Picture]]]:
+) -> Matched:
     """Return each image with the masks of its name by a rule; of several readers the first one's."""
 
     def key(each: _Picture) -> tuple[str, tuple[str, ...], str]:
@@ -307,45 +278,37 @@ def _match(
     of_key: dict[tuple[str, tuple[str, ...], str], list[_Picture]] = defaultdict(list)
     for mask in masks:
         of_key[key(mask)].append(mask)
-    images_of = Counter(key(image) for image in images)
+    images_of = Counter(map(key, images))
     matched = []
     for image in images:
-        some = of_key.get(key(image), [])
+        some = of_key.get(key(image), []) if images_of[key(image)] == 1 else []
         first = min((mask.reader for mask in some), default=0)
-        one_readers = [mask for mask in some if mask.reader == first]
-        matched.append((image, one_readers if images_of[key(image)] == 1 else []))
+        matched.append((image, [mask for mask in some if mask.reader == first]))
     return matched
 
 
-def _count(matched: Sequence[tuple[_Picture, list[_Picture]]]) -> int:
-    return sum(len(masks) == 1 for _, masks in matched)
-
-
-def _take(
-    found: LoosePairs, matched: Sequence[tuple[_Picture, list[_Picture]]], masks: Sequence[_Picture]
-) -> None:
+def _take(labels: Labels, left_out: list[str], matched: Matched, masks: Sequence[_Picture]) -> None:
     """Take each image with its one mask; the rest are errors, but for the masks of later readers."""
-    used: set[Path] = set()
+    faults = labels.faults
     for image, some in matched:
-        used |= {mask.file for mask in some}
         if len(some) == 1:
-            split = image.split or some[0].split
-            where = str(some[0].file)
-            found.pairs.append(Labelled(image.file, image.name, where, split, mask_file=some[0].file))
-            if some[0].file.suffix.lower() not in MASK_SUFFIXES:
+            (mask,) = some
+            split, where = image.split or mask.split, str(mask.file)
+            labels.images.append(Labelled(image.file, image.name, where, split, mask_file=mask.file))
+            if mask.file.suffix.lower() not in MASK_SUFFIXES:
                 said = f"is a mask that is no {' '.join(MASK_SUFFIXES)}, so its values may have changed"
-                found.faults.append(Fault("lossy-mask", some[0].file, said, "export it anew as PNG"))
+                faults.append(Fault("lossy-mask", mask.file, said, "export it anew as PNG"))
             continue
-        left_out = "several masks" if some else "no mask"
-        found.alone.append(Labelled(None, image.name, str(image.file), image.split, left_out=left_out))
+        reason = "several masks" if some else "no mask"
+        labels.images.append(Labelled(None, image.name, str(image.file), image.split, left_out=reason))
         if some:
             said = f"has {len(some)} masks: {', '.join(mask.file.name for mask in some[:3])}"
-            found.faults.append(Fault("two-masks", image.file, said, "take out all but the right one"))
+            faults.append(Fault("two-masks", image.file, said, "take out all but the right one"))
         else:
-            found.faults.append(Fault("no-mask", image.file, "has no mask that its name tells"))
-    later = [mask for mask in masks if mask.reader > 1 and mask.file not in used]
-    _leave_out(found, later, "masks of another reader")
-    used |= {mask.file for mask in later}
-    for mask in masks:
-        if mask.file not in used:
-            found.faults.append(Fault("no-image", mask.file, "has no image that its name tells"))
+            faults.append(Fault("no-mask", image.file, "has no mask that its name tells"))
+    used = {mask.file for _, some in matched for mask in some}
+    unused = [mask for mask in masks if mask.file not in used]
+    _leave_out(left_out, [mask for mask in unused if mask.reader > 1], "masks of another reader")
+    for mask in unused:
+        if mask.reader <= 1:
+            faults.append(Fault("no-image", mask.file, "has no image that its name tells"))

@@ -10,19 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from segnet.base.class_roles import BACKGROUND
-from segnet.data.faults import Fault
 from segnet.data.images.headers import read_header
 from segnet.data.images.reading import decode, size_fault
-from segnet.data.labels.finding import images_below, is_hidden
-from segnet.data.labels.shapes import (
-    NOT_ANNOTATED,
-    Labelled,
-    Labels,
-    Shape,
-    read_image,
-    read_shape,
-    split_of,
-)
+from segnet.data.labels.finding import images_below, is_hidden, split_of
+from segnet.data.labels.shapes import NOT_ANNOTATED, Labelled, Labels, Shape
 
 OBJECT = "object"
 _KIND = "mask file"
@@ -44,20 +35,14 @@ def find_objects(root: Path) -> Found:
         if any(map(is_hidden, above.parts)):
             continue
         images, masks = images_below(folder), folder.parent / "masks"
-        if above.parts and len(images) == 1 and images[0].stem == above.name and _is_flat(masks):
+        nested = any(each.is_dir() and not is_hidden(each.name) for each in masks.glob("*"))
+        if above.parts and len(images) == 1 and images[0].stem == above.name and not nested:
             found[above.as_posix()] = images[0], images_below(masks)
         elif any((masks / image.stem).is_dir() for image in images):
             for image in images:
                 inner = image.relative_to(folder).with_suffix("")
                 found[(above / inner).as_posix()] = image, images_below(masks / inner)
     return found if any(masks for _, masks in found.values()) else {}
-
-
-def _is_flat(masks: Path) -> bool:
-    """Whether a folder of masks is missing, as of images without objects, or holds no folders."""
-    return not masks.is_dir() or not any(
-        each.is_dir() and not is_hidden(each.name) for each in masks.iterdir()
-    )
 
 
 def read_objects(found: Found, name: str = OBJECT) -> Labels:
@@ -67,30 +52,26 @@ def read_objects(found: Found, name: str = OBJECT) -> Labels:
         where, split = str(image), split_of(key.rpartition("/")[0])
         kept = key.rpartition("/")[2] if split else key
         if masks:
-            read = partial(_image, image, masks, name, kept, split, labels.faults)
-            labels.images.append(read_image(read, where, labels.faults, [_KIND] * len(masks)))
+            read = partial(_image, labels, image, masks, name, kept, split)
+            labels.read_image(read, where, [_KIND] * len(masks))
         else:
             labels.images.append(Labelled(None, kept, where, split, left_out=NOT_ANNOTATED))
     return labels
 
 
-def _image(
-    image: Path, masks: Sequence[Path], name: str, kept: str, split: str, faults: list[Fault]
-) -> Labelled:
+def _image(labels: Labels, image: Path, masks: Sequence[Path], name: str, kept: str, split: str) -> Labelled:
     header = read_header(image)
     size = header.size
     if header.stored != size and read_header(masks[0]).stored == header.stored:
         size = header.stored  # drawn before EXIF data turned the image
-    read = [partial(_shape, mask, image, size, name) for mask in masks]
-    shapes = [read_shape(each, _KIND, str(mask), faults) for each, mask in zip(read, masks, strict=True)]
+
+    def read(mask: Path) -> Shape:
+        if wrong := size_fault(size, read_header(mask).stored, image, mask):
+            raise wrong
+        return Shape(name, bitmap=partial(_decode, mask), alone=True)
+
+    shapes = [labels.read_shape(mask, _KIND, str(mask), read) for mask in masks]
     return Labelled(image, kept, str(image), split, size, shapes)
-
-
-def _shape(mask: Path, image: Path, size: tuple[int, int], name: str) -> Shape:
-    wrong = size_fault(size, read_header(mask).stored, image, mask)
-    if wrong is not None:
-        raise wrong
-    return Shape(name, bitmap=partial(_decode, mask), kind=_KIND, alone=True)
 
 
 def _decode(mask: Path) -> npt.NDArray[np.bool_]:

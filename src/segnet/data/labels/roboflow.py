@@ -9,11 +9,9 @@ from pathlib import Path
 
 from segnet.base.classes import IGNORE_INDEX
 from segnet.base.errors import SegnetError
-from segnet.data.faults import Fault
-from segnet.data.images.headers import read_header
-from segnet.data.labels.coded import MaskTable
-from segnet.data.labels.finding import images_below, read_text
-from segnet.data.labels.shapes import NOT_ANNOTATED, Labelled, Labels, read_image, split_of, with_background
+from segnet.data.labels.coded import MaskTable, add_pairs
+from segnet.data.labels.finding import images_below, key_below, read_text, split_of
+from segnet.data.labels.shapes import Labels, background_first
 
 TABLE = "_classes.csv"
 """Which value stands for which class; one lies in each split's folder."""
@@ -31,33 +29,22 @@ def read_roboflow(root: Path, tables: Sequence[Path]) -> Labels:
         for value, name in _read(table).items():
             if meanings.setdefault(value, name) != name:
                 raise SegnetError(f"{table} calls the value {value} {name}, another table {meanings[value]}")
-    listed = [meanings[value] for value in sorted(meanings)]
-    names = with_background(listed)
-    names = names if names[0] in listed else names[1:]
+    names = background_first(meanings[value] for value in sorted(meanings))
     labels = Labels("Roboflow's masks", names)
-    said_by = str(tables[0])
-    code = MaskTable(said_by, {value: names.index(name) for value, name in meanings.items()})
-    for table in tables:
-        folder = table.parent
-        files = {file.relative_to(folder).with_suffix("").as_posix(): file for file in images_below(folder)}
-        masks = {key.removesuffix(_MASK): file for key, file in files.items() if key.endswith(_MASK)}
-        images = {key: file for key, file in files.items() if not key.endswith(_MASK)}
+    code = MaskTable(str(tables[0]), {value: names.index(name) for value, name in meanings.items()})
+    for folder in (table.parent for table in tables):
+        files = {key_below(file, folder): file for file in images_below(folder)}
+        ends = {key: key.removesuffix(_MASK) for key in files}
+        masks = {end: (files[key], code) for key, end in ends.items() if end != key}
+        images = {key: files[key] for key, end in ends.items() if end == key}
         split = "" if folder == root else split_of(folder.name)
-        for key in sorted(masks.keys() | images.keys()):
-            where = str(masks.get(key) or images[key])
-            if key in masks:
-                read = partial(_pair, key, masks[key], images.get(key), split, code)
-                labels.images.append(read_image(read, where, labels.faults))
-            else:
-                labels.images.append(Labelled(None, key, where, split, left_out=NOT_ANNOTATED))
+        place = partial(_place, split)
+        add_pairs(labels, masks, images, place, "has no image of the name {key} beside it")
     return labels
 
 
-def _pair(key: str, mask: Path, image: Path | None, split: str, code: MaskTable) -> Labelled:
-    if image is None:
-        raise Fault("no-image", mask, f"has no image of the name {key} beside it")
-    size = read_header(mask).stored
-    return Labelled(image, key, str(mask), split, size, read_mask=partial(code.read, mask))
+def _place(split: str, key: str) -> tuple[str, str, str]:
+    return key, split, ""
 
 
 def _read(table: Path) -> dict[int, str]:

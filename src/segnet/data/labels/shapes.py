@@ -1,43 +1,42 @@
 """What every format of labels is read into: images with shapes of a class, each drawn or left out.
 
 A reader makes one ``Labelled`` of each image that a file has, and one ``Shape`` of each shape, usable or not,
-through ``read_image`` and ``read_shape``: so ``tally.py`` accounts for all of them.
+through ``Labels``: so its tally accounts for all of them.
 """
 
 from __future__ import annotations
 
-import json
-import math
-import os
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from segnet.base.class_roles import BACKGROUND, background_of
-from segnet.data.check.near_names import SPLIT_WORDS
+from segnet.base.class_roles import BACKGROUND, is_background
 from segnet.data.dataset import Mask
 from segnet.data.faults import KINDS, Fault
 from segnet.data.images.embedded_files import File
-from segnet.data.labels.finding import read_text
-
-_FARTHEST = 10  # image sides that a point may lie outside: what is farther is no point of this image
-_LARGEST_SIDE = 1 << 20
-_LONGEST = 120  # characters of a file that a message repeats
-_MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError)
-_HALF = re.compile(r"\\u[dD][89a-fA-F]")  # how JSON spells them
-
-Polygon = tuple[float, ...]
-"""x, y, x, y .. in pixels, the first pixel from 0 to 1; empty where there is no area."""
+from segnet.data.labels.fields import MALFORMED, Malformed, Polygon, require, shortened
+from segnet.data.labels.finding import read_json
 
 NOT_ANNOTATED = "not annotated"
 """Why an image is left out that nobody has labelled."""
+
+T = TypeVar("T")
+Outcomes = Sequence[tuple[str, str]]
+"""Of each shape its kind and why it was left out, nothing where it was drawn."""
+
+_WHY = {
+    "bad-label": "can't be read",
+    "flat-label": "no area",
+    "box-label": "no outline",
+    "no-image": "image not there",
+    "sizes-differ": "image of another size",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,21 +44,36 @@ class Shape:
     """One shape of a file: pixels of a class, or a shape that is left out."""
 
     label: str
-    polygons: tuple[tuple[float, ...], ...] = ()
-    """They add up; x, y, x, y .. in pixels, the first pixel from 0 to 1."""
+    polygons: tuple[Polygon, ...] = ()
+    """They add up."""
     bitmap: Callable[[], npt.NDArray[np.bool_]] | None = None
     """Decodes the pixels when they are drawn: the bitmaps of all images would not fit into memory. Where it
-    raises a Fault, the polygons are the shape's extent."""
+    raises a Fault or Malformed, the polygons are the shape's extent."""
     left_top: tuple[int, int] = (0, 0)
     """Where the bitmap lies, 0 or more."""
+    bitmap_px: int | None = None
+    """How many pixels the bitmap covers, where that is known before."""
     kind: str = "polygon"
     """What its format calls it, for the table of what was drawn."""
+    where: str = ""
+    """Where it stands, for messages."""
     left_out: str = ""
     """Why it isn't drawn; its polygons are then its extent, whose pixels are ignored."""
     alone: bool = False
     """Whether it is an object whose pixels belong to no other, which is told where another has them too."""
     spoils: bool = False
     """Whether it is left out and nothing tells which pixels it covers: its image is left out too."""
+
+
+def outlined(label: str, outlines: Iterable[Polygon]) -> Shape:
+    """Return the shape of one or several outlines, of which those without an area are left out.
+
+    Raises:
+        Malformed: none of them has an area.
+    """
+    polygons = tuple(filter(None, outlines))
+    require(polygons, "has no area", kind="flat-label")
+    return Shape(label, polygons)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,109 +100,194 @@ class Labelled:
     """Whether an image without shapes is known to show nothing but background. Where the format doesn't tell
     that from an image that nobody has labelled yet, False."""
 
+    @property
+    def has_mask(self) -> bool:
+        """Whether it has a mask file in place of shapes."""
+        return self.read_mask is not None or self.mask_file is not None
+
+    @property
+    def outcomes(self) -> Outcomes:
+        """Of each shape its kind and why it is left out, nothing where it isn't."""
+        return [(shape.kind, shape.left_out) for shape in self.shapes]
+
+
+@dataclass
+class Tally:
+    """Shapes and images of a source: what was read is what was used and what was left out together."""
+
+    drawn: Counter[str] = field(default_factory=Counter)
+    """Shapes by kind."""
+    left_out: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Shapes by kind and reason."""
+    written: int = 0
+    """Images."""
+    empty: int = 0
+    """Of these, images on which no shape was drawn."""
+    images_left_out: Counter[str] = field(default_factory=Counter)
+    """By reason."""
+    no_shapes: Counter[str] = field(default_factory=Counter)
+    """Results that are no shapes, by kind."""
+
+    @property
+    def read(self) -> Counter[str]:
+        """All shapes by kind."""
+        total = self.drawn.copy()
+        for (kind, _), count in self.left_out.items():
+            total[kind] += count
+        return total
+
+    @property
+    def images_read(self) -> int:
+        """All images."""
+        return self.written + self.images_left_out.total()
+
+    def leave_out(self, outcomes: Outcomes, reason: str) -> None:
+        """Count an image that isn't written, and its shapes."""
+        self.images_left_out[reason] += 1
+        self.left_out.update((kind, why or f"image left out: {reason}") for kind, why in outcomes)
+
+    def write(self, outcomes: Outcomes, *, with_mask: bool) -> None:
+        """Count an image that is written, perhaps with a mask file in place of shapes."""
+        self.written += 1
+        drawn = Counter(kind for kind, why in outcomes if not why)
+        self.drawn += drawn
+        self.left_out.update((kind, why) for kind, why in outcomes if why)
+        self.empty += not drawn and not with_mask
+
+    def rows(self) -> list[tuple[str, int, int, str]]:
+        """Return of each kind of shape how many were read and drawn, and why others were left out."""
+        reasons: dict[str, list[str]] = {}
+        for (kind, reason), count in self.left_out.most_common():
+            reasons.setdefault(kind, []).append(f"{count:,} {reason}")
+        return [
+            (kind, count, self.drawn[kind], "; ".join(reasons.get(kind, ())))
+            for kind, count in self.read.most_common()
+        ]
+
+    def images_said(self) -> str:
+        """Return how many images were left out, by reason."""
+        return ", ".join(f"{count:,} {reason}" for reason, count in self.images_left_out.most_common())
+
 
 @dataclass
 class Labels:
-    """What a source holds."""
+    """What a source holds; its methods read one thing each, and collect what is wrong with it."""
 
     format: str
-    classes: list[str]
+    classes: list[str] = field(default_factory=list)
     """By class id."""
     images: list[Labelled] = field(default_factory=list)
     """All of them, also those that are left out."""
     faults: list[Fault] = field(default_factory=list)
-    wanted: dict[int, int] = field(default_factory=dict)
-    """Of mask files, the id that is written for each class id, where other classes are wanted."""
-    orphans: list[Shape] = field(default_factory=list)
-    """Shapes that belong to no image of the source, each with ``left_out``."""
-    no_shapes: Counter[str] = field(default_factory=Counter)
-    """By kind, results that say something else than where a class is, such as a tag of the whole image."""
+    wanted: Mask = field(default_factory=lambda: np.arange(256, dtype=np.uint8))
+    """Of mask files, the id that is written for each class id: another where other classes are wanted."""
+    tally: Tally = field(default_factory=Tally)
+    """What belongs to no image of the source, and what became of the images, as far as they are written."""
     description: Path | None = None
     """A dataset.yaml that is copied along with mask files."""
 
+    def read_files(
+        self, files: Sequence[Path], read: Callable[[Path], T], *, images: bool = False
+    ) -> Iterator[tuple[Path, T]]:
+        """Yield each file with its content; those that can't be read, or hold something else, are told.
 
-def read_shape(
-    read: Callable[[], Shape],
-    kind: str,
-    where: str,
-    faults: list[Fault],
-    extent: Sequence[tuple[float, ...]] = (),
-) -> Shape:
-    """Return the shape that ``read`` gives; where that fails, collect the fault and return one left out.
+        Args:
+            files: what to read.
+            read: returns a file's content, or raises a Fault.
+            images: whether each file is of one image, which is then left out with it.
 
-    Args:
-        read: raises a Fault ``flat-label`` for what has no area, so that nothing is lost, and another kind,
-            or what Python raises for a missing or mistyped field, for a shape that can't be read.
-        kind: what the format calls the shape.
-        where: where it stands, for messages.
-        faults: what the fault is added to.
-        extent: polygons within which a shape that can't be read must lie, such as its box. Without one its
-            image is left out.
-    """
-    try:
-        return read()
-    except Fault as error:
-        fault = error
-    except _MALFORMED as error:
-        fault = Fault("bad-label", where, f"is no {kind} as its format says: {_malformed(error)}")
-    faults.append(fault)
-    harmless = fault.kind == "flat-label"
-    covered = () if harmless else tuple(each for each in extent if each)
-    return Shape("", covered, kind=kind, left_out=why(fault), spoils=not harmless and not covered)
-
-
-def files_of_images(
-    files: Iterable[Path], is_known: Callable[[Any], bool], other: str, labels: Labels
-) -> Iterator[tuple[Path, Any]]:
-    """Yield each JSON file of an image with its content; those that can't be read or are others are said.
-
-    Args:
-        files: what to read.
-        is_known: whether a file's content is of the format.
-        other: what to say of a file of another format.
-        labels: what the faults are added to, and the images of files that can't be read.
-    """
-    for file in files:
-        try:
-            content = read_json(file)
-        except Fault as fault:
-            labels.faults.append(fault)
-            labels.images.append(Labelled(None, "", str(file), left_out=why(fault)))
-            continue
-        if is_known(content):
+        Raises:
+            Fault: the only file can't be read.
+        """
+        for file in files:
+            try:
+                content = read(file)
+            except Fault as fault:
+                if len(files) == 1:
+                    raise
+                if images and fault.kind != "other-file":
+                    self.refuse(fault, str(file))
+                else:
+                    self.faults.append(fault)
+                continue
             yield file, content
-        else:
-            labels.faults.append(Fault("other-file", file, other))
+
+    def refuse(self, fault: Fault, where: str, kinds: Iterable[str] = ()) -> None:
+        """Leave out an image with its shapes, of these kinds, for a fault."""
+        self.faults.append(fault)
+        shapes = [Shape("", kind=kind) for kind in kinds]
+        self.images.append(Labelled(None, "", where, shapes=shapes, left_out=why(fault)))
+
+    def read_image(self, read: Callable[[], Labelled], where: str, kinds: Iterable[str] = ()) -> None:
+        """Take the image that ``read`` returns; where that fails, one that is left out, and the fault.
+
+        Args:
+            read: raises a Fault, or one of ``MALFORMED``, of what can't be read.
+            where: where the image stands, for messages.
+            kinds: the kind of each of its shapes, which are left out with it.
+        """
+        try:
+            self.images.append(read())
+        except (Fault, *MALFORMED) as error:
+            self.refuse(fault_of(error, where, "image"), where, kinds)
+
+    def read_shape(
+        self,
+        entry: T,
+        kind: str,
+        where: str,
+        read: Callable[[T], Shape],
+        extent: Callable[[T], Iterable[Polygon]] = lambda entry: (),
+    ) -> Shape:
+        """Return the shape of an entry; where that fails, one that is left out, and collect the fault.
+
+        Args:
+            entry: what stands in the file.
+            kind: what the format calls the shape.
+            where: where it stands, for messages.
+            read: as for ``read_image``; of the kind ``flat-label`` for what has no area, so that nothing is
+                lost.
+            extent: returns polygons within which a shape that can't be read must lie, such as its box.
+                Without one its image is left out.
+        """
+        try:
+            return replace(read(entry), kind=kind, where=where)
+        except (Fault, *MALFORMED) as error:
+            fault = fault_of(error, where, kind)
+        self.faults.append(fault)
+        harmless = fault.kind == "flat-label"
+        covered: tuple[Polygon, ...] = ()
+        with suppress(*MALFORMED):
+            covered = () if harmless else tuple(filter(None, extent(entry)))
+        spoils = not harmless and not covered
+        return Shape("", covered, kind=kind, where=where, left_out=why(fault), spoils=spoils)
+
+    def name_classes(self, *no_class: str) -> None:
+        """Take the classes that the shapes name, in the order of their names, behind the background."""
+        names = {shape.label for image in self.images for shape in image.shapes if shape.label}
+        self.classes = with_background(sorted(names.difference(no_class)))
 
 
-def read_image(
-    read: Callable[[], Labelled], where: str, faults: list[Fault], kinds: Iterable[str] = ()
-) -> Labelled:
-    """Return the image that ``read`` gives; where that fails, collect the fault and return one left out.
+def read_json_of(is_known: Callable[[Any], bool], other: str) -> Callable[[Path], Any]:
+    """Return what reads a JSON file of one format, of which ``other`` says that it is of another."""
 
-    Args:
-        read: as that of ``read_shape``.
-        where: where the image stands, for messages.
-        faults: what the fault is added to.
-        kinds: the kind of each of its shapes, which are left out with it.
-    """
-    try:
-        return read()
-    except Fault as error:
-        fault = error
-    except _MALFORMED as error:
-        fault = Fault("bad-label", where, f"is no image as its format says: {_malformed(error)}")
-    faults.append(fault)
-    return Labelled(None, "", where, shapes=[Shape("", kind=kind) for kind in kinds], left_out=why(fault))
+    def read(file: Path) -> Any:
+        content = read_json(file)
+        if not is_known(content):
+            raise Fault("other-file", file, other)
+        return content
+
+    return read
 
 
-_WHY = {
-    "bad-label": "can't be read",
-    "flat-label": "no area",
-    "box-label": "no outline",
-    "no-image": "image not there",
-    "sizes-differ": "image of another size",
-}
+def fault_of(error: Exception, where: str, what: str) -> Fault:
+    """Return an error that reading an entry has raised as a fault that says where the entry stands."""
+    if isinstance(error, Fault):
+        return error
+    if isinstance(error, Malformed):
+        return Fault(error.kind, where, str(error), error.remedy)
+    lacks = f"it lacks {error}" if isinstance(error, KeyError) else shortened(error)
+    return Fault("bad-label", where, f"is no {what} as its format says: {lacks}")
 
 
 def why(fault: Fault) -> str:
@@ -196,159 +295,14 @@ def why(fault: Fault) -> str:
     return _WHY.get(fault.kind, KINDS[fault.kind].title)
 
 
-def _malformed(error: Exception) -> str:
-    return f"it lacks {error}" if isinstance(error, KeyError) else shortened(error)
-
-
-def shortened(stored: Any) -> str:
-    """Return what a file holds as a text that fits into a message."""
-    text = str(stored)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}.."
-
-
-def kind_of(stored: Any) -> str:
-    """Return what a file calls a shape's kind, if that is a word."""
-    return stored if isinstance(stored, str) and stored and len(stored) <= 40 else "unknown"
-
-
-def class_name(stored: Any) -> str:
-    """Return what a file holds as the name of a class; nothing where it is none."""
-    is_name = isinstance(stored, str | int) and not isinstance(stored, bool)
-    return str(stored).strip() if is_name else ""
-
-
 def with_background(names: Iterable[str]) -> list[str]:
     """Return the names, each once, with the background first: that among them, or one of that name."""
+    known = background_first(names)
+    return known if any(map(is_background, known)) else [BACKGROUND, *known]
+
+
+def background_first(names: Iterable[str]) -> list[str]:
+    """Return the names, each once, with the background among them first."""
     known = [*dict.fromkeys(names)]
-    around = next((name for name in known if background_of([name])), BACKGROUND)
-    return [around, *(name for name in known if name != around)]
-
-
-def size_of(width: Any, height: Any, where: str) -> tuple[int, int]:
-    """Return a width and a height as numbers of pixels.
-
-    Raises:
-        Fault: they are none.
-    """
-    try:
-        size = int(width), int(height)
-    except (TypeError, ValueError, OverflowError):
-        size = 0, 0
-    if not all(0 < side <= _LARGEST_SIDE for side in size):
-        raise Fault("bad-label", where, "doesn't say how large its image is")
-    return size
-
-
-def polygon(
-    points: Any, size: tuple[int, int], where: str, scale: tuple[float, float] = (1.0, 1.0)
-) -> tuple[float, ...]:
-    """Return the numbers x, y, x, y .. as a polygon; one without an area is empty.
-
-    Args:
-        points: what a file holds: numbers, or pairs of them.
-        size: width and height of the image.
-        where: what to call it in an error.
-        scale: what to multiply x and y by.
-
-    Raises:
-        Fault: not numbers, or far outside the image.
-    """
-    try:
-        numbers = np.asarray(points, np.float64)
-    except (TypeError, ValueError, OverflowError):
-        numbers = np.array([math.nan])
-    in_pairs = numbers.size % 2 == 0 if numbers.ndim == 1 else numbers.shape[1:] == (2,)
-    if not in_pairs or not np.isfinite(numbers).all():
-        raise Fault("bad-label", where, "has a polygon that is no list of points x, y")
-    pairs = numbers.reshape(-1, 2) * scale
-    limit = _FARTHEST * np.maximum(size, 1)
-    if (np.abs(pairs) > limit).any():
-        raise Fault("bad-label", where, f"has points far outside its image of {size[0]}×{size[1]} pixels")
-    return tuple(pairs.ravel().tolist()) if len(pairs) >= 3 else ()
-
-
-def rectangle(
-    left: float, top: float, right: float, bottom: float, size: tuple[int, int]
-) -> tuple[float, ...]:
-    """Return the polygon of a rectangle as far as it lies in its image; an empty one without an area."""
-    if not all(map(math.isfinite, (left, top, right, bottom))):
-        return ()
-    left, right = (min(max(x, 0.0), size[0]) for x in (left, right))
-    top, bottom = (min(max(y, 0.0), size[1]) for y in (top, bottom))
-    return () if left == right or top == bottom else (left, top, right, top, right, bottom, left, bottom)
-
-
-def read_json(file: Path) -> Any:
-    """Read a JSON file; halves of characters outside the basic plane, which can't be written, become ``?``.
-
-    Raises:
-        Fault: it can't be read or isn't JSON.
-    """
-    try:
-        text = read_text(file)
-        content = json.loads(text)
-        if _HALF.search(text):
-            content = json.loads(json.dumps(content, ensure_ascii=False).encode("utf-8", "replace"))
-        return content
-    except (ValueError, RecursionError) as error:
-        raise Fault("bad-label", file, f"can't be read as JSON: {error}") from error
-
-
-def find_image(names: Any, folders: Sequence[Path], where: str) -> Path:
-    """Return the image that a file of labels names: by its path below a folder, else by its last part.
-
-    Nothing outside the folders is read, wherever a name leads: labels come from other people.
-
-    Args:
-        names: what the file says, or several names, the likeliest first.
-        folders: where images may be.
-        where: what to call the entry in an error.
-
-    Raises:
-        Fault: no text, an image outside the folders, or none at all.
-    """
-    wanted = [names] if isinstance(names, str) else names
-    texts = isinstance(wanted, list | tuple) and all(isinstance(name, str) for name in wanted)
-    if not texts or not any(wanted):
-        raise Fault("bad-label", where, "doesn't name its image")
-    paths = [name.replace("\\", "/") for name in wanted if name]
-    roots = [Path(os.path.normpath(folder.absolute())) for folder in folders]
-    outside: Path | None = None
-    spelled = [*paths, *(path.rpartition("/")[2] for path in paths)]
-    forms = [unicodedata.normalize(form, path) for path in spelled for form in ("NFC", "NFD")]
-    for candidate in dict.fromkeys([*spelled, *forms]):  # macOS takes letters and accents apart
-        for root in roots:
-            path = Path(os.path.normpath(root / candidate))
-            if not candidate or not _is_file(path):
-                continue
-            if any(path.is_relative_to(each) for each in roots):
-                return path
-            outside = outside or path
-    if outside:
-        said = f"names the image {outside}, which lies outside the folders that are searched"
-        raise Fault("no-image", where, said, f"give --images {outside.parent} if it is meant")
-    said = f"names the image {shortened(wanted[0] if wanted else '')}, which is not there"
-    raise Fault("no-image", where, said, "give --images its folder")
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name that no file can have
-        return False
-
-
-def name_below(name: str) -> str:
-    """Return an image's name below the new folder: its path without suffix, if that leads nowhere else."""
-    path = Path(name.replace("\\", "/"))
-    inside = not path.is_absolute() and ".." not in path.parts and "://" not in name
-    return path.with_suffix("").as_posix() if inside else path.stem
-
-
-def split_of(text: str) -> str:
-    """Return the split that a word of a file's or folder's name is, the first if several are, or nothing.
-
-    ``instances_train2017`` and ``TrainImages`` have one; ``trainval``, ``latest`` and ``interval`` have none.
-    """
-    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", text)
-    return next((SPLIT_WORDS[word] for word in map(str.lower, words) if word in SPLIT_WORDS), "")
+    around = [name for name in known if is_background(name)][:1]
+    return around + [name for name in known if name not in around]

@@ -8,19 +8,17 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from functools import partial
 from pathlib import Path
 
 from segnet.base.classes import IGNORE_INDEX
 from segnet.base.colours import Colour
 from segnet.base.errors import SegnetError
-from segnet.data.check.near_names import same_form
 from segnet.data.faults import Fault
 from segnet.data.images.headers import read_header
 from segnet.data.images.suffixes import IMAGE_SUFFIXES
-from segnet.data.labels.coded import MaskTable
-from segnet.data.labels.finding import images_below, is_hidden, lines_of, parts_of
-from segnet.data.labels.shapes import NOT_ANNOTATED, Labelled, Labels, read_image, split_of, with_background
+from segnet.data.labels.coded import MaskTable, add_pairs
+from segnet.data.labels.finding import images_below, is_hidden, key_below, lines_of, parts_of, split_of
+from segnet.data.labels.shapes import Labelled, Labels, background_first
 
 # http://host.robots.ox.ac.uk/pascal/VOC/voc2012/segexamples/index.html
 _CLASSES_OF_2012 = (
@@ -59,7 +57,7 @@ def read_voc(root: Path, masks: Path, folders: Sequence[Path]) -> Labels:
     Raises:
         SegnetError: nothing says what the masks mean.
     """
-    files = {_key(file, masks): file for file in images_below(masks)}
+    files = {key_below(file, masks): file for file in images_below(masks)}
     names, table = _classes(root, [*files.values()])
     labels = Labels("Pascal VOC", names)
     if table.said_by == _OF_2012 and not _is_2012(files.values()):
@@ -67,30 +65,28 @@ def read_voc(root: Path, masks: Path, folders: Sequence[Path]) -> Labels:
         labels.faults.append(Fault("assumed-classes", root, said))
     images = _images(root, folders)
     splits = _splits(root, files.keys() | images.keys())
-    for key, mask in files.items():
-        image = images.get(key) or images.get(key.rpartition("/")[2])
-        if splits and key not in splits:
-            labels.images.append(Labelled(None, key, str(mask), left_out="in no list of ImageSets"))
-            continue
-        read = partial(_pair, key, mask, image, splits.get(key, ""), table)
-        labels.images.append(read_image(read, str(mask), labels.faults))
-    last_parts = {key.rpartition("/")[2] for key in files}
-    for key in sorted({*images, *splits} - files.keys() - last_parts):
-        where = str(images.get(key, root / "ImageSets" / key))
-        left_out = NOT_ANNOTATED if key in images else "listed in ImageSets, but not there"
-        labels.images.append(Labelled(None, key, where, left_out=left_out))
+    for key in files:
+        last = key.rpartition("/")[2]
+        if key not in images and last in images:
+            images[key] = images[last]
+    used = files.keys() | {key.rpartition("/")[2] for key in files}
+    unlisted = "in no list of ImageSets"
+    add_pairs(
+        labels,
+        {key: (mask, table) for key, mask in files.items()},
+        {key: image for key, image in images.items() if key in files or key not in used},
+        lambda key: (
+            key,
+            splits.get(key, ""),
+            unlisted if splits and key in files and key not in splits else "",
+        ),
+        "has no image of its name, {key}",
+        "give --images the images' folder",
+    )
+    for key in sorted(splits.keys() - images.keys() - used):
+        where = str(root / "ImageSets" / key)
+        labels.images.append(Labelled(None, key, where, left_out="listed in ImageSets, but not there"))
     return labels
-
-
-def _pair(key: str, mask: Path, image: Path | None, split: str, table: MaskTable) -> Labelled:
-    if image is None:
-        raise Fault("no-image", mask, f"has no image of its name, {key}", "give --images the images' folder")
-    size = read_header(mask).stored
-    return Labelled(image, key, str(mask), split, size, read_mask=partial(table.read, mask))
-
-
-def _key(file: Path, folder: Path) -> str:
-    return same_form(file.relative_to(folder).with_suffix("").as_posix())
 
 
 def _images(root: Path, folders: Sequence[Path]) -> dict[str, Path]:
@@ -102,7 +98,7 @@ def _images(root: Path, folders: Sequence[Path]) -> dict[str, Path]:
     for folder in (*below, *folders):
         for file in images_below(folder):
             if not file.is_relative_to(root) or file.is_relative_to(folder):
-                found.setdefault(_key(file, folder), file)
+                found.setdefault(key_below(file, folder), file)
     return found
 
 
@@ -160,8 +156,7 @@ def _by_position(listed: Sequence[str], said_by: str, remedy: str = "") -> tuple
 
 
 def _in_order(listed: Iterable[str], said_by: str) -> list[str]:
-    names = with_background(listed)
-    names = names if names[0] in listed else names[1:]
+    names = background_first(listed)
     if not 1 <= len(names) <= IGNORE_INDEX or "" in names:
         raise SegnetError(f"{said_by} names no classes, or more than {IGNORE_INDEX}, or one without a name")
     return names

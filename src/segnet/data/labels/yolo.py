@@ -1,31 +1,34 @@
-"""YOLO's text files of polygons: https://docs.ultralytics.com/datasets/segment/."""
+"""YOLO's text files of polygons, and its YAML file: https://docs.ultralytics.com/datasets/segment/."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
 
 from segnet.base.errors import SegnetError
-from segnet.data.check.near_names import same_form
 from segnet.data.faults import Fault
 from segnet.data.images.headers import read_header
-from segnet.data.labels.finding import files_below, images_below, parts_of, read_text
-from segnet.data.labels.shapes import (
-    Labelled,
-    Labels,
-    Shape,
-    polygon,
-    read_image,
-    read_shape,
-    shortened,
+from segnet.data.labels.fields import Malformed, Polygon, corners, polygon, require, shortened
+from segnet.data.labels.finding import (
+    files_below,
+    find_by_tail,
+    images_below,
+    is_hidden,
+    key_below,
+    lines_of,
+    parts_of,
+    read_text,
     split_of,
-    with_background,
 )
-from segnet.data.labels.yolo_yaml import YoloYaml
+from segnet.data.labels.shapes import Labelled, Labels, Shape, outlined, with_background
 
 _NUMBERS_OF_A_BOX = 4
 _OUTSIDE = 0.5  # of an image's side; coordinates farther outside are no shares of it
@@ -33,9 +36,21 @@ _DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
 _NOT_THERE = "image not there"
 _GIVE_IMAGES = "give --images the folder of the image, or take the text file out"
 _NO_LABELS = ("classes", "notes")
+_SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+_NAMES_ALONE = "classes.txt"  # what Label Studio writes in place of a YAML file
+_UNREAD = (yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError, IndexError, RecursionError)
 
-Lines = Sequence[tuple[int, str]]
-"""Of a text file, with their numbers."""
+
+@dataclass(frozen=True)
+class YoloYaml:
+    """A file that describes a data set; paths in it may be those of another machine."""
+
+    file: Path
+    names: dict[int, str]
+    """Of the classes, by number."""
+    entries: tuple[tuple[str, str], ...] = ()
+    """Splits, each with a folder, a list of images in a text file, or an image."""
+    is_of_poses: bool = False
 
 
 def read_yolo(root: Path, description: YoloYaml, folders: Sequence[Path]) -> Labels:
@@ -50,63 +65,64 @@ def read_yolo(root: Path, description: YoloYaml, folders: Sequence[Path]) -> Lab
         folders: where images may be besides.
     """
     labels = Labels("YOLO", with_background(description.names.values()))
-    splits, lost = description.images([root, *folders], labels.faults)
+    splits, lost = _listed_images(description, [root, *folders], labels.faults)
     keys = _images(root, folders, splits)
     texts = _texts([root, *folders])
-    by_last: dict[str, list[str]] = {}
+    by_last: dict[str, list[str]] = defaultdict(list)
     for key in texts:
-        by_last.setdefault(key.rpartition("/")[2], []).append(key)
+        by_last[key.rpartition("/")[2]].append(key)
     names = _names(keys, splits)
     for image, key in keys.items():
         text = texts.pop(key, None)
         if text is None and not image.is_relative_to(root):
-            longer = [each for each in by_last.get(key.rpartition("/")[2], ()) if each.endswith(f"/{key}")]
+            longer = [each for each in by_last[key.rpartition("/")[2]] if each.endswith(f"/{key}")]
             text = texts.pop(longer[0], None) if len(longer) == 1 else None
         unlisted = f"in no split of {description.file.name}" if splits and image not in splits else ""
         split = splits.get(image) or split_of(key.rpartition("/")[0])
-        labels.images.append(
-            _labelled(image, text, names[image], split, unlisted, description, labels.faults)
-        )
+        _add(labels, description, image, text, names[image], split, unlisted)
     for text in texts.values():
         if "labels" in map(str.lower, text.parent.parts) and text.stem.lower() not in _NO_LABELS:
             labels.faults.append(Fault("no-image", text, "has no image of its name", _GIVE_IMAGES))
-            labels.images.append(_labelled(None, text, "", "", _NOT_THERE, description, labels.faults))
+            _add(labels, description, None, text, left_out=_NOT_THERE)
     with_text = {text.stem for text in texts.values()}
     unlabelled = (line for line in lost if Path("/".join(parts_of(line))).stem not in with_text)
     labels.images += [Labelled(None, line, line, left_out=_NOT_THERE) for line in unlabelled]
     return labels
 
 
-def _labelled(
+def _add(
+    labels: Labels,
+    description: YoloYaml,
     image: Path | None,
     text: Path | None,
-    name: str,
-    split: str,
-    left_out: str,
-    description: YoloYaml,
-    faults: list[Fault],
-) -> Labelled:
-    """Return an image with the shapes of its text file, or one left out for a reason."""
+    name: str = "",
+    split: str = "",
+    left_out: str = "",
+) -> None:
+    """Add an image with the shapes of its text file, or one left out for a reason."""
     where = str(text or image)
     try:
-        lines = _lines(text) if text else []
-    except SegnetError as error:
-        faults.append(Fault("bad-label", where, f"can't be read ({error})"))
-        return Labelled(None, name, where, split, left_out="text file that can't be read")
-    kinds = ["pose" if description.is_of_poses else _kind(line) for _, line in lines]
-    if left_out or image is None:
-        shapes = [Shape("", kind=kind) for kind in kinds]
-        return Labelled(None, name, where, split, shapes=shapes, left_out=left_out)
+        lines = _lines(text) if text else {}
+    except Fault as fault:
+        labels.refuse(fault, where)
+        return
+    pose = "pose" if description.is_of_poses else ""
+    entries = {number: (pose or _kind(line), line) for number, line in lines.items()}
+    kinds = [kind for kind, _ in entries.values()]
 
     def read() -> Labelled:
+        if image is None or left_out:
+            shapes = [Shape("", kind=kind) for kind in kinds]
+            return Labelled(None, name, where, split, shapes=shapes, left_out=left_out)
         size = read_header(image).size
+        shape, extent = partial(_shape, description=description, size=size), partial(_extent, size=size)
         shapes = [
-            _read_line(line, kind, size, description, f"{where}, line {number}", faults)
-            for (number, line), kind in zip(lines, kinds, strict=True)
+            labels.read_shape(entry, entry[0], f"{where}, line {number}", shape, extent)
+            for number, entry in entries.items()
         ]
         return Labelled(image, name, where, split, size, shapes, looked_at=text is not None)
 
-    return read_image(read, where, faults, kinds)
+    labels.read_image(read, where, kinds)
 
 
 # Which files there are
@@ -114,7 +130,7 @@ def _labelled(
 
 def _key(file: Path, folder: Path, left_out: str) -> str:
     """Return what an image and its text share: the path without suffix, and without images or labels."""
-    parts = same_form(file.relative_to(folder).with_suffix("").as_posix()).split("/")
+    parts = key_below(file, folder).split("/")
     places = [place for place, part in enumerate(parts[:-1]) if part.lower() == left_out]
     if places:
         del parts[places[-1]]
@@ -163,9 +179,10 @@ def _names(keys: Mapping[Path, str], splits: Mapping[Path, str]) -> dict[Path, s
 # What a line says
 
 
-def _lines(text: Path) -> Lines:
-    lines = enumerate(read_text(text).splitlines(), 1)
-    return [(number, line.strip()) for number, line in lines if line.strip()]
+def _lines(text: Path) -> dict[int, str]:
+    """Return the lines that say something, by number."""
+    lines = enumerate(map(str.strip, read_text(text).splitlines()), 1)
+    return {number: line for number, line in lines if line}
 
 
 def _words(line: str) -> list[str]:
@@ -176,56 +193,147 @@ def _kind(line: str) -> str:
     return "box" if len(_words(line)) == _NUMBERS_OF_A_BOX + 1 else "polygon"
 
 
-def _read_line(
-    line: str, kind: str, size: tuple[int, int], description: YoloYaml, where: str, faults: list[Fault]
-) -> Shape:
-    outline: tuple[float, ...] = ()
-    with suppress(Fault, ValueError):  # which reading the shape raises again
-        values = [float(word) for word in _words(line)[1:]]
-        outline = _outline(values if kind == "polygon" else _corners(values[:4]), size, where)
-    read = partial(_shape, line, kind, outline, size, description, where)
-    return read_shape(read, kind, where, faults, [outline])
-
-
-def _shape(
-    line: str,
-    kind: str,
-    outline: tuple[float, ...],
-    size: tuple[int, int],
-    description: YoloYaml,
-    where: str,
-) -> Shape:
-    if len(line.split()) > 1 and any(map(_DECIMAL_COMMA.fullmatch, line.split())):
-        raise Fault("bad-label", where, "has numbers with a decimal comma", "write 0.5, not 0,5")
+def _shape(entry: tuple[str, str], description: YoloYaml, size: tuple[int, int]) -> Shape:
+    kind, line = entry
+    words, apart = _words(line), line.split()
+    is_comma = len(apart) > 1 and any(map(_DECIMAL_COMMA.fullmatch, apart))
+    require(not is_comma, "has numbers with a decimal comma", "write 0.5, not 0,5")
     try:
-        number, *values = (float(word) for word in _words(line))
+        number, *values = map(float, words)
     except ValueError:
-        raise Fault("bad-label", where, "is no class number with coordinates") from None
-    if number not in description.names:
-        known = ", ".join(map(str, description.names))
-        said = f"has class {_words(line)[0]}, but {description.file.name} names {shortened(known)}"
-        raise Fault("bad-label", where, said, "correct the number, or add the name of its class there")
-    _outline(values if kind == "polygon" else _corners(values[:4]), size, where)
-    if kind != "polygon":
-        raise Fault("box-label", where, f"is a {kind} without an outline")
-    if not outline:
-        raise Fault("flat-label", where, "has no area")
-    return Shape(description.names[int(number)], (outline,))
+        raise Malformed("is no class number with coordinates") from None
+    known = ", ".join(map(str, description.names))
+    said = f"has class {words[0]}, but {description.file.name} names {shortened(known)}"
+    remedy = "correct the number, or add the name of its class there"
+    require(number in description.names, said, remedy)
+    outline = _outline(values, kind, size)
+    require(kind == "polygon", f"is a {kind} without an outline", kind="box-label")
+    return outlined(description.names[int(number)], [outline])
 
 
-def _corners(box: Sequence[float]) -> tuple[float, ...]:
-    x, y, width, height = box
-    left, top, right, bottom = x - width / 2, y - height / 2, x + width / 2, y + height / 2
-    return left, top, right, top, right, bottom, left, bottom
+def _extent(entry: tuple[str, str], size: tuple[int, int]) -> list[Polygon]:
+    kind, line = entry
+    return [_outline([float(word) for word in _words(line)[1:]], kind, size)]
 
 
-def _outline(values: Sequence[float], size: tuple[int, int], where: str) -> tuple[float, ...]:
+def _outline(values: Sequence[float], kind: str, size: tuple[int, int]) -> Polygon:
     """Return the polygon in pixels of coordinates that are shares of the image's width and height."""
-    if len(values) % 2:
-        said = f"has {len(values)} coordinates, which are no pairs of x and y"
-        raise Fault("bad-label", where, said, "leave out the confidence if that is the last of them")
-    farthest = max((abs(value - 0.5) for value in values), default=0.0)
-    if farthest > 0.5 + _OUTSIDE:
-        said = "has coordinates beyond 1, where shares of the image's width and height belong"
-        raise Fault("bad-label", where, said, "if they are pixels, divide them by the width and the height")
-    return polygon(values, size, where, scale=size)
+    if kind != "polygon":
+        x, y, width, height = values[:_NUMBERS_OF_A_BOX]
+        box = corners(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+        values = np.ravel(box).tolist()
+    said = f"has {len(values)} coordinates, which are no pairs of x and y"
+    require(len(values) % 2 == 0, said, "leave out the confidence if that is the last of them")
+    are_shares = not any(abs(value - 0.5) > 0.5 + _OUTSIDE for value in values)
+    require(
+        are_shares,
+        "has coordinates beyond 1, where shares of the image's width and height belong",
+        "if they are pixels, divide them by the width and the height",
+    )
+    return polygon(values, size, scale=size)
+
+
+# What the YAML file says
+
+
+def description_of(root: Path) -> Path | None:
+    """Return the file that names the classes of a YOLO data set, if this is one."""
+    candidates = (root / "data.yaml", root / "dataset.yaml", *sorted(root.glob("*.y*ml")))
+    for file in candidates:
+        if not is_hidden(file.name) and file.is_file() and b"names" in file.read_bytes().replace(b"\0", b""):
+            return file
+    names = root / _NAMES_ALONE
+    return names if names.is_file() and (root / "labels").is_dir() else None
+
+
+def read_description(file: Path) -> YoloYaml:
+    """Read it.
+
+    Raises:
+        SegnetError: it isn't YAML, names no classes, or lists something else than paths as a split.
+    """
+    if file.name == _NAMES_ALONE:
+        return YoloYaml(file, dict(enumerate(lines_of(file))))
+    text = read_text(file)
+    try:
+        content: Any = yaml.safe_load(text)
+        names = _class_names(content["names"])
+        count, is_of_poses = content.get("nc", len(names)), "kpt_shape" in content
+        entries = [(split, entry) for key, split in _SPLITS.items() for entry in _entries(content, key)]
+    except _UNREAD as error:
+        said = " ".join(str(error).split())
+        raise SegnetError(f"{file} can't be read as YAML with names: {said}; correct it") from error
+    if not names:
+        raise SegnetError(f"{file} names no classes; it needs 'names: [..]'")
+    if count != len(names):
+        raise SegnetError(f"{file} has nc: {count}, but names has {len(names)}; correct one of them")
+    return YoloYaml(file, names, tuple(entries), is_of_poses)
+
+
+def _class_names(stored: Any) -> dict[int, str]:
+    is_text = isinstance(stored, str)
+    require(not is_text, "names is a text, where a list or one name for each number belongs")
+    names = {}
+    for number, name in stored.items() if isinstance(stored, dict) else enumerate(stored):
+        fits = isinstance(name, str | int | float) and not isinstance(name, bool) and str(name).strip()
+        require(fits, f"the name {name!r} of class {number} is no text, so put it in quotes")
+        names[int(number)] = str(name).strip()
+    return dict(sorted(names.items()))
+
+
+def _entries(content: dict[str, Any], key: str) -> list[str]:
+    """Return the paths of a split."""
+    stored = content.get(key) or []
+    listed = [stored] if isinstance(stored, str) else stored
+    fits = isinstance(listed, list) and all(isinstance(entry, str) for entry in listed)
+    require(fits, f"{key} is {stored!r}, where a path or a list of paths belongs")
+    return [entry for entry in listed if entry.strip()]
+
+
+def _listed_images(
+    description: YoloYaml, roots: Sequence[Path], faults: list[Fault]
+) -> tuple[dict[Path, str], list[str]]:
+    """Return the split of each image that the file lists, and the lines that name one which isn't there.
+
+    Args:
+        description: the file.
+        roots: the folders that its paths are looked for in.
+        faults: what is wrong with the lists is added to.
+    """
+    splits: dict[Path, str] = {}
+    lost: list[str] = []
+    missing: list[Fault] = []
+    for split, entry in description.entries:
+        place = _find(entry, roots)
+        if place is None:
+            said = f"has {entry!r} as {split}, which is not there"
+            missing.append(Fault("no-split", description.file, said))
+            continue
+        for image in images_below(place) if place.is_dir() else _listed(place, roots, faults, lost):
+            if splits.setdefault(image, split) != split:
+                said = f"is listed in {splits[image]} and in {split}, and stays in {splits[image]}"
+                faults.append(Fault("listed-twice", image, said))
+    faults += missing
+    return splits, lost
+
+
+def _find(entry: str, roots: Sequence[Path]) -> Path | None:
+    """Return what an entry means: its whole path below a root, of an absolute path the longest end there."""
+    parts = len(parts_of(entry))
+    is_absolute = entry.startswith(("/", "\\")) or entry[1:2] == ":"
+    return find_by_tail(entry, roots, min(2, parts) if is_absolute else parts, Path.exists) if parts else None
+
+
+def _listed(file: Path, roots: Sequence[Path], faults: list[Fault], lost: list[str]) -> Iterator[Path]:
+    """Yield the images that the lines of a text file name; collect the lines whose image isn't there."""
+    if file.suffix.lower() != ".txt":
+        yield file
+        return
+    for number, line in enumerate(lines_of(file), 1):
+        image = find_by_tail(line, [file.parent, *roots])
+        if image is not None:
+            yield image
+        else:
+            lost.append(line)
+            said = f"names the image {line}, which is not there"
+            faults.append(Fault("no-image", f"{file}, line {number}", said, "give --images its folder"))

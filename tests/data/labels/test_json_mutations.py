@@ -143,7 +143,7 @@ def test_changed_json_is_accounted_for(name, number, tmp_path):
     except SegnetError:
         labels = None
     else:
-        shapes = sum(len(image.shapes) for image in labels.images) + len(labels.orphans)
+        shapes = sum(len(image.shapes) for image in labels.images) + labels.tally.left_out.total()
         assert (len(labels.images), shapes) == count(content)
     tally = outcome(root / name, tmp_path / "new")
     if tally is not None:

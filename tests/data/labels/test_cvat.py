@@ -132,7 +132,7 @@ def test_the_pixels_of_a_cuboid_are_ignored_and_never_background(tmp_path):
     mask, done = converted(tmp_path, f'{LEAF}<cuboid label="stem" {CUBOID}/>')
     expected = np.where(box(30, 8, 44, 30), 255, box(5, 5, 25, 20)).astype(np.uint8)
     np.testing.assert_array_equal(mask, expected)
-    assert counted(done)[1] == {("cuboid", "cuboid: ignored"): 1}
+    assert counted(done)[1] == {("cuboid", "no outline"): 1}
     assert "which isn't drawn: the pixels of its box are ignored" in done.warnings[0]
 
 

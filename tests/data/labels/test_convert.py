@@ -13,8 +13,9 @@ from PIL import Image, ImageDraw
 from segnet.base.errors import SegnetError
 from segnet.data.folder import load_folder
 from segnet.data.labels.convert import convert
-from segnet.data.labels.label_studio_regions import decode_brush
-from segnet.data.labels.shapes import split_of
+from segnet.data.labels.fields import Malformed
+from segnet.data.labels.finding import split_of
+from segnet.data.labels.label_studio import decode_brush
 
 from .json_labels import bits_of_brush, runs_of
 from .label_files import masks
@@ -477,9 +478,9 @@ def test_a_brush_of_literal_values_is_read_too():
     bits += "0" + "00" + f"{23:05b}" + "".join(f"{value:08b}" for value in values)
     bits += "0" * (-len(bits) % 8)
     stream = [int(bits[place : place + 8], 2) for place in range(0, len(bits), 8)]
-    np.testing.assert_array_equal(decode_brush(stream, (3, 2), "here"), painted)
-    with pytest.raises(SegnetError, match="ends too early"):
-        decode_brush(stream[:-8], (3, 2), "here")
+    np.testing.assert_array_equal(decode_brush(stream, (3, 2)), painted)
+    with pytest.raises(Malformed, match="ends too early"):
+        decode_brush(stream[:-8], (3, 2))
 
 
 def test_a_round_trip_through_predictions_gives_the_mask_back(tmp_path):
