@@ -15,8 +15,7 @@ from torch.optim.swa_utils import update_bn
 
 from segnet.base.randomness import seeded
 from segnet.data.store.batches import load_batches, split_into_batches
-from segnet.data.store.open_split import Split
-from segnet.training.epoch import some_of
+from segnet.data.store.split import Split
 
 MOST_IMAGES = 512  # a mean over their millions of pixels moves no more with others
 _BATCH = 32
@@ -31,11 +30,10 @@ def recompute_statistics(model: nn.Module, train: Split, size: tuple[int, int], 
         size: ``(H, W)`` that they are brought to where the split keeps them larger.
         device: where the model is.
     """
-    take, chosen = some_of(train, MOST_IMAGES)
-    batches = split_into_batches(chosen, _BATCH)
+    batches = split_into_batches(train.spread_items(MOST_IMAGES), _BATCH)
 
     def images() -> Iterator[Tensor]:
-        for batch, _ in load_batches(take, batches, device):
+        for batch, _ in load_batches(train.take, batches, device):
             scaled = batch.float().div_(255)
             yield scaled if batch.shape[-2:] == size else F.interpolate(scaled, size, mode="area")
 

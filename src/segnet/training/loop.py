@@ -19,6 +19,7 @@ from segnet.base.distributed.rank import is_writer, this_process
 from segnet.data.store.batch_shares import share_of
 from segnet.data.store.batches import load_batches
 from segnet.report.html import write_report
+from segnet.report.panel import PREVIEW_IMAGES
 from segnet.runs.records import EpochRecord
 from segnet.runs.run_folder import RunFolder
 from segnet.runs.scores import Scores
@@ -35,7 +36,6 @@ from segnet.training.loss_watch import LossWatch, Step
 from segnet.training.losses.step_loss import Moment
 from segnet.training.outputs.artifacts import finish, keep_epoch, say_end, say_start
 from segnet.training.outputs.console import epoch_progress, say_epoch, step_status
-from segnet.training.outputs.preview import choose_preview
 from segnet.training.outputs.trackers import Tracking, parse_trackers
 from segnet.training.saves import Saves
 from segnet.training.schedule import learning_rate, train_size
@@ -71,7 +71,7 @@ def fit(setup: Setup, folder: RunFolder, state: State) -> Run:
 def _fit(setup: Setup, folder: RunFolder, state: State, tracking: Tracking) -> Run:
     config, console, writes = setup.config, setup.console, is_writer()
     network: nn.Module = torch.compile(setup.model) if config.compile else setup.model  # type: ignore[assignment]
-    preview = choose_preview(setup.val)
+    preview = setup.val.examples(PREVIEW_IMAGES)
     say_start(setup, folder)
     watch = LossWatch(setup, folder, state)
     saves, finished = Saves(setup, folder, state, watch), True
@@ -129,7 +129,7 @@ def _train_epoch(
     """Train one epoch from where it stands; every random choice is a function of (seed, epoch, step)."""
     config, device = setup.config, setup.device
     size = train_size(config, epoch)
-    take, batches = epoch_batches(config, setup.train, epoch)
+    batches = epoch_batches(config, setup.train, epoch)
     here = this_process()
     shares = [
         share_of(len(batch), config.batch_size, config.accumulate, here.rank, here.total) for batch in batches
@@ -144,7 +144,7 @@ def _train_epoch(
         _freeze_encoder(setup.model, setup.optimizer, frozen=epoch < config.freeze_encoder)
     network = shared(network)
     with epoch_progress(setup.console, f"epoch {epoch + 1}/{config.epochs}", len(batches), begun) as advance:
-        for step, (images, masks) in enumerate(load_batches(take, own[begun:], device), begun):
+        for step, (images, masks) in enumerate(load_batches(setup.train.take, own[begun:], device), begun):
             now.waited += time.perf_counter() - asked
             now.lr = learning_rate(config, epoch, step / len(batches))
             for group in setup.optimizer.param_groups:

@@ -14,7 +14,7 @@ from segnet.base.distributed.rank import this_process
 from segnet.base.files import replacing
 from segnet.data.augment import ON_COLOURS
 from segnet.data.store.batch_shares import share_of
-from segnet.data.store.cache import CachedSplit
+from segnet.data.store.split import Split
 from segnet.inference.bundle import read_model, write_bundle
 from segnet.inference.description import Description
 from segnet.models.inspection.costs import count_macs, count_parameters
@@ -126,7 +126,7 @@ def _on_channels(setup: Setup) -> list[str]:
     return lines
 
 
-def keep_epoch(setup: Setup, folder: RunFolder, state: State, preview: CachedSplit) -> None:
+def keep_epoch(setup: Setup, folder: RunFolder, state: State, preview: Split) -> None:
     """Write the last epoch's line and picture, and its model where it is the best so far."""
     record = state.records[-1]
     if state.best is record:
