@@ -19,7 +19,7 @@ from PIL import Image
 from segnet import DataOptions, SegnetError, load_dataset
 from segnet.base import extras
 from segnet.base.settings import absolute_paths
-from segnet.data.huggingface.hf_columns import find_columns
+from segnet.data.huggingface.hf_table import find_columns
 from segnet.data.identify import manifest_of
 from segnet.data.options import DATASET_NAMES
 from segnet.data.store.fit_to_size import Fit

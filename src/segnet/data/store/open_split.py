@@ -31,6 +31,7 @@ from segnet.data.faults import Fault, raise_errors
 from segnet.data.images.file_records import new_look, one_look
 from segnet.data.images.intensity import Intensity, Pixels
 from segnet.data.images.pixel_values import open_as
+from segnet.data.store.batches import evenly_spread
 from segnet.data.store.cache_use import building, hold, limit, make_room, pixel_folder, require_space
 from segnet.data.store.fit_to_size import Fit
 from segnet.data.store.split import PLACES, Counts, PatchSplit, Split
@@ -224,8 +225,7 @@ def _decode(sample: Sample, classes: ClassTable, fit: Fit) -> _Decoded:
     if fit.patch_scale is not None:
         for class_id in np.flatnonzero(counts[:IGNORE_INDEX]):
             there = np.flatnonzero(mask.ravel() == class_id)
-            kept = np.linspace(0, len(there) - 1, min(PLACES, len(there))).round().astype(np.int64)
-            places.append(there[kept])
+            places.append(there[evenly_spread(len(there), PLACES)])
     return _Decoded(
         np.ascontiguousarray(pixels), np.ascontiguousarray(mask), own_size, counts, np.concatenate(places)
     )

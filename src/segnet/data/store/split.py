@@ -70,7 +70,7 @@ class Split:
 
     def names_of(self, items: Sequence[Any]) -> list[str]:
         """Return the names of the images that items are of, each once."""
-        return [self.names[number] for number in dict.fromkeys(items)]
+        return list(dict.fromkeys(self.names[number] for number in items))
 
     def count_items(self, size: Size) -> int:
         """Return how many items, or patches of ``(h, w)``, it takes to see each image once."""
