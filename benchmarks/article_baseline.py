@@ -26,6 +26,7 @@ from __future__ import annotations
 import argparse
 import csv
 import itertools
+import os
 import resource
 import statistics
 import sys
@@ -154,8 +155,8 @@ def ours(side: Side) -> tuple[Batches, Loss, torch.optim.Optimizer]:
     from segnet.data.augment import Augmentation
     from segnet.data.sources import load_dataset
     from segnet.data.store.batches import load_batches, shuffled_order, split_into_batches
-    from segnet.data.store.cache import open_cached
     from segnet.data.store.fit_to_size import Fit
+    from segnet.data.store.open_split import open_pixels
     from segnet.models import create_model
     from segnet.models.inspection.costs import count_parameters
     from segnet.training.configuration.config import TrainConfig
@@ -166,9 +167,8 @@ def ours(side: Side) -> tuple[Batches, Loss, torch.optim.Optimizer]:
     config = TrainConfig(data_root=side.data_root, batch_size=side.batch_size, size=SIZE)
     device, dataset, precision = torch.device(side.device), load_dataset(config), side.variant.split()[1]
     started = time.perf_counter()
-    split = open_cached(
-        dataset.train, dataset.classes, Fit(SIZE, config.resize), folder=side.cache / precision
-    )
+    os.environ["SEGNET_CACHE"] = str(side.cache / precision)
+    split = open_pixels(dataset.train, dataset.classes, Fit(SIZE, config.resize))
     cached_s = time.perf_counter() - started
     model = create_model("segnet", len(dataset.classes)).train()
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

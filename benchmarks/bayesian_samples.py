@@ -18,8 +18,8 @@ from segnet import Scores, load, load_dataset
 from segnet.bench.machine import describe_machine
 from segnet.core.dropout import sampling_dropout
 from segnet.data.store.batches import load_batches, split_into_batches
-from segnet.data.store.cache import open_cached
 from segnet.data.store.fit_to_size import Fit
+from segnet.data.store.open_split import open_pixels
 from segnet.scoring.choose_images import choose_samples
 from segnet.scoring.metrics import ScoreCounter
 from segnet.training.configuration.config_file import read_config
@@ -41,7 +41,7 @@ def main() -> None:
     device = torch.device(segmenter.device)
     dataset = load_dataset(config)
     samples = choose_samples(segmenter, dataset).samples
-    split = open_cached(samples, dataset.classes, Fit(config.size, config.resize))
+    split = open_pixels(samples, dataset.classes, Fit(config.size, config.resize))
     batches = split_into_batches(range(len(split)), BATCH)
     counters = [ScoreCounter(dataset.classes, device) for _ in range(options.samples + 1)]
     model = segmenter.model

@@ -51,8 +51,8 @@ from segnet.base.device import pick_device
 from segnet.bench.machine import describe_machine
 from segnet.bench.pooling import compare_pooling
 from segnet.data.sources import load_dataset
-from segnet.data.store.cache import open_cached
 from segnet.data.store.fit_to_size import Fit
+from segnet.data.store.open_split import open_pixels
 from segnet.runs.records import read_run
 from segnet.training.configuration.config import TrainConfig
 
@@ -104,7 +104,7 @@ def pack(photographs: Path, out: Path) -> None:
     for part, samples in parts.items():
         if not samples:
             continue
-        split = open_cached(samples, official.classes, Fit((128, 128), "nearest"))
+        split = open_pixels(samples, official.classes, Fit((128, 128), "nearest"))
         for kind in ("images", "masks"):
             (out / part / kind).mkdir(parents=True, exist_ok=True)
         for name, image, mask in zip(split.names, split.images, split.masks, strict=True):

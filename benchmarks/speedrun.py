@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -38,8 +39,9 @@ from segnet.bench.pooling import _wait as wait
 from segnet.data.augment import Augmentation
 from segnet.data.sources import load_dataset
 from segnet.data.store.batches import shuffled_order
-from segnet.data.store.cache import CachedSplit, open_cached
 from segnet.data.store.fit_to_size import Fit
+from segnet.data.store.open_split import open_pixels
+from segnet.data.store.split import Split
 from segnet.models import create_model
 from segnet.scoring.score_split import evaluate_split, predictor
 from segnet.training.configuration.config import TrainConfig
@@ -55,8 +57,8 @@ WARM_UP_STEPS = 3
 class Data(NamedTuple):
     """What is trained on and what is scored on."""
 
-    train: CachedSplit
-    scored: CachedSplit
+    train: Split
+    scored: Split
     part: str
     classes: ClassTable
 
@@ -169,8 +171,8 @@ def batches(
 def run(variant: str, settings: Settings, data: Data, device: torch.device, seed: int) -> dict[str, Any]:
     """Train once by the clock, score, and return the row."""
     torch.manual_seed(seed)
-    images = torch.from_numpy(data.train.images.copy()).permute(0, 3, 1, 2).to(device)
-    masks = torch.from_numpy(data.train.masks.copy()).to(device)
+    images = torch.from_numpy(np.array(data.train.images)).permute(0, 3, 1, 2).to(device)
+    masks = torch.from_numpy(np.array(data.train.masks)).to(device)
     model = move(create_model("segnet", len(data.classes)), device).train()
     step, optimizer = VARIANTS[variant](settings, model, device, seed)
     fresh = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -209,7 +211,7 @@ def open_data(root: Path, holdout: float) -> Data:
     dataset = load_dataset(TrainConfig(**where, holdout=holdout))
     scored = dataset.val if holdout else dataset.splits.get("test") or dataset.val
     fit = Fit(SIZE, "nearest")
-    train, other = (open_cached(each, dataset.classes, fit) for each in (dataset.train, scored))
+    train, other = (open_pixels(each, dataset.classes, fit) for each in (dataset.train, scored))
     return Data(train, other, "held out of trainval" if holdout else "the test part", dataset.classes)
 
 

@@ -81,8 +81,7 @@ def start(folder: Path, size: int) -> None:
         with phase("count the classes"):
             count_values(train), count_values(val)
         with phase("first batch"):
-            take, batches = epoch_batches(config, train, 0)
-            take(batches[0])
+            train.take(epoch_batches(config, train, 0)[0])
     of_data = [seconds for name, seconds in PHASES.items() if name != "import"]
     PHASES["all of the data"] = sum(wall for wall, _ in of_data), sum(worked for _, worked in of_data)
     for name, (wall, worked) in PHASES.items():

@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 
 from segnet.data.sources import load_dataset
-from segnet.data.store.cache import open_cached
 from segnet.data.store.fit_to_size import Fit
+from segnet.data.store.open_split import open_pixels
 from segnet.training import loop
 from segnet.training.configuration.config import TrainConfig
 
@@ -64,7 +64,7 @@ def test_what_is_packed_is_what_the_recipe_sees_of_the_photographs(gpu, photogra
     official = load_dataset(TrainConfig(data="oxford-pets", data_root=photographs))
     assert packed.classes.names == official.classes.names
     for split in ("train", "val"):
-        ours, theirs = (open_cached(each.splits[split], each.classes, FIT) for each in (packed, official))
+        ours, theirs = (open_pixels(each.splits[split], each.classes, FIT) for each in (packed, official))
         assert np.array_equal(ours.images, theirs.images)
         assert np.array_equal(ours.masks, theirs.masks)
 

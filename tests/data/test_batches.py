@@ -5,14 +5,14 @@ import pytest
 import torch
 
 from segnet.data.store.batches import load_batches, shuffled_order, split_into_batches
-from segnet.data.store.cache import CachedSplit
+from segnet.data.store.split import Split
 
 CPU = torch.device("cpu")
 
 
 def numbered_split(count):
     images = np.arange(count, dtype=np.uint8).reshape(-1, 1, 1, 1) + np.zeros((1, 4, 6, 3), np.uint8)
-    return CachedSplit(images, images[..., 0].copy(), tuple(map(str, range(count))))
+    return Split(images, images[..., 0].copy(), tuple(map(str, range(count))))
 
 
 def test_the_order_is_a_permutation_that_the_seed_decides():

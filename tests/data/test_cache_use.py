@@ -11,9 +11,9 @@ import pytest
 
 from segnet.base.errors import SegnetError
 from segnet.data.pets import PET_CLASSES
-from segnet.data.store.cache import open_cached
 from segnet.data.store.cache_use import is_in_use, kept_caches, parse_size, pixel_folder, remove
 from segnet.data.store.fit_to_size import Fit
+from segnet.data.store.open_split import open_pixels
 from segnet.data.synthetic import SyntheticSample
 
 SAMPLES = [SyntheticSample(0, index) for index in range(5)]
@@ -37,7 +37,7 @@ def _own_cache(tmp_path, monkeypatch):
 
 
 def build(side):
-    return open_cached(SAMPLES, PET_CLASSES, Fit((side, side), "area"), data="drawn")
+    return open_pixels(SAMPLES, PET_CLASSES, Fit((side, side), "area"), data="drawn")
 
 
 def sides():
@@ -98,8 +98,8 @@ def test_beyond_the_limit_those_used_least_recently_go_when_another_is_built(mon
     age(100)
     build(16)  # is only opened, and so used last
     assert sides() == [16, 32, 24]
-    monkeypatch.setenv("SEGNET_CACHE_LIMIT", "45kB")
-    build(40)  # takes 33 kB
+    monkeypatch.setenv("SEGNET_CACHE_LIMIT", "63kB")
+    build(40)  # takes 43 kB
     assert sides() == [40, 16]
 
 

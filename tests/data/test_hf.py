@@ -19,11 +19,11 @@ from PIL import Image
 from segnet import DataOptions, SegnetError, load_dataset
 from segnet.base import extras
 from segnet.base.settings import absolute_paths
-from segnet.data.huggingface.hf_columns import find_columns
+from segnet.data.huggingface.hf_table import find_columns
 from segnet.data.identify import manifest_of
 from segnet.data.options import DATASET_NAMES
-from segnet.data.store.cache import open_cached
 from segnet.data.store.fit_to_size import Fit
+from segnet.data.store.open_split import open_pixels
 
 datasets = pytest.importorskip("datasets")
 
@@ -159,8 +159,7 @@ def test_the_same_files_give_the_same_splits_pixels_masks_and_ids_as_a_folder(wr
         assert [each.image_ids() for each in ours] == [each.image_ids() for each in theirs]
         assert [each.fingerprint() for each in ours] == [each.fingerprint() for each in theirs]
         cached, expected = (
-            open_cached(samples, dataset.classes, Fit((16, 16), "area"), folder=tmp_path / f"cache{number}")
-            for number, samples in enumerate((ours, theirs))
+            open_pixels(samples, dataset.classes, Fit((16, 16), "area")) for samples in (ours, theirs)
         )
         assert np.array_equal(cached.images, expected.images)
         assert np.array_equal(cached.masks, expected.masks)
@@ -483,7 +482,7 @@ def test_what_only_decoding_shows_is_named_when_the_pixels_are_read(tmp_path):
     dataset = load(root := saved(tmp_path / "hf", rows))
     samples = [*dataset.train, *dataset.val]
     with pytest.raises(SegnetError) as error:
-        open_cached(samples, dataset.classes, Fit((16, 16), "area"), folder=tmp_path)
+        open_pixels(samples, dataset.classes, Fit((16, 16), "area"))
     assert str(error.value).startswith(f"hf:{root} train row 2 (image) is damaged")
 
 

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from segnet import SegnetError, create_model
-from segnet.models.encoders.vgg_weights import IMAGENET_MEAN, IMAGENET_STD
+from segnet.models.encoders.vgg import IMAGENET_MEAN, IMAGENET_STD
 from segnet.models.inspection.costs import count_macs, count_parameters
 
 VGG13 = [64, 64, "M", 128, 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"]

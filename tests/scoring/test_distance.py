@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from segnet.scoring.distance import class_edges, squared_distance, squared_distance_at
+from segnet.scoring.boundary import class_edges, squared_distance, squared_distance_at
 
 
 def edges_by_loops(mask):

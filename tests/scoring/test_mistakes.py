@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from segnet import ClassTable
-from segnet.data.store.cache import CachedSplit
+from segnet.data.store.split import Split
 from segnet.scoring.mistakes import SURE, UNSURE, draw_mistakes
 
 CLASSES = ClassTable.named(("a", "b"))
@@ -19,7 +19,7 @@ def split_of(count, height=96, width=192):
         images[index, ..., 0] = index
         masks[index, :, 1::2] = 1
     masks[:, :, 0] = 255
-    return CachedSplit(images, masks, tuple(map(str, range(count))))
+    return Split(images, masks, tuple(map(str, range(count))))
 
 
 def all_of_class_a(images):

@@ -9,7 +9,7 @@ import yaml
 from PIL import Image
 
 from segnet import SegnetError, TrainConfig, load, load_dataset, resume, train
-from segnet.data.store.full_size import open_full_size
+from segnet.data.store.open_split import open_pixels
 from segnet.runs.run_folder import RunFolder
 from segnet.scoring.evaluate import evaluate
 from segnet.training.check import check
@@ -123,12 +123,12 @@ def test_a_resumed_run_ends_with_the_same_weights(config, tmp_path):
 def test_an_epoch_covers_the_images_once_and_depends_on_its_seed_alone(config, specks):
     settings = config()
     dataset = load_dataset(settings)
-    split = open_full_size(dataset.train, dataset.classes, fit_of(settings))
+    split = open_pixels(dataset.train, dataset.classes, fit_of(settings))
     assert epoch_length(settings, split) == 2 * (5 * 5 + 5 * 5 + 5 * 6)
-    take, batches = epoch_batches(settings, split, 3)
+    batches = epoch_batches(settings, split, 3)
     assert sum(map(len, batches)) == 160
-    assert batches == epoch_batches(settings, split, 3)[1] != epoch_batches(settings, split, 4)[1]
-    assert take(batches[0])[0].shape == (16, 32, 32, 3)
+    assert batches == epoch_batches(settings, split, 3) != epoch_batches(settings, split, 4)
+    assert split.take(batches[0])[0].shape == (16, 32, 32, 3)
 
 
 def test_crops_show_things_larger_as_often_as_smaller(config):

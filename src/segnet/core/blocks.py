@@ -21,8 +21,7 @@ class _ConvsBNReLU(nn.Sequential):
         """Map ``(N, in, H, W)`` to ``(N, out, H, W)``."""
         first, *others, norm, _ = self
         if not can_recompute(norm, x):
-            out: Tensor = super().forward(x)
-            return out
+            return super().forward(x)
         with rebuilding(x):
             y = first(x)
         for conv in others:
@@ -44,8 +43,7 @@ class ConvBN(nn.Sequential):
         conv, norm = self
         with rebuilding(x):
             y = conv(x)
-        out: Tensor = norm(y)
-        return out
+        return norm(y)
 
 
 class ConvBNReLU(_ConvsBNReLU):
@@ -130,8 +128,7 @@ class DecoderStage(nn.Module):
     def forward(self, x: Tensor, codes: Tensor, size: Size, features: Tensor | None = None) -> Tensor:
         """Return the map ``(N, C, *size)``."""
         full = self.unpool(x, codes, size)
-        out: Tensor = self.units(full if features is None else full + features)
-        return out
+        return self.units(full if features is None else full + features)
 
 
 # Bayesian SegNet (arXiv 1511.02680) has dropout in the stages from the third on, where it has any.

@@ -53,8 +53,7 @@ def max_pool_2x2(x: Tensor) -> tuple[Tensor, Tensor]:
         )
     if x.shape[-2] < 2 or x.shape[-1] < 2:
         raise ValueError(f"max_pool_2x2 needs H and W of at least 2, got {tuple(x.shape)}")
-    values, codes = _Pool.apply(x)
-    return values, codes
+    return _Pool.apply(x)
 
 
 def max_unpool_2x2(values: Tensor, codes: Tensor, size: Size) -> Tensor:
@@ -92,15 +91,16 @@ def max_unpool_2x2(values: Tensor, codes: Tensor, size: Size) -> Tensor:
             f"values {tuple(values.shape)} come from a map of {2 * height} or {2 * height + 1} by "
             f"{2 * width} or {2 * width + 1}, not {tuple(size)}"
         )
-    full: Tensor = _Place.apply(values, codes, size, False)
-    return full
+    return _Place.apply(values, codes, size, False)
 
 
 # Placing and picking are each other's gradient, so any order of differentiation ends in these three. Only the
-# codes are kept for it. ``vmap`` folds the mapped dimension into the batch.
+# codes are kept for it.
 
 
 class _Pool(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(x: Tensor) -> tuple[Tensor, Tensor]:
         return kernels_for(x).pool(x)
@@ -117,16 +117,13 @@ class _Pool(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor | None, _: None) -> Tensor | None:
         return None if grad is None else _Place.apply(grad, *ctx.saved_tensors, ctx.size, True)
 
-    @staticmethod
-    def vmap(info: Any, in_dims: tuple[int], x: Tensor) -> Any:
-        values, codes = _Pool.apply(_fold(x, in_dims[0], info.batch_size))
-        return (_unfold(values, info.batch_size), _unfold(codes, info.batch_size)), (0, 0)
-
 
 class _Place(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(values: Tensor, codes: Tensor, size: Size, accumulate: bool) -> Tensor:
-        return kernels_for(values).place(values, codes, size, accumulate)
+        return kernels_for(values, codes).place(values, codes, size, accumulate)
 
     @staticmethod
     def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor, Tensor, Size, bool], output: Tensor) -> None:
@@ -136,20 +133,13 @@ class _Place(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         return _Pick.apply(grad, *ctx.saved_tensors), None, None, None
 
-    @staticmethod
-    def vmap(
-        info: Any, in_dims: tuple[Any, ...], values: Tensor, codes: Tensor, size: Size, accumulate: bool
-    ) -> Any:
-        values, codes = (
-            _fold(tensor, dim, info.batch_size) for tensor, dim in zip((values, codes), in_dims, strict=False)
-        )
-        return _unfold(_Place.apply(values, codes, size, accumulate), info.batch_size), 0
-
 
 class _Pick(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(full: Tensor, codes: Tensor) -> Tensor:
-        return kernels_for(full).pick(full, codes)
+        return kernels_for(full, codes).pick(full, codes)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
@@ -159,20 +149,3 @@ class _Pick(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         return _Place.apply(grad, *ctx.saved_tensors, ctx.size, False), None
-
-    @staticmethod
-    def vmap(info: Any, in_dims: tuple[Any, ...], full: Tensor, codes: Tensor) -> Any:
-        full, codes = (
-            _fold(tensor, dim, info.batch_size) for tensor, dim in zip((full, codes), in_dims, strict=True)
-        )
-        return _unfold(_Pick.apply(full, codes), info.batch_size), 0
-
-
-def _fold(tensor: Tensor, dim: int | None, times: int) -> Tensor:
-    mapped = tensor.expand(times, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
-    return mapped.flatten(0, 1)
-
-
-def _unfold(tensor: Tensor, times: int) -> Tensor:
-    unfolded: Tensor = tensor.unflatten(0, (times, -1))
-    return unfolded

@@ -69,15 +69,13 @@ def batch_norm_relu(y: Tensor, norm: nn.BatchNorm2d) -> Tensor:
     return z
 
 
-def _own_statistics(y: Tensor, norm: nn.BatchNorm2d) -> BatchStatistics:
+def _own_statistics(y: Tensor, norm: Any) -> BatchStatistics:
     """Take the statistics of this process's maps, and let the running ones follow them."""
     if y.numel() == y.shape[1]:
         raise ValueError(
             f"batch norm can't be trained on one value for each channel, got {tuple(y.shape)}: "
             "use larger images or more than one in a batch"
         )
-    assert norm.num_batches_tracked is not None  # can_recompute has looked
-    assert norm.momentum is not None
     norm.num_batches_tracked.add_(1)
     mean, variance = torch.batch_norm_update_stats(
         y.detach(), norm.running_mean, norm.running_var, norm.momentum

@@ -41,8 +41,7 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
         """Normalise ``(N, C, H, W)``."""
         if not is_synchronised(self):
             return super().forward(x)
-        result: Tensor = _Normalise.apply(x, self.weight, self.bias, batch_statistics(x, self), self.eps)
-        return result
+        return _Normalise.apply(x, self.weight, self.bias, batch_statistics(x, self), self.eps)
 
 
 def is_synchronised(norm: nn.Module) -> bool:
@@ -94,12 +93,13 @@ def standing_in() -> Iterator[None]:
 
 
 @torch.no_grad()
-def batch_statistics(x: Tensor, norm: nn.BatchNorm2d) -> BatchStatistics:
-    """Take the statistics of ``(N, C, H, W)`` over all processes, and let the running ones follow them."""
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    assert norm.num_batches_tracked is not None
-    assert norm.momentum is not None
+def batch_statistics(x: Tensor, norm: Any) -> BatchStatistics:
+    """Take the statistics of ``(N, C, H, W)`` over all processes, and let the running ones follow them.
+
+    Args:
+        x: this process's share of the batch.
+        norm: an ``nn.BatchNorm2d`` that tracks running statistics, which by its type it might not.
+    """
     # in the precision of the running statistics, and without a trace in them
     places = norm.running_mean.clone(), norm.running_var.clone()
     own_mean, own_variance = torch.batch_norm_update_stats(x.detach(), *places, 0.0)

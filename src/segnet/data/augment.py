@@ -175,12 +175,8 @@ class StrongColour:
         return self._pipelines[height, width]
 
 
-def _parameters(
-    pipeline: K.AugmentationSequential, shape: Sequence[int], share: Share
-) -> list[ParamItem] | None:
-    """Draw what happens to each image of a batch, and return it for a share; None draws when it is needed."""
-    if share.rows == tuple(range(share.batch)):
-        return None
+def _parameters(pipeline: K.AugmentationSequential, shape: Sequence[int], share: Share) -> list[ParamItem]:
+    """Draw what happens to each image of a batch, and return it for a share of them."""
     rows = torch.tensor(share.rows)
     drawn = pipeline.forward_parameters(torch.Size((share.batch, *shape[1:])))
     return [

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -19,6 +19,12 @@ Mask = npt.NDArray[np.uint8]
 
 Progress = Callable[[int], AbstractContextManager[Callable[[], object]]]
 """Called with a number of things; its context gives a function to call after each of them."""
+
+
+@contextmanager
+def uncounted(total: int) -> Iterator[Callable[[], object]]:
+    """Show no progress: a ``Progress`` for where nobody watches."""
+    yield lambda: None
 
 
 class Sample(Protocol):

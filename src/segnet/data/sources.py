@@ -47,18 +47,10 @@ def _pets(options: DataOptions) -> Dataset:
     )
 
 
-def _synthetic(options: DataOptions) -> Dataset:
-    return load_synthetic(seed=options.seed)
-
-
-def _folder(options: DataOptions) -> Dataset:
-    return load_folder(_existing_folder(options), options)
-
-
 DATASETS: dict[str, Callable[[DataOptions], Dataset]] = {
     "oxford-pets": _pets,
-    "synthetic": _synthetic,
-    "folder": _folder,
+    "synthetic": lambda options: load_synthetic(seed=options.seed),
+    "folder": lambda options: load_folder(_existing_folder(options), options),
     "hf": load_hf,
 }
 

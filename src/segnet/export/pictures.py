@@ -16,9 +16,7 @@ from segnet.data.dataset import Dataset, Sample
 from segnet.data.identify import records_of
 from segnet.data.store.batches import evenly_spread
 from segnet.data.store.fit_to_size import window
-from segnet.data.store.full_size import FullSizeSplit
 from segnet.data.store.open_split import open_pixels
-from segnet.data.store.patches import example_patches
 from segnet.data.synthetic import SyntheticSample
 from segnet.inference.find_pictures import find_images
 from segnet.inference.segmenter import ImageSource, Segmenter
@@ -136,8 +134,8 @@ def _cached(
     samples: Sequence[Sample], dataset: Dataset, segmenter: Segmenter, most: int, what: str
 ) -> Pictures:
     some = [samples[row] for row in evenly_spread(len(samples), most)]
-    cached = open_pixels(some, dataset.classes, segmenter.description.fit, data=dataset.name)
-    if isinstance(cached, FullSizeSplit):
-        cached, what = example_patches(cached, most), f"patches of {what}"
+    fit = segmenter.description.fit
+    shown = open_pixels(some, dataset.classes, fit, data=dataset.name).examples(most)
     part = "" if len(some) == len(samples) else f"{len(some)} of "
-    return Pictures(np.array(cached.images), np.array(cached.masks), part + what)
+    of = "" if fit.patch_scale is None else "patches of "
+    return Pictures(np.asarray(shown.images), np.asarray(shown.masks), f"{part}{of}{what}")

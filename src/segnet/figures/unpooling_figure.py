@@ -21,7 +21,7 @@ from segnet.data.by_name import in_order_of
 from segnet.data.dataset import Mask
 from segnet.data.images.intensity import Pixels, visible
 from segnet.data.pets import PET_CLASSES
-from segnet.data.store.open_split import Split
+from segnet.data.store.split import Split
 from segnet.figures.figure import class_colours, colour_legend, drawn, headline, tile
 from segnet.figures.subjects import open_trained
 from segnet.models.inspection.unpooling import INDICES, unpooling, unpooling_stages

@@ -12,19 +12,16 @@ starts from VGG16's weights; and the input has a batch norm too, as the article'
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from torch import Tensor, nn
 
 from segnet.base.errors import SegnetError
 from segnet.core.blocks import ConvBNReLU, conv_chain, crop, pad_to_multiple
 from segnet.core.pooling import max_pool_2x2
-from segnet.models.encoders.vgg16 import vgg16_channels
-from segnet.models.encoders.vgg_weights import load_vgg, stage_units
+from segnet.models.encoders.vgg import VGGEncoded, vgg16_channels
 
 
-class FCN(nn.Module):
+class FCN(VGGEncoded):
     """FCN-8s. Images ``(N, C, H, W)`` in [0, 1], H and W at least 32.
 
     Args:
@@ -89,10 +86,6 @@ class FCN(nn.Module):
         scores = self.twice_to_third(scores) + self.score_third(third)
         logits: Tensor = self.eight_times(scores)
         return crop(logits, (height, width))
-
-    def load_encoder(self, path: Path) -> None:
-        """Start the encoder from torchvision's ``vgg16`` or ``vgg16_bn``; see ``vgg_weights.py``."""
-        load_vgg(path, self.normalise, stage_units(self.encoder), "vgg16")
 
 
 def bilinear(channels: int, factor: int) -> nn.ConvTranspose2d:

@@ -13,14 +13,12 @@ any other layer, so they are never negative and a pixel where all are zero gets 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from torch import Tensor, nn
 
 from segnet.base.errors import SegnetError
 from segnet.core.blocks import ConvBNReLU, DecoderStage, EncoderStage, Unit, conv_chain, encode_decode
-from segnet.models.encoders.vgg16 import CHANNELS, mirrored
-from segnet.models.encoders.vgg_weights import load_vgg, stage_units
+from segnet.models.encoders.vgg import CHANNELS, VGGEncoded, mirrored, vgg16_channels
 
 
 class MirroredSegNet(nn.Module):
@@ -30,12 +28,23 @@ class MirroredSegNet(nn.Module):
         num_classes: channels of the logits.
         in_channels: channels of the image.
         units: one for each stage, outermost first, up to five.
+        last: what gives the logits; by default a unit like all others.
+        width: channels of the first stage; those of the others keep their proportion to it.
     """
 
-    def __init__(self, num_classes: int, in_channels: int, units: Sequence[Unit]) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        units: Sequence[Unit],
+        *,
+        last: Unit | None = None,
+        width: int = CHANNELS[0][0],
+    ) -> None:
         super().__init__()
-        encoder = CHANNELS[: len(units)]
+        encoder = vgg16_channels(width)[: len(units)]
         decoder = mirrored(encoder, num_classes)
+        ends = [*units[:0:-1], last or units[0]]  # of the decoder's stages
         inputs = (in_channels, *(stage[-1] for stage in encoder))
         self.minimum_size = 2 ** len(units)
         self.normalise = nn.BatchNorm2d(in_channels)
@@ -44,8 +53,10 @@ class MirroredSegNet(nn.Module):
             for before, stage, unit in zip(inputs, encoder, units, strict=False)
         )
         self.decoder = nn.ModuleList(
-            DecoderStage(conv_chain(before, stage, unit))
-            for before, stage, unit in zip(reversed(inputs[1:]), decoder, reversed(units), strict=True)
+            DecoderStage([*conv_chain(before, stage[:-1], unit), end(*stage[-2:])])
+            for before, stage, unit, end in zip(
+                reversed(inputs[1:]), decoder, reversed(units), ends, strict=True
+            )
         )
 
     def forward(self, image: Tensor) -> Tensor:
@@ -53,7 +64,7 @@ class MirroredSegNet(nn.Module):
         return encode_decode(self.normalise(image), self.encoder, self.decoder)
 
 
-class SegNet(MirroredSegNet):
+class SegNet(VGGEncoded, MirroredSegNet):
     """The article's SegNet. Images ``(N, C, H, W)`` in [0, 1], H and W at least ``2 ** stages``.
 
     Raises:
@@ -63,10 +74,6 @@ class SegNet(MirroredSegNet):
     def __init__(self, num_classes: int = 3, in_channels: int = 3, *, stages: int = 4) -> None:
         require_stages(stages)
         super().__init__(num_classes, in_channels, [ConvBNReLU] * stages)
-
-    def load_encoder(self, path: Path) -> None:
-        """Start the encoder from torchvision's ``vgg16`` or ``vgg16_bn``; see ``vgg_weights.py``."""
-        load_vgg(path, self.normalise, stage_units(self.encoder), "vgg16")
 
 
 def require_stages(stages: int) -> None:

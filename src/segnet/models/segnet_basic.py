@@ -52,5 +52,4 @@ class SegNetBasic(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Return logits ``(N, classes, H, W)``."""
         x = encode_decode(self.normalise(image), self.encoder, self.decoder, dropout=self.dropout)
-        logits: Tensor = self.classifier(x)
-        return logits
+        return self.classifier(x)

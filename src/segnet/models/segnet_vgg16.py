@@ -13,17 +13,17 @@ batch norm of the image, where the paper normalises local contrast. The paper st
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 
 from torch import Tensor, nn
 
 from segnet.base.errors import SegnetError
-from segnet.core.blocks import DecoderStage, EncoderStage, conv_chain, encode_decode
-from segnet.models.encoders.vgg16 import mirrored, vgg16_channels
-from segnet.models.encoders.vgg_weights import load_vgg, stage_units
+from segnet.core.blocks import ConvBNReLU, encode_decode
+from segnet.models.encoders.vgg import CHANNELS, VGGEncoded
+from segnet.models.segnet import MirroredSegNet
 
 
-class SegNetVGG16(nn.Module):
+class SegNetVGG16(VGGEncoded, MirroredSegNet):
     """The paper's SegNet. Images ``(N, C, H, W)`` in [0, 1], H and W at least 32.
 
     With ``dropout`` (the paper: 0.5) this is Bayesian SegNet (arXiv 1511.02680): dropout after the three
@@ -43,33 +43,16 @@ class SegNetVGG16(nn.Module):
     def __init__(
         self, num_classes: int = 3, in_channels: int = 3, *, width: int = 64, dropout: float = 0.0
     ) -> None:
-        super().__init__()
         if width < 1 or not 0 <= dropout < 1:
             raise SegnetError(
                 "segnet-vgg16 takes a width of at least 1 and a dropout from 0 to below 1, "
                 f"got {width} and {dropout}"
             )
-        encoder = vgg16_channels(width)
-        *decoder, (*outermost, _) = mirrored(encoder, num_classes)
-        inputs = (in_channels, *(stage[-1] for stage in encoder))
-        self.minimum_size = 2 ** len(encoder)
-        self.normalise = nn.BatchNorm2d(in_channels)
-        self.encoder = nn.ModuleList(
-            EncoderStage(conv_chain(before, stage)) for before, stage in zip(inputs, encoder, strict=False)
-        )
-        self.decoder = nn.ModuleList(
-            DecoderStage(conv_chain(before, stage))
-            for before, stage in zip(reversed(inputs[2:]), decoder, strict=True)
-        )
-        self.decoder.append(
-            DecoderStage([*conv_chain(width, outermost), nn.Conv2d(width, num_classes, 3, padding=1)])
-        )
+        units = [ConvBNReLU] * len(CHANNELS)
+        classifier = partial(nn.Conv2d, kernel_size=3, padding=1)
+        super().__init__(num_classes, in_channels, units, last=classifier, width=width)
         self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits ``(N, classes, H, W)``."""
         return encode_decode(self.normalise(image), self.encoder, self.decoder, dropout=self.dropout)
-
-    def load_encoder(self, path: Path) -> None:
-        """Start the encoder from torchvision's ``vgg16`` or ``vgg16_bn``; see ``vgg_weights.py``."""
-        load_vgg(path, self.normalise, stage_units(self.encoder), "vgg16")

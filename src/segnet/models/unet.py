@@ -15,7 +15,6 @@ dropout. The article gives its experiment no further detail than ordinary convol
 from __future__ import annotations
 
 from itertools import pairwise
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +23,7 @@ from torch.nn import functional as F
 from segnet.base.errors import SegnetError
 from segnet.core.blocks import conv_chain
 from segnet.core.pooling import max_pool_2x2
-from segnet.models.encoders.vgg_weights import load_vgg, stage_units
+from segnet.models.encoders.vgg import VGGEncoded
 
 # Channels at each depth, as multiples of the first.
 WIDTHS = (1, 2, 4, 8, 16)
@@ -35,7 +34,7 @@ def double_conv(in_channels: int, out_channels: int) -> nn.Sequential:
     return nn.Sequential(*conv_chain(in_channels, (out_channels, out_channels)))
 
 
-class UNet(nn.Module):
+class UNet(VGGEncoded):
     """U-Net with padded convolutions. Images ``(N, C, H, W)`` in [0, 1], H and W at least 16.
 
     Args:
@@ -46,6 +45,8 @@ class UNet(nn.Module):
     Raises:
         SegnetError: a width below 1.
     """
+
+    vgg = "vgg13"  # all depths but the deepest
 
     def __init__(self, num_classes: int = 3, in_channels: int = 3, *, width: int = 64) -> None:
         super().__init__()
@@ -75,12 +76,7 @@ class UNet(nn.Module):
         for up, stage in zip(self.up, self.decoder, strict=True):
             skip = skips.pop()
             x = stage(torch.cat((skip, pad_to(up(x), skip)), 1))
-        logits: Tensor = self.classifier(x)
-        return logits
-
-    def load_encoder(self, path: Path) -> None:
-        """Start all depths but the deepest from torchvision's ``vgg13`` or ``vgg13_bn``."""
-        load_vgg(path, self.normalise, stage_units(self.encoder), "vgg13")
+        return self.classifier(x)
 
 
 def pad_to(x: Tensor, like: Tensor) -> Tensor:

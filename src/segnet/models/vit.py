@@ -118,8 +118,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N, tokens, width)`` to the same shape."""
         x = x + self.attention(self.norm_attention(x))
-        out: Tensor = x + self.mlp(self.norm_mlp(x))
-        return out
+        return x + self.mlp(self.norm_mlp(x))
 
     def attention(self, x: Tensor) -> Tensor:
         """Let every token gather from all (Vaswani et al., arXiv 1706.03762, section 3.2)."""
@@ -132,8 +131,7 @@ class Block(nn.Module):
         else:
             drop = self.dropout.p if self.dropout.training else 0.0
             gathered = F.scaled_dot_product_attention(query, key, value, dropout_p=drop)
-        out: Tensor = self.project(gathered.transpose(1, 2).flatten(2))
-        return out
+        return self.project(gathered.transpose(1, 2).flatten(2))
 
 
 def resample(position: Tensor, rows: int, columns: int) -> Tensor:

@@ -58,7 +58,8 @@ def choose_samples(
             own, note = None, "; ".join(filter(None, (note, error.what)))
     if name is None:
         default = "test" if dataset.test else "val"
-        name = own.held_out if own else "all" if _is_users(dataset) else default
+        is_users = dataset.options is not None and dataset.options.source in ("folder", "hf")
+        name = own.held_out if own else "all" if is_users else default
     if name == "all":
         chosen = list(range(len(samples)))
     elif name == "unseen":
@@ -96,11 +97,6 @@ def _may_be_trained_on(segmenter: Segmenter, dataset: Dataset, split: str) -> bo
         return split != "val"
     held_out = options.holdout or options.fold or options.val_list
     return split not in (("test",) if held_out else ("val", "test"))
-
-
-def _is_users(dataset: Dataset) -> bool:
-    """Say whether the user has brought the data, a folder or from Hugging Face."""
-    return dataset.options is not None and dataset.options.source in ("folder", "hf")
 
 
 def _require_samples(dataset: Dataset, split: str) -> None:

@@ -13,7 +13,8 @@ from segnet.base.classes import ClassTable
 from segnet.data.by_name import in_order_of
 from segnet.data.dataset import Dataset
 from segnet.data.groups import groups_of
-from segnet.data.store.open_split import Split, open_pixels
+from segnet.data.store.open_split import open_pixels
+from segnet.data.store.split import Split
 from segnet.inference.runtimes import Runtime
 from segnet.inference.segmenter import Segmenter
 from segnet.runs.image_scores import GroupScores, ImageScores, score_groups

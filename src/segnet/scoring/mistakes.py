@@ -14,8 +14,7 @@ from segnet.base.classes import IGNORE_INDEX, ClassTable
 from segnet.base.colours import Colour
 from segnet.data.images.intensity import visible
 from segnet.data.store.fit_to_size import window
-from segnet.data.store.full_size import FullSizeSplit
-from segnet.data.store.open_split import Split
+from segnet.data.store.split import Split
 from segnet.scoring.score_split import Predictor, predict_split
 
 WORST = 24
@@ -42,27 +41,17 @@ def draw_mistakes(
     the model was unsure, to red, where it was sure. Ignored pixels are white in truth and never wrong.
     Of an image at its own size only the patch is shown that holds most wrong pixels.
     """
-    if not chosen:  # as where no image has the score that ranks them
-        return
     numbers = iter(chosen)
     for logits, masks in predict_split(predict, split, device, chosen):
         confidence, predicted = logits.float().softmax(1).max(1)
         for sure, found, truth in zip(
             confidence.cpu().numpy(), predicted.byte().cpu().numpy(), masks.cpu().numpy(), strict=True
         ):
-            image = visible(split.images[next(numbers)])
-            if isinstance(split, FullSizeSplit):
-                top, left = _worst_corner(_wrong(found, truth), split.patch)
-                image, truth, found, sure = (
-                    window(each, top, left, split.patch) for each in (image, truth, found, sure)
-                )
-            tiles = (
-                image,
-                classes.paint(truth),
-                classes.paint(found),
-                _differences(image, truth, found, sure),
-            )
-            yield _row(tiles)
+            top, left = _worst_corner(_wrong(found, truth), split.size)
+            whole = visible(split.images[next(numbers)]), truth, found, sure
+            image, truth, found, sure = (window(each, top, left, split.size) for each in whole)
+            painted = classes.paint(truth), classes.paint(found)
+            yield _row([image, *painted, _differences(image, truth, found, sure)])
 
 
 def _differences(

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from segnet.base.classes import ClassTable
 from segnet.base.distributed.rank import this_process
-from segnet.data.store.batches import load_batches, split_into_batches
-from segnet.data.store.full_size import FullSizeSplit
-from segnet.data.store.open_split import Split
+from segnet.data.store.batches import load_batches
+from segnet.data.store.split import Split
 from segnet.inference.runtimes import Images, Logits
 from segnet.inference.tiles import Tiles
 from segnet.runs.identity import ImageRecord
@@ -40,31 +39,32 @@ def predict_split(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield logits ``(N, C, H, W)`` and masks ``(N, H, W)`` batch by batch, in the split's order.
 
-    Nothing is augmented. Predicts in inference mode. Images at their own size come one by one, put together
-    from tiles. ``only`` names the images by number; None is all.
+    Nothing is augmented. Predicts in inference mode. Images of another size than the network's come one by
+    one, put together from tiles. ``only`` names the images by number; None is all.
     """
     numbers = range(len(split)) if only is None else only
-    if isinstance(split, FullSizeSplit):
-        yield from _predict_tiles(predict, split, device, numbers)
-        return
-    batches = split_into_batches(numbers, _BATCH) if numbers else []  # one of many processes may have none
+    yield from _predict_batches(predict, split, device, split.whole_batches(numbers, _BATCH))
+
+
+def _predict_batches(
+    predict: Predictor, split: Split, device: torch.device, batches: Sequence[Sequence[Any]]
+) -> Iterator[tuple[Tensor, Tensor]]:
     for images, masks in load_batches(split.take, batches, device):
         with torch.inference_mode():
-            yield predict(images), masks
+            fits = images.shape[2:] == split.size
+            logits = predict(images) if fits else _predict_tiles(predict, images, split.size)
+        yield logits, masks
 
 
-def _predict_tiles(
-    predict: Predictor, split: FullSizeSplit, device: torch.device, numbers: Sequence[int]
-) -> Iterator[tuple[Tensor, Tensor]]:
+def _predict_tiles(predict: Predictor, images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return the logits of one image ``(1, C, H, W)``, put together from tiles of ``size``."""
+
     def logits(tiles: Images) -> Logits:
-        with torch.inference_mode():
-            found = predict(torch.from_numpy(tiles).permute(0, 3, 1, 2).to(device))
+        found = predict(torch.from_numpy(tiles).permute(0, 3, 1, 2).to(images.device))
         return found.float().cpu().numpy()
 
-    for number in numbers:
-        whole = Tiles(split.images[number], split.patch, logits).whole()
-        mask = torch.from_numpy(np.array(split.masks[number]))
-        yield torch.from_numpy(whole)[None].to(device), mask[None].to(device)
+    pixels = images[0].permute(1, 2, 0).cpu().numpy()
+    return torch.from_numpy(Tiles(pixels, size, logits).whole())[None].to(images.device)
 
 
 def evaluate_split(
@@ -83,9 +83,9 @@ def evaluate_split(
     and all return the scores of the split.
     """
     counter = ScoreCounter(classes, device, article=article, threshold="chosen here")
-    batches = split_into_batches(range(len(split)), 1 if isinstance(split, FullSizeSplit) else _BATCH)
-    own = [number for batch in batches[this_process().rank :: this_process().total] for number in batch]
-    for logits, masks in predict_split(predict, split, device, own):
+    batches = split.whole_batches(range(len(split)), _BATCH)
+    own = batches[this_process().rank :: this_process().total]
+    for logits, masks in _predict_batches(predict, split, device, own):
         counter.add(logits, masks)
     counter.sum_up()
     return counter.scores(scored_on)
@@ -124,8 +124,7 @@ def evaluate_images(
         threshold: of two classes, the one that the model file keeps: it was chosen on other images.
     """
     counter = ScoreCounter(classes, device, article=article, threshold=threshold)
-    own_sizes = None if isinstance(split, FullSizeSplit) else split.own_sizes
-    images = ImageCounter(len(classes), scored_on.split, records, device, own_sizes)
+    images = ImageCounter(len(classes), scored_on.split, records, device, split.own_sizes)
     for logits, masks in predict_split(predict, split, device):
         counter.add(logits, masks)
         images.add(logits, masks)

@@ -19,9 +19,8 @@ from segnet.base.distributed.rank import this_process
 from segnet.base.randomness import seeded
 from segnet.data.store.batch_shares import Share
 from segnet.data.store.batches import load_batches, split_into_batches
-from segnet.data.store.open_split import Split
+from segnet.data.store.split import Split
 from segnet.models.inspection.costs import is_statistic
-from segnet.training.epoch import some_of
 
 MOST_IMAGES = 512  # a mean over their millions of pixels moves no more with others
 _BATCH = 32
@@ -36,11 +35,10 @@ def recompute_statistics(model: nn.Module, train: Split, size: tuple[int, int], 
         size: ``(H, W)`` that they are brought to where the split keeps them larger.
         device: where the model is.
     """
-    take, chosen = some_of(train, MOST_IMAGES)
-    batches = split_into_batches(chosen, _BATCH)
+    batches = split_into_batches(train.spread_items(MOST_IMAGES), _BATCH)
 
     def images() -> Iterator[Tensor]:
-        for batch, _ in load_batches(take, batches, device):
+        for batch, _ in load_batches(train.take, batches, device):
             scaled = batch.float().div_(255)
             yield scaled if batch.shape[-2:] == size else F.interpolate(scaled, size, mode="area")
 

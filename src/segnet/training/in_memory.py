@@ -19,8 +19,8 @@ from segnet.data.dataset import Sample
 from segnet.data.identify import records_of
 from segnet.data.pets import PET_CLASSES
 from segnet.data.store.batches import evenly_spread, load_batches, shuffled_order, split_into_batches
-from segnet.data.store.cache import CachedSplit
 from segnet.data.store.fit_to_size import Fit
+from segnet.data.store.split import Split
 from segnet.data.synthetic import load_synthetic
 from segnet.figures.figure import class_colours
 from segnet.figures.learning import IN_STRIP, LearnedBy, LearningFigure, choose_image
@@ -55,18 +55,18 @@ def small_segnet(seed: int) -> nn.Module:
     return create_model("segnet-lite", len(PET_CLASSES), **_OPTIONS)
 
 
-def read_samples(samples: Sequence[Sample], side_px: int) -> CachedSplit:
+def read_samples(samples: Sequence[Sample], side_px: int) -> Split:
     """Read samples at ``side_px`` by ``side_px``, into memory alone."""
     fit = Fit((side_px, side_px), "area")
     read = [sample.read() for sample in samples]
-    return CachedSplit(
+    return Split(
         np.stack([fit.image(image) for image, _ in read]),
         np.stack([fit.mask(mask, beyond=IGNORE_INDEX) for _, mask in read]),
         tuple(sample.name for sample in samples),
     )
 
 
-def learn(model: nn.Module, train: CachedSplit, epochs: int, seed: int) -> Iterator[float]:
+def learn(model: nn.Module, train: Split, epochs: int, seed: int) -> Iterator[float]:
     """Train a model, and after each epoch give its mean training loss; AdamW, warm-up, cosine.
 
     Classes are weighted as the SegNet paper does, by median frequency: the border is thin.
@@ -75,10 +75,7 @@ def learn(model: nn.Module, train: CachedSplit, epochs: int, seed: int) -> Itera
     """
     augment = Augmentation(flip=0.5, contrast=0.3)
     optimizer = torch.optim.AdamW(model.parameters(), lr=_LR, weight_decay=_WEIGHT_DECAY)
-    weights = torch.tensor(
-        median_frequency_weights(counts[: len(PET_CLASSES)] for counts in train.value_counts())
-    )
-    size = train.masks.shape[1], train.masks.shape[2]
+    weights = torch.tensor(median_frequency_weights(counts[: len(PET_CLASSES)] for counts in train.counts))
     steps = epochs * len(split_into_batches(range(len(train)), _BATCH))
     step = 0
     for epoch in range(epochs):
@@ -89,7 +86,7 @@ def learn(model: nn.Module, train: CachedSplit, epochs: int, seed: int) -> Itera
             share = min((step + 1) / _WARM_UP_STEPS, 1) * (1 + math.cos(math.pi * step / steps)) / 2
             for group in optimizer.param_groups:
                 group["lr"] = _LR * share
-            pictures, truth = augment(images, masks, size, 1000 * seed + step)
+            pictures, truth = augment(images, masks, train.size, 1000 * seed + step)
             loss = cross_entropy(model(pictures), truth, weights)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()

@@ -20,6 +20,7 @@ from segnet.base.progress import say
 from segnet.data.store.batch_shares import share_of
 from segnet.data.store.batches import load_batches
 from segnet.report.html import write_report
+from segnet.report.panel import PREVIEW_IMAGES
 from segnet.runs.records import EpochRecord, Outcome
 from segnet.runs.run_folder import RunFolder
 from segnet.runs.scores import Scores
@@ -31,7 +32,6 @@ from segnet.training.interrupt import interrupts_wait
 from segnet.training.loss_watch import LossWatch, require_finite, require_finite_logits
 from segnet.training.outputs.artifacts import finish, keep_epoch
 from segnet.training.outputs.console import epoch_progress, say_end, say_epoch, say_start, step_status
-from segnet.training.outputs.preview import choose_preview
 from segnet.training.outputs.trackers import Tracking
 from segnet.training.schedule import Step, train_size
 from segnet.training.setup import Learner, Setup
@@ -77,7 +77,7 @@ def _train(setup: Setup, folder: RunFolder, state: State, tracking: Tracking) ->
     """Train and validate the epochs that are left; False where Ctrl-C has stopped it."""
     config = setup.config
     network: nn.Module = torch.compile(setup.model) if config.compile else setup.model  # type: ignore[assignment]
-    preview = choose_preview(setup.val)
+    preview = setup.val.examples(PREVIEW_IMAGES)
     watch = LossWatch(setup, folder, state)
     saves = Saves(setup, folder, state, watch.require_sound)
     try:
@@ -122,7 +122,7 @@ def train_epoch(
         after_step: is called between steps, and may raise KeyboardInterrupt.
     """
     config, device, here = learner.config, learner.device, this_process()
-    take, batches = epoch_batches(config, learner.train, epoch)
+    batches = epoch_batches(config, learner.train, epoch)
     shares = [
         share_of(len(batch), config.batch_size, config.accumulate, here.rank, here.total) for batch in batches
     ]
@@ -136,7 +136,8 @@ def train_epoch(
     network = shared(network)
     title = f"epoch {epoch + 1}/{config.epochs}"
     with epoch_progress(learner.console, title, len(batches), begun) as advance:
-        for number, (images, masks) in enumerate(load_batches(take, own[begun:], device), begun):
+        loaded = load_batches(learner.train.take, own[begun:], device)
+        for number, (images, masks) in enumerate(loaded, begun):
             now.waited += time.perf_counter() - asked
             step = Step(epoch, number, len(batches), batches[number])
             taken = take_step(learner, network, images, masks, step, shares[number], watch)

@@ -14,7 +14,6 @@ from segnet.models.names import is_own
 from segnet.runs.run_folder import RunFolder
 from segnet.runs.scores import Scores
 from segnet.runs.steps import FIRST_STEPS, StepRecord
-from segnet.training.epoch import names_in
 from segnet.training.schedule import Step
 from segnet.training.setup import Learner
 from segnet.training.state import State, place_of
@@ -101,7 +100,7 @@ class LossWatch:
             kept.copy_(buffer)
 
     def _found(self, value: float, step: Step) -> str:
-        names = ", ".join(names_in(self._learner.train, step.batch))
+        names = ", ".join(self._learner.train.names_of(step.batch))
         place = f"epoch {step.epoch + 1}, step {step.number + 1}, on {names}"
         return f"the loss ({value}) went beyond all bounds in {place}"
 

@@ -26,9 +26,9 @@ from segnet.data.images.percentiles import measured
 from segnet.data.options import DATASET_NAMES
 from segnet.data.pets import official_id
 from segnet.data.sources import load_dataset
-from segnet.data.store.cache import CachedSplit
 from segnet.data.store.fit_to_size import Fit
-from segnet.data.store.open_split import Split, open_pixels
+from segnet.data.store.open_split import open_pixels
+from segnet.data.store.split import Split
 from segnet.data.without_masks import WithoutMasks, find_without_masks, require_depth
 from segnet.inference.description import Description
 from segnet.models import create_model
@@ -287,7 +287,6 @@ def _open_unlabeled(
     what = "images without masks"
     split = open_split(alone.samples, dataset, config, console, what, detail=_detail(config))
     left_out = f"; {alone.left_out:,} more are validated or tested on, so they are left out"
-    assert isinstance(split, CachedSplit)  # require_unlabeled has refused patches
     return Unlabeled(
         split=split,
         labeller=labeller,
@@ -338,5 +337,5 @@ def open_split(
 def _class_weights(config: TrainConfig, classes: int, train: Split) -> tuple[float, ...] | None:
     """Return the weight of each class in the loss; those by frequency are counted on the training masks."""
     if isinstance(config.class_weights, str):
-        return median_frequency_weights(counts[:classes] for counts in train.value_counts())
+        return median_frequency_weights(counts[:classes] for counts in train.counts)
     return config.class_weights

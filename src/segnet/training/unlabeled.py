@@ -24,7 +24,7 @@ from segnet.base.device import autocast
 from segnet.base.errors import refuse
 from segnet.data.augment import Augmentation, StrongColour
 from segnet.data.store.batches import shuffled_order
-from segnet.data.store.cache import CachedSplit
+from segnet.data.store.split import Split
 from segnet.training.configuration.config import TrainConfig
 from segnet.training.epoch import seed_of
 from segnet.training.losses.loss_sum import parse_loss
@@ -86,7 +86,7 @@ class Views(NamedTuple):
 class Unlabeled:
     """Images without masks, and who labels them."""
 
-    split: CachedSplit
+    split: Split
     """The images; its masks are 0, and 255 where ``keep_aspect`` has filled them up."""
     labeller: nn.Module | Teacher
     """The averaged model, or the teacher where there is one."""

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch._C._functorch import is_functorch_wrapped_tensor
 
 from segnet.core.kernels import blocked, exported, plain
 
@@ -34,12 +35,14 @@ class Kernels(Protocol):
         """Return what stands where the codes say, ``(N, C, H // 2, W // 2)``."""
 
 
-def kernels_for(x: Tensor) -> Kernels:
-    """Return the quickest form that can handle this tensor, here and now."""
+def kernels_for(x: Tensor, *codes: Tensor) -> Kernels:
+    """Return the quickest form that can handle a map, and codes where there are any, here and now."""
     if torch.compiler.is_exporting():
         return exported
-    # Tracers and tensor subclasses (fake, functional) need operations that they can look into.
+    # Tracers, vmap and tensor subclasses (fake, functional) need operations that they can look into.
     if torch.compiler.is_compiling() or type(x) not in (Tensor, torch.nn.Parameter) or x.numel() == 0:
+        return plain
+    if any(map(is_functorch_wrapped_tensor, (x, *codes))):
         return plain
     if x.device.type == "cpu":
         return blocked

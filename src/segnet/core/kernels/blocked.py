@@ -135,8 +135,7 @@ def _windows(x: Tensor) -> Tensor:
     """Return a view ``(N, rows of windows, 2, columns of windows, 2, C)`` of a map ``(N, C, H, W)``."""
     height, width = x.shape[2] // 2, x.shape[3] // 2
     whole = x.permute(0, 2, 3, 1)[:, : 2 * height, : 2 * width]
-    windows: Tensor = whole.unflatten(2, (width, 2)).unflatten(1, (height, 2))
-    return windows
+    return whole.unflatten(2, (width, 2)).unflatten(1, (height, 2))
 
 
 def is_channels_last(x: Tensor) -> bool:

@@ -23,8 +23,7 @@ from segnet.data.check.pairing import DESCRIPTION
 from segnet.data.dataset import Dataset
 from segnet.data.faults import lines, raise_errors
 from segnet.data.folder import dataset_of, same_images
-from segnet.data.huggingface.hf_columns import Columns, find_columns
-from segnet.data.huggingface.hf_rows import Row, rows_of
+from segnet.data.huggingface.hf_table import Columns, Row, find_columns, rows_of
 from segnet.data.images.headers import faults_of, look_at_all
 from segnet.data.masks.dataset_yaml import read_description
 from segnet.data.masks.mask_code import MaskCode

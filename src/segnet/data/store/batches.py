@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -33,7 +34,7 @@ def split_into_batches(order: Sequence[Item], batch_size: int) -> list[Sequence[
     starts = list(range(0, len(order), batch_size))
     if len(starts) > 1 and len(order) - starts[-1] == 1:
         starts.pop()
-    return [order[start:end] for start, end in zip(starts, [*starts[1:], len(order)], strict=True)]
+    return [order[start:end] for start, end in pairwise([*starts, len(order)])]
 
 
 def load_batches(
@@ -48,7 +49,7 @@ def load_batches(
     Images are in channels-last memory order, which is how the cache holds them: nothing is transposed.
 
     Args:
-        take: reads what a batch names, such as ``CachedSplit.take``.
+        take: reads what a batch names, such as ``Split.take``.
         batches: what it is asked for.
         device: where the batches go.
         ahead: batches that are read while the device works.

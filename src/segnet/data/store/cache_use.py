@@ -2,7 +2,8 @@
 
 A process that has a cache open holds a lock file in it, and so does one that builds it; a lock of a process
 that was killed holds nothing. So no cache is removed that anyone uses, and what a killed build has left is
-known at once.
+known at once. A cache is built beside its place and is there only when whole: a kill half-way leaves nothing
+that would be read, and of two processes that build the same cache the second to finish drops its copy.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -77,9 +78,52 @@ def size_of(path: Path) -> int:
     return sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
 
 
-def write_about(folder: Path, about: Mapping[str, Any]) -> None:
-    """Note what a cache holds."""
-    (folder / ABOUT).write_text(json.dumps(dict(about)), encoding="utf-8")
+@contextmanager
+def building(target: Path, about: Mapping[str, str]) -> Iterator[Path]:
+    """Give a folder to fill, which becomes the cache ``target`` in the end; on an error it is gone.
+
+    Args:
+        target: its place.
+        about: what it will hold, for people: "what", and of which "data".
+
+    Raises:
+        SegnetError: the folder above can't be written to.
+        OSError: the disk is full.
+    """
+    folder = target.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with guarded(folder):
+            drop_left(folder)
+            partial = Path(tempfile.mkdtemp(prefix=f"{target.name}.", suffix=_PARTIAL, dir=folder))
+            partial.chmod(0o755)  # mkdtemp's own is for its user alone, but a cache may be shared
+            let_go = hold_guarded(partial)
+    except OSError as error:
+        raise SegnetError(
+            f"the cache can't be written to {folder} ({error.strerror}); "
+            "set SEGNET_CACHE to a folder that can"
+        ) from error
+    try:
+        yield partial
+        (partial / ABOUT).write_text(json.dumps(dict(about)), encoding="utf-8")
+        try:
+            partial.rename(target)
+        except OSError:
+            if not target.exists():  # not a race that another process won
+                raise
+    finally:
+        let_go()
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def require_space(folder: Path, needed: int) -> None:
+    """Raise SegnetError where so many bytes won't fit into a cache that is being built."""
+    free = shutil.disk_usage(folder).free
+    if free < needed * 1.05:
+        raise SegnetError(
+            f"the cache needs {needed / 2**20:.0f} MiB in {folder.parent}, where {free / 2**20:.0f} MiB are "
+            "free; make room, or set SEGNET_CACHE to another folder"
+        )
 
 
 def _about(folder: Path) -> dict[str, str]:

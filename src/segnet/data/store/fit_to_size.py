@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from segnet.data.images.intensity import RGB, Intensity, Pixels
@@ -64,7 +66,9 @@ class Fit:
         return pixels if self.patch_scale is not None else window(pixels, 0, 0, self.size, beyond)
 
 
-def window(pixels: Pixels, top: int, left: int, size: tuple[int, int], beyond: int | None = None) -> Pixels:
+def window(
+    pixels: npt.NDArray[Any], top: int, left: int, size: tuple[int, int], beyond: int | None = None
+) -> npt.NDArray[Any]:
     """Return ``size`` pixels of ``(H, W, ...)`` from a row and column of it.
 
     What lies below or right of the edge is mirrored, or ``beyond`` where that is given.

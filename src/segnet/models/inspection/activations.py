@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from segnet.base.errors import SegnetError, did_you_mean
-from segnet.models.inspection.costs import kind_of
+from segnet.models.inspection.costs import kind_of, watched
 
 _BATCH = 8
 
@@ -186,17 +185,13 @@ def most_telling(maps: Tensor, count: int) -> list[int]:
 
 def _run(model: nn.Module, images: Tensor, take: Callable[[str, Tensor], None]) -> None:
     """Run the model and hand on the feature maps of its modules, channels first, in the order they end."""
-    names = {module: name for name, module in model.named_modules()}
 
-    def look(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        result = output[0] if isinstance(output, tuple) else output
+    def look(name: str, module: nn.Module, output: Any, result: Tensor) -> None:
         maps = _as_maps(module, result, images)
         if maps is not None:
-            take(names[module], maps)
+            take(name, maps)
 
-    with ExitStack() as hooks, torch.no_grad():
-        for module in names:
-            hooks.callback(module.register_forward_hook(look).remove)
+    with watched(model, look), torch.no_grad():
         model.eval()(images)
 
 
@@ -212,5 +207,4 @@ def _as_maps(module: nn.Module, result: Tensor, images: Tensor) -> Tensor | None
     rows, columns = height // patch, width // patch
     if rows * columns != result.shape[1]:
         return None
-    maps: Tensor = result.movedim(-1, 1).unflatten(2, (rows, columns))
-    return maps
+    return result.movedim(-1, 1).unflatten(2, (rows, columns))

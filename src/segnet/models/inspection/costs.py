@@ -8,8 +8,10 @@ computed; memory for training from what autograd keeps in a real forward pass. H
 from __future__ import annotations
 
 import copy
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,6 +22,31 @@ from torch.utils.flop_counter import FlopCounterMode
 from segnet.core.blocks import DecoderStage, EncoderStage
 from segnet.core.pooling import Size
 from segnet.core.recompute import get_rebuild
+
+
+@contextmanager
+def watched(
+    model: nn.Module,
+    ended: Callable[[str, nn.Module, Any, Tensor], None],
+    begins: Callable[[str, nn.Module, tuple[Any, ...]], None] | None = None,
+) -> Iterator[None]:
+    """While this is open, call functions with each module of a model that runs, in that order.
+
+    Args:
+        model: its modules, and itself.
+        ended: called with a module's name, the module, its output, and the map in that: the first of several.
+        begins: called with a module's name, the module and its inputs.
+    """
+
+    def after(name: str, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        ended(name, module, output, output[0] if isinstance(output, tuple) else output)
+
+    with ExitStack() as hooks:
+        for name, module in model.named_modules():
+            if begins is not None:
+                hooks.callback(module.register_forward_pre_hook(partial(begins, name)).remove)
+            hooks.callback(module.register_forward_hook(partial(after, name)).remove)
+        yield
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -73,43 +100,34 @@ def list_layers(model: nn.Module, size: Size = (128, 128), in_channels: int = 3)
     """
     duplicate = copy.deepcopy(model).to("meta").eval()
     layers: list[Layer] = []
-    names = {module: name for name, module in duplicate.named_modules()}
-    with torch.no_grad(), FlopCounterMode(display=False) as counter, ExitStack() as hooks:
-        # One entry for each module that runs now: the count at its start, plus what its parts have taken.
-        started: list[int] = []
+    # One entry for each module that runs now: the count at its start, plus what its parts have taken.
+    started: list[int] = []
+    counter = FlopCounterMode(display=False)
 
-        def before(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-            if isinstance(module, DecoderStage):
-                values, _, full, *_ = inputs
-                shape = (values.shape[1], *full)
-                layers.append(Layer(f"{names[module]}.unpool", "un-pool", shape))
-            started.append(counter.get_total_flops())
+    def begins(name: str, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        if isinstance(module, DecoderStage):
+            values, _, full, *_ = inputs
+            layers.append(Layer(f"{name}.unpool", "un-pool", (values.shape[1], *full)))
+        started.append(counter.get_total_flops())
 
-        def after(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-            total = counter.get_total_flops()
-            own = total - started.pop()
-            started[:] = [entry + own for entry in started]
-            result = output[0] if isinstance(output, tuple) else output
-            direct = dict(module.named_parameters(recurse=False))
-            shape, leaf = tuple(result.shape[1:]), not any(module.children())
-            if leaf and (direct or own):
-                parameters = sum(weight.numel() for weight in direct.values())
-                layers.append(Layer(names[module], kind_of(module), shape, parameters, own // 2))
-                return
-            for name, weight in direct.items():
-                full_name = f"{names[module]}.{name}".lstrip(".")
-                layers.append(Layer(full_name, "parameter", tuple(weight.shape), weight.numel()))
-            if own:
-                layers.append(Layer(names[module], type(module).__name__, shape, 0, own // 2))
-            if isinstance(module, EncoderStage):
-                codes = output[1]
-                layers.append(
-                    Layer(f"{names[module]}.pool", "max-pool 2x2", shape, index_bytes=codes.numel())
-                )
+    def ended(name: str, module: nn.Module, output: Any, result: Tensor) -> None:
+        own = counter.get_total_flops() - started.pop()
+        started[:] = [entry + own for entry in started]
+        direct = dict(module.named_parameters(recurse=False))
+        shape, leaf = tuple(result.shape[1:]), not any(module.children())
+        if leaf and (direct or own):
+            parameters = sum(weight.numel() for weight in direct.values())
+            layers.append(Layer(name, kind_of(module), shape, parameters, own // 2))
+            return
+        for parameter, weight in direct.items():
+            full_name = f"{name}.{parameter}".lstrip(".")
+            layers.append(Layer(full_name, "parameter", tuple(weight.shape), weight.numel()))
+        if own:
+            layers.append(Layer(name, type(module).__name__, shape, 0, own // 2))
+        if isinstance(module, EncoderStage):
+            layers.append(Layer(f"{name}.pool", "max-pool 2x2", shape, index_bytes=output.codes.numel()))
 
-        for module in names:
-            hooks.callback(module.register_forward_pre_hook(before).remove)
-            hooks.callback(module.register_forward_hook(after).remove)
+    with torch.no_grad(), counter, watched(duplicate, ended, begins):
         duplicate(torch.empty(1, in_channels, *size, device="meta"))
     return layers
 

@@ -8,7 +8,6 @@ receptive field (Luo et al., arXiv 1701.04128): how much each pixel does sway th
 from __future__ import annotations
 
 import math
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from segnet.core.blocks import EncoderStage
-from segnet.models.inspection.costs import kind_of, on_cpu, part_of
+from segnet.models.inspection.costs import kind_of, on_cpu, part_of, watched
 
 _WIDEST_PX = 1 << 12  # what sees further sees all
 
@@ -158,8 +157,7 @@ def _seen(middle: Tensor, images: Tensor) -> list[int]:
     """Return the columns of the images to which the values have a gradient."""
     weights = torch.rand(middle.shape, generator=torch.Generator().manual_seed(1))
     (gradient,) = torch.autograd.grad((middle * weights).sum(), images, retain_graph=True)
-    seen: list[int] = gradient.sum((0, 1, 2)).nonzero().flatten().tolist()
-    return seen
+    return gradient.sum((0, 1, 2)).nonzero().flatten().tolist()
 
 
 def _maps(model: nn.Module, images: Tensor) -> tuple[list[_Map], Tensor]:
@@ -167,18 +165,14 @@ def _maps(model: nn.Module, images: Tensor) -> tuple[list[_Map], Tensor]:
     maps: list[_Map] = []
     deepest, reached = images, 0
 
-    def look(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+    def look(name: str, module: nn.Module, output: Any, result: Tensor) -> None:
         nonlocal deepest, reached
-        result = output[0] if isinstance(output, tuple) else output
         pools = (nn.MaxPool2d, nn.AvgPool2d, EncoderStage)
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, *pools)):
-            maps.append(_Map(names[module], module, result))
+            maps.append(_Map(name, module, result))
         if math.prod(result.shape[-2:]) <= math.prod(deepest.shape[-2:]):
             deepest, reached = result, len(maps)
 
-    names = {module: name for name, module in model.named_modules()}
-    with ExitStack() as hooks:
-        for module in names:
-            hooks.callback(module.register_forward_hook(look).remove)
+    with watched(model, look):
         model(images)
     return maps[:reached], deepest

@@ -9,16 +9,15 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from segnet.core.pooling import Size
-from segnet.models.inspection.costs import Layer, list_layers, part_of
+from segnet.models.inspection.costs import Layer, list_layers, part_of, watched
 
 Side = Literal["down", "bottom", "up"]
 
@@ -147,24 +146,19 @@ _Edge = tuple[str, _Shape, list[tuple[str, _Shape]]]
 def _edges(model: nn.Module, size: Size, in_channels: int) -> list[_Edge]:
     """Return for each layer its part, the shape that it takes, and the parts that this came from."""
     duplicate = copy.deepcopy(model).to("meta").eval().requires_grad_(True)
-    names = {module: name for name, module in duplicate.named_modules() if name}
     owners: dict[Any, tuple[str, _Shape]] = {}  # by the step of autograd that gave a module's output
     edges: list[_Edge] = []
 
-    def before(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+    def begins(name: str, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         if not any(module.children()):
-            part = part_of(duplicate, names[module])
+            part = part_of(duplicate, name)
             edges.append((part, tuple(inputs[0].shape[1:]), _sources(inputs[0].grad_fn, owners)))
 
-    def after(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        result = output[0] if isinstance(output, tuple) else output
+    def ended(name: str, module: nn.Module, output: Any, result: Tensor) -> None:
         if result.grad_fn is not None:
-            owners[result.grad_fn] = (part_of(duplicate, names[module]), tuple(result.shape[1:]))
+            owners[result.grad_fn] = (part_of(duplicate, name), tuple(result.shape[1:]))
 
-    with ExitStack() as hooks, torch.enable_grad():
-        for module in names:
-            hooks.callback(module.register_forward_pre_hook(before).remove)
-            hooks.callback(module.register_forward_hook(after).remove)
+    with watched(duplicate, ended, begins), torch.enable_grad():
         duplicate(torch.empty(1, in_channels, *size, device="meta"))
     return edges
 

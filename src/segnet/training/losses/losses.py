@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from segnet.base.classes import IGNORE_INDEX
 from segnet.base.distributed.collectives import batch_sums
 from segnet.base.errors import SegnetError
-from segnet.scoring.distance import class_edges, squared_distance
+from segnet.scoring.boundary import class_edges, squared_distance
 from segnet.training.losses.loss_sum import parse_loss
 
 EXTRA, SIGMA_PX = 4.0, 2.0

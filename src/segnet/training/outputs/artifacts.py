@@ -18,7 +18,7 @@ from segnet import __version__
 from segnet.base.device import cpu_name
 from segnet.base.distributed.rank import this_process
 from segnet.base.files import replacing
-from segnet.data.store.cache import CachedSplit
+from segnet.data.store.split import Split
 from segnet.inference.bundle import read_model, write_bundle
 from segnet.inference.description import Description
 from segnet.models.inspection.costs import count_macs, count_parameters
@@ -41,7 +41,7 @@ def begin(setup: Setup, folder: RunFolder) -> None:
     folder.write_json(folder.environment, _environment(setup.device) | _facts(setup))
 
 
-def keep_epoch(setup: Setup, folder: RunFolder, state: State, preview: CachedSplit) -> None:
+def keep_epoch(setup: Setup, folder: RunFolder, state: State, preview: Split) -> None:
     """Write the last epoch's line and picture, and its model where it is the best so far."""
     record = state.records[-1]
     if state.best is record:

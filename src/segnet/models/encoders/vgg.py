@@ -1,12 +1,13 @@
-"""VGG's weights as torchvision has them, for every encoder that begins as VGG does.
+"""VGG's convolutions (arXiv 1409.1556) as encoders begin with them, and torchvision's weights for these.
 
-Nothing in a file is unpickled but tensors. Evaluated, the encoder then gives VGG's own feature maps: VGG's
-normalisation of the image goes into our batch norm of it, a plain VGG's biases into those of the batch norms.
+Nothing in a file of weights is unpickled but tensors. Evaluated, the encoder then gives VGG's own feature
+maps: VGG's normalisation of the image goes into our batch norm of it, a plain VGG's biases into those of the
+batch norms.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -22,11 +23,41 @@ from segnet.core.blocks import EncoderStage
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+# VGG16's output channels of each convolution, stage by stage; a 2x2 pool ends each stage.
+CHANNELS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 
-def stage_units(stages: Iterable[nn.Module]) -> list[nn.Module]:
-    """Return the units of encoder stages, in order; a stage is a chain of them, or has one."""
-    chains = (stage.units if isinstance(stage, EncoderStage) else stage for stage in stages)
-    return [unit for chain in chains for unit in cast(nn.Sequential, chain)]
+
+def vgg16_channels(width: int) -> list[tuple[int, ...]]:
+    """Return ``CHANNELS`` with ``width`` channels in the first stage and the others in proportion."""
+    return [tuple(channels // CHANNELS[0][0] * width for channels in stage) for stage in CHANNELS]
+
+
+def mirrored(encoder: Sequence[Sequence[int]], num_classes: int) -> list[tuple[int, ...]]:
+    """Return the decoder's channels, deepest stage first.
+
+    Every convolution keeps its stage's channels but the last, which reduces to those of the next stage up;
+    in the last stage to the classes.
+    """
+    reduce_to = [num_classes, *(stage[-1] for stage in encoder[:-1])]
+    decoder = [(*(stage[-1] for _ in stage[1:]), to) for stage, to in zip(encoder, reduce_to, strict=True)]
+    return decoder[::-1]
+
+
+class VGGEncoded(nn.Module):
+    """A network whose ``encoder`` is made like the first stages of a VGG, after a batch norm of the image."""
+
+    vgg: Literal["vgg13", "vgg16"] = "vgg16"
+    normalise: nn.BatchNorm2d
+    encoder: nn.ModuleList
+
+    def load_encoder(self, path: Path) -> None:
+        """Start the encoder from torchvision's ``vgg16``, or ``vgg13`` where it is made like that.
+
+        See ``load_vgg``; the file with batch norm, such as ``vgg16_bn``, will do too.
+        """
+        chains = (stage.units if isinstance(stage, EncoderStage) else stage for stage in self.encoder)
+        units = [unit for chain in chains for unit in cast(nn.Sequential, chain)]
+        load_vgg(path, self.normalise, units, self.vgg)
 
 
 @torch.no_grad()
