@@ -61,11 +61,12 @@ def fit(setup: Setup, folder: RunFolder, state: State) -> Run:
     Raises:
         SegnetError: the run diverged, or a file can't be written; the folder holds the last good state.
     """
+    writes = is_writer()
     with Tracking(folder, setup.config, setup.settings, setup.console) as tracking:
         say_start(setup, folder)
         finished = _train(setup, folder, state, tracking)
-        leave()  # what is left is the writer's
-        outcome = _finish(setup, folder, state, tracking, finished) if is_writer() else None
+        leave()  # what is left is the writer's; to itself, each is now alone
+        outcome = _finish(setup, folder, state, tracking, finished) if writes else None
     setup.model.eval()
     if outcome is not None:
         return Run(folder.path, setup.config, finished, outcome.best_epoch, outcome.val, outcome.test)
