@@ -318,14 +318,12 @@ class TrainConfig(DataOptions):
         "commas.")
 
     undecided: tuple[str, ...] = setting(
-        (),
-        help="Settings that nobody gave and that the recipe may still fit to the data, once that is known: "
+        (), help="Settings that nobody gave and that the recipe may still fit to the data, once that is known: "
         "what they hold until then is for plenty of data. Found by itself; ``dataclasses.replace`` keeps "
         "it.")
 
     derived: Mapping[str, str] = setting(
-        dict,
-        help="The settings that the recipe has fitted to the data, and why. Found by itself.")
+        dict, help="The settings that the recipe has fitted to the data, and why. Found by itself.")
 
     # fmt: on
     def __post_init__(self) -> None:
@@ -349,8 +347,7 @@ class TrainConfig(DataOptions):
         return [
             *super()._checks(), self._require_combinations, lambda: require_parts(self),
             lambda: require_sizes(self.size, self.patch, self.keep_aspect),
-            lambda: require_weights(self.class_weights),
-            lambda: parse_save_every(self.save_every),
+            lambda: require_weights(self.class_weights), lambda: parse_save_every(self.save_every),
         ]  # fmt: skip
 
     def _follow_recipe(self) -> None:
