@@ -318,9 +318,9 @@ class TrainConfig(DataOptions):
         "commas.")
 
     undecided: tuple[str, ...] = setting(
-        (), help="Settings that nobody gave and that the recipe may still fit to the data, once that is known: "
-        "what they hold until then is for plenty of data. Found by itself; ``dataclasses.replace`` keeps "
-        "it.")
+        (), help="Settings that nobody gave and that the recipe may still fit to the data, once that is "
+        "known: what they hold until then is for plenty of data. Found by itself; ``dataclasses.replace`` "
+        "keeps it.")
 
     derived: Mapping[str, str] = setting(
         dict, help="The settings that the recipe has fitted to the data, and why. Found by itself.")
