@@ -318,14 +318,12 @@ class TrainConfig(DataOptions):
         "commas.")
 
     undecided: tuple[str, ...] = setting(
-        (),
-        help="Settings that nobody gave and that the recipe may still fit to the data, once that is known: "
-        "what they hold until then is for plenty of data. Found by itself; ``dataclasses.replace`` keeps "
-        "it.")
+        (), help="Settings that nobody gave and that the recipe may still fit to the data, once that is "
+        "known: what they hold until then is for plenty of data. Found by itself; ``dataclasses.replace`` "
+        "keeps it.")
 
     derived: Mapping[str, str] = setting(
-        dict,
-        help="The settings that the recipe has fitted to the data, and why. Found by itself.")
+        dict, help="The settings that the recipe has fitted to the data, and why. Found by itself.")
 
     # fmt: on
     def __post_init__(self) -> None:
@@ -347,10 +345,9 @@ class TrainConfig(DataOptions):
 
     def _checks(self) -> list[Callable[[], object]]:
         return [
-            *super()._checks(), self._require_loss, self._require_statistics, lambda: require_parts(self),
+            *super()._checks(), self._require_combinations, lambda: require_parts(self),
             lambda: require_sizes(self.size, self.patch, self.keep_aspect),
-            lambda: require_weights(self.class_weights),
-            lambda: parse_save_every(self.save_every),
+            lambda: require_weights(self.class_weights), lambda: parse_save_every(self.save_every),
         ]  # fmt: skip
 
     def _follow_recipe(self) -> None:
@@ -367,21 +364,21 @@ class TrainConfig(DataOptions):
         if self.data == "synthetic" and self.holdout == recipe_settings(self.recipe)["holdout"]:
             object.__setattr__(self, "holdout", 0.0)  # the drawn images have a validation split of their own
 
-    def _require_loss(self) -> None:
+    def _require_combinations(self) -> None:
         terms = parse_loss(str(self.loss))
         object.__setattr__(self, "loss", "+".join(map(str, terms)))
-        for term in terms:
-            refuse((
-                term.name in WITHOUT_WEIGHTS and self.class_weights is not None,
-                f"--loss {term.name} sums over all classes and takes no --class-weights",
-            ))  # fmt: skip
-
-    def _require_statistics(self) -> None:
-        refuse((
-            self.freeze_encoder and self.recompute_statistics,
-            "--freeze-encoder keeps the encoder's statistics and --recompute-statistics takes all anew; "
-            "leave one of them out",
-        ))  # fmt: skip
+        alone = ", ".join(term.name for term in terms if term.name in WITHOUT_WEIGHTS)
+        refuse(
+            (
+                alone and self.class_weights is not None,
+                f"--loss {alone} sums over all classes and takes no --class-weights",
+            ),
+            (
+                self.freeze_encoder and self.recompute_statistics,
+                "--freeze-encoder keeps the encoder's statistics and --recompute-statistics takes all anew; "
+                "leave one of them out",
+            ),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as YAML holds them; of its own notes those that say something."""
