@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -11,18 +12,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import cyclopts
 from cyclopts import Parameter
+from rich.box import HEAVY_HEAD
 from rich.console import Console
 from rich.text import Text
 
 from segnet.base.errors import SegnetError
 from segnet.base.files import expand_home
+from segnet.base.readable import counted, number_table
 from segnet.base.settings import Whole
-from segnet.cli.app import BAD_INPUT, SOME_FAILED, app, print_whole
+from segnet.cli.app import BAD_INPUT, SOME_FAILED, Flag, Json, NoPath, NoWhole, app, print_whole
 
 if TYPE_CHECKING:
     from segnet.data.check.inspect_folder import Inspection
     from segnet.data.check.repair import Repaired
+    from segnet.data.faults import Fault
     from segnet.data.labels.convert import Converted
+    from segnet.data.labels.tally import Tally
 
 data = cyclopts.App(name="data", help="Check and convert your own images and masks.")
 app.command(data)
@@ -33,10 +38,10 @@ def check(
     folder: str,
     /,
     *,
-    fix: Annotated[Path | None, Parameter(show_default=False)] = None,
-    channels: Annotated[Whole | None, Parameter(show_default=False)] = None,
+    fix: NoPath = None,
+    channels: NoWhole = None,
     shown: Whole = 5,
-    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    json_: Json = False,
 ) -> int:
     """Find everything that is wrong with a folder of images and masks, in one go; it is never written to.
 
@@ -80,40 +85,47 @@ def check(
 
 
 def _print(found: Inspection, shown: int) -> None:
-    from segnet.data.faults import KINDS, by_kind
+    from segnet.data.faults import by_kind
 
-    console = Console(highlight=False, soft_wrap=True)
-    counted = ", ".join(f"{count:,} in {split}" for split, count in found.images.items() if count) or "none"
-    console.print(f"{found.root}: pairs of image and mask: {counted}", markup=False)
+    listed = ", ".join(f"{count:,} in {split}" for split, count in found.images.items() if count) or "none"
+    print(f"{found.root}: pairs of image and mask: {listed}")
     if found.smallest and found.largest:
         sizes = " to ".join(dict.fromkeys(f"{w}x{h}" for w, h in (found.smallest, found.largest)))
-        console.print(f"images of {sizes} px{_stored(found)}", markup=False)
+        print(f"images of {sizes} px{_stored(found)}")
     level = ""
     for kind, faults in by_kind(found.faults).items():
-        known = KINDS[kind]
-        if known.level != level:
-            level = known.level
-            meaning = "training refuses this" if level == "error" else "training goes on, and says so"
-            console.print(f"\n{level}s: {meaning}", style="bold red" if level == "error" else "bold yellow")
-        files = f"{len(faults):,} " if len(faults) > 1 else ""
-        console.print(f"  {files}{known.title}", markup=False, style="bold")
-        few = faults[: max(1, shown)]
-        for remedy in dict.fromkeys(fault.remedy for fault in few):
-            for fault in few[:shown]:
-                if fault.remedy == remedy:
-                    said = f"{found.named(fault.file)} {found.shortened(fault.detail)}"
-                    console.print(f"    {said}", markup=False)
-            console.print(f"    -> {found.shortened(remedy)}", markup=False)
-        if len(faults) > shown > 0:
-            console.print(f"    .. and {len(faults) - shown:,} more; --json lists them all", markup=False)
+        level = _print_faults(found, kind, faults, shown, level)
     if found.classes:
-        console.print()
+        print()
         _print_classes(found)
     if found.suggestion:
-        console.print(f"suggested: {found.suggestion}", markup=False)
+        print(f"suggested: {found.suggestion}")
     errors = len(found.errors)
-    totals = (_counted(errors, "error"), _counted(len(found.faults) - errors, "warning"))
-    console.print(", ".join(totals) if found.faults else "nothing is wrong with it", markup=False)
+    totals = f"{counted(errors, 'error')}, {counted(len(found.faults) - errors, 'warning')}"
+    print(totals if found.faults else "nothing is wrong with it")
+
+
+def _print_faults(found: Inspection, kind: str, faults: Sequence[Fault], shown: int, level: str) -> str:
+    """Print the faults of one kind, below a headline where their level isn't that of those before."""
+    from segnet.data.faults import KINDS
+
+    console, known = Console(highlight=False, soft_wrap=True), KINDS[kind]
+    if known.level != level:
+        meaning, colour = "training goes on, and says so", "yellow"
+        if known.level == "error":
+            meaning, colour = "training refuses this", "red"
+        console.print(f"\n{known.level}s: {meaning}", style=f"bold {colour}")
+    files = f"{len(faults):,} " if len(faults) > 1 else ""
+    console.print(f"  {files}{known.title}", markup=False, style="bold")
+    few = faults[: max(1, shown)]
+    for remedy in dict.fromkeys(fault.remedy for fault in few):
+        for fault in few[:shown]:
+            if fault.remedy == remedy:
+                print(f"    {found.named(fault.file)} {found.shortened(fault.detail)}")
+        print(f"    -> {found.shortened(remedy)}")
+    if len(faults) > shown > 0:
+        print(f"    .. and {len(faults) - shown:,} more; --json lists them all")
+    return known.level
 
 
 def _print_next(found: Inspection, channels: int | None) -> None:
@@ -137,51 +149,42 @@ def _stored(found: Inspection) -> str:
     if all(bits == 8 and channels in (1, 3) for (channels, bits), _ in layouts):
         return ""
     said = [
-        f"{_counted(channels, 'channel')} of {bits} bits" + (f" ({count:,})" if len(layouts) > 1 else "")
+        f"{counted(channels, 'channel')} of {bits} bits" + (f" ({count:,})" if len(layouts) > 1 else "")
         for (channels, bits), count in layouts
     ]
     return f", {', '.join(said)}"
 
 
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
 def _print_classes(found: Inspection) -> None:
-    from rich.table import Table
-
     from segnet.data.check.inspect_folder import not_counted
 
-    table = Table("class")
-    for title in ("share of\npixels", *(f"images in\n{split}" for split in found.images), "thickness\nin px"):
-        table.add_column(title, justify="right")
-    for each in found.classes:
-        table.add_row(
+    rows = (
+        (
             each.name,
             f"{each.share:.2%}",
             *(f"{each.images.get(split, 0):,}" for split in found.images),
             "–" if each.thickness_px is None else f"{each.thickness_px:.1f}",
         )
-    print_whole(table)
-    console = Console(highlight=False, soft_wrap=True)
+        for each in found.classes
+    )
+    columns = ("class", "share of\npixels", *(f"images in\n{each}" for each in found.images))
+    print_whole(number_table((*columns, "thickness\nin px"), rows, box=HEAVY_HEAD))
     if found.uncounted:
-        console.print(f"{not_counted(found.uncounted)} here", markup=False)
+        print(f"{not_counted(found.uncounted)} here")
     if found.without_objects:
         verb = "holds" if found.without_objects == 1 else "hold"
-        said = f"{_counted(found.without_objects, 'mask')} {verb} nothing but {found.classes[0].name}"
-        console.print(said, markup=False)
+        print(f"{counted(found.without_objects, 'mask')} {verb} nothing but {found.classes[0].name}")
 
 
 def _print_copy(repaired: Repaired, target: Path | None) -> None:
     from segnet.data.faults import KINDS
 
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(f"\nwrote {_counted(repaired.pairs, 'pair')} to {target}", markup=False)
+    print(f"\nwrote {counted(repaired.pairs, 'pair')} to {target}")
     for kind, count in repaired.mended.items():
-        console.print(f"  mended {count:,}: {KINDS[kind].title} ({KINDS[kind].fix})", markup=False)
+        print(f"  mended {count:,}: {KINDS[kind].title} ({KINDS[kind].fix})")
     for kind, count in repaired.left_out.items():
-        console.print(f"  left out {count:,}: {KINDS[kind].title}", markup=False)
-    console.print(f"next: segnet data check {shlex.quote(str(target))}", markup=False)
+        print(f"  left out {count:,}: {KINDS[kind].title}")
+    print(f"next: segnet data check {shlex.quote(str(target))}")
 
 
 @data.command
@@ -193,8 +196,8 @@ def convert(
     images: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = (),
     classes: Annotated[str, Parameter(show_default=False)] = "",
     like: Annotated[str, Parameter(show_default=False)] = "",
-    skip: Annotated[bool, Parameter(negative=())] = False,
-    empty_as_background: Annotated[bool, Parameter(negative=())] = False,
+    skip: Flag = False,
+    empty_as_background: Flag = False,
 ) -> int:
     """Make a folder of images and masks from labels as annotation tools and datasets have them.
 
@@ -253,50 +256,46 @@ def _class_names(classes: str, like: str) -> tuple[str, ...]:
 
 
 def _print_converted(done: Converted, folder: str) -> None:
-    from rich.table import Table
-
     from segnet.base.class_roles import is_background
-    from segnet.data.labels.shapes import NOT_ANNOTATED
 
-    console = Console(highlight=False, soft_wrap=True)
     for warning in done.warnings:
-        console.print(f"warning: {warning}", markup=False)
-    tally = done.tally
-    if rows := tally.rows():
-        table = Table("shapes", "read", "drawn", "left out")
-        for column in table.columns[1:3]:
-            column.justify = "right"
-        for kind, read, drawn, reasons in rows:
-            table.add_row(Text(kind), f"{read:,}", f"{drawn:,}", Text(reasons or "–"))
-        print_whole(table)
-    if tally.no_shapes:
-        listed = ", ".join(f"{count:,} {kind}" for kind, count in tally.no_shapes.most_common())
-        console.print(f"ignored, since these are no shapes: {listed}", markup=False)
-    if tally.images_left_out:
-        left_out = tally.images_left_out.total()
-        said = f"left out {left_out:,} of {_counted(tally.images_read, 'image')}: {tally.images_said()}"
-        console.print(said, markup=False)
-    if NOT_ANNOTATED in tally.images_left_out:
-        console.print("--empty-as-background takes images without labels as background", markup=False)
-    if tally.empty:
-        said = f"{_counted(tally.empty, 'image')} without a shape: background alone"
-        console.print(said, markup=False)
-    pairs = _counted(sum(done.images.values()), "pair")
+        print(f"warning: {warning}")
+    _print_tally(done.tally)
     splits = ", ".join(f"{count:,} in {split}" for split, count in done.images.items() if split)
-    said = f"wrote {pairs} of image and mask to {folder}, from {done.format}"
-    console.print(f"{said}: {splits}" if splits else said, markup=False)
+    pairs = counted(sum(done.images.values()), "pair")
+    print(f"wrote {pairs} of image and mask to {folder}, from {done.format}{f': {splits}' if splits else ''}")
     total = sum(done.pixels.values())
     shares = ", ".join(f"{name} {count / (total or 1):.1%}" for name, count in done.pixels.items())
-    console.print(f"classes: {shares or 'the masks are copied as they are'}", markup=False)
+    print(f"classes: {shares or 'the masks are copied as they are'}")
     if done.ignored:
         share = done.ignored / (done.ignored + total)
-        console.print(
-            f"{done.ignored:,} pixels ({share:.1%}) belong to no class and are ignored", markup=False
-        )
+        print(f"{done.ignored:,} pixels ({share:.1%}) belong to no class and are ignored")
     if done.around and not is_background(done.around):
-        console.print(
+        print(
             f"pixels that no shape covers are of the class {done.around}; where that is wrong, name a class "
-            "background with --classes",
-            markup=False,
+            "background with --classes"
         )
-    console.print(f"next: segnet data check {shlex.quote(folder)}", markup=False)
+    print(f"next: segnet data check {shlex.quote(folder)}")
+
+
+def _print_tally(tally: Tally) -> None:
+    """Print which shapes and images were taken, and which weren't."""
+    from segnet.data.labels.shapes import NOT_ANNOTATED
+
+    if shapes := tally.rows():
+        rows = (
+            (Text(kind), f"{read:,}", f"{drawn:,}", Text(reasons or "–"))
+            for kind, read, drawn, reasons in shapes
+        )
+        columns = ("shapes", "read", "drawn", "left out")
+        print_whole(number_table(columns, rows, texts=(0, 3), box=HEAVY_HEAD))
+    if tally.no_shapes:
+        listed = ", ".join(f"{count:,} {kind}" for kind, count in tally.no_shapes.most_common())
+        print(f"ignored, since these are no shapes: {listed}")
+    if tally.images_left_out:
+        left_out, of = tally.images_left_out.total(), counted(tally.images_read, "image")
+        print(f"left out {left_out:,} of {of}: {tally.images_said()}")
+    if NOT_ANNOTATED in tally.images_left_out:
+        print("--empty-as-background takes images without labels as background")
+    if tally.empty:
+        print(f"{counted(tally.empty, 'image')} without a shape: background alone")

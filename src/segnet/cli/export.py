@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING, Any, Literal
 
 from segnet.base.errors import SegnetError
-from segnet.cli.app import SOME_FAILED, app, say_error
-from segnet.data.options import BorderPolicy
+from segnet.cli.app import SOME_FAILED, Flag, Json, NoBorder, NoPath, NoText, app, say_error
 
 if TYPE_CHECKING:
     from segnet.export.exporter import Exported
-
-_Folder = Annotated[str | None, Parameter(show_default=False)]
 
 
 @app.command
@@ -24,17 +18,17 @@ def export(
     /,
     *,
     to: Literal["onnx", "openvino", "torch"] = "onnx",
-    fp16: Annotated[bool, Parameter(negative=())] = False,
-    int8: Annotated[bool, Parameter(negative=())] = False,
-    out: Annotated[Path | None, Parameter(show_default=False)] = None,
-    images: _Folder = None,
-    calibrate: _Folder = None,
+    fp16: Flag = False,
+    int8: Flag = False,
+    out: NoPath = None,
+    images: NoText = None,
+    calibrate: NoText = None,
     max_loss: float = 1.0,
-    data: _Folder = None,
-    data_root: Annotated[Path | None, Parameter(show_default=False)] = None,
-    extra_list: _Folder = None,
-    border: Annotated[BorderPolicy | None, Parameter(show_default=False)] = None,
-    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    data: NoText = None,
+    data_root: NoPath = None,
+    extra_list: NoText = None,
+    border: NoBorder = None,
+    json_: Json = False,
 ) -> int:
     """Write a model as one file for another runtime, and prove that it still says the same.
 

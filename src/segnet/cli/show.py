@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from segnet.base.errors import SegnetError
 from segnet.base.files import expand_home
 from segnet.base.settings import Whole
-from segnet.cli.app import app, print_whole, require_suffix
+from segnet.cli.app import Flag, NoPath, NoText, NoWhole, app, print_whole, require_suffix
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 show = cyclopts.App(name="show", help="Draw the articles' figures from live code.")
 app.command(show)
-
-_Out = Annotated[Path | None, Parameter(show_default=False)]
 
 
 def _require_drawable(out: Path | None, *moving: str) -> None:
@@ -61,8 +59,8 @@ def show_activations(
     model: str = "pets-lite",
     /,
     *images: str,
-    layer: Annotated[str | None, Parameter(show_default=False)] = None,
-    out: _Out = None,
+    layer: NoText = None,
+    out: NoPath = None,
 ) -> int:
     """What batch norm and ReLU do to a layer's maps in a trained model: before, between and after.
 
@@ -89,7 +87,7 @@ def show_activations(
 
 
 @show.command(name="architecture")
-def show_architecture(model: str = "segnet", /, *, out: _Out = None) -> int:
+def show_architecture(model: str = "segnet", /, *, out: NoPath = None) -> int:
     """A model as it is built: stages, sizes, channels, and what passes from encoder to decoder (Figure 6).
 
     Read off the model itself: its own modules, a run on images of its size, autograd's graph of that run.
@@ -117,13 +115,13 @@ def show_architecture(model: str = "segnet", /, *, out: _Out = None) -> int:
 
 @show.command(name="convolution")
 def show_convolution(
-    image: Annotated[str | None, Parameter(show_default=False)] = None,
+    image: NoText = None,
     /,
     *,
     kernel: Annotated[str | None, Parameter(show_default=False, allow_leading_hyphen=True)] = None,
     stride: Whole = 1,
-    padding: Annotated[Whole | None, Parameter(show_default=False)] = None,
-    out: _Out = None,
+    padding: NoWhole = None,
+    out: NoPath = None,
 ) -> int:
     """What edge, blur, sharpen and emboss kernels make of an image, one window worked out (Part 2, Figure 2).
 
@@ -159,9 +157,9 @@ def show_filters(
     model: str = "pets-lite",
     /,
     *images: str,
-    layer: Annotated[str | None, Parameter(show_default=False)] = None,
-    channel: Annotated[Whole | None, Parameter(show_default=False)] = None,
-    out: _Out = None,
+    layer: NoText = None,
+    channel: NoWhole = None,
+    out: NoPath = None,
 ) -> int:
     """What a trained model looks for and finds: first kernels, feature maps, most exciting places (Figure 3).
 
@@ -188,12 +186,12 @@ def show_filters(
 
 @show.command(name="learning")
 def show_learning(
-    run: Annotated[str | None, Parameter(show_default=False)] = None,
+    run: NoText = None,
     /,
     *,
-    image: Annotated[str | None, Parameter(show_default=False)] = None,
-    epochs: Annotated[Whole | None, Parameter(show_default=False)] = None,
-    out: _Out = None,
+    image: NoText = None,
+    epochs: NoWhole = None,
+    out: NoPath = None,
 ) -> int:
     """What a network makes of one image, epoch after epoch, with the mean IoU it had by then.
 
@@ -231,7 +229,7 @@ def show_receptive_field(
     model: str = "pets-lite",
     /,
     *images: str,
-    out: _Out = None,
+    out: NoPath = None,
 ) -> int:
     """What a model sees: computed layer by layer, and measured by gradients on a trained one (Figure 4).
 
@@ -256,15 +254,15 @@ def show_receptive_field(
 
 @show.command(name="pooling")
 def show_pooling(
-    subject: Annotated[str | None, Parameter(show_default=False)] = None,
+    subject: NoText = None,
     /,
     *,
     without: Annotated[str | None, Parameter(name="--break", show_default=False)] = None,
-    retrain: Annotated[bool, Parameter(negative=())] = False,
-    data: Annotated[str | None, Parameter(show_default=False)] = None,
-    data_root: Annotated[Path | None, Parameter(show_default=False)] = None,
+    retrain: Flag = False,
+    data: NoText = None,
+    data_root: NoPath = None,
     seed: Whole = 0,
-    out: _Out = None,
+    out: NoPath = None,
 ) -> int:
     """What pooling keeps: step by step (Part 2, Figure 5), in an image, or as an experiment with a model.
 

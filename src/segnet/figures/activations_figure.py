@@ -11,13 +11,13 @@ import numpy.typing as npt
 import torch
 from matplotlib.axes import Axes
 from PIL import Image
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from segnet.base.colours import BLUE, ORANGE, hex_code
+from segnet.base.readable import counted, number_table
 from segnet.data.images.intensity import Pixels
 from segnet.figures.figure import drawn, headline
-from segnet.figures.subjects import ShownModel, in_images
+from segnet.figures.subjects import ShownModel
 from segnet.models.inspection.activations import most_telling, unit_steps
 from segnet.report.plots import INK, SOFT_INK
 
@@ -89,23 +89,19 @@ def step_by_step(
 
 def steps_table(figure: ActivationsFigure) -> Table:
     """Return a row a step: ranges of the channels' means and standard deviations, and the share above 0."""
-    table = Table(
-        title=f"{figure.name}, {figure.unit}: {figure.steps[0].values.shape[1]} channels, "
-        f"{in_images(figure.images)}",
-        title_justify="left",
-        box=SIMPLE_HEAD,
-    )
-    table.add_column("step")
-    for name in ("mean of a channel", "standard deviation of a channel", "above 0"):
-        table.add_column(name, justify="right")
-    for step in figure.steps:
-        table.add_row(
+    rows = (
+        (
             step.title,
             f"{step.means.min():.2f} to {step.means.max():.2f}",
             f"{step.standard_deviations.min():.2f} to {step.standard_deviations.max():.2f}",
             f"{100 * step.above_zero:.1f} %",
         )
-    return table
+        for step in figure.steps
+    )
+    channels = figure.steps[0].values.shape[1]
+    title = f"{figure.name}, {figure.unit}: {channels} channels, {counted(figure.images, 'image')}"
+    columns = ("step", "mean of a channel", "standard deviation of a channel", "above 0")
+    return number_table(columns, rows, title=title)
 
 
 def draw_activations(figure: ActivationsFigure, path: Path) -> None:

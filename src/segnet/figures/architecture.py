@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from segnet.base.readable import BINARY_BYTES, number_table, readable_size
 from segnet.core.pooling import Size
 from segnet.models.inspection.structure import ModelPart, Passed, Structure, channels_of
 
@@ -24,30 +24,32 @@ def sum_in_words(passed: Sequence[Passed]) -> str:
     for kind, what in (("codes", "two-bit codes"), ("maps", "whole maps (float32)")):
         size = sum(each.bytes for each in passed if each.kind == kind)
         if size:
-            words.append(f"{_bytes(size)} of {what}")
+            words.append(f"{readable_size(size, BINARY_BYTES)} of {what}")
     return f"{' and '.join(words)} pass from encoder to decoder for one image"
 
 
 def parts_table(structure: Structure, size: Size) -> Table:
     """Return a row for each part: its layers, its maps, its parameters, and what it hands past the others."""
-    table = Table(
-        title=f"one image of {size[0]}x{size[1]}", title_justify="left", box=SIMPLE_HEAD, show_footer=True
-    )
-    for name, footer in (("part", "sum"), ("layers", ""), ("maps", "")):
-        table.add_column(name, footer)
-    table.add_column("parameters", f"{structure.parameters:,}", justify="right")
-    table.add_column("passes on")
+    rows = []
     for part in structure.parts:
         passed = [each for each in structure.passed if each.source == part.name]
         last = (part.multiplying or part.layers)[-1]
-        table.add_row(
-            part.name,
-            "; ".join(_layers(part)) or part.layers[0].kind,
-            f"{channels_of(last)} of {'x'.join(map(str, part.places))}",
-            f"{part.parameters:,}",
-            "; ".join(f"{in_words(each)} to {each.target}" for each in passed),
+        rows.append(
+            (
+                part.name,
+                "; ".join(_layers(part)) or part.layers[0].kind,
+                f"{channels_of(last)} of {'x'.join(map(str, part.places))}",
+                f"{part.parameters:,}",
+                "; ".join(f"{in_words(each)} to {each.target}" for each in passed),
+            )
         )
-    return table
+    return number_table(
+        ("part", "layers", "maps", "parameters", "passes on"),
+        rows,
+        texts=(0, 1, 2, 4),
+        sums=("sum", "", "", f"{structure.parameters:,}", ""),
+        title=f"one image of {size[0]}x{size[1]}",
+    )
 
 
 def _layers(part: ModelPart) -> list[str]:
@@ -67,13 +69,5 @@ def in_words(passed: Passed) -> str:
     """Return what passes, and how much of it: "2 bits for each window: 64 KiB"."""
     channels, height, width = passed.shape
     if passed.kind == "codes":
-        return f"2 bits for each window: {_bytes(passed.bytes)}"
-    return f"{channels} maps of {height}x{width}: {_bytes(passed.bytes)}"
-
-
-def _bytes(count: int) -> str:
-    """Write a size with a unit in which it is no long number."""
-    for unit, name in ((1 << 20, "MiB"), (1 << 10, "KiB")):
-        if count >= unit:
-            return f"{count / unit:.3g} {name}"
-    return f"{count} B"
+        return f"2 bits for each window: {readable_size(passed.bytes, BINARY_BYTES)}"
+    return f"{channels} maps of {height}x{width}: {readable_size(passed.bytes, BINARY_BYTES)}"

@@ -12,12 +12,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from segnet.base.colours import BLUE, VERMILION, hex_code
 from segnet.base.errors import SegnetError, did_you_mean
 from segnet.base.files import expand_home
+from segnet.base.readable import number_table
 from segnet.data.images.intensity import Pixels
 from segnet.data.store.batches import evenly_spread
 from segnet.figures.figure import class_colours, colour_legend, drawn, headline, tile
@@ -150,12 +150,10 @@ def choose_image(image: str | None, names: Sequence[str]) -> int:
 
 def learning_table(figure: LearningFigure) -> Table:
     """Return a row for each epoch that is shown."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in ("epoch", "training loss", "mean IoU"):
-        table.add_column(column, justify="right")
-    for each in figure.epochs:
-        table.add_row(str(each.epoch), score_text(each.train_loss), score_text(each.mean_iou))
-    return table
+    rows = (
+        (str(each.epoch), score_text(each.train_loss), score_text(each.mean_iou)) for each in figure.epochs
+    )
+    return number_table(("epoch", "training loss", "mean IoU"), rows, texts=(), pad_edge=False)
 
 
 def draw_learning(figure: LearningFigure, path: Path) -> None:

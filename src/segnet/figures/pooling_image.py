@@ -22,12 +22,12 @@ import numpy.typing as npt
 import torch
 from matplotlib.patches import Rectangle
 from PIL import Image
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from torch import Tensor
 
 from segnet.base.colours import VERMILION, hex_code
 from segnet.base.errors import SegnetError
+from segnet.base.readable import number_table
 from segnet.core.kernels.plain import unpack, windows
 from segnet.core.pooling import max_pool_2x2, max_unpool_2x2
 from segnet.figures.concepts import POSITIONS
@@ -161,18 +161,9 @@ def _busiest(at_edges: Tensor) -> tuple[int, int]:
 def errors_table(figure: PooledPicture) -> Table:
     """Return a row for each way back: its boundary error at edges and everywhere, and its error per pixel."""
     height, width = figure.grey.shape
-    table = Table(
-        title=f"{figure.name}, {height}x{width}: {figure.codes.size} windows, {figure.flat.sum()} of them "
-        f"flat, {figure.edge_windows} at edges",
-        title_justify="left",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-    )
-    table.add_column("restored by")
-    for column in ("maxima moved at edges", "by", "moved anywhere", "by", "mean error of all pixels"):
-        table.add_column(column, justify="right")
-    for restored in figure.restored.values():
-        table.add_row(
+    moves = ("maxima moved at edges", "by", "moved anywhere", "by")
+    rows = (
+        (
             restored.way,
             *(
                 text
@@ -181,7 +172,14 @@ def errors_table(figure: PooledPicture) -> Table:
             ),
             f"{restored.pixel_error:.1f} of 255",
         )
-    return table
+        for restored in figure.restored.values()
+    )
+    title = (
+        f"{figure.name}, {height}x{width}: {figure.codes.size} windows, {figure.flat.sum()} of them flat, "
+        f"{figure.edge_windows} at edges"
+    )
+    columns = ("restored by", *moves, "mean error of all pixels")
+    return number_table(columns, rows, title=title, pad_edge=False)
 
 
 NOTE = (

@@ -12,13 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 from PIL import Image
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from segnet.base.colours import BLUISH_GREEN, ORANGE, VERMILION, hex_code
+from segnet.base.readable import counted, number_table
 from segnet.data.images.intensity import Pixels, visible
 from segnet.figures.figure import drawn, headline, ink_on
-from segnet.figures.subjects import ShownModel, in_images
+from segnet.figures.subjects import ShownModel
 from segnet.models import require_image_size
 from segnet.models.inspection.receptive import LayerField, Shares, effective_field, layer_fields, square_with
 from segnet.report.plots import INK, SOFT_INK
@@ -73,15 +73,17 @@ def measure_fields(shown: ShownModel, pictures: Sequence[Image.Image | Pixels]) 
 
 def fields_table(figure: FieldFigure) -> Table:
     """Return a row for each layer that sees further than the one before it."""
-    table = Table(title=f"{figure.name}: what one value sees", title_justify="left", box=SIMPLE_HEAD)
-    table.add_column("layer")
-    table.add_column("kind")
-    table.add_column("step, px", justify="right")
-    table.add_column("sees, px", justify="right")
-    for field in figure.growing:
-        sees = "whole image" if field.sees_px is None else str(field.sees_px)
-        table.add_row(field.name, field.kind, str(field.step_px), sees)
-    return table
+    rows = (
+        (
+            field.name,
+            field.kind,
+            str(field.step_px),
+            "whole image" if field.sees_px is None else str(field.sees_px),
+        )
+        for field in figure.growing
+    )
+    columns = ("layer", "kind", "step, px", "sees, px")
+    return number_table(columns, rows, texts=(0, 1), title=f"{figure.name}: what one value sees")
 
 
 def describe_fields(figure: FieldFigure) -> str:
@@ -94,7 +96,7 @@ def describe_fields(figure: FieldFigure) -> str:
     return (
         f"{text}measured: of all that sways the logit in the centre of {height}x{width} px, half comes from "
         f"{half}x{half} px round it and 95 % from {most}x{most}\n"
-        f"          (gradient of the winning class's logit, mean of {in_images(figure.images)})"
+        f"          (gradient of the winning class's logit, mean of {counted(figure.images, 'image')})"
     )
 
 
@@ -225,5 +227,8 @@ def _draw_measured(axes: Axes, figure: FieldFigure) -> None:
     axes.spines[:].set_visible(False)
     axes.set_title("measured: what sways the centre's logit", loc="left", fontsize=10, color=INK)
     axes.set_xlabel(
-        f"mean of {in_images(figure.images)}; brighter sways more", fontsize=9, color=SOFT_INK, loc="left"
+        f"mean of {counted(figure.images, 'image')}; brighter sways more",
+        fontsize=9,
+        color=SOFT_INK,
+        loc="left",
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from segnet.base.colours import Colour, distinct_colours
-from segnet.base.duration import readable_time
+from segnet.base.readable import COUNT, readable_size, readable_time
 from segnet.report.plots import learning_curves
 from segnet.report.sections import (
     calibration_chart,
@@ -180,7 +180,7 @@ def _facts(record: RunRecord) -> list[tuple[str, str]]:
     facts: list[tuple[str, str]] = []
     for key, label in (("parameters", "parameters"), ("macs", "multiply-adds")):
         if isinstance(count := record.model.get(key), int):
-            facts.append((label, _count(count)))
+            facts.append((label, readable_size(count, COUNT)))
     if seconds := column("seconds"):
         facts.append(("training time", readable_time(sum(seconds))))
     if speed := column("images_per_second"):
@@ -193,13 +193,6 @@ def _facts(record: RunRecord) -> list[tuple[str, str]]:
 
 
 # --- numbers in words ---
-
-
-def _count(value: float) -> str:
-    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if value >= size:
-            return f"{value / size:.3g}{unit}"
-    return f"{value:.0f}"
 
 
 def _plain(value: object) -> str:

@@ -12,8 +12,8 @@ from rich.console import Console
 from torch import Tensor
 
 from segnet.base.device import peak_memory_mib
-from segnet.base.duration import readable_time
 from segnet.base.progress import progress_bar
+from segnet.base.readable import readable_time
 from segnet.data.store.batches import split_into_batches
 from segnet.training.checkpoint import State
 from segnet.training.configuration.config import TrainConfig
