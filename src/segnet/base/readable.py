@@ -54,7 +54,7 @@ def number_table(
         sums: a last line with the columns' sums.
         options: of rich's ``Table``.
     """
-    look = {"box": SIMPLE_HEAD, "title_justify": "left", "show_footer": bool(sums)}
+    look: dict[str, Any] = {"box": SIMPLE_HEAD, "title_justify": "left", "show_footer": bool(sums)}
     table = Table(**look | options)
     for place, (title, total) in enumerate(zip_longest(columns, sums, fillvalue="")):
         table.add_column(title, total, justify="left" if place in texts else "right")

@@ -195,8 +195,8 @@ def show_learning(
 ) -> int:
     """What a network makes of one image, epoch after epoch, with the mean IoU it had by then.
 
-    Cut out of the pictures that a run leaves at each epoch. Without a run, a small segnet-lite is trained on
-    the spot, on 120 drawn pets of 64x64, for 8 epochs; nothing of it is kept.
+    Drawn from the predictions that a run leaves at each epoch. Without a run, a small segnet-lite is trained
+    on the spot, on 120 drawn pets of 64x64, for 8 epochs; nothing of it is kept.
 
     Args:
         run: a run folder, of a run that may still go on.

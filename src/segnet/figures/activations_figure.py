@@ -19,7 +19,7 @@ from segnet.data.images.intensity import Pixels
 from segnet.figures.figure import drawn, headline
 from segnet.figures.subjects import ShownModel
 from segnet.models.inspection.activations import most_telling, unit_steps
-from segnet.report.plots import INK, SOFT_INK
+from segnet.report.plots import INK, SOFT_INK, bare
 
 _CHANNELS, _MAPS = 24, 3
 _RANGE = (5, 95)  # percentiles
@@ -146,10 +146,9 @@ def _draw_ranges(axes: Axes, step: MapStep, channels: Sequence[int]) -> None:
     axes.set_xlabel("channel; bar: 5th to 95th percentile, dot: mean", fontsize=8.5, color=SOFT_INK)
     shown = places[:: max(1, len(places) // 8)]
     axes.set_xticks(shown, [str(channels[place]) for place in shown])
-    axes.tick_params(colors=SOFT_INK, length=0, labelsize=8.5)
-    axes.grid(axis="y", color="#d9dbde", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right", "left", "bottom"]].set_visible(False)
+    bare(axes)
+    axes.tick_params(labelsize=8.5)
+    axes.spines["bottom"].set_visible(False)
     axes.text(
         0.98, 0.97, f"{100 * step.above_zero:.0f} % above 0", transform=axes.transAxes, ha="right", va="top",
         fontsize=9, color=INK,

@@ -7,14 +7,12 @@ from pathlib import Path
 
 import torch
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from segnet.base.colours import BLUISH_GREEN, ORANGE, REDDISH_PURPLE, SKY_BLUE, hex_code
-from segnet.base.files import replacing
 from segnet.core.kernels.plain import unpack
 from segnet.core.pooling import max_pool_2x2, max_unpool_2x2
+from segnet.figures.figure import drawn, headline
 from segnet.report.plots import INK, SOFT_INK
 
 # Each position in a window, in the order of its code, in a colour that dark text reads well on.
@@ -87,30 +85,21 @@ def describe_pooling(example: PoolingExample) -> str:
 
 def draw_pooling(example: PoolingExample, path: Path) -> None:
     """Draw the example as the article's Figure 5, as PNG or SVG by the file's name."""
-    figure = Figure(figsize=(11, 5.6), layout="constrained")
-    FigureCanvasAgg(figure)
-    grids = figure.subplots(1, 4, width_ratios=(4, 2.2, 2.2, 4))
     small = [[_COLOURS[code] for code in row] for row in example.codes]
     full = [[small[y // 2][x // 2] if example.won(y, x) else _PALE for x in range(4)] for y in range(8)]
-    _grid(grids[0], example.before, full, "1  the map, cut into 2x2 windows", window=2)
-    _grid(grids[1], example.maxima, small, "2  maxima")
-    _grid(grids[2], example.codes, small, "3  codes", number="{:02b}")
-    _grid(grids[3], example.restored, full, "4  un-pooled", window=2)
-    for column, byte in enumerate(example.packed):
-        text = f"byte\n{byte >> 4:04b}\n{byte & 15:04b}\n= {byte}"
-        grids[2].text(column + 0.5, 4.45, text, ha="center", va="top", fontsize=9, family="monospace")
-    for place, (name, colour) in enumerate(POSITIONS.items()):
-        grids[1].add_patch(Rectangle((0, 4.5 + 0.5 * place), 0.36, 0.36, facecolor=colour))
-        grids[1].text(0.46, 4.68 + 0.5 * place, name, va="center", fontsize=8.5, color=INK)
-    figure.suptitle(
-        "Max-pooling keeps each maximum and two bits: where it was",
-        x=0.01,
-        ha="left",
-        fontsize=13,
-        color=INK,
-    )
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=130)
+    with drawn(path, 11, 5.6, layout="constrained") as figure:
+        grids = figure.subplots(1, 4, width_ratios=(4, 2.2, 2.2, 4))
+        _grid(grids[0], example.before, full, "1  the map, cut into 2x2 windows", window=2)
+        _grid(grids[1], example.maxima, small, "2  maxima")
+        _grid(grids[2], example.codes, small, "3  codes", number="{:02b}")
+        _grid(grids[3], example.restored, full, "4  un-pooled", window=2)
+        for column, byte in enumerate(example.packed):
+            text = f"byte\n{byte >> 4:04b}\n{byte & 15:04b}\n= {byte}"
+            grids[2].text(column + 0.5, 4.45, text, ha="center", va="top", fontsize=9, family="monospace")
+        for place, (name, colour) in enumerate(POSITIONS.items()):
+            grids[1].add_patch(Rectangle((0, 4.5 + 0.5 * place), 0.36, 0.36, facecolor=colour))
+            grids[1].text(0.46, 4.68 + 0.5 * place, name, va="center", fontsize=8.5, color=INK)
+        headline(figure, "Max-pooling keeps each maximum and two bits: where it was")
 
 
 def _grid(

@@ -21,7 +21,7 @@ from segnet.figures.figure import drawn, headline, ink_on
 from segnet.figures.subjects import ShownModel
 from segnet.models import require_image_size
 from segnet.models.inspection.receptive import LayerField, Shares, effective_field, layer_fields, square_with
-from segnet.report.plots import INK, SOFT_INK
+from segnet.report.plots import INK, SOFT_INK, bare
 
 SHARES = (0.5, 0.95)
 """Of the influence on a logit: the squares that hold so much of it are measured."""
@@ -196,10 +196,9 @@ def _draw_growth(axes: Axes, figure: FieldFigure) -> None:
     axes.set(xlim=(0.4, len(layers) + 0.9), ylim=(2, top))
     starts = [place for place in places if place == 1 or layers[place - 1].part != layers[place - 2].part]
     axes.set_xticks(starts, [layers[start - 1].part for start in starts], rotation=30, ha="left", va="top")
-    axes.tick_params(colors=SOFT_INK, length=0, labelsize=8.5)
+    bare(axes)
+    axes.tick_params(labelsize=8.5)
     axes.tick_params(axis="x", rotation=-30, pad=2)
-    axes.grid(axis="y", color="#d9dbde", linewidth=0.6)
-    axes.spines[["top", "right", "left"]].set_visible(False)
     pools = " (squares: pools)" if any("pool" in field.kind for field in layers) else ""
     axes.set_title(f"layer by layer{pools}", loc="left", fontsize=10, color=INK)
 

@@ -127,6 +127,15 @@ class RunFolder:
         """The picture of an epoch, counted from 1."""
         return self.path / "previews" / f"epoch_{epoch:03d}.png"
 
+    def predictions(self, epoch: int) -> Path:
+        """What was predicted of the images in the picture of an epoch, as class ids."""
+        return self.preview(epoch).with_suffix(".npz")
+
+    @property
+    def preview_images(self) -> Path:
+        """The images in the pictures, with their truth and names."""
+        return self.path / "previews" / "images.npz"
+
     def previews(self) -> list[Path]:
         """All pictures so far, in the order of epochs."""
         return list(self._of_epochs("previews", ".png").values())

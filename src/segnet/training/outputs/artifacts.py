@@ -31,7 +31,7 @@ from segnet.training.configuration.config import TrainConfig
 from segnet.training.configuration.derived import derived_lines, plan_line, too_few_steps
 from segnet.training.epoch import epoch_length
 from segnet.training.outputs.environment import describe_environment
-from segnet.training.outputs.preview import draw_preview
+from segnet.training.outputs.preview import draw_preview, predict_preview, write_predictions
 from segnet.training.restart import note_job
 from segnet.training.setup import Setup, fit_of, open_split
 
@@ -131,16 +131,17 @@ def keep_epoch(setup: Setup, folder: RunFolder, state: State, preview: CachedSpl
     record = state.records[-1]
     if state.best is record:
         write_bundle(folder.model, setup.eval_model.state_dict(), _describe(setup, record))
+    predicted = predict_preview(setup.eval_model, preview, setup.device)
     panel = draw_preview(
-        setup.eval_model,
         preview,
+        predicted,
         setup.dataset.classes,
-        setup.device,
         title=f"Epoch {record.epoch} of {setup.config.epochs}",
         scores=record.val.line(),
     )
     with replacing(folder.preview(record.epoch)) as temporary:
         panel.save(temporary)
+    write_predictions(folder, record.epoch, preview, predicted)
     folder.write_epochs([each.to_dict() for each in state.records])
 
 
