@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 # Options that more than one command takes, and that are left out unless they are given.
 Flag = Annotated[bool, Parameter(negative=())]
 Json = Annotated[bool, Parameter(name="--json", negative=())]
-NoText = Annotated[str | None, Parameter(show_default=False)]
-NoPath = Annotated[Path | None, Parameter(show_default=False)]
-NoWhole = Annotated[Whole | None, Parameter(show_default=False)]
-NoBorder = Annotated[BorderPolicy | None, Parameter(show_default=False)]
+OptionalText = Annotated[str | None, Parameter(show_default=False)]
+OptionalPath = Annotated[Path | None, Parameter(show_default=False)]
+OptionalWhole = Annotated[Whole | None, Parameter(show_default=False)]
+OptionalBorder = Annotated[BorderPolicy | None, Parameter(show_default=False)]
 
 SOME_FAILED, BAD_INPUT, OUR_FAULT, PROCESS_LOST, PIPE_CLOSED = 1, 2, 70, 75, 141
 

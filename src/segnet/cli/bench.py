@@ -12,7 +12,7 @@ from cyclopts import Parameter, Token
 from segnet.base.errors import SegnetError
 from segnet.base.files import expand_home
 from segnet.base.settings import Whole
-from segnet.cli.app import NoPath, NoWhole, app, print_whole
+from segnet.cli.app import OptionalPath, OptionalWhole, app, print_whole
 from segnet.training.configuration.option_types import SizeOption
 
 bench = cyclopts.App(name="bench", help="Measure this machine, ours beside stock PyTorch in one run.")
@@ -26,7 +26,7 @@ def bench_pooling(
     repeats: Whole = 15,
     device: str = "auto",
     training: bool = True,
-    csv: NoPath = None,
+    csv: OptionalPath = None,
 ) -> int:
     """Time, bytes and training memory of the two-bit pooling, on the maps of the article's model.
 
@@ -91,10 +91,10 @@ def bench_models(
     runtimes: _Names = None,
     size: SizeOption = (128, 128),
     batch_sizes: _Wholes = (1, 16),
-    threads: NoWhole = None,
+    threads: OptionalWhole = None,
     repeats: Whole = 15,
     stock: bool = True,
-    csv: NoPath = None,
+    csv: OptionalPath = None,
 ) -> int:
     """Size, latency and memory of models in torch, ONNX Runtime and OpenVINO, also in int8, taken in turns.
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from segnet.base.errors import SegnetError
 from segnet.base.files import expand_home
-from segnet.cli.app import SOME_FAILED, Flag, NoPath, app, print_folded, require_suffix, say_error
+from segnet.cli.app import SOME_FAILED, Flag, OptionalPath, app, print_folded, require_suffix, say_error
 
 if TYPE_CHECKING:
     from segnet.runs.seeds import SeedRuns
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @app.command
 def compare(
     *runs: Path,
-    out: NoPath = None,
+    out: OptionalPath = None,
     score: str = "mean_iou",
     assert_equal: Flag = False,
 ) -> int:

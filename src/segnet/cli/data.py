@@ -20,7 +20,7 @@ from segnet.base.errors import SegnetError
 from segnet.base.files import expand_home
 from segnet.base.readable import counted, number_table
 from segnet.base.settings import Whole
-from segnet.cli.app import BAD_INPUT, SOME_FAILED, Flag, Json, NoPath, NoWhole, app, print_whole
+from segnet.cli.app import BAD_INPUT, SOME_FAILED, Flag, Json, OptionalPath, OptionalWhole, app, print_whole
 
 if TYPE_CHECKING:
     from segnet.data.check.inspect_folder import Inspection
@@ -38,8 +38,8 @@ def check(
     folder: str,
     /,
     *,
-    fix: NoPath = None,
-    channels: NoWhole = None,
+    fix: OptionalPath = None,
+    channels: OptionalWhole = None,
     shown: Whole = 5,
     json_: Json = False,
 ) -> int:

@@ -11,7 +11,17 @@ from cyclopts import Parameter
 
 from segnet.base.errors import SegnetError
 from segnet.base.files import expand_home
-from segnet.cli.app import Flag, Json, NoBorder, NoPath, NoText, NoWhole, app, given, print_whole
+from segnet.cli.app import (
+    Flag,
+    Json,
+    OptionalBorder,
+    OptionalPath,
+    OptionalText,
+    OptionalWhole,
+    app,
+    given,
+    print_whole,
+)
 from segnet.runs.image_scores import Worst
 
 if TYPE_CHECKING:
@@ -26,23 +36,23 @@ def evaluate(
     model: str,
     /,
     *,
-    data: NoText = None,
-    data_root: NoPath = None,
+    data: OptionalText = None,
+    data_root: OptionalPath = None,
     archive: Annotated[tuple[Path, ...], Parameter(negative=(), show_default=False)] = (),
-    extra_list: NoText = None,
-    border: NoBorder = None,
-    image_column: NoText = None,
-    mask_column: NoText = None,
-    dataset_yaml: NoPath = None,
+    extra_list: OptionalText = None,
+    border: OptionalBorder = None,
+    image_column: OptionalText = None,
+    mask_column: OptionalText = None,
+    dataset_yaml: OptionalPath = None,
     split: Annotated[
         Literal["train", "val", "test", "all", "unseen"] | None, Parameter(show_default=False)
     ] = None,
     allow_trained_on: Flag = False,
-    out: NoPath = None,
-    worst: NoWhole = None,
+    out: OptionalPath = None,
+    worst: OptionalWhole = None,
     by: Worst = "iou",
-    group_by: NoText = None,
-    group_table: NoPath = None,
+    group_by: OptionalText = None,
+    group_table: OptionalPath = None,
     tta: Annotated[Literal["flip"] | None, Parameter(show_default=False)] = None,
     device: str = "auto",
     runtime: RuntimeName = "auto",

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from segnet.base.errors import SegnetError
-from segnet.cli.app import SOME_FAILED, Flag, Json, NoBorder, NoPath, NoText, app, say_error
+from segnet.cli.app import (
+    SOME_FAILED,
+    Flag,
+    Json,
+    OptionalBorder,
+    OptionalPath,
+    OptionalText,
+    app,
+    given,
+    say_error,
+)
 
 if TYPE_CHECKING:
     from segnet.export.exporter import Exported
@@ -20,14 +30,14 @@ def export(
     to: Literal["onnx", "openvino", "torch"] = "onnx",
     fp16: Flag = False,
     int8: Flag = False,
-    out: NoPath = None,
-    images: NoText = None,
-    calibrate: NoText = None,
+    out: OptionalPath = None,
+    images: OptionalText = None,
+    calibrate: OptionalText = None,
     max_loss: float = 1.0,
-    data: NoText = None,
-    data_root: NoPath = None,
-    extra_list: NoText = None,
-    border: NoBorder = None,
+    data: OptionalText = None,
+    data_root: OptionalPath = None,
+    extra_list: OptionalText = None,
+    border: OptionalBorder = None,
     json_: Json = False,
 ) -> int:
     """Write a model as one file for another runtime, and prove that it still says the same.
@@ -58,7 +68,6 @@ def export(
     if fp16 and int8:
         raise SegnetError("--fp16 and --int8 are two precisions; take one")
     precision: Precision = "float16" if fp16 else "int8" if int8 else "float32"
-    given: dict[str, Any] = {"data": data, "data_root": data_root, "extra_list": extra_list, "border": border}
     options = ExportOptions(
         to=to,
         precision=precision,
@@ -66,7 +75,7 @@ def export(
         images=images,
         calibrate=calibrate,
         max_loss=max_loss,
-        data={name: value for name, value in given.items() if value is not None},
+        data=given(data=data, data_root=data_root, extra_list=extra_list, border=border),
     )
     if not json_:
         print(f"exporting {model}, and comparing the file with it", flush=True)

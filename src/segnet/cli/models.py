@@ -7,17 +7,17 @@ import json
 from rich.console import Console
 
 from segnet.base.errors import SegnetError
-from segnet.cli.app import Json, NoText, NoWhole, app, print_whole
+from segnet.cli.app import Json, OptionalText, OptionalWhole, app, print_whole
 from segnet.training.configuration.option_types import ModelOptions, SizeOption
 
 
 @app.command
 def models(
-    name: NoText = None,
+    name: OptionalText = None,
     /,
     *,
     size: SizeOption = (128, 128),
-    num_classes: NoWhole = None,
+    num_classes: OptionalWhole = None,
     model_options: ModelOptions | None = None,
     json_: Json = False,
 ) -> int:

@@ -69,7 +69,7 @@ class _Block:
         return max(self.layers_in, longest * _LETTER + 0.24)
 
 
-def draw_architecture(name: str, structure: Structure, size: Size, path: Path) -> None:
+def draw_architecture(name: str, size: Size, structure: Structure, path: Path) -> None:
     """Draw a model, as PNG or SVG by the file's name."""
     blocks = _blocks(structure)
     starts_low = all(block.part.side != "down" for block in blocks)

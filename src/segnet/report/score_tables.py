@@ -19,10 +19,9 @@ _shown = partial(score_text, digits=4)
 
 def classes_table(scores: Scores) -> Table:
     """Return a row for each class; of images that the model was trained on every column says so."""
-    trained_on = scores.scored_on is not None and scores.scored_on.trained_on
-    columns = ("iou", "dice", "precision", "recall", "share")
-    columns += ("boundary_f1",) if scores.calibration else ()
-    titles = [column.replace("_f1", " F1") + "\nTRAINED ON" * trained_on for column in columns]
+    below = "\nTRAINED ON" if scores.scored_on is not None and scores.scored_on.trained_on else ""
+    columns = ["iou", "dice", "precision", "recall", "share", *["boundary_f1"] * bool(scores.calibration)]
+    titles = [column.replace("_f1", " F1") + below for column in columns]
     rows = (
         (name, *(_shown(getattr(entry, column)) for column in columns)) for name, entry in scores.classes()
     )

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -126,7 +126,7 @@ class Worker:
                     yield page
 
         results = predict_files(self.segmenter, pictures(), samples=options.samples, seed=options.seed)
-        finished = finish_files(results, lambda *found: self._finish(*found, folder / "results"))
+        finished = finish_files(results, partial(self._finish, folder / "results"))
         with closing(finished) as lines:
             for line, (picture, shown) in zip(lines, pages, strict=False):  # pages grow ahead of the lines
                 if isinstance(line, SegnetError):
@@ -150,7 +150,7 @@ class Worker:
                 target.unlink(missing_ok=True)
         return target
 
-    def _finish(self, picture: Picture, result: Segmentation, folder: Path) -> Line:
+    def _finish(self, folder: Path, picture: Picture, result: Segmentation) -> Line:
         """Write what was found in an image, in any thread; return what is said of it."""
         options, files = self.options, {}
         wanted = {"overlay": options.overlay, "probabilities": options.probabilities}
