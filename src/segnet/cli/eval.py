@@ -91,16 +91,12 @@ def evaluate(
         json_: print one JSON object in place of the table.
     """
     from segnet.inference.opening import load
-    from segnet.report.evaluation import require_no_run, to_plain, write_evaluation
-    from segnet.runs.image_scores import rank_worst
+    from segnet.report.evaluation import to_plain, write_evaluation
     from segnet.scoring.data_to_score import open_data
     from segnet.scoring.evaluate import score_model
-    from segnet.scoring.mistakes import WORST
 
+    out = None if out is None else expand_home(out)
     _check(worst, by, out, group_by, group_table)
-    if out is not None:
-        out = expand_home(out)
-        require_no_run(out)
     segmenter = load(model, device=device, runtime=runtime)
     images = given(image_column=image_column, mask_column=mask_column, dataset_yaml=dataset_yaml)
     pets = given(data_root=data_root, archive=archive, extra_list=extra_list, border=border)
@@ -114,15 +110,15 @@ def evaluate(
         group_table=group_table,
         begin=lambda scored_on: None if json_ else _print_begin(model, scored_on),
     )
-    ranked = rank_worst(found.images, by, worst if worst is not None else WORST if out is not None else 0)
+    ranked = _rank(found, by, worst, out)
+    if out is not None:
+        write_evaluation(out, model, found, ranked, by=by, group_by=group_by, flip=tta == "flip")
     if json_:
         print(json.dumps(to_plain(found, ranked, group_by)))
     else:
         _print(found, ranked if worst is not None else (), group_by)
-    if out is not None:
-        report = write_evaluation(out, model, found, ranked, by=by, group_by=group_by, flip=tta == "flip")
-        if not json_:
-            print(f"report {report}")
+        if out is not None:
+            print(f"report {out / 'report.html'}")
     return 0
 
 
@@ -133,6 +129,18 @@ def _check(worst: int | None, by: Worst, out: Path | None, group_by: str | None,
         raise SegnetError("--by ranks the worst images; give --worst or --out too")
     if table is not None and group_by is None:
         raise SegnetError("--group-table needs --group-by, the column to group by")
+    if out is not None:
+        from segnet.report.evaluation import require_no_run
+
+        require_no_run(out)
+
+
+def _rank(found: ModelScores, by: Worst, worst: int | None, out: Path | None) -> list[int]:
+    from segnet.runs.image_scores import rank_worst
+    from segnet.scoring.mistakes import WORST
+
+    count = WORST if out is not None else 0
+    return rank_worst(found.images, by, count if worst is None else worst)
 
 
 def _print_begin(model: str, scored_on: ScoredOn) -> None:

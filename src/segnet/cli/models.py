@@ -30,35 +30,27 @@ def models(
         model_options: of one model, its options as JSON, such as '{"stages": 5}'.
         json_: print JSON in place of the table.
     """
-    from segnet.report.models import (
-        LEGEND,
-        costs_table,
-        describe_model,
-        describe_models,
-        figures_table,
-        layers_table,
-        summary,
-    )
+    from segnet.report import models as report
 
     if name is not None:
         classes = 3 if num_classes is None else num_classes
-        facts = describe_model(name, num_classes=classes, options=model_options, size=size)
+        facts = report.describe_model(name, num_classes=classes, options=model_options, size=size)
         if json_:
             print(json.dumps(facts.to_dict()))
         else:
-            print_whole(layers_table(facts, size))
-            print(summary(facts))
+            print_whole(report.layers_table(facts, size))
+            print(report.summary(facts))
         return 0
     if model_options is not None or num_classes is not None:
         raise SegnetError("--num-classes and --model-options are for one model; name it")
     with Console(stderr=True).status("") as status:  # on a terminal alone
-        every, refused = describe_models(size, lambda each: status.update(f"measuring {each}"))
+        every, refused = report.describe_models(size, lambda each: status.update(f"measuring {each}"))
     if json_:
         print(json.dumps([facts.to_dict() for facts in every]))
         return 0
-    print_whole(costs_table(every, size))
-    print_whole(figures_table(every))
-    print(LEGEND)
+    print_whole(report.costs_table(every, size))
+    print_whole(report.figures_table(every))
+    print(report.LEGEND)
     for mistake in refused:
         print(f"left out: {mistake}")
     return 0

@@ -32,8 +32,9 @@ def cluster(address: str | None, cores: int, model_bytes: int) -> Iterator[Any]:
     """
     if address not in (None, "auto"):
         _require_answer(str(address))
-    what, remedy = f"no Ray cluster can be reached at {address}", _START
-    to: dict[str, Any] = {"address": address}
+    # Ray reports nothing to anyone, ships no folder of ours, and keeps its log out of our output
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
+    os.environ["RAY_BACKEND_LOG_LEVEL"] = "fatal"
     # the folder holds sockets, whose paths are limited to about 100 characters
     place = "/tmp" if Path("/tmp").is_dir() else None  # noqa: S108
     with (
@@ -42,17 +43,22 @@ def cluster(address: str | None, cores: int, model_bytes: int) -> Iterator[Any]:
         # Ray prints there what becomes of its tasks, some of it when it ends; the caller keeps the true one
         redirect_stdout(nothing),
     ):
-        # Ray reports nothing to anyone, ships no folder of ours, and keeps its log out of our output
-        settings = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
-        settings["RAY_BACKEND_LOG_LEVEL"] = "fatal"
+        to: dict[str, Any] = {"address": address}
+        what = f"no Ray cluster can be reached at {address}"
         if address is None:
-            what, remedy = "Ray can't start on this machine", ""
+            what = "Ray can't start on this machine"
             # its ports are open to the network: a token keeps others out, and isn't left in the home folder
-            settings |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-            settings["TMPDIR"] = folder  # what killed workers leave goes with the folder
-            to = {"address": "local", "num_cpus": cores, "include_dashboard": False, "_temp_dir": folder}
-            to["object_store_memory"] = _STORE + 3 * model_bytes
-        with explained(what, remedy), _environment(settings), _without_standard_error(nothing.fileno()):
+            if "RAY_AUTH_MODE" not in os.environ:
+                os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+            to = {
+                "address": "local",
+                "num_cpus": cores,
+                "include_dashboard": False,
+                "object_store_memory": _STORE + 3 * model_bytes,
+                "_temp_dir": folder,
+                "runtime_env": {"env_vars": {"TMPDIR": folder}},  # with what killed workers leave
+            }
+        with explained(what, _START if address else ""), _without_standard_error(nothing.fileno()):
             import psutil
             import ray.data
 
@@ -70,18 +76,6 @@ def cluster(address: str | None, cores: int, model_bytes: int) -> Iterator[Any]:
             ray.shutdown()
             for each in psutil.wait_procs(started, timeout=_END_S)[1]:  # busy workers may outlive it
                 each.kill()
-
-
-@contextmanager
-def _environment(settings: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in settings}
-    os.environ |= settings
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            os.environ |= {} if value is None else {name: value}
 
 
 @contextmanager
