@@ -4,8 +4,7 @@ import pytest
 from PIL import Image
 
 from segnet import MODELS
-from segnet.figures.architecture import describe_architecture, parts_table
-from segnet.figures.architecture_drawing import draw_architecture
+from segnet.figures.architecture import describe_architecture, draw_architecture, parts_table
 from segnet.figures.subjects import open_model
 from segnet.models.inspection.structure import describe_structure
 

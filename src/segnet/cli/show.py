@@ -106,8 +106,7 @@ def show_architecture(model: str = "segnet", /, *, out: OptionalPath = None) -> 
         model: the name of a model, a run folder, a .safetensors file or a bundled name.
         out: also draw it, as .png or .svg.
     """
-    from segnet.figures.architecture import describe_architecture, parts_table
-    from segnet.figures.architecture_drawing import draw_architecture
+    from segnet.figures.architecture import describe_architecture, draw_architecture, parts_table
     from segnet.figures.subjects import open_model
     from segnet.models.inspection.structure import describe_structure
 
@@ -290,16 +289,14 @@ def show_pooling(
         raise SegnetError(
             "--retrain, --data and --data-root are for --break: segnet show pooling --break all"
         )
-    if subject is None:
-        from segnet.figures.concepts import describe_pooling, draw_pooling, pooling_example
-
-        example = pooling_example(seed)
-        return _show(example, draw_pooling, out, describe_pooling(example))
-    from segnet.figures.pooling_image import NOTE, draw_pooled_picture, errors_table, pooled_picture
+    from segnet.figures import pooling_figures as figures
     from segnet.figures.subjects import open_picture
 
-    picture = pooled_picture(*open_picture(subject))
-    return _show(picture, draw_pooled_picture, out, errors_table(picture), NOTE)
+    if subject is None:
+        example = figures.pooling_example(seed)
+        return _show(example, figures.draw_pooling, out, figures.describe_pooling(example))
+    picture = figures.pooled_picture(*open_picture(subject))
+    return _show(picture, figures.draw_pooled_picture, out, figures.errors_table(picture), figures.NOTE)
 
 
 def _show_without_indices(
