@@ -67,7 +67,10 @@ class Address:
         """Write a file, whole or not at all; one that is there already stays, unless it is to be ``anew``."""
         target = f"{self.root}/{name}"
         with explained(f"can't write {self.show(name)}", "; choose another place or make room"):
-            if anew or not self.file_system.exists(target):
+            is_there = self.file_system.exists(target)
+            if is_there and anew:
+                self.file_system.rm_file(target)
+            if anew or not is_there:
                 temporary = self._temporary(secrets.token_hex(8), content)
                 self.file_system.makedirs(target.rpartition("/")[0], exist_ok=True)
                 self.file_system.mv(temporary, target)

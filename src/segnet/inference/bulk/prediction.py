@@ -164,9 +164,11 @@ def begin(place: Address, settings: Mapping[str, Any]) -> dict[int, list[Line]]:
     if before is None and has_results:
         raise SegnetError(f"{place.shown} holds files, and not of a bulk prediction; give --out a new folder")
     parts = {int(part[1]): part[0] for part in map(_PART.fullmatch, place.names(MANIFEST)) if part}
+    text = (json.dumps(settings, indent=2) + "\n").encode()
     if before is not None and (parts or has_results):
         _require_same(place, before, settings)
-    place.publish(_SETTINGS, (json.dumps(settings, indent=2) + "\n").encode(), anew=True)
+    elif before != text:  # of an earlier start that came to nothing
+        place.publish(_SETTINGS, text, anew=True)
     contents = {number: place.read(f"{MANIFEST}/{name}") or b"" for number, name in sorted(parts.items())}
     return {number: [*map(json.loads, content.splitlines())] for number, content in contents.items()}
 
