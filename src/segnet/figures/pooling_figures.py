@@ -92,9 +92,11 @@ def describe_pooling(example: PoolingExample) -> str:
         lines.append(f"    {left:<57}{pooled:<11}{codes:<11}{restored}".rstrip())
         if y % 2 and y < 7:
             lines.append("    ───────┼───────")
-    lines.append("")
-    lines.append(f"a code is the position in its window: {', '.join(POSITIONS)}")
-    lines.append("four windows below each other share a byte, the uppermost in its lowest bits:")
+    lines += [
+        "",
+        f"a code is the position in its window: {', '.join(POSITIONS)}",
+        "four windows below each other share a byte, the uppermost in its lowest bits:",
+    ]
     for column, byte in enumerate(example.packed):
         bits = " ".join(f"{byte >> shift & 3:02b}" for shift in (6, 4, 2, 0))
         lines.append(f"    column {column} of windows: {bits} = {byte}")

@@ -10,7 +10,7 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -70,6 +70,7 @@ def learning_curves(
         return []
     epochs = [record.epoch for record in records]
     val = [record.val for record in records]
+    sizes = _size_changes(records)
     charts = [
         Chart(
             "Loss",
@@ -79,6 +80,7 @@ def learning_curves(
                 Curve("val", [scores.loss for scores in val], BLUE),
             ],
             marked_epoch=best_epoch,
+            changes=sizes,
         ),
         Chart(
             "Validation scores",
@@ -89,6 +91,7 @@ def learning_curves(
             ],
             scale="score",
             marked_epoch=best_epoch,
+            changes=sizes,
         ),
         Chart(
             "Validation IoU of each class",
@@ -96,6 +99,7 @@ def learning_curves(
             _class_curves(val, colours),
             scale="score",
             marked_epoch=best_epoch,
+            changes=sizes,
         ),
         Chart(
             "Learning rate",
@@ -104,9 +108,6 @@ def learning_curves(
             number="{:.2g}",
         ),
     ]
-    sizes = _size_changes(records)
-    *scored, rate = charts
-    charts = [*(replace(chart, changes=sizes) for chart in scored), rate]
     return [(chart.title, draw_svg(chart)) for chart in charts]
 
 
