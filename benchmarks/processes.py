@@ -1,9 +1,10 @@
 """Measure what a second process brings to training, and estimate what 64 GPUs would.
 
-The same model trains on random images, with one process and with several in turn, each on one core and with
-the same images a process: torchrun starts them as it starts ``segnet train``, and the steps are those of the
-training loop, with gradients summed by DistributedDataParallel and batch norm over all images. The bytes are
-those that a process gives into sums and gathers in a step, counted as they are given. Usage::
+The same model trains on random images in turn: one process with one thread, several processes with one thread
+and as many images each, and one process with as many threads and all their images. torchrun starts them as it
+starts ``segnet train``, and the steps are those of the training loop, with gradients summed by
+DistributedDataParallel and batch norm over all images. The bytes are those that a process gives into sums and
+gathers in a step, counted as they are given. Usage::
 
     python benchmarks/processes.py --csv processes.csv
     python benchmarks/processes.py --gloo --csv processes.csv  # without the memory that processes share
@@ -104,8 +105,8 @@ def counting() -> dict[str, int]:
 def train_steps(options: argparse.Namespace) -> None:
     """Train in this process, which may be one of several, and let the first print what it found."""
     keep_freed_memory()
-    torch.set_num_threads(1)
-    if hasattr(os, "sched_setaffinity"):
+    torch.set_num_threads(options.threads)
+    if hasattr(os, "sched_setaffinity") and options.threads == 1:
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cores[started_as().local_rank % len(cores)]})
     with joined():
@@ -163,16 +164,17 @@ def train_steps(options: argparse.Namespace) -> None:
             )
 
 
-def measure(processes: int, options: argparse.Namespace) -> dict[str, Any]:
+def measure(processes: int, threads: int, options: argparse.Namespace) -> dict[str, Any]:
     """Start processes of this script and return what they found."""
-    own = ["--train", "--model", options.model, "--size", options.size, "--images", options.images]
+    own = ["--train", "--model", options.model, "--size", options.size, "--threads", threads]
+    own += ["--images", options.images * threads]
     many = ["-m", "torch.distributed.run", "--nproc-per-node", processes] if processes > 1 else []
     own += ["--steps", options.steps] + ([] if options.sync_batch_norm else ["--no-sync-batch-norm"])
     own += ["--gloo"] if options.gloo else []
     command = [sys.executable, *many, __file__, *own]
     done = subprocess.run(
         [str(word) for word in command],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": str(threads), "GOMP_SPINCOUNT": "1000"},  # as segnet sets it
         stdout=subprocess.PIPE,
         text=True,
         check=True,
@@ -183,13 +185,13 @@ def measure(processes: int, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def blocks(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Yield what one process and several do, in turn, so that what else the machine does hits both."""
+    """Yield what each way does, in turn, so that what else the machine does hits all of them."""
     for block in range(options.blocks):
-        for processes in (1, options.processes):
+        for processes, threads in ((1, 1), (options.processes, 1), (1, options.processes)):
             what = {"block": block, "model": options.model, "size": options.size, "images": options.images}
             through = "synchronised by gloo" if options.gloo else "synchronised"
             how = {"batch_norm": through if options.sync_batch_norm else "each its own"}
-            yield what | how | measure(processes, options)
+            yield what | how | {"threads": threads} | measure(processes, threads, options)
 
 
 def say_estimate(options: argparse.Namespace) -> None:
@@ -210,6 +212,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--images", type=int, default=8, help="of each process in a step")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1, help=argparse.SUPPRESS)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--blocks", type=int, default=3)
     parser.add_argument("--sync-batch-norm", action=argparse.BooleanOptionalAction, default=True)
@@ -227,14 +230,16 @@ def main() -> None:
     rows = []
     for row in blocks(options):
         rows.append(row)
-        print(f"{row['processes']} processes  {row['images_per_second']:7.2f} img/s", flush=True)
-    rates = {n: [r["images_per_second"] for r in rows if r["processes"] == n] for n in (1, options.processes)}
-    ratios = [many / one for one, many in zip(*rates.values(), strict=True)]
-    last = rows[-1]
+        who = f"{row['processes']} processes, {row['threads']} threads each"
+        print(f"{who}  {row['images_per_second']:7.2f} img/s", flush=True)
+    alone, many, threaded = ([row["images_per_second"] for row in rows[way::3]] for way in range(3))
+    for who, rates in ((f"{options.processes} processes", many), ("as many threads", threaded)):
+        ratios = [rate / one for one, rate in zip(alone, rates, strict=True)]
+        found = f"{statistics.median(ratios):.2f}x one ({min(ratios):.2f} to {max(ratios):.2f})"
+        print(f"{who}: {found}")
     print(
-        f"{options.processes} processes: {statistics.median(ratios):.2f}x one ({min(ratios):.2f} to "
-        f"{max(ratios):.2f}); {last['gradient_bytes'] / 1e6:.2f} MB of gradients and "
-        f"{last['other_bytes'] / 1e3:.1f} kB in {last['other_calls']} other sums a step and process"
+        f"{rows[1]['gradient_bytes'] / 1e6:.2f} MB of gradients and {rows[1]['other_bytes'] / 1e3:.1f} kB in "
+        f"{rows[1]['other_calls']} other sums a step and process"
     )
     if options.csv:
         is_new = not options.csv.exists()

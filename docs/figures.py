@@ -7,7 +7,6 @@ the same machine with the same versions of all packages make the same bytes.
 from __future__ import annotations
 
 import argparse
-import csv
 import re
 import shlex
 import string
@@ -91,18 +90,6 @@ def draw_benchmark(script: str, *words: str) -> None:
     subprocess.run([sys.executable, f"benchmarks/{script}", "picture", *words], cwd=ROOT, check=True)
 
 
-def draw_pooling_benchmark(measured: str, file: str) -> None:
-    """Draw what ``segnet bench pooling`` wrote: measured again, the numbers on the page would be others."""
-    from segnet.bench.pooling import Comparison, draw
-
-    machine, *lines = (ROOT / measured).read_text(encoding="utf-8").splitlines()
-    rows = [
-        Comparison(row["quantity"], row["case"], row["unit"], float(row["stock"]), float(row["ours"]))
-        for row in csv.DictReader(lines)
-    ]
-    draw(Path(file), rows, machine)
-
-
 def run_page(page: str, saved: str, file: str) -> None:
     """Run the Python of a page in an empty folder, and take what it saves under a name."""
     blocks = re.findall(
@@ -130,7 +117,6 @@ def draw_prediction(run: str, file: str) -> None:
 OUR_OWN = {
     "preview": copy_preview,
     "benchmark": draw_benchmark,
-    "pooling-benchmark": draw_pooling_benchmark,
     "python": run_page,
     "prediction": draw_prediction,
 }

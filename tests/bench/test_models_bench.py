@@ -1,6 +1,8 @@
 """What ``segnet bench models`` measures and refuses, on tiny models: rows, files and errors, never times."""
 
 import csv
+import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -12,7 +14,6 @@ from rich.console import Console
 from segnet import ClassTable, create_model
 from segnet.bench.entries import draw_pictures, open_model
 from segnet.bench.latency import PACKAGES, compare_models, latency_table, reference_of, write_csv
-from segnet.bench.pooling_share import mark_parts, profile_pooling
 from segnet.export.onnx_graph import to_graph
 from segnet.inference.bundle import write_bundle
 from segnet.inference.description import Description
@@ -143,23 +144,52 @@ def test_a_model_without_a_stock_copy_is_measured_without_it():
     assert "left out: unet of stock layers; UNet has no stages of SegNet's, so no stock copy" in said
 
 
-def test_what_pooling_takes_is_told_from_the_network(tiny):
-    spent = profile_pooling([str(tiny)], size=(32, 32), batch_sizes=(1, 2), threads=1, repeats=2)
-    for batch_size in (1, 2):
-        own = [row for row in spent if row.batch_size == batch_size]
-        assert sum(row.share for row in own) == pytest.approx(1)
-        parts = {(row.part, row.operation) for row in own}
+# Beside the command: benchmarks/pooling_share.py
+
+
+@pytest.fixture
+def pooling_share(monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
+    import pooling_share
+
+    return pooling_share
+
+
+def test_what_pooling_takes_is_told_from_the_network(tiny, pooling_share, monkeypatch, here, capsys):
+    options = [
+        "--size",
+        "32",
+        "--batch-sizes",
+        "1",
+        "2",
+        "--threads",
+        "1",
+        "--repeats",
+        "2",
+        "--csv",
+        "a.csv",
+    ]
+    monkeypatch.setattr(sys, "argv", ["pooling_share.py", str(tiny), *options])
+    pooling_share.main()
+    assert capsys.readouterr().out.count(" pooling ") == 2
+    machine, *lines = (here / "a.csv").read_text().splitlines()
+    assert machine.startswith("# ")
+    spent = [*csv.DictReader(lines)]
+    for batch_size in ("1", "2"):
+        own = [row for row in spent if row["batch_size"] == batch_size]
+        assert sum(float(row["share"]) for row in own) == pytest.approx(1, abs=1e-3)
+        parts = {(row["part"], row["operation"]) for row in own}
         assert {("network", "Conv"), ("pooling", "Conv"), ("pooling", "MaxPool")} <= parts
         assert ("network", "MaxPool") not in parts
 
 
-def test_marking_changes_names_alone_and_finds_every_layer_of_the_network(tiny):
+def test_marking_changes_names_alone_and_finds_every_layer_of_the_network(pooling_share):
     torch.manual_seed(0)  # weights as in the file
     model = create_model("segnet-lite", **TINY).eval()
     graph = to_graph(model, (32, 32))
     image = np.random.RandomState(0).rand(2, 3, 32, 48).astype(np.float32) * 255
     before = run(graph, image)
-    mark_parts(graph.graph)
+    pooling_share.mark_parts(graph.graph)
     onnx.checker.check_model(graph)
     assert np.array_equal(run(graph, image), before)
     convolutions = [node for node in graph.graph.node if node.op_type == "Conv"]
@@ -218,7 +248,6 @@ MISTAKES = {
     "--batch-sizes some": "whole numbers with commas between, such as 1,16, not some",
     "--threads 0": "must be at least 1, got 1, 1 and 0",
     "--runtimes onxruntime": "there is no runtime 'onxruntime'; did you mean 'onnxruntime'?",
-    "--profile --runtimes onnxruntime": "--profile is for our own models in ONNX Runtime",
     "segnet-light": "segnet-light is no run folder, no model file and no bundled model",
     "--size 8": "segnet-lite needs images of at least 16 px each way",
     "grey.onnx --runtimes torch --size 32": "takes float (1, 1, 32, 32)",
@@ -240,7 +269,7 @@ def test_a_mistake_is_one_line_that_says_what_would_work(segnet, here, arguments
     defaults = [
         word
         for name, value in (*zip(QUICKLY[::2], QUICKLY[1::2], strict=True), ("--runtimes", "onnxruntime"))
-        if name not in given and not ("--profile" in given and name == "--runtimes")
+        if name not in given
         for word in (name, value)
     ]
     segnet("bench", "models", *given, *defaults).is_a_mistake_in_one_line(says)

@@ -1,11 +1,13 @@
 """What ``segnet bench pooling`` compares: the same network on both sides, and bytes that are really there."""
 
 import csv
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 
-from segnet.bench.pooling import Comparison, compare_pooling, draw, stock_copy, write_csv
+from segnet.bench.pooling import Comparison, compare_pooling, stock_copy, write_csv
 from segnet.models import create_model
 
 
@@ -39,11 +41,17 @@ def test_indices_take_a_thirty_second_of_stocks():
     assert rows["indices"].ratio == rows["kept"].ratio == 1 / 32
 
 
-def test_numbers_and_plot_are_written(tmp_path):
+def test_numbers_are_written_and_drawn(tmp_path, monkeypatch):
     rows = [Comparison("pair", "float32", "ms", 2.0, 1.0), Comparison("kept", "one image", "MiB", 4.0, 5.0)]
     write_csv(tmp_path / "a.csv", rows, "# here")
     machine, *lines = (tmp_path / "a.csv").read_text().splitlines()
     assert machine == "# here"
     assert [row["ratio"] for row in csv.DictReader(lines)] == ["0.5", "1.25"]
-    draw(tmp_path / "a.svg", rows, "# here")
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
+    import pooling_picture
+
+    words = ["picture", "--csv", str(tmp_path / "a.csv"), "--out", str(tmp_path / "a.svg")]
+    monkeypatch.setattr(sys, "argv", ["pooling_picture.py", *words])
+    pooling_picture.main()
+    assert pooling_picture.read(tmp_path / "a.csv") == ("# here", rows)
     assert "0.50x" in (tmp_path / "a.svg").read_text() or (tmp_path / "a.svg").stat().st_size > 1000

@@ -232,10 +232,6 @@ RUN = {
         "--batch-size 1 --repeats 1 --no-training",
         "takes minutes, on an idle machine",
     ),
-    "segnet bench models *--profile": (
-        "--size 32 --batch-sizes 1 --repeats 1",
-        "a small image once, after half a minute of export",
-    ),
     "segnet bench models*": (
         "--size 32 --batch-sizes 1 --repeats 1 --runtimes torch",
         "takes minutes, on an idle machine; the other runtimes are in tests/bench",

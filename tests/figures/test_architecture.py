@@ -4,8 +4,7 @@ import pytest
 from PIL import Image
 
 from segnet import MODELS
-from segnet.figures.architecture import describe_architecture, parts_table
-from segnet.figures.architecture_drawing import draw_architecture
+from segnet.figures.architecture import describe_architecture, draw_architecture, parts_table
 from segnet.figures.subjects import open_model
 from segnet.models.inspection.structure import describe_structure
 
@@ -17,7 +16,7 @@ def structure_of(name):
 @pytest.mark.parametrize("name", [*MODELS, "pets-lite"])
 def test_every_model_is_drawn(tmp_path, name):
     file = tmp_path / "drawing.png"
-    draw_architecture(name, structure_of(name), (128, 128), file)
+    draw_architecture(name, (128, 128), structure_of(name), file)
     assert 700 < Image.open(file).width < 1400
 
 
@@ -49,5 +48,5 @@ def test_the_table_has_a_row_for_each_part_and_the_sum():
 
 def test_the_same_drawing_gives_the_same_bytes(tmp_path):
     for name in ("one.svg", "two.svg"):
-        draw_architecture("segnet", structure_of("segnet"), (128, 128), tmp_path / name)
+        draw_architecture("segnet", (128, 128), structure_of("segnet"), tmp_path / name)
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import tensor
 
-from segnet.figures.concepts import describe_pooling, draw_pooling, pooling_example
+from segnet.figures.pooling_figures import describe_pooling, draw_pooling, pooling_example
 
 
 def test_the_pooling_figure_shows_what_stock_pooling_does():

@@ -9,7 +9,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 from segnet import SegnetError
-from segnet.figures.pooling_image import draw_pooled_picture, errors_table, pooled_picture
+from segnet.figures.pooling_figures import draw_pooled_picture, errors_table, pooled_picture
 from segnet.figures.subjects import drawn_pets, open_picture
 
 

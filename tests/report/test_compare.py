@@ -10,10 +10,10 @@ from rich.console import Console
 from segnet import SegnetError
 from segnet.report.compare import (
     _told_apart,
-    beside_each_other,
     differences,
     draw_runs,
     read_runs,
+    runs_and_settings,
     runs_table,
     settings_table,
 )
@@ -88,11 +88,11 @@ def test_runs_of_any_number_and_name_fit_into_80_columns_with_every_number_whole
         read_one(run_folder(tmp_path, name, [0.1234], data=f"/a/very/long/path/to/the/images/of/{name}"))
         for name in names
     ]
-    groups = beside_each_other(runs, 80)
-    assert [run.name for some in groups for run in some] == [run.name for run in runs]
-    assert all(abs(len(one) - len(other)) <= 1 for one in groups for other in groups)
-    tables = [printed(runs_table(some), 80) for some in groups]
-    tables += [printed(table, 80) for some in groups if (table := settings_table(some, of=runs))]
+    found = [*runs_and_settings(runs, 80)]
+    columns = [[str(column.header) for column in table.columns[1:]] for table in found]
+    assert [name for some in columns for name in some] == [run.name for run in runs] * (2 if count > 1 else 1)
+    assert all(abs(len(one) - len(other)) <= 1 for one in columns for other in columns)
+    tables = [printed(table, 80) for table in found]
     assert max(map(max, map(widths, tables))) <= 80
     text = "".join(tables)
     assert (text.count("701,337"), text.count("0.2234"), text.count("0.1234")) == (count, count, 3 * count)

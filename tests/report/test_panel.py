@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from segnet.base.classes import ClassTable
-from segnet.report.panel import BACKGROUND, panel_width, preview_panel, tile_boxes
+from segnet.report.panel import BACKGROUND, preview_panel
 
 GREY, RED, GREEN = (120, 120, 121), (201, 3, 5), (7, 202, 9)
 CLASSES = ClassTable(("pet", "background"), (RED, GREEN))
@@ -60,14 +60,6 @@ def test_every_image_has_three_tiles_of_one_size_below_each_other(count, height,
         assert above[0] == middle[0] == below[0]
         assert above[3] < middle[1]
         assert middle[3] < below[1]
-
-
-@pytest.mark.parametrize(("count", "height", "width"), SIZES)
-def test_the_boxes_of_tiles_are_where_the_panel_has_them(count, height, width):
-    picture, boxes = panel(count, height, width), tile_boxes(count, height, width)
-    for row, colour in enumerate((GREY, RED, GREEN)):
-        assert [three[row] for three in boxes] == tiles(picture, colour)
-    assert panel_width(boxes) == picture.width
 
 
 @pytest.mark.parametrize(("count", "height", "width"), SIZES)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -82,6 +83,16 @@ def write_text(target: Path, text: str) -> None:
     """Write a whole text file or none; see ``replacing``. Names of files that are no text are escaped."""
     with replacing(target) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def write_csv(target: Path, rows: Iterable[Sequence[object]], comment: str = "") -> None:
+    """Write a whole CSV file or none, its first row the names of its columns, below a line of comment."""
+    with (
+        replacing(target) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
+        file.write(f"{comment}\n" if comment else "")
+        csv.writer(file, lineterminator="\n").writerows(rows)
 
 
 def expand_home(path: str | Path) -> Path:

@@ -11,7 +11,6 @@ compiled torch that has the compiler in it. Systems that don't say it (Windows) 
 
 from __future__ import annotations
 
-import csv
 import math
 import statistics
 import tempfile
@@ -21,12 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from segnet.base.errors import SegnetError, did_you_mean
 from segnet.base.extras import is_installed, require_package
-from segnet.base.files import replacing
+from segnet.base.files import write_csv as write_table
+from segnet.base.readable import number_table
 from segnet.base.threads import count_cores
 from segnet.bench.entries import (
     STOCK,
@@ -175,13 +174,10 @@ def reference_of(row: Latency, rows: Sequence[Latency]) -> Latency:
 
 def latency_table(rows: Sequence[Latency], title: str) -> Table:
     """Return what was measured, a row for each side and batch size."""
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
-    table.add_column("model")
-    table.add_column("runtime")
-    for name in ("batch", "parameters", "MB", "fastest", "median", "95 %", "images/s", "MiB", "ratio"):
-        table.add_column(name, justify="right")
-    for row in rows:
-        table.add_row(
+    times = ("fastest", "median", "95 %")
+    columns = ("model", "runtime", "batch", "parameters", "MB", *times, "images/s", "MiB", "ratio")
+    lines = [
+        (
             row.side.model,
             row.side.runtime,
             str(row.batch_size),
@@ -192,7 +188,9 @@ def latency_table(rows: Sequence[Latency], title: str) -> Table:
             "–" if row.memory_mib is None else f"{row.memory_mib:.0f}",
             f"{row.median_ms / reference_of(row, rows).median_ms:.2f}",
         )
-    return table
+        for row in rows
+    ]
+    return number_table(columns, lines, texts=(0, 1), title=title)
 
 
 LEGEND = """\
@@ -208,27 +206,21 @@ ratio    to the median of the first model from --beside, or else of the same net
 def write_csv(path: Path, rows: Sequence[Latency], machine: str) -> None:
     """Write a line for each side and batch size, below a comment line that says where they were taken."""
     columns = (
-        "model runtime batch_size parameters file_bytes runs fastest_ms median_ms p95_ms images_a_second "
+        "model runtime batch_size parameters file_bytes runs fastest_ms median_ms p95_ms images_a_second"
     )
-    columns += "peak_memory_mib ratio ratio_to"
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        file.write(machine + "\n")
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns.split())
-        for row in rows:
-            side, other = row.side, reference_of(row, rows)
-            times = (row.fastest_ms, row.median_ms, row.p95_ms, row.images_a_second)
-            memory = "" if row.memory_mib is None else f"{row.memory_mib:.1f}"
-            writer.writerow(
-                [
-                    *(side.model, side.runtime, row.batch_size, side.parameters, side.size_bytes),
-                    *(len(row.seconds), *(f"{value:.4g}" for value in times), memory),
-                    *(
-                        f"{row.median_ms / other.median_ms:.4g}",
-                        f"{other.side.model} in {other.side.runtime}",
-                    ),
-                ]
+    lines: list[Sequence[object]] = [[*columns.split(), "peak_memory_mib", "ratio", "ratio_to"]]
+    for row in rows:
+        side, other = row.side, reference_of(row, rows)
+        times = (row.fastest_ms, row.median_ms, row.p95_ms, row.images_a_second)
+        lines.append(
+            (
+                *(side.model, side.runtime, row.batch_size, side.parameters, side.size_bytes),
+                *(len(row.seconds), *(f"{value:.4g}" for value in times)),
+                "" if row.memory_mib is None else f"{row.memory_mib:.1f}",
+                *(f"{row.median_ms / other.median_ms:.4g}", f"{other.side.model} in {other.side.runtime}"),
             )
+        )
+    write_table(path, lines, machine)
 
 
 def require_counts(repeats: int, batch_sizes: Sequence[int], threads: int) -> None:

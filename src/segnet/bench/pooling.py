@@ -7,7 +7,6 @@ stock layers throughout. Both sides take turns, so that whatever else the machin
 from __future__ import annotations
 
 import copy
-import csv
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segnet.base.device import keep_freed_memory, move, pick_device
-from segnet.base.files import replacing
+from segnet.base.files import write_csv as write_table
 from segnet.core.blocks import (
     ConvBN,
     ConvBNReLU,
@@ -82,42 +81,12 @@ def compare_pooling(
 
 def write_csv(path: Path, rows: Sequence[Comparison], machine: str) -> None:
     """Write one line for each comparison, below a comment line that says where they were taken."""
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        file.write(machine + "\n")
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["quantity", "case", "unit", "stock", "ours", "ratio"])
-        for row in rows:
-            numbers = (f"{number:.4g}" for number in (row.stock, row.ours, row.ratio))
-            writer.writerow([row.quantity, row.case, row.unit, *numbers])
-
-
-def draw(path: Path, rows: Sequence[Comparison], machine: str) -> None:
-    """Draw ours as a share of stock, one bar for each comparison, as PNG or SVG by the file's name."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    from segnet.base.colours import BLUE, VERMILION
-    from segnet.report.plots import INK, SOFT_INK
-
-    figure = Figure(figsize=(8, 1.4 + 0.34 * len(rows)), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    labels = [f"{row.quantity}, {row.case}" for row in rows]
-    colours = [[value / 255 for value in (BLUE if row.ratio <= 1 else VERMILION)] for row in rows]
-    axes.barh(labels, [row.ratio for row in rows], color=colours, height=0.62)
-    axes.axvline(1, color=SOFT_INK, linewidth=1)
-    for place, row in enumerate(rows):
-        text = f"{row.ratio:.2f}x   {row.stock:.4g} → {row.ours:.4g} {row.unit}"
-        axes.text(row.ratio + 0.015, place, text, va="center", fontsize=8, color=INK, backgroundcolor="white")
-    axes.invert_yaxis()
-    axes.set_xlim(0, max(1.55, *(row.ratio + 0.45 for row in rows)))
-    axes.set_xlabel("ours / stock PyTorch, lower is better", color=SOFT_INK)
-    axes.set_title("Two-bit pooling beside stock PyTorch", loc="left", fontsize=11)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.tick_params(length=0, labelsize=8)
-    figure.supxlabel(machine.removeprefix("# "), fontsize=7, color=SOFT_INK, x=0.01, ha="left")
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=130)
+    columns = ("quantity", "case", "unit", "stock", "ours", "ratio")
+    lines = [
+        (row.quantity, row.case, row.unit, *(f"{each:.4g}" for each in (row.stock, row.ours, row.ratio)))
+        for row in rows
+    ]
+    write_table(path, [columns, *lines], machine)
 
 
 def stock_pool(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,17 +8,28 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
 import cyclopts
+from cyclopts import Parameter
 from rich.console import Console
 from rich.measure import Measurement
 
 from segnet import __version__
 from segnet.base.errors import SegnetError
+from segnet.base.settings import Whole
+from segnet.data.options import BorderPolicy
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+# Options that more than one command takes, and that are left out unless they are given.
+Flag = Annotated[bool, Parameter(negative=())]
+Json = Annotated[bool, Parameter(name="--json", negative=())]
+OptionalText = Annotated[str | None, Parameter(show_default=False)]
+OptionalPath = Annotated[Path | None, Parameter(show_default=False)]
+OptionalWhole = Annotated[Whole | None, Parameter(show_default=False)]
+OptionalBorder = Annotated[BorderPolicy | None, Parameter(show_default=False)]
 
 SOME_FAILED, BAD_INPUT, OUR_FAULT, PROCESS_LOST, PIPE_CLOSED = 1, 2, 70, 75, 141
 
@@ -59,3 +70,8 @@ def require_suffix(path: Path, known: Sequence[str]) -> None:
     """
     if path.suffix not in known:
         raise SegnetError(f"{path}: the file's name must end in {' or '.join(known)}")
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """Return the options that were given."""
+    return {name: value for name, value in options.items() if value not in (None, ())}

@@ -12,7 +12,7 @@ from cyclopts import Parameter, Token
 from segnet.base.errors import SegnetError
 from segnet.base.files import expand_home
 from segnet.base.settings import Whole
-from segnet.cli.app import app, print_whole, require_suffix
+from segnet.cli.app import OptionalPath, OptionalWhole, app, print_whole
 from segnet.training.configuration.option_types import SizeOption
 
 bench = cyclopts.App(name="bench", help="Measure this machine, ours beside stock PyTorch in one run.")
@@ -26,8 +26,7 @@ def bench_pooling(
     repeats: Whole = 15,
     device: str = "auto",
     training: bool = True,
-    csv: Annotated[Path | None, Parameter(show_default=False)] = None,
-    plot: Annotated[Path | None, Parameter(show_default=False)] = None,
+    csv: OptionalPath = None,
 ) -> int:
     """Time, bytes and training memory of the two-bit pooling, on the maps of the article's model.
 
@@ -40,18 +39,15 @@ def bench_pooling(
         device: auto, or a device by name.
         training: also measure training steps.
         csv: write the numbers to this file.
-        plot: draw them, as .png or .svg.
     """
     import torch
 
     from segnet.base.device import pick_device
     from segnet.bench.machine import describe_machine
-    from segnet.bench.pooling import compare_pooling, draw, write_csv
+    from segnet.bench.pooling import compare_pooling, write_csv
 
     if batch_size < 1 or repeats < 1:
         raise SegnetError(f"--batch-size and --repeats must be at least 1, got {batch_size} and {repeats}")
-    if plot is not None:
-        require_suffix(plot, (".png", ".svg"))
     machine = describe_machine(torch.get_num_threads(), pick_device(device))
     print(machine.removeprefix("# "))
     print(f"{'':42}{'stock':>10}{'ours':>10}{'':5}{'ours/stock':>12}")
@@ -62,8 +58,6 @@ def bench_pooling(
         print(f"{what:42}{row.stock:10.4g}{row.ours:10.4g} {row.unit:4}{row.ratio:12.3f}", flush=True)
     if csv is not None:
         write_csv(expand_home(csv), rows, machine)
-    if plot is not None:
-        draw(expand_home(plot), rows, machine)
     return 0
 
 
@@ -97,11 +91,10 @@ def bench_models(
     runtimes: _Names = None,
     size: SizeOption = (128, 128),
     batch_sizes: _Wholes = (1, 16),
-    threads: Annotated[Whole | None, Parameter(show_default=False)] = None,
+    threads: OptionalWhole = None,
     repeats: Whole = 15,
     stock: bool = True,
-    profile: Annotated[bool, Parameter(negative=())] = False,
-    csv: Annotated[Path | None, Parameter(show_default=False)] = None,
+    csv: OptionalPath = None,
 ) -> int:
     """Size, latency and memory of models in torch, ONNX Runtime and OpenVINO, also in int8, taken in turns.
 
@@ -119,7 +112,6 @@ def bench_models(
         threads: how many compute in every runtime; by default one for each core.
         repeats: rounds, in each of which every model runs up to three times in every runtime.
         stock: also measure each SegNet made of stock layers and exported by stock PyTorch.
-        profile: in place of all this, the share of pooling in each model's time in ONNX Runtime.
         csv: write the numbers to this file.
     """
     from segnet.base.extras import require_package
@@ -127,29 +119,12 @@ def bench_models(
 
     for package in ("torch", "onnx", "onnxscript", "onnxruntime"):
         require_package("segnet bench models", package)
-    from segnet.bench import latency, pooling_share
+    from segnet.bench import latency
     from segnet.bench.machine import describe_machine
 
     computing = count_cores() if threads is None else threads
     machine = describe_machine(computing)
     title = f"{size[0]}x{size[1]}, {computing} threads"
-    if profile:
-        if beside or runtimes is not None:
-            raise SegnetError(
-                "--profile is for our own models in ONNX Runtime, without --beside and --runtimes"
-            )
-        print(machine.removeprefix("# "))
-        spent = pooling_share.profile_pooling(
-            models or latency.USUAL_MODELS,
-            size=size,
-            batch_sizes=batch_sizes,
-            threads=computing,
-            repeats=repeats,
-        )
-        print_whole(pooling_share.share_table(spent, title))
-        if csv is not None:
-            pooling_share.write_shares(expand_home(csv), spent, machine)
-        return 0
     print(machine.removeprefix("# "))
     rows = latency.compare_models(
         models or latency.USUAL_MODELS,

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import cyclopts
 from cyclopts import Parameter
-from rich.console import Console
+from rich.box import HEAVY_HEAD
 
 from segnet.base.errors import SegnetError, did_you_mean
 from segnet.base.files import cache_folder
-from segnet.cli.app import app, print_whole
+from segnet.base.readable import number_table, readable_size
+from segnet.cli.app import Json, app, print_whole
 
 cache = cyclopts.App(
     name="cache", help="List and remove what is kept on the disk: decoded pixels, downloads."
@@ -30,7 +32,7 @@ _OTHERS = {
 
 
 @cache.command(name="list")
-def list_(*, json_: Annotated[bool, Parameter(name="--json", negative=())] = False) -> None:
+def list_(*, json_: Json = False) -> None:
     """List what is kept: of which data, how large, when it was last used.
 
     Decoded pixels are made again when they are needed. $SEGNET_CACHE is the folder, $SEGNET_CACHE_LIMIT, such
@@ -40,41 +42,22 @@ def list_(*, json_: Annotated[bool, Parameter(name="--json", negative=())] = Fal
     Args:
         json_: print JSON in place of the table.
     """
-    from rich.table import Table
+    from segnet.data.store.cache_use import limit
 
-    from segnet.data.store.cache_use import is_in_use, kept_caches, limit, pixel_folder
-
-    folder, allowed = cache_folder(), limit()
-    rows: list[dict[str, Any]] = [
-        {
-            "name": each.name,
-            "what": each.what,
-            "data": each.data,
-            "bytes": each.size,
-            "used": each.used,
-            "in_use": is_in_use(each.path),
-        }
-        for each in kept_caches(pixel_folder())
-    ]
-    rows += [
-        {"name": path.name, "what": what, "data": "", "bytes": size, "used": None, "in_use": False}
-        for path, what, size in _others(folder)
-    ]
-    total = sum(row["bytes"] for row in rows)
+    allowed, kept = limit(), [*_kept()]
+    total = sum(each["bytes"] for each in kept)
     if json_:
-        print(json.dumps({"folder": str(folder), "limit": allowed, "bytes": total, "kept": rows}))
+        print(json.dumps({"folder": str(cache_folder()), "limit": allowed, "bytes": total, "kept": kept}))
         return
-    console = Console(highlight=False, soft_wrap=True)
-    if rows:
-        table = Table("name", "what", "data")
-        table.add_column("size", justify="right")
-        table.add_column("last used")
-        for row in rows:
-            used = "in use" if row["in_use"] else _when(row["used"])
-            table.add_row(*(str(row[name]) for name in ("name", "what", "data")), _size(row["bytes"]), used)
-        print_whole(table)
-    most = "no limit is set" if allowed is None else f"pixels may take {_size(allowed)}"
-    console.print(f"{_size(total)} in {folder}; {most}", markup=False)
+    if kept:
+        rows = (
+            (each["name"], each["what"], each["data"], readable_size(each["bytes"]), _when(each))
+            for each in kept
+        )
+        columns = ("name", "what", "data", "size", "last used")
+        print_whole(number_table(columns, rows, texts=(0, 1, 2, 4), box=HEAVY_HEAD))
+    most = "no limit is set" if allowed is None else f"pixels may take {readable_size(allowed)}"
+    print(f"{readable_size(total)} in {cache_folder()}; {most}")
 
 
 @cache.command
@@ -89,46 +72,51 @@ def clear(*names: str, all_: Annotated[bool, Parameter(name="--all", negative=()
 
     if bool(names) == all_:
         raise SegnetError("segnet cache clear takes names, as segnet cache list prints them, or --all")
-    kept = kept_caches(pixel_folder())
-    caches = {each.path: each.size for each in kept}
-    others = {path: size for path, _, size in _others(cache_folder())}
-    chosen = [*caches] if all_ else []
-    for name in names:
-        found = [path for path in others if path.name == name]
-        found = found or [path for path in caches if name and path.name.startswith(name)]
-        if len(found) != 1:
-            known = [*(each.name for each in kept), *(path.name for path in others)]
-            what = f"fits {len(found)} caches" if len(found) > 1 else "is none of what is kept"
-            raise SegnetError(f"{name!r} {what}{did_you_mean(name, known) if known else '; nothing is'}")
-        chosen += found
+    others = {path.name: size for path, _, size in _others()}
+    caches = {each.path: each.size for each in kept_caches(pixel_folder())}
+    chosen = caches if all_ else dict(_named(name, caches, others) for name in names)
     freed, used = 0, 0
-    for path in dict.fromkeys(chosen):
-        if path in caches and not remove(path):
+    for path, size in chosen.items():
+        if path.name in others:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        elif not remove(path):
             used += 1
             continue
-        if path in others:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        freed += (caches | others)[path]
+        freed += size
     left = f"; {used} in use, which stay{'s' if used == 1 else ''}" if used else ""
-    Console(highlight=False, soft_wrap=True).print(f"freed {_size(freed)}{left}", markup=False)
+    print(f"freed {readable_size(freed)}{left}")
 
 
-def _others(folder: Path) -> list[tuple[Path, str, int]]:
+def _named(name: str, caches: Mapping[Path, int], others: Mapping[str, int]) -> tuple[Path, int]:
+    """Return where what is called so lies, and its size."""
+    found = [item for item in caches.items() if item[0].name.startswith(name)]
+    if name in others:
+        return cache_folder() / name, others[name]
+    if len(found) == 1 and name:
+        return found[0]
+    known = [*(path.name[:12] for path in caches), *others]
+    what = f"fits {len(found)} caches" if len(found) > 1 else "is none of what is kept"
+    raise SegnetError(f"{name!r} {what}{did_you_mean(name, known) if known else '; nothing is'}")
+
+
+def _kept() -> Iterator[dict[str, Any]]:
+    from segnet.data.store.cache_use import is_in_use, kept_caches, pixel_folder
+
+    for each in kept_caches(pixel_folder()):
+        about = {"name": each.name, "what": each.what, "data": each.data, "bytes": each.size}
+        yield about | {"used": each.used, "in_use": is_in_use(each.path)}
+    for path, what, size in _others():
+        yield {"name": path.name, "what": what, "data": "", "bytes": size, "used": None, "in_use": False}
+
+
+def _others() -> list[tuple[Path, str, int]]:
     from segnet.data.store.cache_use import size_of
 
-    return [
-        (folder / name, what, size_of(folder / name))
-        for name, what in _OTHERS.items()
-        if (folder / name).exists()
-    ]
+    there = [(cache_folder() / name, what) for name, what in _OTHERS.items()]
+    return [(path, what, size_of(path)) for path, what in there if path.exists()]
 
 
-def _size(count: int) -> str:
-    for unit, size in (("GB", 1e9), ("MB", 1e6)):
-        if count >= size:
-            return f"{count / size:.1f} {unit}"
-    return f"{count / 1e3:.0f} kB"
-
-
-def _when(seconds: float | None) -> str:
-    return "" if seconds is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+def _when(kept: Mapping[str, Any]) -> str:
+    if kept["in_use"] or kept["used"] is None:
+        return "in use" if kept["in_use"] else ""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(kept["used"]))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from cyclopts import Parameter
 from rich.console import Console
 
 from segnet.base.errors import SegnetError
 from segnet.base.files import expand_home
-from segnet.cli.app import SOME_FAILED, app, print_folded, require_suffix, say_error
+from segnet.cli.app import SOME_FAILED, Flag, OptionalPath, app, print_folded, require_suffix, say_error
 
 if TYPE_CHECKING:
     from segnet.runs.seeds import SeedRuns
@@ -20,9 +19,9 @@ if TYPE_CHECKING:
 @app.command
 def compare(
     *runs: Path,
-    out: Annotated[Path | None, Parameter(show_default=False)] = None,
+    out: OptionalPath = None,
     score: str = "mean_iou",
-    assert_equal: Annotated[bool, Parameter(negative=())] = False,
+    assert_equal: Flag = False,
 ) -> int:
     """Put runs side by side: cost, the best epoch's validation scores, and the settings in which they differ.
 
@@ -37,59 +36,44 @@ def compare(
         assert_equal: in place of all this, compare the losses of two runs' first steps to the last digit: a
             change that should change no number must leave them equal. Ends with 1 where a step differs.
     """
+    from segnet.report.spread import read_groups
+
     if assert_equal:
         if out is not None:
             raise SegnetError("--assert-equal draws nothing; leave --out out")
         return _compare_steps(runs)
-    from segnet.report.compare import (
-        beside_each_other,
-        differences,
-        draw_runs,
-        read_runs,
-        require_drawable,
-        runs_table,
-        settings_table,
-    )
-    from segnet.report.spread import has_images, read_groups, verdict_of_images
-
     if not runs:
         raise SegnetError("no run given; name the run folders to compare")
     groups = read_groups(runs)
-    if groups is not None:
-        if out is not None:
-            raise SegnetError("--out draws single runs over their epochs; name runs in the folders of seeds")
+    if groups is None:
+        _compare_runs(runs, out, score)
+    elif out is not None:
+        raise SegnetError("--out draws single runs over their epochs; name runs in the folders of seeds")
+    else:
         _compare_seeds(groups)
-        return 0
+    return 0
+
+
+def _compare_runs(runs: Sequence[Path], out: Path | None, score: str) -> None:
+    from segnet.report.compare import draw_runs, read_runs, require_drawable, runs_and_settings, warnings_of
+    from segnet.report.spread import has_images, verdict_of_images
+
     if out is not None:
         require_suffix(out, (".png", ".svg"))
     records = read_runs(runs)
     if out is not None or score != "mean_iou":
         require_drawable(records, score)
-    for some in beside_each_other(records, Console().width):
-        print_folded(runs_table(some))
-    for some in beside_each_other(records, Console().width):
-        settings = settings_table(some, of=records)
-        if settings is not None:
-            print_folded(settings)
-    verdict = ""
-    if len(records) == 2 and all(record.outcome and record.outcome.finished for record in records):
-        older = [record.name for record in records if not has_images(record)]
-        if older:
-            say_error(f"{older[0]}, of an older segnet, has no images.csv, so chance can't be told apart")
-        else:
-            verdict = verdict_of_images(*records)
-    found = [f"{setting} ({', '.join(values)})" for setting, values in differences(records).items()]
-    for record in records:
-        if record.best.val.scored_on is not None and record.best.val.scored_on.warning:
-            say_error(f"the scores of {record.name} were taken on {record.best.val.scored_on}")
-    if found:
-        say_error(f"these scores don't compare: the runs differ in {', '.join(found)}")
+    for table in runs_and_settings(records, Console().width):
+        print_folded(table)
+    is_pair = len(records) == 2 and all(record.outcome and record.outcome.finished for record in records)
+    verdict = verdict_of_images(*records) if is_pair and all(map(has_images, records)) else ""
+    for line in warnings_of(records, need_images=is_pair):
+        say_error(line)
     if out is not None:
         draw_runs(records, expand_home(out), score=score)
         print(f"drawn in {out}")
     if verdict:
         print(verdict)
-    return 0
 
 
 def _compare_seeds(groups: Sequence[SeedRuns]) -> None:

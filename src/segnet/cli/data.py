@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -12,24 +12,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import cyclopts
 from cyclopts import Parameter
+from rich.box import HEAVY_HEAD
 from rich.console import Console
 from rich.text import Text
 
 from segnet.base.errors import SegnetError
 from segnet.base.files import expand_home
+from segnet.base.readable import counted, number_table
 from segnet.base.settings import Whole
-from segnet.cli.app import BAD_INPUT, SOME_FAILED, app, print_whole
+from segnet.cli.app import BAD_INPUT, SOME_FAILED, Flag, Json, OptionalPath, OptionalWhole, app, print_whole
 
 if TYPE_CHECKING:
     from segnet.data.check.inspect_folder import Inspection
     from segnet.data.check.repair import Repaired
+    from segnet.data.faults import Fault
     from segnet.data.labels.convert import Converted
+    from segnet.data.labels.shapes import Tally
 
 data = cyclopts.App(name="data", help="Check and convert your own images and masks.")
 app.command(data)
-
-_STYLES = {"error": "bold red", "warning": "bold yellow"}
-_MEANINGS = {"error": "training refuses this", "warning": "training goes on, and says so"}
 
 
 @data.command
@@ -37,10 +38,10 @@ def check(
     folder: str,
     /,
     *,
-    fix: Annotated[Path | None, Parameter(show_default=False)] = None,
-    channels: Annotated[Whole | None, Parameter(show_default=False)] = None,
+    fix: OptionalPath = None,
+    channels: OptionalWhole = None,
     shown: Whole = 5,
-    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    json_: Json = False,
 ) -> int:
     """Find everything that is wrong with a folder of images and masks, in one go; it is never written to.
 
@@ -73,70 +74,73 @@ def check(
         copy = {} if repaired is None else {"copy": {"folder": str(target)} | asdict(repaired)}
         print(json.dumps(found.to_dict() | copy))
     else:
-        _print_found(found, shown)
-        if repaired is not None:
-            _say(*_copy_lines(repaired, target))
-        elif not found.errors:
-            _say(*_next_lines(found, channels))
-    return BAD_INPUT if found.errors and repaired is None else 0
+        _print(found, shown)
+        if repaired is None and not found.errors:
+            _print_next(found, channels)
+    if repaired is not None:
+        if not json_:
+            _print_copy(repaired, target)
+        return 0
+    return BAD_INPUT if found.errors else 0
 
 
-def _say(*said: str | Text) -> None:
-    """Print lines as they are, however wide the terminal is."""
-    console = Console(highlight=False, soft_wrap=True)
-    for line in said:
-        console.print(line, markup=False)
+def _print(found: Inspection, shown: int) -> None:
+    from segnet.data.faults import by_kind
 
-
-def _print_found(found: Inspection, shown: int) -> None:
-    _say(*_fault_lines(found, shown))
+    listed = ", ".join(f"{count:,} in {split}" for split, count in found.images.items() if count) or "none"
+    print(f"{found.root}: pairs of image and mask: {listed}")
+    if found.smallest and found.largest:
+        sizes = " to ".join(dict.fromkeys(f"{w}x{h}" for w, h in (found.smallest, found.largest)))
+        print(f"images of {sizes} px{_stored(found)}")
+    level = ""
+    for kind, faults in by_kind(found.faults).items():
+        level = _print_faults(found, kind, faults, shown, level)
     if found.classes:
         print()
         _print_classes(found)
+    if found.suggestion:
+        print(f"suggested: {found.suggestion}")
     errors = len(found.errors)
-    totals = (_counted(errors, "error"), _counted(len(found.faults) - errors, "warning"))
-    suggested = [f"suggested: {found.suggestion}"] if found.suggestion else []
-    _say(*suggested, ", ".join(totals) if found.faults else "nothing is wrong with it")
+    totals = f"{counted(errors, 'error')}, {counted(len(found.faults) - errors, 'warning')}"
+    print(totals if found.faults else "nothing is wrong with it")
 
 
-def _fault_lines(found: Inspection, shown: int) -> Iterator[str | Text]:
-    from segnet.data.faults import KINDS, by_kind
+def _print_faults(found: Inspection, kind: str, faults: Sequence[Fault], shown: int, level: str) -> str:
+    """Print the faults of one kind, below a headline where their level isn't that of those before."""
+    from segnet.data.faults import KINDS
 
-    counted = ", ".join(f"{count:,} in {split}" for split, count in found.images.items() if count) or "none"
-    yield f"{found.root}: pairs of image and mask: {counted}"
-    if found.smallest and found.largest:
-        sizes = " to ".join(dict.fromkeys(f"{w}x{h}" for w, h in (found.smallest, found.largest)))
-        yield f"images of {sizes} px{_stored(found)}"
-    level = ""
-    for kind, faults in by_kind(found.faults).items():
-        known = KINDS[kind]
-        if known.level != level:
-            level = known.level
-            yield Text(f"\n{level}s: {_MEANINGS[level]}", _STYLES[level])
-        files = f"{len(faults):,} " if len(faults) > 1 else ""
-        yield Text(f"  {files}{known.title}", "bold")
-        few = faults[: max(1, shown)]
-        for remedy in dict.fromkeys(fault.remedy for fault in few):
-            for fault in few[:shown]:
-                if fault.remedy == remedy:
-                    yield f"    {found.named(fault.file)} {found.shortened(fault.detail)}"
-            yield f"    -> {found.shortened(remedy)}"
-        if len(faults) > shown > 0:
-            yield f"    .. and {len(faults) - shown:,} more; --json lists them all"
+    console, known = Console(highlight=False, soft_wrap=True), KINDS[kind]
+    if known.level != level:
+        meaning, colour = "training goes on, and says so", "yellow"
+        if known.level == "error":
+            meaning, colour = "training refuses this", "red"
+        console.print(f"\n{known.level}s: {meaning}", style=f"bold {colour}")
+    files = f"{len(faults):,} " if len(faults) > 1 else ""
+    console.print(f"  {files}{known.title}", markup=False, style="bold")
+    few = faults[: max(1, shown)]
+    for remedy in dict.fromkeys(fault.remedy for fault in few):
+        for fault in few[:shown]:
+            if fault.remedy == remedy:
+                print(f"    {found.named(fault.file)} {found.shortened(fault.detail)}")
+        print(f"    -> {found.shortened(remedy)}")
+    if len(faults) > shown > 0:
+        print(f"    .. and {len(faults) - shown:,} more; --json lists them all")
+    return known.level
 
 
-def _next_lines(found: Inspection, channels: int | None) -> Iterator[str]:
-    """Say what to type to train on a folder in which training refuses nothing."""
+def _print_next(found: Inspection, channels: int | None) -> None:
+    """Print what to type to train on a folder in which training refuses nothing."""
     names = [each.name for each in found.classes]
     if names and names == [f"class {number}" for number in range(len(names))]:
         listed = ", ".join(f"NAME_OF_{number}" for number in range(min(len(names), 3)))
         more = ", .." if len(names) > 3 else ""
-        description = found.root / "dataset.yaml"
-        yield f"the classes have no names: write 'classes: [{listed}{more}]' to {description}"
+        print(
+            f"the classes have no names: write 'classes: [{listed}{more}]' to {found.root / 'dataset.yaml'}"
+        )
     options = [found.suggestion.partition(":")[0]] if found.suggestion else []
     options += [] if channels is None else [f"--channels {channels}"]
-    folder = shlex.quote(str(found.root))
-    yield " ".join(["next: segnet train --data", folder, "--model segnet-lite --recipe modern", *options])
+    data = shlex.quote(str(found.root))
+    print(" ".join(["next: segnet train --data", data, "--model segnet-lite --recipe modern", *options]))
 
 
 def _stored(found: Inspection) -> str:
@@ -145,48 +149,42 @@ def _stored(found: Inspection) -> str:
     if all(bits == 8 and channels in (1, 3) for (channels, bits), _ in layouts):
         return ""
     said = [
-        f"{_counted(channels, 'channel')} of {bits} bits" + (f" ({count:,})" if len(layouts) > 1 else "")
+        f"{counted(channels, 'channel')} of {bits} bits" + (f" ({count:,})" if len(layouts) > 1 else "")
         for (channels, bits), count in layouts
     ]
     return f", {', '.join(said)}"
 
 
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
 def _print_classes(found: Inspection) -> None:
-    from rich.table import Table
-
     from segnet.data.check.inspect_folder import not_counted
 
-    table = Table("class")
-    for title in ("share of\npixels", *(f"images in\n{split}" for split in found.images), "thickness\nin px"):
-        table.add_column(title, justify="right")
-    for each in found.classes:
-        table.add_row(
+    rows = (
+        (
             each.name,
             f"{each.share:.2%}",
             *(f"{each.images.get(split, 0):,}" for split in found.images),
             "–" if each.thickness_px is None else f"{each.thickness_px:.1f}",
         )
-    print_whole(table)
+        for each in found.classes
+    )
+    columns = ("class", "share of\npixels", *(f"images in\n{each}" for each in found.images))
+    print_whole(number_table((*columns, "thickness\nin px"), rows, box=HEAVY_HEAD))
     if found.uncounted:
-        _say(f"{not_counted(found.uncounted)} here")
+        print(f"{not_counted(found.uncounted)} here")
     if found.without_objects:
         verb = "holds" if found.without_objects == 1 else "hold"
-        _say(f"{_counted(found.without_objects, 'mask')} {verb} nothing but {found.classes[0].name}")
+        print(f"{counted(found.without_objects, 'mask')} {verb} nothing but {found.classes[0].name}")
 
 
-def _copy_lines(repaired: Repaired, target: Path | None) -> Iterator[str]:
+def _print_copy(repaired: Repaired, target: Path | None) -> None:
     from segnet.data.faults import KINDS
 
-    yield f"\nwrote {_counted(repaired.pairs, 'pair')} to {target}"
+    print(f"\nwrote {counted(repaired.pairs, 'pair')} to {target}")
     for kind, count in repaired.mended.items():
-        yield f"  mended {count:,}: {KINDS[kind].title} ({KINDS[kind].fix})"
+        print(f"  mended {count:,}: {KINDS[kind].title} ({KINDS[kind].fix})")
     for kind, count in repaired.left_out.items():
-        yield f"  left out {count:,}: {KINDS[kind].title}"
-    yield f"next: segnet data check {shlex.quote(str(target))}"
+        print(f"  left out {count:,}: {KINDS[kind].title}")
+    print(f"next: segnet data check {shlex.quote(str(target))}")
 
 
 @data.command
@@ -198,8 +196,8 @@ def convert(
     images: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = (),
     classes: Annotated[str, Parameter(show_default=False)] = "",
     like: Annotated[str, Parameter(show_default=False)] = "",
-    skip: Annotated[bool, Parameter(negative=())] = False,
-    empty_as_background: Annotated[bool, Parameter(negative=())] = False,
+    skip: Flag = False,
+    empty_as_background: Flag = False,
 ) -> int:
     """Make a folder of images and masks from labels as annotation tools and datasets have them.
 
@@ -258,51 +256,46 @@ def _class_names(classes: str, like: str) -> tuple[str, ...]:
 
 
 def _print_converted(done: Converted, folder: str) -> None:
-    from rich.table import Table
-
-    _say(*(f"warning: {warning}" for warning in done.warnings))
-    if rows := done.tally.rows():
-        table = Table("shapes", "read", "drawn", "left out")
-        for column in table.columns[1:3]:
-            column.justify = "right"
-        for kind, read, drawn, reasons in rows:
-            table.add_row(Text(kind), f"{read:,}", f"{drawn:,}", Text(reasons or "–"))
-        print_whole(table)
-    _say(*_tally_lines(done), *_written_lines(done, folder))
-
-
-def _tally_lines(done: Converted) -> Iterator[str]:
-    from segnet.data.labels.shapes import NOT_ANNOTATED
-
-    tally = done.tally
-    if tally.no_shapes:
-        listed = ", ".join(f"{count:,} {kind}" for kind, count in tally.no_shapes.most_common())
-        yield f"ignored, since these are no shapes: {listed}"
-    if tally.images_left_out:
-        left_out = tally.images_left_out.total()
-        yield f"left out {left_out:,} of {_counted(tally.images_read, 'image')}: {tally.images_said()}"
-    if NOT_ANNOTATED in tally.images_left_out:
-        yield "--empty-as-background takes images without labels as background"
-    if tally.empty:
-        yield f"{_counted(tally.empty, 'image')} without a shape: background alone"
-
-
-def _written_lines(done: Converted, folder: str) -> Iterator[str]:
     from segnet.base.class_roles import is_background
 
-    pairs = _counted(sum(done.images.values()), "pair")
+    for warning in done.warnings:
+        print(f"warning: {warning}")
+    _print_tally(done.tally)
     splits = ", ".join(f"{count:,} in {split}" for split, count in done.images.items() if split)
-    said = f"wrote {pairs} of image and mask to {folder}, from {done.format}"
-    yield f"{said}: {splits}" if splits else said
+    pairs = counted(sum(done.images.values()), "pair")
+    print(f"wrote {pairs} of image and mask to {folder}, from {done.format}{f': {splits}' if splits else ''}")
     total = sum(done.pixels.values())
     shares = ", ".join(f"{name} {count / (total or 1):.1%}" for name, count in done.pixels.items())
-    yield f"classes: {shares or 'the masks are copied as they are'}"
+    print(f"classes: {shares or 'the masks are copied as they are'}")
     if done.ignored:
         share = done.ignored / (done.ignored + total)
-        yield f"{done.ignored:,} pixels ({share:.1%}) belong to no class and are ignored"
+        print(f"{done.ignored:,} pixels ({share:.1%}) belong to no class and are ignored")
     if done.around and not is_background(done.around):
-        yield (
+        print(
             f"pixels that no shape covers are of the class {done.around}; where that is wrong, name a class "
             "background with --classes"
         )
-    yield f"next: segnet data check {shlex.quote(folder)}"
+    print(f"next: segnet data check {shlex.quote(folder)}")
+
+
+def _print_tally(tally: Tally) -> None:
+    """Print which shapes and images were taken, and which weren't."""
+    from segnet.data.labels.shapes import NOT_ANNOTATED
+
+    if shapes := tally.rows():
+        rows = (
+            (Text(kind), f"{read:,}", f"{drawn:,}", Text(reasons or "–"))
+            for kind, read, drawn, reasons in shapes
+        )
+        columns = ("shapes", "read", "drawn", "left out")
+        print_whole(number_table(columns, rows, texts=(0, 3), box=HEAVY_HEAD))
+    if tally.no_shapes:
+        listed = ", ".join(f"{count:,} {kind}" for kind, count in tally.no_shapes.most_common())
+        print(f"ignored, since these are no shapes: {listed}")
+    if tally.images_left_out:
+        left_out, of = tally.images_left_out.total(), counted(tally.images_read, "image")
+        print(f"left out {left_out:,} of {of}: {tally.images_said()}")
+    if NOT_ANNOTATED in tally.images_left_out:
+        print("--empty-as-background takes images without labels as background")
+    if tally.empty:
+        print(f"{counted(tally.empty, 'image')} without a shape: background alone")

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING, Literal
 
 from segnet.base.errors import SegnetError
-from segnet.cli.app import SOME_FAILED, app, say_error
-from segnet.data.options import BorderPolicy
+from segnet.cli.app import (
+    SOME_FAILED,
+    Flag,
+    Json,
+    OptionalBorder,
+    OptionalPath,
+    OptionalText,
+    app,
+    given,
+    say_error,
+)
 
 if TYPE_CHECKING:
     from segnet.export.exporter import Exported
-
-_Folder = Annotated[str | None, Parameter(show_default=False)]
 
 
 @app.command
@@ -24,17 +28,17 @@ def export(
     /,
     *,
     to: Literal["onnx", "openvino", "torch"] = "onnx",
-    fp16: Annotated[bool, Parameter(negative=())] = False,
-    int8: Annotated[bool, Parameter(negative=())] = False,
-    out: Annotated[Path | None, Parameter(show_default=False)] = None,
-    images: _Folder = None,
-    calibrate: _Folder = None,
+    fp16: Flag = False,
+    int8: Flag = False,
+    out: OptionalPath = None,
+    images: OptionalText = None,
+    calibrate: OptionalText = None,
     max_loss: float = 1.0,
-    data: _Folder = None,
-    data_root: Annotated[Path | None, Parameter(show_default=False)] = None,
-    extra_list: _Folder = None,
-    border: Annotated[BorderPolicy | None, Parameter(show_default=False)] = None,
-    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    data: OptionalText = None,
+    data_root: OptionalPath = None,
+    extra_list: OptionalText = None,
+    border: OptionalBorder = None,
+    json_: Json = False,
 ) -> int:
     """Write a model as one file for another runtime, and prove that it still says the same.
 
@@ -64,7 +68,6 @@ def export(
     if fp16 and int8:
         raise SegnetError("--fp16 and --int8 are two precisions; take one")
     precision: Precision = "float16" if fp16 else "int8" if int8 else "float32"
-    given: dict[str, Any] = {"data": data, "data_root": data_root, "extra_list": extra_list, "border": border}
     options = ExportOptions(
         to=to,
         precision=precision,
@@ -72,7 +75,7 @@ def export(
         images=images,
         calibrate=calibrate,
         max_loss=max_loss,
-        data={name: value for name, value in given.items() if value is not None},
+        data=given(data=data, data_root=data_root, extra_list=extra_list, border=border),
     )
     if not json_:
         print(f"exporting {model}, and comparing the file with it", flush=True)

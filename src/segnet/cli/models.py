@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
 
-from cyclopts import Parameter
 from rich.console import Console
 
 from segnet.base.errors import SegnetError
-from segnet.base.settings import Whole
-from segnet.cli.app import app, print_whole
+from segnet.cli.app import Json, OptionalText, OptionalWhole, app, print_whole
 from segnet.training.configuration.option_types import ModelOptions, SizeOption
 
 
 @app.command
 def models(
-    name: Annotated[str | None, Parameter(show_default=False)] = None,
+    name: OptionalText = None,
     /,
     *,
     size: SizeOption = (128, 128),
-    num_classes: Annotated[Whole | None, Parameter(show_default=False)] = None,
+    num_classes: OptionalWhole = None,
     model_options: ModelOptions | None = None,
-    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    json_: Json = False,
 ) -> int:
     """Compare the models, or show one layer by layer: all counted and measured now, on the model itself.
 
@@ -33,37 +30,27 @@ def models(
         model_options: of one model, its options as JSON, such as '{"stages": 5}'.
         json_: print JSON in place of the table.
     """
-    from segnet.models import MODELS
-    from segnet.report.models import LEGEND, costs_table, describe_model, figures_table, layers_table, summary
+    from segnet.report import models as report
 
     if name is not None:
-        facts = describe_model(
-            name, num_classes=3 if num_classes is None else num_classes, options=model_options, size=size
-        )
+        classes = 3 if num_classes is None else num_classes
+        facts = report.describe_model(name, num_classes=classes, options=model_options, size=size)
         if json_:
             print(json.dumps(facts.to_dict()))
         else:
-            print_whole(layers_table(facts, size))
-            print(summary(facts))
+            print_whole(report.layers_table(facts, size))
+            print(report.summary(facts))
         return 0
     if model_options is not None or num_classes is not None:
         raise SegnetError("--num-classes and --model-options are for one model; name it")
-    every, refused = [], []
     with Console(stderr=True).status("") as status:  # on a terminal alone
-        for each in MODELS:
-            status.update(f"measuring {each}")
-            try:
-                every.append(describe_model(each, size=size))
-            except SegnetError as mistake:  # an image too small for this one, or that it can't cut up
-                refused.append(mistake)
-    if not every:
-        raise refused[0]
+        every, refused = report.describe_models(size, lambda each: status.update(f"measuring {each}"))
     if json_:
         print(json.dumps([facts.to_dict() for facts in every]))
-    else:
-        print_whole(costs_table(every, size))
-        print_whole(figures_table(every))
-        print(LEGEND)
-        for each_refused in refused:
-            print(f"left out: {each_refused}")
+        return 0
+    print_whole(report.costs_table(every, size))
+    print_whole(report.figures_table(every))
+    print(report.LEGEND)
+    for mistake in refused:
+        print(f"left out: {mistake}")
     return 0

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from textwrap import fill
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import cyclopts
 from cyclopts import Parameter
@@ -13,18 +14,28 @@ from cyclopts import Parameter
 from segnet.base.errors import SegnetError
 from segnet.base.files import expand_home
 from segnet.base.settings import Whole
-from segnet.cli.app import app, print_whole, require_suffix
+from segnet.cli.app import (
+    Flag,
+    OptionalPath,
+    OptionalText,
+    OptionalWhole,
+    app,
+    given,
+    print_whole,
+    require_suffix,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
+    from rich.table import Table
 
     from segnet.data.images.intensity import Pixels
     from segnet.figures.subjects import ShownModel
 
+Figure = TypeVar("Figure")
+
 show = cyclopts.App(name="show", help="Draw the articles' figures from live code.")
 app.command(show)
-
-_Out = Annotated[Path | None, Parameter(show_default=False)]
 
 
 def _require_drawable(out: Path | None, *moving: str) -> None:
@@ -47,13 +58,14 @@ def _pictures(shown: ShownModel, images: Sequence[str], count: int) -> list[Imag
     return [*drawn_pets(count)]
 
 
-def _show(text: str, out: Path | None, draw: Callable[[Path], None]) -> None:
-    """Print a figure as text, and draw it where a file is named."""
-    _require_drawable(out)
-    print(text)
+def _show(figure: Figure, draw: Callable[[Figure, Path], None], out: Path | None, *said: Table | str) -> int:
+    """Print what is said of a figure, and draw it where a file is named."""
+    for each in said:
+        print(each) if isinstance(each, str) else print_whole(each)
     if out is not None:
-        draw(expand_home(out))
+        draw(figure, expand_home(out))
         print(f"drawn in {out}")
+    return 0
 
 
 @show.command(name="activations")
@@ -61,8 +73,8 @@ def show_activations(
     model: str = "pets-lite",
     /,
     *images: str,
-    layer: Annotated[str | None, Parameter(show_default=False)] = None,
-    out: _Out = None,
+    layer: OptionalText = None,
+    out: OptionalPath = None,
 ) -> int:
     """What batch norm and ReLU do to a layer's maps in a trained model: before, between and after.
 
@@ -81,15 +93,11 @@ def show_activations(
     _require_drawable(out)
     shown = open_model(model, trained=True)
     figure = step_by_step(shown, _pictures(shown, images, 8), layer)
-    print_whole(steps_table(figure))
-    if out is not None:
-        draw_activations(figure, expand_home(out))
-        print(f"drawn in {out}")
-    return 0
+    return _show(figure, draw_activations, out, steps_table(figure))
 
 
 @show.command(name="architecture")
-def show_architecture(model: str = "segnet", /, *, out: _Out = None) -> int:
+def show_architecture(model: str = "segnet", /, *, out: OptionalPath = None) -> int:
     """A model as it is built: stages, sizes, channels, and what passes from encoder to decoder (Figure 6).
 
     Read off the model itself: its own modules, a run on images of its size, autograd's graph of that run.
@@ -98,32 +106,26 @@ def show_architecture(model: str = "segnet", /, *, out: _Out = None) -> int:
         model: the name of a model, a run folder, a .safetensors file or a bundled name.
         out: also draw it, as .png or .svg.
     """
-    from segnet.figures.architecture import describe_architecture, parts_table
-    from segnet.figures.architecture_drawing import draw_architecture
+    from segnet.figures.architecture import describe_architecture, draw_architecture, parts_table
     from segnet.figures.subjects import open_model
     from segnet.models.inspection.structure import describe_structure
 
     _require_drawable(out)
     shown = open_model(model)
     structure = describe_structure(shown.model, shown.size, shown.channels)
-    print_whole(parts_table(structure, shown.size))
-    _show(
-        describe_architecture(shown.name, structure),
-        out,
-        lambda path: draw_architecture(shown.name, structure, shown.size, path),
-    )
-    return 0
+    said = parts_table(structure, shown.size), describe_architecture(shown.name, structure)
+    return _show(structure, partial(draw_architecture, shown.name, shown.size), out, *said)
 
 
 @show.command(name="convolution")
 def show_convolution(
-    image: Annotated[str | None, Parameter(show_default=False)] = None,
+    image: OptionalText = None,
     /,
     *,
     kernel: Annotated[str | None, Parameter(show_default=False, allow_leading_hyphen=True)] = None,
     stride: Whole = 1,
-    padding: Annotated[Whole | None, Parameter(show_default=False)] = None,
-    out: _Out = None,
+    padding: OptionalWhole = None,
+    out: OptionalPath = None,
 ) -> int:
     """What edge, blur, sharpen and emboss kernels make of an image, one window worked out (Part 2, Figure 2).
 
@@ -147,11 +149,11 @@ def show_convolution(
     )
     from segnet.figures.subjects import open_picture
 
+    _require_drawable(out)
     kernels = tuple(KERNELS.values()) if kernel is None else (parse_kernel(kernel),)
     name, picture = open_picture(image)
     example = convolution_example(name, picture, kernels, stride=stride, padding=padding)
-    _show(describe_convolution(example), out, lambda path: draw_convolution(example, path))
-    return 0
+    return _show(example, draw_convolution, out, describe_convolution(example))
 
 
 @show.command(name="filters")
@@ -159,9 +161,9 @@ def show_filters(
     model: str = "pets-lite",
     /,
     *images: str,
-    layer: Annotated[str | None, Parameter(show_default=False)] = None,
-    channel: Annotated[Whole | None, Parameter(show_default=False)] = None,
-    out: _Out = None,
+    layer: OptionalText = None,
+    channel: OptionalWhole = None,
+    out: OptionalPath = None,
 ) -> int:
     """What a trained model looks for and finds: first kernels, feature maps, most exciting places (Figure 3).
 
@@ -181,24 +183,22 @@ def show_filters(
     _require_drawable(out)
     shown = open_model(model, trained=True)
     figure = look_inside(shown, _pictures(shown, images, 32), layer, channel)
-    print_whole(layers_table(figure))
-    _show(describe_filters(figure), out, lambda path: draw_filters(figure, path))
-    return 0
+    return _show(figure, draw_filters, out, layers_table(figure), describe_filters(figure))
 
 
 @show.command(name="learning")
 def show_learning(
-    run: Annotated[str | None, Parameter(show_default=False)] = None,
+    run: OptionalText = None,
     /,
     *,
-    image: Annotated[str | None, Parameter(show_default=False)] = None,
-    epochs: Annotated[Whole | None, Parameter(show_default=False)] = None,
-    out: _Out = None,
+    image: OptionalText = None,
+    epochs: OptionalWhole = None,
+    out: OptionalPath = None,
 ) -> int:
     """What a network makes of one image, epoch after epoch, with the mean IoU it had by then.
 
-    Cut out of the pictures that a run leaves at each epoch. Without a run, a small segnet-lite is trained on
-    the spot, on 120 drawn pets of 64x64, for 8 epochs; nothing of it is kept.
+    Drawn from the predictions that a run leaves at each epoch. Without a run, a small segnet-lite is trained
+    on the spot, on 120 drawn pets of 64x64, for 8 epochs; nothing of it is kept.
 
     Args:
         run: a run folder, of a run that may still go on.
@@ -218,12 +218,7 @@ def show_learning(
         from segnet.training.in_memory import train_and_watch
 
         figure = train_and_watch(image, most)
-    print(figure.title)
-    print_whole(learning_table(figure))
-    if out is not None:
-        draw_learning(figure, expand_home(out))
-        print(f"drawn in {out}")
-    return 0
+    return _show(figure, draw_learning, out, figure.title, learning_table(figure))
 
 
 @show.command(name="receptive-field")
@@ -231,7 +226,7 @@ def show_receptive_field(
     model: str = "pets-lite",
     /,
     *images: str,
-    out: _Out = None,
+    out: OptionalPath = None,
 ) -> int:
     """What a model sees: computed layer by layer, and measured by gradients on a trained one (Figure 4).
 
@@ -249,22 +244,20 @@ def show_receptive_field(
     _require_drawable(out)
     shown = open_model(model)
     figure = measure_fields(shown, _pictures(shown, images, 16))
-    print_whole(fields_table(figure))
-    _show(describe_fields(figure), out, lambda path: draw_fields(figure, path))
-    return 0
+    return _show(figure, draw_fields, out, fields_table(figure), describe_fields(figure))
 
 
 @show.command(name="pooling")
 def show_pooling(
-    subject: Annotated[str | None, Parameter(show_default=False)] = None,
+    subject: OptionalText = None,
     /,
     *,
     without: Annotated[str | None, Parameter(name="--break", show_default=False)] = None,
-    retrain: Annotated[bool, Parameter(negative=())] = False,
-    data: Annotated[str | None, Parameter(show_default=False)] = None,
-    data_root: Annotated[Path | None, Parameter(show_default=False)] = None,
+    retrain: Flag = False,
+    data: OptionalText = None,
+    data_root: OptionalPath = None,
     seed: Whole = 0,
-    out: _Out = None,
+    out: OptionalPath = None,
 ) -> int:
     """What pooling keeps: step by step (Part 2, Figure 5), in an image, or as an experiment with a model.
 
@@ -296,19 +289,14 @@ def show_pooling(
         raise SegnetError(
             "--retrain, --data and --data-root are for --break: segnet show pooling --break all"
         )
-    if subject is None:
-        from segnet.figures.concepts import describe_pooling, draw_pooling, pooling_example
-
-        example = pooling_example(seed)
-        _show(describe_pooling(example), out, lambda path: draw_pooling(example, path))
-        return 0
-    from segnet.figures.pooling_image import NOTE, draw_pooled_picture, errors_table, pooled_picture
+    from segnet.figures import pooling_figures as figures
     from segnet.figures.subjects import open_picture
 
-    picture = pooled_picture(*open_picture(subject))
-    print_whole(errors_table(picture))
-    _show(NOTE, out, lambda path: draw_pooled_picture(picture, path))
-    return 0
+    if subject is None:
+        example = figures.pooling_example(seed)
+        return _show(example, figures.draw_pooling, out, figures.describe_pooling(example))
+    picture = figures.pooled_picture(*open_picture(subject))
+    return _show(picture, figures.draw_pooled_picture, out, figures.errors_table(picture), figures.NOTE)
 
 
 def _show_without_indices(
@@ -320,9 +308,7 @@ def _show_without_indices(
 
     ways = parse_ways(text)
     if seed is None:
-        given = {"data": data, "data_root": data_root}
-        named = {name: value for name, value in given.items() if value is not None}
-        figure = score_swapped(model or "pets-lite", ways, named)
+        figure = score_swapped(model or "pets-lite", ways, given(data=data, data_root=data_root))
     else:
         if model is not None or data is not None or data_root is not None:
             raise SegnetError(
@@ -331,9 +317,7 @@ def _show_without_indices(
         from segnet.training.in_memory import compare_trained
 
         figure = compare_trained(ways, seed)
-    print_whole(ways_table(figure))
-    _show(fill(figure.note, 100), out, lambda path: draw_ways(figure, path))
-    return 0
+    return _show(figure, draw_ways, out, ways_table(figure), fill(figure.note, 100))
 
 
 @show.command(name="separable")

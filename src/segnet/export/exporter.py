@@ -25,7 +25,7 @@ from segnet.export.parity import Logits, Parity, compare
 from segnet.export.pictures import Pictures, calibration_pictures, compared_pictures
 from segnet.export.smaller import to_int8, with_half_weights
 from segnet.inference.bundle import read_model
-from segnet.inference.description import KEY, Description
+from segnet.inference.description import KEY
 from segnet.inference.opening import find_model, load
 from segnet.inference.runtimes.with_torch import TorchRuntime
 from segnet.inference.segmenter import Segmenter
@@ -97,7 +97,8 @@ def export(
         raise SegnetError(
             f"{path} is exported already; export the run folder or .safetensors file it came from"
         )
-    segmenter = Segmenter(*_as_trained(path, model))
+    opened, description = read_model(path, model)
+    segmenter = Segmenter(TorchRuntime(opened), description)
     target = _target(source, options)
     compared = compared_pictures(source, segmenter, options.images, options.data, instead=options.calibrate)
     calibration = None
@@ -107,7 +108,7 @@ def export(
         draft = Path(folder) / target.name
         _write(segmenter, options, calibration, draft)
         parity = compare(segmenter.runtime.logits, _opened(draft, options.to), compared, segmenter.classes)
-        failure = _failure(parity, options)
+        _, failure = _judge(parity, options)
         if failure:
             target = target.with_name(f"{target.stem}.failed{target.suffix}")
         size = 0
@@ -120,11 +121,6 @@ def export(
     exported = Exported(target, report, parity, size, failure)
     write_text(report, json.dumps(as_json(exported, source, options), indent=1) + "\n")
     return exported
-
-
-def _as_trained(path: Path, model: nn.Module | None) -> tuple[TorchRuntime, Description]:
-    opened, description = read_model(path, model)
-    return TorchRuntime(opened), description
 
 
 def _check(options: ExportOptions) -> None:
@@ -203,29 +199,21 @@ def _opened(path: Path, target: Target) -> Logits:
     return logits
 
 
-def _failure(parity: Parity, options: ExportOptions) -> str:
-    if options.precision == "int8" and not parity.has_truth:
-        agreement = 1.0 if parity.mean_iou_file is None else parity.mean_iou_file
-        return (
-            f"its masks and the model's have a mean IoU of {agreement:.3f}, at least {AGREEMENT:g} it must "
-            "be; calibrate on images like those that it will get (--calibrate)"
-        ) * (agreement < AGREEMENT)
-    if options.precision == "int8":
-        lost = 100 * parity.mean_iou_lost
-        return f"{lost:.2f} points of mean IoU are lost, at most {options.max_loss:g} may be" * (
-            lost > options.max_loss
-        )
-    return f"only {parity.equal_pixels:.4%} of the pixels are equal, {EQUAL_PIXELS:.1%} must be" * (
-        parity.equal_pixels < EQUAL_PIXELS
-    )
-
-
-def _limits(parity: Parity, options: ExportOptions) -> dict[str, float]:
+def _judge(parity: Parity, options: ExportOptions) -> tuple[dict[str, float], str]:
+    """Return what the file is measured by, with its limit, and why it failed, "" where it passed."""
     if options.precision != "int8":
-        return {"equal_pixels": EQUAL_PIXELS}
+        failure = f"only {parity.equal_pixels:.4%} of the pixels are equal, {EQUAL_PIXELS:.1%} must be"
+        return {"equal_pixels": EQUAL_PIXELS}, failure if parity.equal_pixels < EQUAL_PIXELS else ""
     if parity.has_truth:
-        return {"points_of_mean_iou": options.max_loss}
-    return {"mean_iou_with_the_models_masks": AGREEMENT}
+        lost = 100 * parity.mean_iou_lost
+        failure = f"{lost:.2f} points of mean IoU are lost, at most {options.max_loss:g} may be"
+        return {"points_of_mean_iou": options.max_loss}, failure if lost > options.max_loss else ""
+    agreement = 1.0 if parity.mean_iou_file is None else parity.mean_iou_file
+    failure = (
+        f"its masks and the model's have a mean IoU of {agreement:.3f}, at least {AGREEMENT:g} it must be; "
+        "calibrate on images like those that it will get (--calibrate)"
+    )
+    return {"mean_iou_with_the_models_masks": AGREEMENT}, failure if agreement < AGREEMENT else ""
 
 
 def as_json(exported: Exported, source: str | Path, options: ExportOptions) -> dict[str, Any]:
@@ -237,7 +225,7 @@ def as_json(exported: Exported, source: str | Path, options: ExportOptions) -> d
         "precision": options.precision,
         "passed": not exported.failure,
         "failure": exported.failure,
-        "limits": _limits(exported.parity, options),
+        "limits": _judge(exported.parity, options)[0],
         "bytes": exported.size_bytes,
         **exported.parity.to_dict(),
         "versions": {name: version(name) for name in _VERSIONS if is_installed(name)},

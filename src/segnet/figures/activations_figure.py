@@ -11,15 +11,15 @@ import numpy.typing as npt
 import torch
 from matplotlib.axes import Axes
 from PIL import Image
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from segnet.base.colours import BLUE, ORANGE, hex_code
+from segnet.base.readable import counted, number_table
 from segnet.data.images.intensity import Pixels
 from segnet.figures.figure import drawn, headline
-from segnet.figures.subjects import ShownModel, in_images
+from segnet.figures.subjects import ShownModel
 from segnet.models.inspection.activations import most_telling, unit_steps
-from segnet.report.plots import INK, SOFT_INK
+from segnet.report.plots import INK, SOFT_INK, bare
 
 _CHANNELS, _MAPS = 24, 3
 _RANGE = (5, 95)  # percentiles
@@ -89,23 +89,19 @@ def step_by_step(
 
 def steps_table(figure: ActivationsFigure) -> Table:
     """Return a row a step: ranges of the channels' means and standard deviations, and the share above 0."""
-    table = Table(
-        title=f"{figure.name}, {figure.unit}: {figure.steps[0].values.shape[1]} channels, "
-        f"{in_images(figure.images)}",
-        title_justify="left",
-        box=SIMPLE_HEAD,
-    )
-    table.add_column("step")
-    for name in ("mean of a channel", "standard deviation of a channel", "above 0"):
-        table.add_column(name, justify="right")
-    for step in figure.steps:
-        table.add_row(
+    rows = (
+        (
             step.title,
             f"{step.means.min():.2f} to {step.means.max():.2f}",
             f"{step.standard_deviations.min():.2f} to {step.standard_deviations.max():.2f}",
             f"{100 * step.above_zero:.1f} %",
         )
-    return table
+        for step in figure.steps
+    )
+    channels = figure.steps[0].values.shape[1]
+    title = f"{figure.name}, {figure.unit}: {channels} channels, {counted(figure.images, 'image')}"
+    columns = ("step", "mean of a channel", "standard deviation of a channel", "above 0")
+    return number_table(columns, rows, title=title)
 
 
 def draw_activations(figure: ActivationsFigure, path: Path) -> None:
@@ -150,10 +146,9 @@ def _draw_ranges(axes: Axes, step: MapStep, channels: Sequence[int]) -> None:
     axes.set_xlabel("channel; bar: 5th to 95th percentile, dot: mean", fontsize=8.5, color=SOFT_INK)
     shown = places[:: max(1, len(places) // 8)]
     axes.set_xticks(shown, [str(channels[place]) for place in shown])
-    axes.tick_params(colors=SOFT_INK, length=0, labelsize=8.5)
-    axes.grid(axis="y", color="#d9dbde", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right", "left", "bottom"]].set_visible(False)
+    bare(axes)
+    axes.tick_params(labelsize=8.5)
+    axes.spines["bottom"].set_visible(False)
     axes.text(
         0.98, 0.97, f"{100 * step.above_zero:.0f} % above 0", transform=axes.transAxes, ha="right", va="top",
         fontsize=9, color=INK,

@@ -216,8 +216,7 @@ def describe_convolution(example: ConvolutionExample) -> str:
         grids = (example.window, np.array(kernel.weights), result.products)
         texts = [[[_number(value) for value in row] for row in grid] for grid in grids]
         widths = [max(len(text) for row in grid for text in row) + 1 for grid in texts]
-        lines.append("")
-        lines.append(kernel.name)
+        lines += ["", kernel.name]
         for y in range(side):
             cells = [
                 "".join(text.rjust(w) for text in grid[y]) for grid, w in zip(texts, widths, strict=True)

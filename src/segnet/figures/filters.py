@@ -17,13 +17,13 @@ import torch
 from matplotlib import colormaps, patheffects
 from matplotlib.axes import Axes
 from PIL import Image
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from segnet.base.readable import counted, number_table
 from segnet.core.pooling import Size
 from segnet.data.images.intensity import Pixels, visible
 from segnet.figures.figure import drawn, headline
-from segnet.figures.subjects import ShownModel, in_images
+from segnet.figures.subjects import ShownModel
 from segnet.models.inspection.activations import (
     FirstKernels,
     feature_maps,
@@ -195,16 +195,18 @@ def _cut(pixels: Pixels, centre: tuple[int, int], side: int) -> Pixels:
 
 def layers_table(figure: FilterFigure) -> Table:
     """Return the two layers: what they give for the first image, and how much of it is above 0."""
-    table = Table(title=f"{figure.name}: what it finds in the image", title_justify="left", box=SIMPLE_HEAD)
-    table.add_column("layer")
-    for name in ("channels", "map", "above 0", "silent channels"):
-        table.add_column(name, justify="right")
-    for each in (figure.early, figure.deep):
-        channels, height, width = each.maps.shape
-        table.add_row(
-            each.layer, str(channels), f"{height}x{width}", f"{100 * each.active:.1f} %", str(each.silent)
+    rows = (
+        (
+            each.layer,
+            str(len(each.maps)),
+            "x".join(map(str, each.maps.shape[1:])),
+            f"{100 * each.active:.1f} %",
+            str(each.silent),
         )
-    return table
+        for each in (figure.early, figure.deep)
+    )
+    columns = ("layer", "channels", "map", "above 0", "silent channels")
+    return number_table(columns, rows, title=f"{figure.name}: what it finds in the image")
 
 
 def describe_filters(figure: FilterFigure) -> str:
@@ -213,7 +215,7 @@ def describe_filters(figure: FilterFigure) -> str:
     sees = "the whole image" if figure.sees_px is None else f"{figure.sees_px} px"
     lines = [
         f"first kernels: {figure.kernels.layer}, {count} of {channels}x{side}x{side}",
-        f"{figure.deep.layer} sees {sees}; what excites it most in {in_images(figure.images)}:",
+        f"{figure.deep.layer} sees {sees}; what excites it most in {counted(figure.images, 'image')}:",
     ]
     for channel, patches in figure.patches.items():
         best = ", ".join(f"{patch.value:.2f} (image {patch.image + 1})" for patch in patches[:4])
@@ -266,7 +268,7 @@ def _patches_title(figure: FilterFigure) -> str:
         if side != sees
         else ""
     )
-    images = in_images(figure.images)
+    images = counted(figure.images, "image")
     return f"{figure.deep.layer}: what excites a channel most in {images} ({side}x{side} px{of})"
 
 

@@ -6,25 +6,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from segnet.base.colours import BLUE, VERMILION, hex_code
 from segnet.base.errors import SegnetError, did_you_mean
 from segnet.base.files import expand_home
+from segnet.base.readable import number_table
 from segnet.data.images.intensity import Pixels
 from segnet.data.store.batches import evenly_spread
 from segnet.figures.figure import class_colours, colour_legend, drawn, headline, tile
 from segnet.inference.bundle import read_description
-from segnet.report.gif import read_preview, write_learning_gif
-from segnet.report.panel import PREVIEW_IMAGES, panel_width, tile_boxes
-from segnet.report.plots import INK, SOFT_INK, own_style
+from segnet.report.gif import write_learning_gif
+from segnet.report.plots import INK, SOFT_INK, bare, own_style
 from segnet.runs.records import read_run
 from segnet.runs.run_folder import RunFolder
 from segnet.runs.scores import score_text
@@ -81,7 +83,7 @@ class LearningFigure:
 
 
 def learning_of_run(run: str, image: str | None = None, most: int = IN_STRIP) -> LearningFigure:
-    """Read what a run drew at its epochs, and cut one image out of it.
+    """Read what a run's network predicted for one image at its epochs.
 
     Args:
         run: the folder, of a run that may still go on.
@@ -89,46 +91,41 @@ def learning_of_run(run: str, image: str | None = None, most: int = IN_STRIP) ->
         most: how many epochs, evenly spread, with the first and the last.
 
     Raises:
-        SegnetError: no run folder, one without a picture or a model yet, pictures of another version, a
-            picture that can't be read, or no such image.
+        SegnetError: no run folder, one without predictions or a model yet, a file that can't be read, or no
+            such image.
     """
-    record = read_run(run)
-    folder = RunFolder(expand_home(run))
-    previews = folder.previews()
-    if not previews or record.manifest is None:
+    record, folder = read_run(run), RunFolder(expand_home(run))
+    kept = [each for each in record.epochs if folder.predictions(each.epoch).is_file()]
+    if not kept or record.manifest is None:
         raise SegnetError(
-            f"{run} holds no pictures of epochs; give the folder of one run with at least one epoch done"
+            f"{run} holds no predictions of its epochs; give the folder of one run with at least one epoch "
+            "done. Runs of an older segnet have only pictures of them: train anew to draw how it learns"
         )
-    held_out = record.manifest.splits["val"]
-    names = [held_out[number].name for number in evenly_spread(len(held_out), PREVIEW_IMAGES)]
-    number = choose_image(image, names)
-    description = read_description(folder.model)
-    boxes = tile_boxes(len(names), *description.fit.size)
-    by_epoch = {each.epoch: each for each in record.epochs}
-    shown: dict[int, tuple[Pixels, Pixels, Pixels]] = {}
-    for chosen in evenly_spread(len(previews), most):
-        path = previews[chosen]
-        panel = read_preview(path)
-        if panel.width != panel_width(boxes):
-            raise SegnetError(f"{path} isn't laid out as this version of segnet draws it; train the run anew")
-        picture, truth, prediction = (np.asarray(panel.crop(box)) for box in boxes[number])
-        shown[int(path.stem.removeprefix("epoch_"))] = picture, truth, prediction
+    shown = _read(folder.preview_images)
+    number = choose_image(image, [*map(str, shown["names"])])
+    classes = read_description(folder.model).classes
     epochs = []
-    for epoch, (_, _, prediction) in shown.items():
-        scores = by_epoch.get(epoch)
-        mean_iou, loss = (scores.val.mean_iou, scores.train_loss) if scores else (None, None)
-        epochs.append(LearnedBy(epoch, mean_iou, loss, prediction))
-    picture, truth, _ = next(iter(shown.values()))
+    for each in (kept[row] for row in evenly_spread(len(kept), most)):
+        predicted = _read(folder.predictions(each.epoch))["predicted"][number]
+        epochs.append(LearnedBy(each.epoch, each.val.mean_iou, each.train_loss, classes.paint(predicted)))
     return LearningFigure(
         folder.path.absolute().name,
-        names[number],
-        f"{len(held_out):,} validation images",
-        picture,
-        truth,
+        str(shown["names"][number]),
+        f"{len(record.manifest.splits['val']):,} validation images",
+        shown["images"][number],
+        classes.paint(shown["masks"][number]),
         tuple(epochs),
         {each.epoch: each.val.mean_iou for each in record.epochs},
-        class_colours(description.classes),
+        class_colours(classes),
     )
+
+
+def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
+    try:
+        with np.load(path) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, BadZipFile) as error:
+        raise SegnetError(f"can't read {path}: {error}; train the run anew") from error
 
 
 def choose_image(image: str | None, names: Sequence[str]) -> int:
@@ -150,12 +147,10 @@ def choose_image(image: str | None, names: Sequence[str]) -> int:
 
 def learning_table(figure: LearningFigure) -> Table:
     """Return a row for each epoch that is shown."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in ("epoch", "training loss", "mean IoU"):
-        table.add_column(column, justify="right")
-    for each in figure.epochs:
-        table.add_row(str(each.epoch), score_text(each.train_loss), score_text(each.mean_iou))
-    return table
+    rows = (
+        (str(each.epoch), score_text(each.train_loss), score_text(each.mean_iou)) for each in figure.epochs
+    )
+    return number_table(("epoch", "training loss", "mean IoU"), rows, texts=(), pad_edge=False)
 
 
 def draw_learning(figure: LearningFigure, path: Path) -> None:
@@ -219,10 +214,8 @@ def _frames(figure: LearningFigure) -> Iterator[tuple[LearnedBy, FigureCanvasAgg
     curve.set(ylim=(0, 1), xlabel="epoch")
     curve.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     curve.xaxis.label.set_color(SOFT_INK)
-    curve.tick_params(colors=SOFT_INK, length=0, labelsize=8.5)
-    curve.grid(axis="y", color=_PALE, linewidth=0.6)
-    curve.set_axisbelow(True)
-    curve.spines[["top", "right", "left"]].set_visible(False)
+    bare(curve)
+    curve.tick_params(labelsize=8.5)
     canvas.draw_without_rendering()
     canvas.set_layout_engine("none")
     for each in figure.epochs:

@@ -12,16 +12,16 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 from PIL import Image
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from segnet.base.colours import BLUISH_GREEN, ORANGE, VERMILION, hex_code
+from segnet.base.readable import counted, number_table
 from segnet.data.images.intensity import Pixels, visible
 from segnet.figures.figure import drawn, headline, ink_on
-from segnet.figures.subjects import ShownModel, in_images
+from segnet.figures.subjects import ShownModel
 from segnet.models import require_image_size
 from segnet.models.inspection.receptive import LayerField, Shares, effective_field, layer_fields, square_with
-from segnet.report.plots import INK, SOFT_INK
+from segnet.report.plots import INK, SOFT_INK, bare
 
 SHARES = (0.5, 0.95)
 """Of the influence on a logit: the squares that hold so much of it are measured."""
@@ -73,15 +73,17 @@ def measure_fields(shown: ShownModel, pictures: Sequence[Image.Image | Pixels]) 
 
 def fields_table(figure: FieldFigure) -> Table:
     """Return a row for each layer that sees further than the one before it."""
-    table = Table(title=f"{figure.name}: what one value sees", title_justify="left", box=SIMPLE_HEAD)
-    table.add_column("layer")
-    table.add_column("kind")
-    table.add_column("step, px", justify="right")
-    table.add_column("sees, px", justify="right")
-    for field in figure.growing:
-        sees = "whole image" if field.sees_px is None else str(field.sees_px)
-        table.add_row(field.name, field.kind, str(field.step_px), sees)
-    return table
+    rows = (
+        (
+            field.name,
+            field.kind,
+            str(field.step_px),
+            "whole image" if field.sees_px is None else str(field.sees_px),
+        )
+        for field in figure.growing
+    )
+    columns = ("layer", "kind", "step, px", "sees, px")
+    return number_table(columns, rows, texts=(0, 1), title=f"{figure.name}: what one value sees")
 
 
 def describe_fields(figure: FieldFigure) -> str:
@@ -94,7 +96,7 @@ def describe_fields(figure: FieldFigure) -> str:
     return (
         f"{text}measured: of all that sways the logit in the centre of {height}x{width} px, half comes from "
         f"{half}x{half} px round it and 95 % from {most}x{most}\n"
-        f"          (gradient of the winning class's logit, mean of {in_images(figure.images)})"
+        f"          (gradient of the winning class's logit, mean of {counted(figure.images, 'image')})"
     )
 
 
@@ -194,10 +196,9 @@ def _draw_growth(axes: Axes, figure: FieldFigure) -> None:
     axes.set(xlim=(0.4, len(layers) + 0.9), ylim=(2, top))
     starts = [place for place in places if place == 1 or layers[place - 1].part != layers[place - 2].part]
     axes.set_xticks(starts, [layers[start - 1].part for start in starts], rotation=30, ha="left", va="top")
-    axes.tick_params(colors=SOFT_INK, length=0, labelsize=8.5)
+    bare(axes)
+    axes.tick_params(labelsize=8.5)
     axes.tick_params(axis="x", rotation=-30, pad=2)
-    axes.grid(axis="y", color="#d9dbde", linewidth=0.6)
-    axes.spines[["top", "right", "left"]].set_visible(False)
     pools = " (squares: pools)" if any("pool" in field.kind for field in layers) else ""
     axes.set_title(f"layer by layer{pools}", loc="left", fontsize=10, color=INK)
 
@@ -225,5 +226,8 @@ def _draw_measured(axes: Axes, figure: FieldFigure) -> None:
     axes.spines[:].set_visible(False)
     axes.set_title("measured: what sways the centre's logit", loc="left", fontsize=10, color=INK)
     axes.set_xlabel(
-        f"mean of {in_images(figure.images)}; brighter sways more", fontsize=9, color=SOFT_INK, loc="left"
+        f"mean of {counted(figure.images, 'image')}; brighter sways more",
+        fontsize=9,
+        color=SOFT_INK,
+        loc="left",
     )

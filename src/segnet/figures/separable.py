@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from torch import nn
 
+from segnet.base.readable import number_table
 from segnet.core.blocks import ConvBNReLU, SeparableBNReLU
 from segnet.models.inspection.costs import count_macs, count_parameters
 
@@ -67,21 +67,8 @@ def separable_costs() -> list[SeparableCost]:
 def separable_table(costs: list[SeparableCost]) -> Table:
     """Return the costs with the notebook's multiply-adds beside them."""
     title = "3x3 convolution that doubles the channels: ordinary, and depthwise + pointwise (DSC)"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
-    for name in (
-        "map",
-        "channels",
-        "parameters",
-        "DSC",
-        "MMAC",
-        "DSC",
-        "DSC / ordinary",
-        "notebook MMAC",
-        "DSC",
-    ):
-        table.add_column(name, justify="right")
-    for cost in costs:
-        table.add_row(
+    rows = (
+        (
             f"{cost.side}x{cost.side}",
             f"{cost.channels}→{2 * cost.channels}",
             *(f"{count:,}" for count in cost.parameters),
@@ -89,4 +76,7 @@ def separable_table(costs: list[SeparableCost]) -> Table:
             f"{cost.macs[1] / cost.macs[0]:.4f}",
             *(f"{count / 1e6:,.1f}" for count in cost.notebook_macs),
         )
-    return table
+        for cost in costs
+    )
+    pairs = ("parameters", "DSC", "MMAC", "DSC", "DSC / ordinary", "notebook MMAC", "DSC")
+    return number_table(("map", "channels", *pairs), rows, texts=(), title=title)

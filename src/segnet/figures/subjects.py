@@ -52,11 +52,6 @@ def open_picture(image: str | None) -> tuple[str, Image.Image]:
     return Path(path).name, picture
 
 
-def in_images(count: int) -> str:
-    """Return "1 image" or "16 images"."""
-    return "1 image" if count == 1 else f"{count} images"
-
-
 def drawn_pets(count: int) -> list[Image.Image]:
     """Return so many drawn pets, of those that are held out of the training on them."""
     return [SyntheticSample(0, 2 * number + 5).read()[0] for number in range(count)]

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from torch import nn
 
 from segnet.base.classes import ClassTable
+from segnet.base.readable import number_table
 from segnet.data.by_name import in_order_of
 from segnet.data.dataset import Mask
 from segnet.data.images.intensity import Pixels, visible
@@ -162,26 +162,27 @@ def _median(images: Sequence[ImageScores]) -> int:
 
 def ways_table(figure: UnpoolingFigure) -> Table:
     """Return a row for each way: its scores, and how they differ from those by the indices."""
-    taken_at = tolerance_line(figure.results[0].scores)
-    table = Table(
-        title=f"{figure.name}, {figure.scored_on}", caption=taken_at or None, title_justify="left",
-        caption_justify="left", box=SIMPLE_HEAD, pad_edge=False,
-    )  # fmt: skip
-    table.add_column("un-pooled by")
-    for column in ("mean IoU", "change", "boundary F1", "change", f"wrong within {BAND_PX} px of an edge"):
-        table.add_column(column, justify="right")
     first = figure.results[0].scores
-    for result in figure.results:
-        scores = result.scores
-        table.add_row(
+    rows = (
+        (
             result.way,
-            score_text(scores.mean_iou),
-            _change(first.mean_iou, scores.mean_iou),
-            score_text(scores.boundary_f1),
-            _change(first.boundary_f1, scores.boundary_f1),
+            score_text(result.scores.mean_iou),
+            _change(first.mean_iou, result.scores.mean_iou),
+            score_text(result.scores.boundary_f1),
+            _change(first.boundary_f1, result.scores.boundary_f1),
             _percent(result.error_at_edges),
         )
-    return table
+        for result in figure.results
+    )
+    at_edges = f"wrong within {BAND_PX} px of an edge"
+    return number_table(
+        ("un-pooled by", "mean IoU", "change", "boundary F1", "change", at_edges),
+        rows,
+        title=f"{figure.name}, {figure.scored_on}",
+        caption=tolerance_line(first) or None,
+        caption_justify="left",
+        pad_edge=False,
+    )
 
 
 def _change(before: float | None, after: float | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from rich.table import Table
 from segnet.base.colours import BLACK, BLUE, BLUISH_GREEN, ORANGE, REDDISH_PURPLE, SKY_BLUE, VERMILION
 from segnet.base.errors import SegnetError
 from segnet.report.plots import Chart, Curve, write_chart
+from segnet.report.spread import has_images
 from segnet.runs.identity import SplitIdentity
 from segnet.runs.records import RunRecord, read_run
 from segnet.runs.scores import ClassScores, Scores, score_text
@@ -127,12 +128,37 @@ def settings_table(some: Sequence[RunRecord], of: Sequence[RunRecord]) -> Table 
     return _narrow_table("setting", some, differing) if differing else None
 
 
-def beside_each_other(runs: Sequence[RunRecord], width: int) -> list[Sequence[RunRecord]]:
-    """Cut runs into groups whose tables fit into a terminal of so many characters."""
+def runs_and_settings(runs: Sequence[RunRecord], width: int) -> Iterator[Table]:
+    """Yield the tables of runs and then those of their settings, each with as many runs as fit in its width.
+
+    Args:
+        runs: all that are compared.
+        width: of the terminal, in characters.
+    """
     most = max(1, (width - _LABEL - 4) // (_VALUE + 2))
     tables = math.ceil(len(runs) / most)
     each = math.ceil(len(runs) / tables)
-    return [runs[start : start + each] for start in range(0, len(runs), each)]
+    groups = [runs[start : start + each] for start in range(0, len(runs), each)]
+    yield from map(runs_table, groups)
+    yield from filter(None, (settings_table(some, of=runs) for some in groups))
+
+
+def warnings_of(runs: Sequence[RunRecord], *, need_images: bool) -> Iterator[str]:
+    """Yield what to know before believing the scores of runs that stand beside each other.
+
+    Args:
+        runs: the runs.
+        need_images: whether they were to be compared image by image.
+    """
+    older = [run.name for run in runs if need_images and not has_images(run)]
+    if older:
+        yield f"{older[0]}, of an older segnet, has no images.csv, so chance can't be told apart"
+    for run in runs:
+        if run.best.val.scored_on is not None and run.best.val.scored_on.warning:
+            yield f"the scores of {run.name} were taken on {run.best.val.scored_on}"
+    found = [f"{setting} ({', '.join(values)})" for setting, values in differences(runs).items()]
+    if found:
+        yield f"these scores don't compare: the runs differ in {', '.join(found)}"
 
 
 def _narrow_table(title: str, runs: Sequence[RunRecord], rows: Mapping[str, Sequence[str]]) -> Table:

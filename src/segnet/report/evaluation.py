@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import segnet
-from segnet.base.classes import ClassTable
 from segnet.base.errors import SegnetError
-from segnet.base.files import write_text
+from segnet.base.files import write_csv, write_text
 from segnet.report.sections import (
+    as_png,
     calibration_chart,
     class_metrics,
     class_section,
@@ -23,29 +20,13 @@ from segnet.report.sections import (
     worst_section,
     write_page,
 )
-from segnet.runs.image_scores import GroupScores, ImageScores, Worst, write_image_scores
+from segnet.runs.image_scores import GroupScores, Worst, write_image_scores
 from segnet.runs.remarks import tolerance_text, warnings_of
 from segnet.runs.run_folder import RunFolder
-from segnet.runs.scores import Scores, score_text
+from segnet.runs.scores import score_text
+from segnet.scoring.evaluate import ModelScores
 
 _HEADLINE = ("mean_iou", "pixel_accuracy", "boundary_f1")
-
-
-@dataclass(frozen=True)
-class EvaluationPage:
-    """All that the page shows."""
-
-    model: str
-    scores: Scores
-    images: Sequence[ImageScores]
-    classes: ClassTable
-    how: str = ""
-    """In which way the model was asked, where it isn't the usual one."""
-    worst_by: Worst = "iou"
-    worst: Sequence[tuple[ImageScores, bytes]] = ()
-    """Each with its picture as PNG, worst first."""
-    group_by: str = ""
-    groups: Sequence[GroupScores] = ()
 
 
 def require_no_run(out: Path) -> None:
@@ -62,46 +43,76 @@ def require_no_run(out: Path) -> None:
         raise SegnetError(f"can't make the folder {out}: {error.strerror}; choose another --out") from error
 
 
-def write_evaluation(out: Path, page: EvaluationPage) -> Path:
-    """Write scores.json, images.csv, the confusion matrix, groups.csv and report.html; return the last."""
-    names, confusion = page.classes.names, page.scores.confusion
-    plain = page.scores.to_dict() | {"warnings": warnings_of(page.scores)}
-    if page.groups:
-        plain["groups"] = {"by": page.group_by, "scores": [_plain(group, names) for group in page.groups]}
+def to_plain(found: ModelScores, ranked: Sequence[int], group_by: str | None) -> dict[str, Any]:
+    """Return what JSON holds of an evaluation.
+
+    Args:
+        found: the evaluation.
+        ranked: numbers of the worst images, worst first.
+        group_by: what groups the images, if anything.
+    """
+    plain = found.scores.to_dict() | {"warnings": warnings_of(found.scores)}
+    if found.groups:
+        plain["groups"] = {"by": group_by, "scores": [dict(vars(group)) for group in found.groups]}
+    if ranked:
+        plain["worst"] = [found.images[i].image for i in ranked]
+    return plain
+
+
+def write_evaluation(
+    out: Path,
+    model: str,
+    found: ModelScores,
+    ranked: Sequence[int],
+    *,
+    by: Worst = "iou",
+    group_by: str | None = None,
+    flip: bool = False,
+) -> Path:
+    """Write scores.json, images.csv, the confusion matrix, groups.csv and report.html; return the last.
+
+    Args:
+        out: the folder.
+        model: what the page calls the model.
+        found: what it scored.
+        ranked: numbers of the worst images, worst first, which the page shows.
+        by: what ranks them.
+        group_by: what groups the images.
+        flip: whether each was predicted with its mirror image.
+    """
+    names, confusion = found.classes.names, found.scores.confusion
+    groups = [_with_names(group, names) for group in found.groups]
+    plain = to_plain(found, (), group_by) | ({"groups": {"by": group_by, "scores": groups}} if groups else {})
     write_text(out / "scores.json", json.dumps(plain, indent=2, allow_nan=False) + "\n")
-    write_image_scores(out / "images.csv", page.images, names)
-    head = ["truth \\ predicted", *names]
-    _write_csv(
-        out / "confusion.csv", [head, *([name, *row] for name, row in zip(names, confusion, strict=True))]
-    )
+    write_image_scores(out / "images.csv", found.images, names)
     shares = [[f"{count / sum(row):.6g}" if sum(row) else "" for count in row] for row in confusion]
-    _write_csv(
-        out / "confusion_by_row.csv", [head, *([name, *row] for name, row in zip(names, shares, strict=True))]
-    )
-    if page.groups:
-        rows = [_plain(group, names) for group in page.groups]
-        _write_csv(out / "groups.csv", [list(rows[0]), *(list(row.values()) for row in rows)])
-    report = out / "report.html"
-    write_page(report, "evaluation.html.jinja", _view(page))
-    return report
+    for file, rows in (("confusion.csv", confusion), ("confusion_by_row.csv", shares)):
+        named = ((name, *row) for name, row in zip(names, rows, strict=True))
+        write_csv(out / file, [("truth \\ predicted", *names), *named])
+    if groups:
+        write_csv(out / "groups.csv", [[*groups[0]], *([*group.values()] for group in groups)])
+    view = _view(model, found) | {"how": ", each with its mirror image" if flip else "", "group_by": group_by}
+    if ranked:
+        pictures = zip(ranked, found.draw(ranked), strict=True)
+        worst = [(found.images[i], as_png(picture)) for i, picture in pictures]
+        colours = dict(zip(names, found.classes.colours, strict=True))
+        view["worst"] = worst_section(worst, by, f"the {len(found.images):,} images", colours)
+    write_page(out / "report.html", "evaluation.html.jinja", view)
+    return out / "report.html"
 
 
-def _view(page: EvaluationPage) -> dict[str, Any]:
-    scores, scored_on = page.scores, page.scores.scored_on
-    split = scored_on.split if scored_on else ""
-    colours = dict(zip(page.classes.names, page.classes.colours, strict=True))
+def _view(model: str, found: ModelScores) -> dict[str, Any]:
+    scores, scored_on = found.scores, found.scores.scored_on
+    colours = dict(zip(found.classes.names, found.classes.colours, strict=True))
     metrics = class_metrics([scores])
+    on_training = [f"Scored on {scored_on}."] if scored_on and scored_on.warning else []
     return {
-        "model": page.model,
+        "model": model,
         "data": scored_on.data if scored_on else "",
         "scored_on": str(scored_on or ""),
-        "warnings": [
-            *([f"Scored on {scored_on}."] if scored_on and scored_on.warning else []),
-            *warnings_of(scores),
-        ],
+        "warnings": [*on_training, *warnings_of(scores)],
         "note": scored_on.note if scored_on else "",
-        "how": page.how and f", {page.how}",
-        "split": split,
+        "split": scored_on.split if scored_on else "",
         "headline": headline(scores, _HEADLINE),
         "metrics": metric_table([scores]),
         "class_metrics": metrics,
@@ -112,24 +123,15 @@ def _view(page: EvaluationPage) -> dict[str, Any]:
                 f"{group.images:,}",
                 *(score_text(each) for each in (group.mean_iou, group.pixel_accuracy, group.boundary_f1)),
             )
-            for group in page.groups
+            for group in found.groups
         ],
-        "group_by": page.group_by,
         "boundary_at": tolerance_text([scores]),
         "calibration": calibration_chart(scores),
-        "worst": worst_section(page.worst, page.worst_by, f"the {len(page.images):,} images", colours)
-        if page.worst
-        else None,
+        "worst": None,
         "version": segnet.__version__,
     }
 
 
-def _plain(group: GroupScores, names: Sequence[str]) -> dict[str, Any]:
+def _with_names(group: GroupScores, names: Sequence[str]) -> dict[str, Any]:
     plain = {name: value for name, value in vars(group).items() if name != "iou"}
     return plain | {f"iou {name}": value for name, value in zip(names, group.iou, strict=True)}
-
-
-def _write_csv(path: Path, rows: Sequence[Sequence[object]]) -> None:
-    table = io.StringIO()
-    csv.writer(table, lineterminator="\n").writerows(rows)
-    write_text(path, table.getvalue())

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from segnet.base.colours import Colour, distinct_colours
-from segnet.base.duration import readable_time
+from segnet.base.readable import COUNT, readable_size, readable_time
 from segnet.report.plots import learning_curves
 from segnet.report.sections import (
     calibration_chart,
@@ -177,29 +177,21 @@ def _facts(record: RunRecord) -> list[tuple[str, str]]:
     def column(key: str) -> list[float]:
         return [value for epoch in record.epochs if (value := getattr(epoch, key)) is not None]
 
-    facts: list[tuple[str, str]] = []
-    for key, label in (("parameters", "parameters"), ("macs", "multiply-adds")):
-        if isinstance(count := record.model.get(key), int):
-            facts.append((label, _count(count)))
-    if seconds := column("seconds"):
-        facts.append(("training time", readable_time(sum(seconds))))
-    if speed := column("images_per_second"):
-        facts.append(("images per second", f"{statistics.median(speed):.4g}"))
-    if waiting := column("data_wait_share"):
-        facts.append(("waiting for data", share_text(statistics.median(waiting))))
-    if memory := column("peak_memory_mib"):
-        facts.append(("peak memory", f"{max(memory):,.0f} MiB"))
-    return facts
+    counts = (("parameters", "parameters"), ("macs", "multiply-adds"))
+    measured: tuple[tuple[str, str, Callable[[list[float]], str]], ...] = (
+        ("training time", "seconds", lambda values: readable_time(sum(values))),
+        ("images per second", "images_per_second", lambda values: f"{statistics.median(values):.4g}"),
+        ("waiting for data", "data_wait_share", lambda values: share_text(statistics.median(values))),
+        ("peak memory", "peak_memory_mib", lambda values: f"{max(values):,.0f} MiB"),
+    )
+    return [
+        (label, readable_size(count, COUNT))
+        for key, label in counts
+        if isinstance(count := record.model.get(key), int)
+    ] + [(label, in_words(values)) for label, key, in_words in measured if (values := column(key))]
 
 
 # --- numbers in words ---
-
-
-def _count(value: float) -> str:
-    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if value >= size:
-            return f"{value / size:.3g}{unit}"
-    return f"{value:.0f}"
 
 
 def _plain(value: object) -> str:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from segnet.base.errors import SegnetError
+from segnet.base.readable import number_table
 from segnet.core.pooling import Size
 from segnet.models import MODELS, create_model, require_image_size
 from segnet.models.inspection.costs import Layer, list_layers, training_bytes
@@ -86,14 +86,39 @@ def describe_model(
     )
 
 
+def describe_models(
+    size: Size, begin: Callable[[str], object] = lambda name: None
+) -> tuple[list[ModelFacts], list[SegnetError]]:
+    """Measure every model as it ships.
+
+    Args:
+        size: ``(H, W)`` of the images.
+        begin: told the name of each before it is measured.
+
+    Returns:
+        The models, and why others were left out: images too small for them, or that they can't cut up.
+
+    Raises:
+        SegnetError: no model takes images of this size.
+    """
+    every: list[ModelFacts] = []
+    refused: list[SegnetError] = []
+    for name in MODELS:
+        begin(name)
+        try:
+            every.append(describe_model(name, size=size))
+        except SegnetError as mistake:
+            refused.append(mistake)
+    if not every:
+        raise refused[0]
+    return every, refused
+
+
 def costs_table(models: Sequence[ModelFacts], size: Size) -> Table:
     """Return what each model costs, a row each."""
-    table = Table(title=f"3 classes, {size[0]}x{size[1]}", title_justify="left", box=SIMPLE_HEAD)
-    table.add_column("model")
-    for name in ("parameters", "GMAC", "maps", "indices", "sees"):
-        table.add_column(name, justify="right")
-    for facts in models:
-        table.add_row(
+    columns = ("model", "parameters", "GMAC", "maps", "indices", "sees")
+    rows = (
+        (
             facts.name,
             f"{facts.parameters:,}",
             f"{facts.macs / 1e9:.4f}",
@@ -101,31 +126,22 @@ def costs_table(models: Sequence[ModelFacts], size: Size) -> Table:
             f"{facts.index_bytes / 2**10:.1f}" if facts.index_bytes else "–",
             "all" if facts.receptive_field_px is None else str(facts.receptive_field_px),
         )
-    return table
+        for facts in models
+    )
+    return number_table(columns, rows, title=f"3 classes, {size[0]}x{size[1]}")
 
 
 def figures_table(models: Sequence[ModelFacts]) -> Table:
     """Return what each model was published with and what it reaches here, a row each."""
-    table = Table(box=SIMPLE_HEAD)
-    for name in ("model", "published", "by", "ours"):
-        table.add_column(name)
-    for facts in models:
-        table.add_row(facts.name, facts.figures.published, facts.figures.source, facts.figures.ours)
-    return table
+    rows = ((each.name, each.figures.published, each.figures.source, each.figures.ours) for each in models)
+    return number_table(("model", "published", "by", "ours"), rows, texts=range(4))
 
 
 def layers_table(facts: ModelFacts, size: Size) -> Table:
     """Return a table with a row for each layer of a model, and their sums."""
     title = f"{facts.name}, one image of {size[0]}x{size[1]}"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, show_footer=True)
-    table.add_column("layer", "sum")
-    table.add_column("kind")
-    table.add_column("gives")
-    table.add_column("parameters", f"{facts.parameters:,}", justify="right")
-    table.add_column("MMAC", f"{facts.macs / 1e6:,.1f}", justify="right")
-    table.add_column("index bytes", f"{facts.index_bytes:,}", justify="right")
-    for layer in facts.layers:
-        table.add_row(
+    rows = (
+        (
             layer.name,
             layer.kind,
             "x".join(str(side) for side in layer.shape),
@@ -133,7 +149,11 @@ def layers_table(facts: ModelFacts, size: Size) -> Table:
             f"{layer.macs / 1e6:,.1f}" if layer.macs else "",
             f"{layer.index_bytes:,}" if layer.index_bytes else "",
         )
-    return table
+        for layer in facts.layers
+    )
+    sums = ("sum", "", "", f"{facts.parameters:,}", f"{facts.macs / 1e6:,.1f}", f"{facts.index_bytes:,}")
+    columns = ("layer", "kind", "gives", "parameters", "MMAC", "index bytes")
+    return number_table(columns, rows, texts=(0, 1, 2), sums=sums, title=title)
 
 
 def summary(facts: ModelFacts) -> str:

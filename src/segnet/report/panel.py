@@ -7,7 +7,7 @@ epoch.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cache
 
 import numpy as np
@@ -23,9 +23,6 @@ Pixels = npt.NDArray[np.uint8]
 
 PREVIEW_IMAGES = 21
 """As many validation images as a run draws at each epoch, and as the article's figures show."""
-
-Box = tuple[int, int, int, int]
-"""Left, top, and where they end to the right and below, in pixels."""
 
 BACKGROUND: Colour = (250, 250, 248)
 """The page colour of previews; off-white, so that white "ignore" tiles can be seen on it."""
@@ -65,10 +62,12 @@ def preview_panel(
         raise ValueError(f"images must be (N, H, W, 3) with N of at least 1, got {images.shape}")
     if not truth.shape == predicted.shape == images.shape[:3]:
         raise ValueError(f"masks must be {images.shape[:3]}, got {truth.shape} and {predicted.shape}")
-    boxes = tile_boxes(*images.shape[:3])
-    right = panel_width(boxes) - _MARGIN_PX
+    columns, tile_width, tile_height = _layout(*images.shape[:3])
+    across, down = tile_width + _GAP_PX, tile_height + _GAP_PX
+    band_px = 3 * down - _GAP_PX + _BAND_GAP_PX
+    right = max(_MIN_WIDTH_PX - _MARGIN_PX, _LEFT_PX + columns * across - _GAP_PX)
     room = right - _LEFT_PX
-    legend_top = boxes[-1][-1][3] + _BAND_GAP_PX
+    legend_top = _TOP_PX + math.ceil(len(images) / columns) * band_px
     legend = _legend(classes, truth)
     longest = legend_top + len(legend) * _LEGEND_LINE_PX + _MARGIN_PX
     panel = Image.new("RGB", (right + _MARGIN_PX, longest), BACKGROUND)
@@ -78,35 +77,18 @@ def preview_panel(
         fitting, font = _fitted(text, room, range(largest_px, 10, -1))
         draw.text((_LEFT_PX, baseline), fitting, font=font, fill=ink, anchor="ls")
     pictures = zip(images, classes.paint(truth), classes.paint(predicted), strict=True)
-    for three, places in zip(pictures, boxes, strict=True):
-        for row, (pixels, (x, y, end_x, end_y)) in enumerate(zip(three, places, strict=True)):
+    for index, three in enumerate(pictures):
+        band, column = divmod(index, columns)
+        for row, pixels in enumerate(three):
+            x, y = _LEFT_PX + column * across, _TOP_PX + band * band_px + row * down
             method = Image.Resampling.NEAREST if row else Image.Resampling.LANCZOS
-            panel.paste(Image.fromarray(pixels).resize((end_x - x, end_y - y), method), (x, y))
-            draw.rectangle((x - 1, y - 1, end_x, end_y), outline=_RULE)
-            if x == _LEFT_PX:
-                middle = (x - 14, (y + end_y) // 2)
+            panel.paste(Image.fromarray(pixels).resize((tile_width, tile_height), method), (x, y))
+            draw.rectangle((x - 1, y - 1, x + tile_width, y + tile_height), outline=_RULE)
+            if column == 0:
+                middle = (x - 14, y + tile_height // 2)
                 draw.text(middle, _ROWS[row], font=_font(_TEXT_PX), fill=SOFT_INK, anchor="rm")
     bottom = _draw_legend(draw, legend, legend_top, room)
     return panel.crop((0, 0, panel.width, bottom + _MARGIN_PX))
-
-
-def tile_boxes(count: int, height: int, width: int) -> list[tuple[Box, Box, Box]]:
-    """Return where a panel of so many images of one size has the input, truth and prediction of each."""
-    columns, tile_width, tile_height = _layout(count, height, width)
-    band_px = 3 * (tile_height + _GAP_PX) - _GAP_PX + _BAND_GAP_PX
-    boxes = []
-    for index in range(count):
-        band, column = divmod(index, columns)
-        x, y = _LEFT_PX + column * (tile_width + _GAP_PX), _TOP_PX + band * band_px
-        tops = [y + row * (tile_height + _GAP_PX) for row in range(3)]
-        first, second, third = ((x, top, x + tile_width, top + tile_height) for top in tops)
-        boxes.append((first, second, third))
-    return boxes
-
-
-def panel_width(boxes: Sequence[tuple[Box, Box, Box]]) -> int:
-    """Return how wide the panel with these tiles is, in pixels."""
-    return max(_MIN_WIDTH_PX, max(each[0][2] for each in boxes) + _MARGIN_PX)
 
 
 def _layout(count: int, height: int, width: int) -> tuple[int, int, int]:

@@ -10,7 +10,7 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -70,6 +70,7 @@ def learning_curves(
         return []
     epochs = [record.epoch for record in records]
     val = [record.val for record in records]
+    sizes = _size_changes(records)
     charts = [
         Chart(
             "Loss",
@@ -79,6 +80,7 @@ def learning_curves(
                 Curve("val", [scores.loss for scores in val], BLUE),
             ],
             marked_epoch=best_epoch,
+            changes=sizes,
         ),
         Chart(
             "Validation scores",
@@ -89,6 +91,7 @@ def learning_curves(
             ],
             scale="score",
             marked_epoch=best_epoch,
+            changes=sizes,
         ),
         Chart(
             "Validation IoU of each class",
@@ -96,6 +99,7 @@ def learning_curves(
             _class_curves(val, colours),
             scale="score",
             marked_epoch=best_epoch,
+            changes=sizes,
         ),
         Chart(
             "Learning rate",
@@ -104,9 +108,6 @@ def learning_curves(
             number="{:.2g}",
         ),
     ]
-    sizes = _size_changes(records)
-    *scored, rate = charts
-    charts = [*(replace(chart, changes=sizes) for chart in scored), rate]
     return [(chart.title, draw_svg(chart)) for chart in charts]
 
 
@@ -152,11 +153,7 @@ def draw_calibration(bins: Sequence[CalibrationBin]) -> str:
         above, below = figure.subplots(2, sharex=True, height_ratios=(3, 1))
         figure.subplots_adjust(left=0.12, right=0.97, bottom=0.12, top=0.92, hspace=0.12)
         for axes in (above, below):
-            axes.spines[["top", "right", "left"]].set_visible(False)
-            axes.spines["bottom"].set_color(_RULE)
-            axes.tick_params(colors=SOFT_INK, length=0)
-            axes.grid(axis="y", color=_RULE, linewidth=0.6)
-            axes.set_axisbelow(True)
+            bare(axes)
             axes.set(xlim=(0, 1), ylim=(0, 1))
         above.set_title("Accuracy over confidence", loc="left", fontsize=11, color=INK, pad=10)
         above.plot((0, 1), (0, 1), color=SOFT_INK, linewidth=0.8, linestyle=":")
@@ -198,11 +195,7 @@ def _draw(chart: Chart) -> Figure:
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.set_title(chart.title, loc="left", fontsize=11, color=INK, pad=10)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(_RULE)
-    axes.tick_params(colors=SOFT_INK, length=0)
-    axes.grid(axis="y", color=_RULE, linewidth=0.6)
-    axes.set_axisbelow(True)
+    bare(axes)
     axes.yaxis.set_major_formatter("{x:g}")
     axes.set_xlabel("epoch", color=SOFT_INK, loc="left")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
@@ -238,6 +231,15 @@ def _draw(chart: Chart) -> Figure:
         axes.text(chart.marked_epoch, 1.0, "best", ha="center", **small)
     _label_ends(axes, chart)
     return figure
+
+
+def bare(axes: Axes) -> None:
+    """Leave of a chart's frame the line below and pale lines across."""
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(_RULE)
+    axes.tick_params(colors=SOFT_INK, length=0)
+    axes.grid(axis="y", color=_RULE, linewidth=0.6)
+    axes.set_axisbelow(True)
 
 
 def _set_scale(axes: Axes, chart: Chart) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import jinja2
+from PIL import Image
 
 from segnet.base.colours import BLUE, VERMILION, Colour
 from segnet.base.files import write_text
@@ -116,6 +118,13 @@ def _templates() -> jinja2.Environment:
 def encode(content: bytes, media_type: str) -> str:
     """Return content as an address that holds it."""
     return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def as_png(picture: Image.Image) -> bytes:
+    """Return a picture as the bytes of a PNG."""
+    content = io.BytesIO()
+    picture.save(content, format="PNG")
+    return content.getvalue()
 
 
 def headline(scores: Scores, keys: Sequence[str]) -> list[tuple[str, str]]:

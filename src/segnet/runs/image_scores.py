@@ -7,15 +7,14 @@ up again over any images: a group of them, or the draws of a bootstrap.
 from __future__ import annotations
 
 import csv
-import io
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from segnet.base.errors import SegnetError, did_you_mean
-from segnet.base.files import write_text
+from segnet.base.files import write_csv
+from segnet.runs.scores import mean_of, ratio
 
 COUNTS = ("right", "truth", "predicted")
 
@@ -102,8 +101,8 @@ def score_group(group: str, images: Sequence[ImageScores]) -> GroupScores:
         group=group,
         images=len(images),
         pixel_accuracy=sum(right) / pixels if pixels else None,
-        mean_iou=_mean(iou),
-        boundary_f1=_mean(each.boundary_f1 for each in images),
+        mean_iou=mean_of(iou),
+        boundary_f1=mean_of(each.boundary_f1 for each in images),
         iou=iou,
     )
 
@@ -118,12 +117,7 @@ def score_groups(images: Sequence[ImageScores], groups: Sequence[str]) -> list[G
 
 def _iou(right: Sequence[int], truth: Sequence[int], predicted: Sequence[int]) -> tuple[float | None, ...]:
     unions = [t + p - r for r, t, p in zip(right, truth, predicted, strict=True)]
-    return tuple(r / union if union else None for r, union in zip(right, unions, strict=True))
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
-    present = [value for value in values if value is not None]
-    return math.fsum(present) / len(present) if present else None
+    return tuple(ratio(r, union) for r, union in zip(right, unions, strict=True))
 
 
 _TEXTS = ("split", "image", "content")
@@ -135,14 +129,12 @@ _NUMBERS = tuple(
 def write_image_scores(path: Path, images: Sequence[ImageScores], classes: Sequence[str]) -> None:
     """Write ``images.csv``: the fields, then IoU and the pixel counts of every class; empty for no value."""
     per_class = [f"{kind} {name}" for kind in ("iou", *COUNTS) for name in classes]
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow([*_TEXTS, *_NUMBERS, *per_class])
+    rows = [[*_TEXTS, *_NUMBERS, *per_class]]
     for image in images:
         own = [getattr(image, name) for name in (*_TEXTS, *_NUMBERS)]
         counted = [count for kind in COUNTS for count in getattr(image, kind)]
-        writer.writerow([_text(value) for value in (*own, *image.iou, *counted)])
-    write_text(path, table.getvalue())
+        rows.append([_text(value) for value in (*own, *image.iou, *counted)])
+    write_csv(path, rows)
 
 
 def read_image_scores(path: Path) -> tuple[tuple[str, ...], list[ImageScores]]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import errno
-import io
 import json
 import os
 import re
@@ -16,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from segnet.base.errors import SegnetError
-from segnet.base.files import drop_temporaries, write_text
+from segnet.base.files import drop_temporaries, write_csv, write_text
 from segnet.runs.identity import Manifest
 
 
@@ -94,6 +92,15 @@ class RunFolder:
         """The picture of an epoch, counted from 1."""
         return self.path / "previews" / f"epoch_{epoch:03d}.png"
 
+    def predictions(self, epoch: int) -> Path:
+        """What was predicted of the images in the picture of an epoch, as class ids."""
+        return self.preview(epoch).with_suffix(".npz")
+
+    @property
+    def preview_images(self) -> Path:
+        """The images in the pictures, with their truth and names."""
+        return self.path / "previews" / "images.npz"
+
     def previews(self) -> list[Path]:
         """All pictures so far, in the order of epochs."""
         return list(self._of_epochs("previews", ".png").values())
@@ -148,11 +155,8 @@ class RunFolder:
         write_text(self.metrics, "".join(json.dumps(epoch) + "\n" for epoch in epochs))
         rows = [_flat(epoch) for epoch in epochs]
         columns = list(dict.fromkeys(name for row in rows for name in row))
-        table = io.StringIO()
-        writer = csv.DictWriter(table, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_text(self.path / "metrics.csv", table.getvalue())
+        values = [[row.get(column) for column in columns] for row in rows]
+        write_csv(self.path / "metrics.csv", [columns, *values])
 
     @contextmanager
     def locked(self) -> Iterator[None]:

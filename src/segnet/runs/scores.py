@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -240,6 +241,17 @@ def _range(value: object) -> tuple[float, float] | None:
 
 def _cut(name: str) -> str:
     return name if len(name) <= 16 else f"{name[:15]}…"
+
+
+def ratio(above: float, below: float) -> float | None:
+    """Return how much of the one is the other; None where there is nothing to be a part of."""
+    return float(above / below) if below else None
+
+
+def mean_of(values: Iterable[float | None]) -> float | None:
+    """Return the mean of the values that are there; None where none is."""
+    present = [value for value in values if value is not None]
+    return math.fsum(present) / len(present) if present else None
 
 
 def score_text(value: float | None, digits: int = 3) -> str:

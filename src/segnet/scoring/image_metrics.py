@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +16,7 @@ from segnet.base.classes import IGNORE_INDEX
 from segnet.base.outline_tolerance import count_sides, mean_thickness_px
 from segnet.runs.identity import ImageRecord
 from segnet.runs.image_scores import ImageScores
-from segnet.runs.scores import CalibrationBin, Scores
+from segnet.runs.scores import CalibrationBin, Scores, mean_of, ratio
 from segnet.scoring.boundary import boundary_f1, edge_band, tolerances_px
 
 CONFIDENT = 0.9
@@ -90,15 +90,15 @@ class ImageCounter:
                     split=self._split,
                     image=record.name,
                     content=record.ids[0].hex(),
-                    pixel_accuracy=_ratio(one["right"], one["pixels"]),
-                    mean_iou=_mean(
+                    pixel_accuracy=ratio(one["right"], one["pixels"]),
+                    mean_iou=mean_of(
                         r / union for r, t, p in zip(*per_class, strict=True) if (union := t + p - r)
                     ),
-                    boundary_f1=_mean(score for score in boundary[i].tolist() if not math.isnan(score)),
-                    band_accuracy=_ratio(one["band_right"], one["band"]),
-                    loss=_ratio(one["loss"], one["pixels"]),
-                    confidence=_ratio(one["confidence"], one["pixels"]),
-                    confident_disagreement=_ratio(one["disagreement"], one["pixels"]),
+                    boundary_f1=mean_of(score for score in boundary[i].tolist() if not math.isnan(score)),
+                    band_accuracy=ratio(one["band_right"], one["band"]),
+                    loss=ratio(one["loss"], one["pixels"]),
+                    confidence=ratio(one["confidence"], one["pixels"]),
+                    confident_disagreement=ratio(one["disagreement"], one["pixels"]),
                     right=per_class[0],
                     truth=per_class[1],
                     predicted=per_class[2],
@@ -117,20 +117,20 @@ class ImageCounter:
             ]
             per_class[name] = replace(
                 entry,
-                boundary_f1=_mean(score for score, _ in found),
-                boundary_tolerance_px=_mean(tolerance for _, tolerance in found),
+                boundary_f1=mean_of(score for score, _ in found),
+                boundary_tolerance_px=mean_of(tolerance for _, tolerance in found),
                 thickness_px=mean_thickness_px(int(self._pixels[i]), int(self._sides[i])),
             )
         taken = torch.cat(self._tolerances).tolist() if self._tolerances else []
         calibration = tuple(
-            CalibrationBin(int(pixels), _ratio(confidence / _STEPS, pixels), _ratio(right, pixels))
+            CalibrationBin(int(pixels), ratio(confidence / _STEPS, pixels), ratio(right, pixels))
             for pixels, confidence, right in self._bins.T.tolist()
         )
         return replace(
             scores,
-            boundary_f1=_mean(each.boundary_f1 for each in self.images if each.boundary_f1 is not None),
+            boundary_f1=mean_of(each.boundary_f1 for each in self.images if each.boundary_f1 is not None),
             boundary_tolerance_px=(min(taken), max(taken)) if taken else None,
-            band_accuracy=_ratio(*self._band.tolist()),
+            band_accuracy=ratio(*self._band.tolist()),
             calibration=calibration,
             calibration_error=calibration_error(calibration),
             per_class=per_class,
@@ -171,13 +171,4 @@ def calibration_error(bins: Sequence[CalibrationBin]) -> float | None:
         for each in bins
         if each.accuracy is not None and each.confidence is not None
     )
-    return _ratio(math.fsum(gaps), total)
-
-
-def _ratio(above: float, below: float) -> float | None:
-    return above / below if below else None
-
-
-def _mean(values: Iterable[float]) -> float | None:
-    present = list(values)
-    return math.fsum(present) / len(present) if present else None
+    return ratio(math.fsum(gaps), total)

@@ -6,7 +6,6 @@ toolkits that give it 1 or 0 report another number for the same predictions.
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -18,7 +17,7 @@ from torch.nn import functional as F
 
 from segnet.base.classes import IGNORE_INDEX, ClassTable
 from segnet.base.distributed.collectives import total
-from segnet.runs.scores import ClassScores, ScoredOn, Scores
+from segnet.runs.scores import ClassScores, ScoredOn, Scores, mean_of, ratio
 from segnet.scoring.threshold import ThresholdCounter
 
 Matrix = npt.NDArray[np.int64]
@@ -129,14 +128,14 @@ def scores_from_confusion(
     predicted = matrix.sum(0).astype(np.float64)
     total = float(truth.sum())
     share = [float(pixels) / total if total else 0.0 for pixels in truth]
-    iou = _ratio(right, truth + predicted - right)
-    dice = _ratio(2 * right, truth + predicted)
-    precision = _ratio(right, predicted)
-    recall = _ratio(right, truth)
+    iou = _ratios(right, truth + predicted - right)
+    dice = _ratios(2 * right, truth + predicted)
+    precision = _ratios(right, predicted)
+    recall = _ratios(right, truth)
     return Scores(
-        pixel_accuracy=_ratio(right.sum(keepdims=True), total)[0],
-        mean_iou=_mean(iou),
-        mean_dice=_mean(dice),
+        pixel_accuracy=_ratios(right.sum(keepdims=True), total)[0],
+        mean_iou=mean_of(iou),
+        mean_dice=mean_of(dice),
         article_iou=None,
         article_custom_iou=None,
         loss=loss,
@@ -146,7 +145,7 @@ def scores_from_confusion(
         },
         confusion=tuple(tuple(int(count) for count in row) for row in matrix),
         scored_on=scored_on,
-        mean_class_accuracy=_mean(recall),
+        mean_class_accuracy=mean_of(recall),
         mean_iou_without_border=_without_border(iou, classes),
         foreground_iou=None if classes.foreground is None else iou[classes.foreground],
     )
@@ -155,7 +154,7 @@ def scores_from_confusion(
 def _without_border(iou: list[float | None], classes: ClassTable) -> float | None:
     if "border" not in classes.names:
         return None
-    return _mean([score for score, name in zip(iou, classes.names, strict=True) if name != "border"])
+    return mean_of([score for score, name in zip(iou, classes.names, strict=True) if name != "border"])
 
 
 def article_iou(matrix: Matrix, classes: ClassTable) -> float | None:
@@ -171,7 +170,7 @@ def article_iou(matrix: Matrix, classes: ClassTable) -> float | None:
     right = kept.diagonal()
     union = kept.sum(0) + kept.sum(1) - right
     # torchmetrics also leaves the union of the ignored class out: pet taken for background counts once.
-    return _ratio(right.sum(keepdims=True), union.sum() - union[background])[0]
+    return _ratios(right.sum(keepdims=True), union.sum() - union[background])[0]
 
 
 def article_custom_iou(logits: Tensor, target: Tensor) -> Tensor:
@@ -188,11 +187,6 @@ def article_custom_iou(logits: Tensor, target: Tensor) -> Tensor:
     return (intersection + 0.001) / (union + 0.001)
 
 
-def _ratio(above: npt.NDArray[np.float64], below: Any) -> list[float | None]:
+def _ratios(above: npt.NDArray[np.float64], below: Any) -> list[float | None]:
     below = np.broadcast_to(np.asarray(below, np.float64), above.shape)
-    return [float(a / b) if b else None for a, b in zip(above, below, strict=True)]
-
-
-def _mean(values: list[float | None]) -> float | None:
-    present = [value for value in values if value is not None]
-    return math.fsum(present) / len(present) if present else None
+    return [ratio(a, b) for a, b in zip(above, below, strict=True)]

@@ -1,18 +1,21 @@
 """Prediction on many machines, or many processes of one, by Ray Data: ``segnet predict --engine ray``.
 
 The images are cut into pieces of a few files. Workers, each with the model opened once, fetch a piece,
-segment it as ``predict_files`` does and publish its results, then its lines in the manifest. A piece that was
-lost with its worker is done again by another, and whatever of it is there already stays.
+segment it as ``predict_files`` does and publish its results; a piece that was lost with its worker is done
+again by another, and whatever of it is there already stays. The manifest beside the results lets a second
+start do the rest: ``manifest/settings.json`` says what was asked for, and for each piece that is done
+``manifest/part-NUMBER.jsonl`` has its lines.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 import secrets
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 from segnet import __version__
@@ -20,14 +23,15 @@ from segnet.base.errors import SegnetError
 from segnet.base.extras import require_package
 from segnet.base.threads import count_cores
 from segnet.data.images.picture_file import pixels_of
-from segnet.inference.bulk.cluster import cluster, explained, places_for_workers
-from segnet.inference.bulk.manifest import Line, begin, read_part
-from segnet.inference.bulk.places import Address, find_sources
-from segnet.inference.bulk.worker import Options, Worker
+from segnet.inference.bulk.cluster import cluster, said_of
+from segnet.inference.bulk.places import MANIFEST, Address, find_sources
+from segnet.inference.bulk.worker import Line, Options, Worker
 from segnet.inference.opening import find_model, load, wants_exported
 from segnet.inference.predict_files import FILES_TOGETHER
 
 _BLOCKS = 1000  # so many tasks at most, however many pieces: each costs Ray memory, and moves the progress
+_SETTINGS = f"{MANIFEST}/settings.json"
+_PART = re.compile(r"part-(\d{8})\.jsonl")
 
 
 @dataclass(frozen=True)
@@ -86,65 +90,111 @@ def predict_bulk(
         segmenter = segmenter.at_threshold(options.threshold)
     segmenter.require_sampling(options.samples, options.seed)
     options = replace(options, runtime=segmenter.runtime.name, threshold=segmenter.threshold)
+    beside = [path.with_suffix(".bin")] if path.suffix.lower() == ".xml" else []
+    files = {file.name: file.read_bytes() for file in (path, *beside)}
     skipped: list[PurePath] = []
     file_systems, images = find_sources(sources, skipped)
-    rows = [[each.file_system, each.path, each.shown, each.name] for each in images]
-    pieces = [rows[start : start + FILES_TOGETHER] for start in range(0, len(rows), FILES_TOGETHER)]
-    files = _model_files(path)
-    listed = hashlib.sha256(json.dumps([row[2:] for row in rows]).encode()).hexdigest()
-    digests = [hashlib.sha256(content).hexdigest() for content in files.values()]
-    settings = {"model": digests, "images": len(rows), "list": listed, **asdict(options), "format": 1}
+    listed = json.dumps([image[2:] for image in images]).encode()
+    digests = [hashlib.sha256(content).hexdigest() for content in (listed, *files.values())]
+    settings = {
+        "model": digests[1:],
+        "images": len(images),
+        "list": digests[0],
+        **asdict(options),
+        "format": 1,
+    }
     done = begin(place, settings)
-    images_done, failed = 0, []
-    for number in sorted(done):
-        said = read_part(place, number) or []
-        images_done += len(said)
-        failed += [line for line in said if "error" in line]
-    left = sum(len(piece) for number, piece in enumerate(pieces) if number not in done)
-    arguments = (options, place, file_systems, __version__, secrets.token_hex(4))
+    pieces = [images[start : start + FILES_TOGETHER] for start in range(0, len(images), FILES_TOGETHER)]
+    todo = {number: piece for number, piece in enumerate(pieces) if number not in done}
+    worker = (files, options, place, file_systems, __version__, secrets.token_hex(4))
 
     def lines() -> Generator[list[Line], None, None]:
-        todo = [
-            {"piece": number, "sources": json.dumps(piece)}
-            for number, piece in enumerate(pieces)
-            if number not in done
-        ]
-        if todo:
-            yield from _computed(todo, files, arguments, workers, ray_address)
+        rows = [{"piece": number, "sources": json.dumps(piece)} for number, piece in todo.items()]
+        for number, said in _computed(rows, worker, workers, ray_address) if rows else ():
+            place.publish(part_name(number), "".join(f"{json.dumps(line)}\n" for line in said).encode())
+            yield said
         place.drop_temporaries()
 
-    return Begun(len(rows), left, images_done, failed, lines(), skipped)
+    before = [line for said in done.values() for line in said]
+    failed = [line for line in before if "error" in line]
+    return Begun(len(images), sum(map(len, todo.values())), len(before), failed, lines(), skipped)
 
 
 def _computed(
-    todo: list[dict[str, Any]],
-    files: dict[str, bytes],
-    arguments: tuple[Any, ...],
-    workers: int | None,
-    ray_address: str | None,
-) -> Generator[list[Line], None, None]:
-    options: Options = arguments[0]
+    rows: list[dict[str, Any]], worker: tuple[Any, ...], workers: int | None, ray_address: str | None
+) -> Generator[tuple[int, list[Line]], None, None]:
+    """Yield number and lines of each piece that workers have done."""
+    files, options, *_ = worker
     with cluster(ray_address, workers or count_cores(), sum(map(len, files.values()))) as ray:
-        wants_gpu = options.device == "cuda" or (options.device == "auto" and options.runtime == "torch")
-        at_once, gpus = places_for_workers(ray, wants_gpu, required=options.device == "cuda")
-        at_once = max(1, min(workers or at_once, at_once, len(todo)))
-        rows = ray.data.from_items(todo, override_num_blocks=min(len(todo), _BLOCKS))
-        done = rows.map_batches(
+        has = ray.cluster_resources()
+        on_gpus = options.device == "cuda" or (options.device == "auto" and options.runtime == "torch")
+        gpus = int(has.get("GPU", 0)) if on_gpus else 0
+        if options.device == "cuda" and not gpus:
+            raise SegnetError("--device cuda, but Ray sees no GPU in the cluster; take --device cpu")
+        room = gpus or int(has.get("CPU", 1))
+        size = max(1, min(workers or room, room, len(rows)))
+        done = ray.data.from_items(rows, override_num_blocks=min(len(rows), _BLOCKS)).map_batches(
             Worker,
-            fn_constructor_args=(ray.put(files), *arguments),
+            fn_constructor_args=worker,
             batch_size=1,
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=at_once, initial_size=at_once),
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=size, initial_size=size),
             num_cpus=1,
-            num_gpus=gpus,
+            num_gpus=min(gpus, 1),
         )
         try:
             for row in done.iter_rows():
-                yield json.loads(row["lines"])
+                yield row["piece"], json.loads(row["lines"])
         except Exception as error:
-            raise explained(error) from error
+            raise said_of(error) from error
 
 
-def _model_files(path: Path) -> dict[str, bytes]:
-    """Return what a model consists of, by name, the file to open first."""
-    beside = [path.with_suffix(".bin")] if path.suffix.lower() == ".xml" else []
-    return {file.name: file.read_bytes() for file in (path, *beside)}
+def begin(place: Address, settings: Mapping[str, Any]) -> dict[int, list[Line]]:
+    """Return the lines of the pieces that are done, and write down what is asked for.
+
+    Args:
+        place: where the results are, or will be.
+        settings: what decides them, as JSON takes it; ``images`` counts them, ``list`` and ``model`` are
+            digests.
+
+    Raises:
+        SegnetError: there is something else, or the results of other settings, or it can't be written to.
+    """
+    before = place.read(_SETTINGS)
+    has_results = any(name != MANIFEST for name in place.names())
+    if before is None and has_results:
+        raise SegnetError(f"{place.shown} holds files, and not of a bulk prediction; give --out a new folder")
+    parts = {int(part[1]): part[0] for part in map(_PART.fullmatch, place.names(MANIFEST)) if part}
+    text = (json.dumps(settings, indent=2) + "\n").encode()
+    if before is not None and (parts or has_results):
+        _require_same(place, before, settings)
+    elif before != text:  # of an earlier start that came to nothing
+        place.publish(_SETTINGS, text, anew=True)
+    contents = {number: place.read(f"{MANIFEST}/{name}") or b"" for number, name in sorted(parts.items())}
+    return {number: [*map(json.loads, content.splitlines())] for number, content in contents.items()}
+
+
+def part_name(number: int) -> str:
+    """Return where a piece's lines are."""
+    return f"{MANIFEST}/part-{number:08}.jsonl"
+
+
+def _require_same(place: Address, before: bytes, settings: Mapping[str, Any]) -> None:
+    try:
+        theirs = dict(json.loads(before))
+    except ValueError as error:
+        raise SegnetError(f"{place.show(_SETTINGS)} is damaged; give --out a new folder") from error
+    for key in (*settings, *theirs):
+        one, other = theirs.get(key), settings.get(key)
+        if one != other:
+            said = {
+                "model": "another model",
+                "images": f"other images, {one} and not {other}",
+                "list": "other images",
+            }.get(key, f"{key} {_said(one)} and not {_said(other)}")
+            raise SegnetError(f"{place.shown} was begun with {said}; go on so, or give another --out")
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, bool):  # 0 and 1 are numbers, though equal to these
+        return "on" if value else "off"
+    return "left out" if value is None else str(value)

@@ -7,17 +7,15 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-
-import numpy as np
 
 from segnet import __version__
 from segnet.base.errors import SegnetError
 from segnet.base.threads import in_order
 from segnet.data.images.picture_file import allow_pixels
-from segnet.inference.bulk.manifest import Line, read_part, write_part
-from segnet.inference.bulk.places import Address, Source, is_local, reason
+from segnet.inference.bulk.places import Address, Source, explained
 from segnet.inference.find_pictures import Picture, pages_of
 from segnet.inference.opening import load
 from segnet.inference.predict_files import (
@@ -28,12 +26,15 @@ from segnet.inference.predict_files import (
     write_segmentation,
 )
 from segnet.inference.segmentation import Segmentation
+from segnet.inference.segmenter import Segmenter
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-
 _ATTEMPTS = 3  # a piece that so many workers have begun and not ended is at fault itself
+
+Line = dict[str, Any]
+"""What is said of an image, or its ``error``."""
 
 
 @dataclass(frozen=True)
@@ -52,69 +53,52 @@ class Options:
     max_megapixels: int = 178
 
 
+@dataclass
 class Worker:
     """Segments pieces, batches of Ray Data with one row each.
 
-    Args:
-        model: the files of the model by name, the one to open first, or Ray's reference to them.
-        options: what is asked for.
-        place: where results go.
-        file_systems: what the images lie in.
-        version: that of segnet where it was started.
-        start: tells one start from the next.
-
-    Raises:
-        SegnetError: another version of segnet here, or a model that can't be opened here.
+    Nothing is opened before the first piece: of what is raised then, Ray hands on the error itself.
     """
 
-    def __init__(
-        self,
-        model: Any,
-        options: Options,
-        place: Address,
-        file_systems: Sequence[AbstractFileSystem],
-        version: str,
-        start: str,
-    ) -> None:
-        if version != __version__:
-            raise SegnetError(f"a worker has segnet {__version__}, and not {version}; install one everywhere")
-        if not isinstance(model, Mapping):
-            import ray
+    model: Mapping[str, bytes]
+    """The files of the model by name, the one to open first."""
+    options: Options
+    place: Address
+    """Where results go."""
+    file_systems: Sequence[AbstractFileSystem]
+    """What the images lie in."""
+    version: str
+    """That of segnet where it was started."""
+    start: str
+    """Tells one start from the next."""
 
-            model = ray.get(model)
+    @cached_property
+    def segmenter(self) -> Segmenter:
+        """The model, opened; raises SegnetError for another version of segnet than where it was started."""
+        here, there, options = __version__, self.version, self.options
+        if here != there:
+            raise SegnetError(f"a worker has segnet {here}, and not {there}; install one everywhere")
         # Ray ends workers by killing them, so nothing may wait for their end to be removed
         with tempfile.TemporaryDirectory(prefix="segnet-model-", ignore_cleanup_errors=True) as folder:
-            for name, content in model.items():
-                (Path(folder) / name).write_bytes(content)
+            files = [Path(folder) / name for name in self.model]
+            for file in files:
+                file.write_bytes(self.model[file.name])
             # as many workers as cores: threads of each would be in the others' way
-            self.segmenter = load(
-                Path(folder) / next(iter(model)), device=options.device, runtime=options.runtime, threads=1
-            )
-        if options.threshold is not None:
-            self.segmenter = self.segmenter.at_threshold(options.threshold)
-        self.options = options
-        self.place = place
-        self.file_systems = file_systems
-        self.start = start
+            opened = load(files[0], device=options.device, runtime=options.runtime, threads=1)
+        return opened if options.threshold is None else opened.at_threshold(options.threshold)
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        """Do the pieces of a batch: columns ``piece``, a number, and ``sources``, JSON; gives ``lines``."""
-        lines = [
-            self.do(int(number), [Source(*each) for each in json.loads(sources)])
-            for number, sources in zip(batch["piece"], batch["sources"], strict=True)
-        ]
-        return {"piece": batch["piece"], "lines": np.array([json.dumps(each) for each in lines])}
+        """Do a piece: columns ``piece``, its number, and ``sources``, JSON; gives ``lines``, JSON too."""
+        lines = self.do(int(batch["piece"][0]), [Source(*each) for each in json.loads(batch["sources"][0])])
+        return {"piece": batch["piece"], "lines": [json.dumps(lines)]}
 
     def do(self, number: int, sources: Sequence[Source]) -> list[Line]:
-        """Segment a piece and return its lines; one that is done is left as it is.
+        """Segment a piece, publish its results and return its lines; results that are there stay.
 
         Raises:
-            SegnetError: results that can't be written, or images that can't be fetched.
+            SegnetError: results that can't be written, images that can't be fetched, or as ``segmenter``.
         """
-        done = read_part(self.place, number)
-        if done is not None:
-            return done
-        if self.place.begin_again(f"{self.start}-{number}", _ATTEMPTS) is None:
+        if not self.place.begin_again(f"{self.start}-{number}", _ATTEMPTS):
             raise SegnetError(
                 f"{_ATTEMPTS} workers died while they did {sources[0].shown} and the files after it, perhaps "
                 "for want of memory; what is done is kept, and a second start does the rest, with fewer "
@@ -122,29 +106,28 @@ class Worker:
             )
         allowed = allow_pixels(self.options.max_megapixels)
         with tempfile.TemporaryDirectory(prefix="segnet-piece-") as folder, allowed:
-            lines = list(self._segment(sources, Path(folder)))
-        write_part(self.place, number, lines)
-        return lines
+            return list(self._segment(sources, Path(folder)))
 
     def _segment(self, sources: Sequence[Source], folder: Path) -> Iterator[Line]:
-        pages: list[tuple[Picture, str]] = []
-
-        def fetch(numbered: tuple[int, Source]) -> Path:
-            return self._fetch(numbered[1], folder / f"{numbered[0]}")
+        options, pages = self.options, list[tuple[Picture, str]]()
 
         def pictures() -> Iterator[Picture]:
-            fetched = in_order(fetch, enumerate(sources), most=FILES_TOGETHER, weigh=lambda _: 0, budget=0)
+            targets = [folder / f"{number}" for number in range(len(sources))]
+            fetched = in_order(
+                self._fetch,
+                zip(sources, targets, strict=True),
+                most=FILES_TOGETHER,
+                weigh=lambda _: 0,
+                budget=0,
+            )
             for source, file in zip(sources, fetched, strict=True):
                 for page in pages_of(file, source.name):
                     pages.append((page, source.shown))
                     yield page
 
-        def finish(picture: Picture, result: Segmentation) -> Line:
-            return self._finish(picture, result, folder / "results")
-
-        options = self.options
         results = predict_files(self.segmenter, pictures(), samples=options.samples, seed=options.seed)
-        with closing(finish_files(results, finish)) as lines:
+        finished = finish_files(results, partial(self._finish, folder / "results"))
+        with closing(finished) as lines:
             for line, (picture, shown) in zip(lines, pages, strict=False):  # pages grow ahead of the lines
                 if isinstance(line, SegnetError):
                     page = {} if picture.page is None else {"page": picture.page}
@@ -153,37 +136,29 @@ class Worker:
                 else:
                     yield line | {"image": shown}
 
-    def _fetch(self, source: Source, target: Path) -> Path:
+    def _fetch(self, source_and_target: tuple[Source, Path]) -> Path:
         """Return where a file is on this machine; one that isn't there will be missed where it is read."""
+        source, target = source_and_target
         file_system = self.file_systems[source.file_system]
-        if is_local(file_system):
+        if getattr(file_system, "local_file", False):
             return Path(source.path)
         target = target.with_suffix(Path(source.path).suffix)
-        try:
-            file_system.get_file(source.path, str(target))
-        except FileNotFoundError:
-            target.unlink(missing_ok=True)
-        except Exception as error:  # nothing that says the image is bad: the next start may get it
-            raise SegnetError(f"can't fetch {source.shown}: {reason(error)}") from error
+        with explained(f"can't fetch {source.shown}"):  # it may be there at the next start
+            try:
+                file_system.get_file(source.path, str(target))
+            except FileNotFoundError:
+                target.unlink(missing_ok=True)
         return target
 
-    def _finish(self, picture: Picture, result: Segmentation, folder: Path) -> Line:
+    def _finish(self, folder: Path, picture: Picture, result: Segmentation) -> Line:
         """Write what was found in an image, in any thread; return what is said of it."""
-        options = self.options
-        written = write_segmentation(
-            result,
-            folder,
-            picture.name,
-            overlay=options.overlay,
-            probabilities=options.probabilities,
-            like=picture.like,
-        )
-        files = {}
+        options, files = self.options, {}
+        wanted = {"overlay": options.overlay, "probabilities": options.probabilities}
+        written = write_segmentation(result, folder, picture.name, **wanted, like=picture.like)
         for kind, file in written.by_kind().items():
             name = file.relative_to(folder).as_posix()
-            self.place.publish(file, name)
+            self.place.publish(name, file.read_bytes())
             file.unlink()
             files[kind] = self.place.show(name)
         least = options.least_region
-        regions = None if least is None else result.regions(least_px=least)
-        return describe(picture, result, files, regions)
+        return describe(picture, result, files, None if least is None else result.regions(least_px=least))

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from segnet.base.distributed.rank import this_process
+from segnet.base.readable import counted
 from segnet.base.settings import option
 from segnet.data.check.balance import Counts
 from segnet.data.store.batches import split_into_batches
@@ -64,7 +65,7 @@ def derived_lines(config: TrainConfig) -> list[str]:
 def plan_line(config: TrainConfig, images: int) -> str:
     """Return batches, epochs and steps of a run, whoever has decided them."""
     steps = config.epochs * _steps(images, config.batch_size)
-    return f"batches of {config.batch_size}, {_counted(config.epochs, 'epoch')}: {_counted(steps)}"
+    return f"batches of {config.batch_size}, {counted(config.epochs, 'epoch')}: {counted(steps, 'step')}"
 
 
 def too_few_steps(config: TrainConfig, images: int, done: int) -> str:
@@ -76,14 +77,14 @@ def too_few_steps(config: TrainConfig, images: int, done: int) -> str:
         done: epochs of the run; at its end those that were done.
     """
     steps, planned = _steps(images, config.batch_size), _own_epochs(config, images)
-    has = f"{_counted(done, 'epoch')} {'is' if done == 1 else 'are'} {_counted(done * steps)}"
+    has = f"{counted(done, 'epoch')} {'is' if done == 1 else 'are'} {counted(done * steps, 'step')}"
     if "epochs" not in fitted_settings(config.recipe) and planned * steps < LEAST_STEPS:
         return f"{has}; --recipe modern takes {LEAST_STEPS} or more, however few the images"
     if done >= planned:
         return ""
     left_out = "--epochs" if config.epochs < planned else "--early-stop"
     return (
-        f"{has}; the recipe takes {_counted(planned, 'epoch')} ({_counted(planned * steps)}): "
+        f"{has}; the recipe takes {counted(planned, 'epoch')} ({counted(planned * steps, 'step')}): "
         f"leave {left_out} out"
     )
 
@@ -94,15 +95,17 @@ def _for_the_number_of_images(config: TrainConfig, images: int) -> Iterator[Deri
     if "batch_size" in config.undecided:
         batch_size = _batch_size(config, images)
     if batch_size < config.batch_size:
-        would = _counted(_steps(images, config.batch_size))
+        would = counted(_steps(images, config.batch_size), "step")
         things = "images" if config.patch is None else "patches"
         reason = f"of {images} {things}; {config.batch_size} would make {would} an epoch"
         yield Derived("batch_size", batch_size, reason)
     config = replace(config, batch_size=batch_size)
     steps, epochs = _steps(images, batch_size), _own_epochs(config, images)
     if epochs > config.epochs:
-        would = _counted(config.epochs * steps)
-        yield Derived("epochs", epochs, f"of {_counted(steps)} each; {config.epochs} would make {would}")
+        would = counted(config.epochs * steps, "step")
+        yield Derived(
+            "epochs", epochs, f"of {counted(steps, 'step')} each; {config.epochs} would make {would}"
+        )
 
 
 def _batch_size(config: TrainConfig, images: int) -> int:
@@ -138,10 +141,6 @@ def _for_a_rare_class(config: TrainConfig, classes: Sequence[str], pixels: Count
 
 def _steps(images: int, batch_size: int) -> int:
     return len(split_into_batches(range(images), batch_size))
-
-
-def _counted(number: int, what: str = "step") -> str:
-    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def _typed(name: str, value: Any) -> str:

@@ -29,7 +29,7 @@ from segnet.runs.records import EpochRecord, Outcome
 from segnet.runs.run_folder import RunFolder
 from segnet.scoring.mistakes import WORST, draw_mistakes
 from segnet.scoring.score_split import Evaluation, evaluate_images, is_articles, predictor
-from segnet.training.outputs.preview import draw_preview
+from segnet.training.outputs.preview import draw_preview, predict_preview, write_predictions
 from segnet.training.setup import Setup, fit_of, open_split
 from segnet.training.state import State
 
@@ -46,16 +46,17 @@ def keep_epoch(setup: Setup, folder: RunFolder, state: State, preview: Split) ->
     record = state.records[-1]
     if state.best is record:
         write_bundle(folder.model, setup.eval_model.state_dict(), _describe(setup, record))
+    predicted = predict_preview(setup.eval_model, preview, setup.device)
     panel = draw_preview(
-        setup.eval_model,
         preview,
+        predicted,
         setup.dataset.classes,
-        setup.device,
         title=f"Epoch {record.epoch} of {setup.config.epochs}",
         scores=record.val.line(),
     )
     with replacing(folder.preview(record.epoch)) as temporary:
         panel.save(temporary)
+    write_predictions(folder, record.epoch, preview, predicted)
     folder.write_epochs([each.to_dict() for each in state.records])
 
 

@@ -14,8 +14,8 @@ from rich.console import Console
 from segnet.base.class_roles import foreground_of
 from segnet.base.device import peak_memory_mib
 from segnet.base.distributed.rank import this_process
-from segnet.base.duration import readable_time
 from segnet.base.progress import progress_bar, say
+from segnet.base.readable import readable_time
 from segnet.data.augment import ON_COLOURS
 from segnet.data.store.batch_shares import share_of
 from segnet.data.store.batches import split_into_batches

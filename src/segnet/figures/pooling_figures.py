@@ -1,9 +1,10 @@
-"""The two bits of a real picture: its grey values pooled once, and where each way back puts the maxima.
+"""What max-pooling keeps, from the code that models run: two bits of each window, in numbers and pictures.
 
-Boundary error, as it is counted here: a window's maximum is off by the distance in pixels from where a
-restored map has its largest value in that window to the nearest pixel where the picture had its own. It is 0
-where the maximum came back to its place, at most √2. It is counted in all windows that aren't flat, and at
-boundaries: in the tenth of the windows with the widest range of values. That is what the indices keep.
+Boundary error, as it is counted here for a picture whose grey values are pooled once: a window's maximum is
+off by the distance in pixels from where a restored map has its largest value in that window to the nearest
+pixel where the picture had its own. It is 0 where the maximum came back to its place, at most √2. It is
+counted in all windows that aren't flat, and at boundaries: in the tenth of the windows with the widest range
+of values. That is what the indices keep.
 
 It says nothing of the pixels between the maxima, which un-pooling leaves at 0 for convolutions to fill; so
 the mean error of all pixels, which stands beside it, is smaller for bilinear upsampling. What both cost a
@@ -20,27 +21,143 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from PIL import Image
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from torch import Tensor
 
-from segnet.base.colours import VERMILION, hex_code
+from segnet.base.colours import BLUISH_GREEN, ORANGE, REDDISH_PURPLE, SKY_BLUE, VERMILION, hex_code
 from segnet.base.errors import SegnetError
+from segnet.base.readable import number_table
 from segnet.core.kernels.plain import unpack, windows
 from segnet.core.pooling import max_pool_2x2, max_unpool_2x2
-from segnet.figures.concepts import POSITIONS
 from segnet.figures.figure import colour_legend, drawn, headline, tile
 from segnet.models.inspection.unpooling import INDICES, WAYS
-from segnet.report.plots import SOFT_INK
+from segnet.report.plots import INK, SOFT_INK
+
+# Each position in a window, in the order of its code, in a colour that dark text reads well on.
+POSITIONS = {
+    "00 top left": hex_code(SKY_BLUE),
+    "01 top right": hex_code(ORANGE),
+    "10 below left": hex_code(BLUISH_GREEN),
+    "11 below right": hex_code(REDDISH_PURPLE),
+}
+_COLOURS = tuple(POSITIONS.values())
+_PALE = "#f1f2f4"
+
+
+@dataclass(frozen=True)
+class PoolingExample:
+    """A small map on its way through pool and un-pool; whole numbers, rows from the top."""
+
+    before: list[list[int]]
+    maxima: list[list[int]]
+    codes: list[list[int]]
+    """0 to 3, one for each window."""
+    packed: list[int]
+    """One byte for each column of four windows."""
+    restored: list[list[int]]
+
+    def won(self, y: int, x: int) -> bool:
+        """Say whether the value in this row and column is its window's maximum."""
+        return self.codes[y // 2][x // 2] == y % 2 * 2 + x % 2
+
+
+def pooling_example(seed: int = 0) -> PoolingExample:
+    """Send an 8x4 map of digits through ``max_pool_2x2`` and ``max_unpool_2x2``."""
+    x = torch.randint(10, (1, 1, 8, 4), generator=torch.Generator().manual_seed(seed)).float()
+    values, codes = max_pool_2x2(x)
+    restored = max_unpool_2x2(values, codes, (8, 4))
+    rows = [[[int(v) for v in row] for row in m[0, 0]] for m in (x, values, unpack(codes, 4), restored)]
+    return PoolingExample(rows[0], rows[1], rows[2], [int(byte) for byte in codes[0, 0, 0]], rows[3])
+
+
+def describe_pooling(example: PoolingExample) -> str:
+    """Return the example as text: the article's Figure 5 for a terminal."""
+    lines = [
+        "input 8x4, the maximum of each 2x2 window in brackets        maxima     codes      un-pooled",
+        "",
+    ]
+    for y, row in enumerate(example.before):
+        cells = []
+        for x, value in enumerate(row):
+            cells.append(f"[{value}]" if example.won(y, x) else f" {value} ")
+        left = "".join(cells[:2]) + " │ " + "".join(cells[2:])
+        restored = " ".join(str(value) for value in example.restored[y])
+        pooled = codes = ""
+        if y % 2 == 0:
+            pooled = "  ".join(str(value) for value in example.maxima[y // 2])
+            codes = "  ".join(f"{code:02b}" for code in example.codes[y // 2])
+        lines.append(f"    {left:<57}{pooled:<11}{codes:<11}{restored}".rstrip())
+        if y % 2 and y < 7:
+            lines.append("    ───────┼───────")
+    lines += [
+        "",
+        f"a code is the position in its window: {', '.join(POSITIONS)}",
+        "four windows below each other share a byte, the uppermost in its lowest bits:",
+    ]
+    for column, byte in enumerate(example.packed):
+        bits = " ".join(f"{byte >> shift & 3:02b}" for shift in (6, 4, 2, 0))
+        lines.append(f"    column {column} of windows: {bits} = {byte}")
+    windows = len(example.codes) * len(example.codes[0])
+    ours, stock = len(example.packed), 8 * windows
+    lines.append(f"{windows} windows: {ours} bytes here, {stock} as the int64 indices of stock PyTorch")
+    return "\n".join(lines)
+
+
+def draw_pooling(example: PoolingExample, path: Path) -> None:
+    """Draw the example as the article's Figure 5, as PNG or SVG by the file's name."""
+    small = [[_COLOURS[code] for code in row] for row in example.codes]
+    full = [[small[y // 2][x // 2] if example.won(y, x) else _PALE for x in range(4)] for y in range(8)]
+    with drawn(path, 11, 5.6, layout="constrained") as figure:
+        grids = figure.subplots(1, 4, width_ratios=(4, 2.2, 2.2, 4))
+        _grid(grids[0], example.before, full, "1  the map, cut into 2x2 windows", window=2)
+        _grid(grids[1], example.maxima, small, "2  maxima")
+        _grid(grids[2], example.codes, small, "3  codes", number="{:02b}")
+        _grid(grids[3], example.restored, full, "4  un-pooled", window=2)
+        for column, byte in enumerate(example.packed):
+            text = f"byte\n{byte >> 4:04b}\n{byte & 15:04b}\n= {byte}"
+            grids[2].text(column + 0.5, 4.45, text, ha="center", va="top", fontsize=9, family="monospace")
+        for place, (name, colour) in enumerate(POSITIONS.items()):
+            grids[1].add_patch(Rectangle((0, 4.5 + 0.5 * place), 0.36, 0.36, facecolor=colour))
+            grids[1].text(0.46, 4.68 + 0.5 * place, name, va="center", fontsize=8.5, color=INK)
+        headline(figure, "Max-pooling keeps each maximum and two bits: where it was")
+
+
+def _grid(
+    axes: Axes,
+    values: list[list[int]],
+    colours: list[list[str]],
+    title: str,
+    *,
+    window: int = 1,
+    number: str = "{}",
+) -> None:
+    height, width = len(values), len(values[0])
+    for y, row in enumerate(values):
+        for x, value in enumerate(row):
+            axes.add_patch(Rectangle((x, y), 1, 1, facecolor=colours[y][x], edgecolor="white", linewidth=1.5))
+            faint = colours[y][x] == _PALE
+            axes.text(
+                x + 0.5, y + 0.5, number.format(value), ha="center", va="center", fontsize=12,
+                color=SOFT_INK if faint else INK, weight="normal" if faint else "bold",
+            )  # fmt: skip
+    for y in range(0, height, window):
+        for x in range(0, width, window):
+            axes.add_patch(Rectangle((x, y), window, window, fill=False, edgecolor=SOFT_INK, linewidth=1.2))
+    axes.set_xlim(-0.05, width + 0.05)
+    axes.set_ylim(8.1, -0.1)
+    axes.set_aspect("equal", anchor="NW")
+    axes.set_title(title, loc="left", fontsize=10, color=INK)
+    axes.axis("off")
+
 
 EDGE_SHARE = 0.1
 """Of the windows, those of widest range: at boundaries."""
 
 _SHOWN = (INDICES, "bilinear", "first-corner")
 _ZOOM = 8  # windows a side
-_FLAT = "#f1f2f4"
 
 Floats = npt.NDArray[np.float32]
 
@@ -161,18 +278,9 @@ def _busiest(at_edges: Tensor) -> tuple[int, int]:
 def errors_table(figure: PooledPicture) -> Table:
     """Return a row for each way back: its boundary error at edges and everywhere, and its error per pixel."""
     height, width = figure.grey.shape
-    table = Table(
-        title=f"{figure.name}, {height}x{width}: {figure.codes.size} windows, {figure.flat.sum()} of them "
-        f"flat, {figure.edge_windows} at edges",
-        title_justify="left",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-    )
-    table.add_column("restored by")
-    for column in ("maxima moved at edges", "by", "moved anywhere", "by", "mean error of all pixels"):
-        table.add_column(column, justify="right")
-    for restored in figure.restored.values():
-        table.add_row(
+    moves = ("maxima moved at edges", "by", "moved anywhere", "by")
+    rows = (
+        (
             restored.way,
             *(
                 text
@@ -181,7 +289,14 @@ def errors_table(figure: PooledPicture) -> Table:
             ),
             f"{restored.pixel_error:.1f} of 255",
         )
-    return table
+        for restored in figure.restored.values()
+    )
+    title = (
+        f"{figure.name}, {height}x{width}: {figure.codes.size} windows, {figure.flat.sum()} of them flat, "
+        f"{figure.edge_windows} at edges"
+    )
+    columns = ("restored by", *moves, "mean error of all pixels")
+    return number_table(columns, rows, title=title, pad_edge=False)
 
 
 NOTE = (
@@ -231,11 +346,11 @@ def draw_pooled_picture(figure: PooledPicture, path: Path) -> None:
                 zoomed.axvline(place - 0.5, color="#8a8d92", linewidth=0.4)
         enlarged[0].set_xlabel("the square enlarged,\nwith its 2x2 windows", fontsize=9.5, color=SOFT_INK)
         headline(canvas, "Two bits a window say where its maximum was; upsampling without them moves it")
-        colour_legend(canvas, POSITIONS | {"flat: all four equal": _FLAT})
+        colour_legend(canvas, POSITIONS | {"flat: all four equal": _PALE})
 
 
 def _painted(figure: PooledPicture) -> npt.NDArray[np.uint8]:
     """Return the codes at the picture's size, ``(H, W, 3)``, each window in one colour."""
-    colours = [*POSITIONS.values(), _FLAT]
+    colours = [*POSITIONS.values(), _PALE]
     palette = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in colours], np.uint8)
     return palette[np.where(figure.flat, 4, figure.codes)].repeat(2, 0).repeat(2, 1)

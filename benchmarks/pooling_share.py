@@ -3,12 +3,14 @@
 To pooling counts all that gives places and puts values there (core/kernels/exported.py), the max-pool itself,
 what turns maps into another memory layout, and what asks for the image's size. The rest is the network: what
 has weights of the model, batch norm, and additions and activations of what comes from these. Nodes are marked
-so by name before the file is opened; what ONNX Runtime fuses or adds, it names after its parts.
+so by name before the file is opened; what ONNX Runtime fuses or adds, it names after its parts. Usage::
+
+    python benchmarks/pooling_share.py segnet-lite --csv pooling_share.csv
 """
 
 from __future__ import annotations
 
-import csv
+import argparse
 import json
 import tempfile
 from collections import defaultdict
@@ -22,12 +24,15 @@ import numpy as np
 import onnx
 import onnxruntime
 from onnx import GraphProto, ModelProto, NodeProto
-from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table
 
-from segnet.base.files import replacing
+from segnet.base.files import write_csv
+from segnet.base.readable import number_table
+from segnet.base.threads import count_cores
 from segnet.bench.entries import draw_pictures, open_model
-from segnet.bench.latency import require_counts
+from segnet.bench.latency import USUAL_MODELS, require_counts
+from segnet.bench.machine import describe_machine
 from segnet.core.pooling import Size
 from segnet.export.onnx_graph import to_graph
 from segnet.inference.runtimes.contract import INPUT, as_input
@@ -105,31 +110,15 @@ def mark_parts(graph: GraphProto) -> None:
 
 def share_table(rows: Sequence[Spent], title: str) -> Table:
     """Return a row for each model and part, with the operations that take most of it."""
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
-    table.add_column("model")
-    table.add_column("batch", justify="right")
-    table.add_column("part")
-    for name in ("ms", "share"):
-        table.add_column(name, justify="right")
-    table.add_column("most of it")
     cases = dict.fromkeys((row.model, row.batch_size) for row in rows)
+    lines = []
     for (model, batch_size), part in product(cases, (POOLING, NETWORK)):
         own = [row for row in rows if (row.model, row.batch_size, row.part) == (model, batch_size, part)]
         ms, share = sum(row.ms for row in own), sum(row.share for row in own)
         listed = ", ".join(f"{row.operation} {row.share:.1%}" for row in own[:6])
-        table.add_row(model, str(batch_size), part, f"{ms:.2f}", f"{share:.1%}", listed)
-    return table
-
-
-def write_shares(path: Path, rows: Sequence[Spent], machine: str) -> None:
-    """Write one line for each operation, below a comment line that says where they were taken."""
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        file.write(machine + "\n")
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["model", "batch_size", "part", "operation", "ms", "share"])
-        for row in rows:
-            numbers = (f"{row.ms:.4g}", f"{row.share:.4g}")
-            writer.writerow([row.model, row.batch_size, row.part, row.operation, *numbers])
+        lines.append((model, part, listed, str(batch_size), f"{ms:.2f}", f"{share:.1%}"))
+    columns = ("model", "part", "most of it", "batch", "ms", "share")
+    return number_table(columns, lines, texts=(0, 1, 2), title=title)
 
 
 def _mark(graph: GraphProto, names: dict[str, str], weights: set[str], network: set[str]) -> None:
@@ -191,3 +180,35 @@ def _profile(
         and event["args"]["op_name"] != "If"
         and event["ts"] >= runs[_UNCOUNTED_RUNS]
     ]
+
+
+def main() -> None:
+    """Measure, print the table and write the CSV."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("models", nargs="*", default=USUAL_MODELS, metavar="MODEL")
+    parser.add_argument("--size", type=int, default=128, help="pixels of an image's sides")
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=(1, 16))
+    parser.add_argument("--threads", type=int, default=count_cores())
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--csv", type=Path)
+    options = parser.parse_args()
+    size, threads = (options.size, options.size), options.threads
+    machine = describe_machine(threads)
+    print(machine.removeprefix("# "))
+    spent = profile_pooling(
+        options.models, size=size, batch_sizes=options.batch_sizes, threads=threads, repeats=options.repeats
+    )
+    Console(width=160).print(share_table(spent, f"{options.size}x{options.size}, {threads} threads"))
+    if options.csv:
+        columns = ("model", "batch_size", "part", "operation", "ms", "share")
+        lines = [
+            (row.model, row.batch_size, row.part, row.operation, f"{row.ms:.4g}", f"{row.share:.4g}")
+            for row in spent
+        ]
+        write_csv(options.csv, [columns, *lines], machine)
+
+
+if __name__ == "__main__":
+    main()
