@@ -67,8 +67,7 @@ def _differences(
 
 
 def _wrong(found: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    wrong: npt.NDArray[np.bool_] = (found != truth) & (truth != IGNORE_INDEX)
-    return wrong
+    return (found != truth) & (truth != IGNORE_INDEX)
 
 
 def _worst_corner(wrong: npt.NDArray[np.bool_], size: tuple[int, int]) -> tuple[int, int]:

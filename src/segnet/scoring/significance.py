@@ -97,8 +97,7 @@ def _difference(counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     iou = np.divide(right, union, out=np.zeros_like(right), where=there)
     classes = there.sum(-1)
     mean = np.divide(iou.sum(-1), classes, out=np.full(classes.shape, np.nan), where=classes > 0)
-    result: npt.NDArray[np.float64] = mean[:, 1] - mean[:, 0]
-    return result
+    return mean[:, 1] - mean[:, 0]
 
 
 def welch_difference(first: Sequence[float], second: Sequence[float]) -> Interval:

@@ -90,8 +90,7 @@ class Canvas:
         u, v = u - left.astype(np.float32), v - top.astype(np.float32)
         u, v = u * u * (3.0 - 2.0 * u), (v * v * (3.0 - 2.0 * v))[:, None]
         wide = grid[:, left] + (grid[:, left + 1] - grid[:, left]) * u
-        smooth: Field = wide[top] + (wide[top + 1] - wide[top]) * v
-        return smooth
+        return wide[top] + (wide[top + 1] - wide[top]) * v
 
     def grain(self, rng: random.Random) -> Field:
         """Return noise in -1 to 1 ``(H, W)`` that is independent from pixel to pixel."""
@@ -110,8 +109,7 @@ class Canvas:
         """Return a triangle wave in 0 to 1 ``(H, W)`` along a direction, bent by ``warp`` (in pixels)."""
         phase = self.x * direction[0] + self.y * direction[1]
         phase = (phase if warp is None else phase + warp) / period
-        wave: Field = np.abs(phase - np.floor(phase) - 0.5) * 2.0
-        return wave
+        return np.abs(phase - np.floor(phase) - 0.5) * 2.0
 
 
 @dataclass(frozen=True)
@@ -136,8 +134,7 @@ def ellipse(centre: Point, radii: Point, axis: Point = (1.0, 0.0)) -> DrawnShape
         level = np.sqrt(along * along + across * across)
         along, across = along / a, across / b
         slope = np.sqrt(along * along + across * across)
-        outside: Field = level * (level - 1.0) / np.maximum(slope, 1e-4)
-        return outside
+        return level * (level - 1.0) / np.maximum(slope, 1e-4)
 
     width = math.sqrt(a * ux * a * ux + b * uy * b * uy)
     height = math.sqrt(a * uy * a * uy + b * ux * b * ux)
@@ -240,8 +237,7 @@ def sharpen(share: Field, threshold: float, steepness: float) -> Field:
 
 def clamped(field: Field) -> Field:
     """Clip to the range 0 to 1."""
-    within: Field = np.minimum(np.maximum(field, 0.0), 1.0)
-    return within
+    return np.minimum(np.maximum(field, 0.0), 1.0)
 
 
 def blend(first: RGB, second: RGB, share: float) -> RGB:

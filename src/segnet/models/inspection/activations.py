@@ -58,13 +58,7 @@ def first_kernels(model: nn.Module, in_channels: int = 3) -> FirstKernels:
 
 def map_shapes(model: nn.Module, images: Tensor) -> dict[str, tuple[int, int, int]]:
     """Return every module that gives feature maps of these images, in order, with their ``(C, H, W)``."""
-    shapes: dict[str, tuple[int, int, int]] = {}
-
-    def take(name: str, maps: Tensor) -> None:
-        shapes[name] = (maps.shape[1], maps.shape[2], maps.shape[3])
-
-    _run(model, images[:1], take)
-    return shapes
+    return _of_each_module(model, images[:1], lambda name, maps: tuple(maps.shape[1:]))
 
 
 def usual_layers(shapes: dict[str, tuple[int, int, int]], first: str) -> tuple[str, str]:
@@ -109,14 +103,8 @@ def feature_maps(model: nn.Module, images: Tensor, layer: str) -> Tensor:
 
     Of a stage that pools, these are the pooled maps; tokens are put where their patches were.
     """
-    found: list[Tensor] = []
-
-    def take(name: str, maps: Tensor) -> None:
-        if name == layer:
-            found.append(maps.clone())  # what follows may work in place
-
-    _run(model, images, take)
-    return found[-1]
+    # a clone, since what follows may work in place
+    return _of_each_module(model, images, lambda name, maps: maps.clone() if name == layer else None)[layer]
 
 
 def strongest_places(model: nn.Module, images: Tensor, layer: str) -> Strongest:
@@ -183,16 +171,18 @@ def most_telling(maps: Tensor, count: int) -> list[int]:
     return sorted(chosen)
 
 
-def _run(model: nn.Module, images: Tensor, take: Callable[[str, Tensor], None]) -> None:
-    """Run the model and hand on the feature maps of its modules, channels first, in the order they end."""
+def _of_each_module(model: nn.Module, images: Tensor, take: Callable[[str, Tensor], Any]) -> dict[str, Any]:
+    """Run the model; return what is taken of the feature maps, channels first, that each module gives."""
+    taken: dict[str, Any] = {}
 
     def look(name: str, module: nn.Module, output: Any, result: Tensor) -> None:
         maps = _as_maps(module, result, images)
         if maps is not None:
-            take(name, maps)
+            taken[name] = take(name, maps)
 
     with watched(model, look), torch.no_grad():
         model.eval()(images)
+    return taken
 
 
 def _as_maps(module: nn.Module, result: Tensor, images: Tensor) -> Tensor | None:
