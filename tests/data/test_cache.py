@@ -11,10 +11,9 @@ import pytest
 from PIL import Image
 
 from segnet import ClassTable, SegnetError
-from segnet.data.images.reading import RESIZE
 from segnet.data.store import cache_folder
 from segnet.data.store.cache import open_cached
-from segnet.data.store.fit_to_size import Fit
+from segnet.data.store.fit_to_size import RESIZE, Fit
 from segnet.data.store.full_size import open_full_size
 
 CLASSES = ClassTable.named(("a", "b", "c"))

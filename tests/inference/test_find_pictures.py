@@ -16,8 +16,13 @@ from segnet.base.files import cache_folder
 from segnet.data.images.file_records import TABLE
 from segnet.inference.bulk.places import Address, find_sources
 from segnet.inference.bulk.worker import Options, Worker
-from segnet.inference.find_pictures import find_images, names_of, pictures_of
-from segnet.inference.predict_files import predict_files, write_segmentation
+from segnet.inference.predict_files import (
+    find_images,
+    names_of,
+    pictures_of,
+    predict_files,
+    write_segmentation,
+)
 
 GEO = [
     (33550, "d", 3, (0.25, 0.25, 0.0), True),

@@ -7,8 +7,7 @@ import pytest
 from PIL import Image
 
 from segnet import SegnetError
-from segnet.inference.find_pictures import Picture, find_images, pictures_of
-from segnet.inference.predict_files import predict_files, write_segmentation
+from segnet.inference.predict_files import Page, find_images, pictures_of, predict_files, write_segmentation
 
 
 @pytest.fixture
@@ -166,7 +165,7 @@ def test_every_image_is_sampled_from_the_seed_whatever_comes_before_it(bayesian,
 
 def test_samples_that_a_model_cannot_give_end_it_before_any_image_is_read(brightest_channel):
     with pytest.raises(SegnetError, match="has no dropout"):
-        next(predict_files(brightest_channel, [Picture(Path("no/such/image.png"), "image")], samples=2))
+        next(predict_files(brightest_channel, [Page(Path("no/such/image.png"), "image")], samples=2))
 
 
 def test_a_place_that_cannot_be_written_to_is_named(brightest_channel, tmp_path):
@@ -187,7 +186,7 @@ def test_each_page_of_a_file_is_segmented_under_its_number(brightest_channel, tm
     pages = [Image.new("RGB", (30, 20), colour) for colour in ((200, 0, 0), (0, 0, 200), (0, 200, 0))]
     pages[0].save(tmp_path / "scan.tif", save_all=True, append_images=pages[1:])
     found = list(predict_files(brightest_channel, pictures_of([tmp_path / "scan.tif"])))
-    assert [(each.name, each.page) for each, _ in found] == [(f"scan.page{n}", n) for n in (1, 2, 3)]
+    assert [(each.name, each.number) for each, _ in found] == [(f"scan.page{n}", n) for n in (1, 2, 3)]
     shares = [[result.areas()[name] for name in ("red", "blue", "background")] for _, result in found]
     assert shares == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
     assert brightest_channel.predict(tmp_path / "scan.tif", page=2).areas()["blue"] == 1

@@ -18,7 +18,7 @@ from segnet.cli.app import app, print_whole, require_suffix
 if TYPE_CHECKING:
     from PIL import Image
 
-    from segnet.data.images.intensity import Pixels
+    from segnet.data.images.pixel_values import Pixels
     from segnet.figures.subjects import ShownModel
 
 show = cyclopts.App(name="show", help="Draw the articles' figures from live code.")

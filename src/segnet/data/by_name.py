@@ -14,7 +14,8 @@ from segnet.base.classes import IGNORE_INDEX, ClassTable
 from segnet.base.errors import SegnetError
 from segnet.data.dataset import Dataset, HasValues, Mask, Sample
 from segnet.data.faults import Fault
-from segnet.data.images.intensity import Intensity, Pixels, Values
+from segnet.data.images.intensity import Intensity
+from segnet.data.images.pixel_values import Pixels, Values
 
 _NO_CLASS = -1
 

@@ -20,7 +20,7 @@ from segnet.data.store.full_size import FullSizeSplit
 from segnet.data.store.open_split import open_pixels
 from segnet.data.store.patches import example_patches
 from segnet.data.synthetic import SyntheticSample
-from segnet.inference.find_pictures import find_images
+from segnet.inference.predict_files import find_images
 from segnet.inference.segmenter import ImageSource, Segmenter
 from segnet.scoring.choose_images import choose_samples
 from segnet.scoring.data_to_score import open_data

@@ -15,7 +15,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from segnet.base.colours import BLUE, ORANGE, hex_code
-from segnet.data.images.intensity import Pixels
+from segnet.data.images.pixel_values import Pixels
 from segnet.figures.figure import drawn, headline
 from segnet.figures.subjects import ShownModel, in_images
 from segnet.models.inspection.activations import most_telling, unit_steps

@@ -21,7 +21,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from segnet.core.pooling import Size
-from segnet.data.images.intensity import Pixels, visible
+from segnet.data.images.pixel_values import Pixels, visible
 from segnet.figures.figure import drawn, headline
 from segnet.figures.subjects import ShownModel, in_images
 from segnet.models.inspection.activations import (

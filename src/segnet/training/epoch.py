@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from segnet.data.images.intensity import Pixels
+from segnet.data.images.pixel_values import Pixels
 from segnet.data.store.batches import evenly_spread, shuffled_order, split_into_batches
 from segnet.data.store.full_size import FullSizeSplit, Patch
 from segnet.data.store.open_split import Split

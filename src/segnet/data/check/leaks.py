@@ -9,7 +9,7 @@ from segnet.data.check.inspect_pair import Surveyed
 from segnet.data.check.pairing import Pair, Pairs
 from segnet.data.check.scenes import MOST_IMAGES, counted_scenes, group_by_names, same_scenes
 from segnet.data.faults import Fault
-from segnet.data.images.digests import file_digest
+from segnet.data.images.file_records import file_digest
 
 _SIDES = {"train": 0, "val": 1, "test": 2}
 

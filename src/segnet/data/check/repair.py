@@ -18,8 +18,8 @@ from segnet.data.check.inspect_pair import Surveyed
 from segnet.data.check.pairing import DESCRIPTION
 from segnet.data.dataset import Progress
 from segnet.data.faults import KINDS
-from segnet.data.images.digests import file_digest
-from segnet.data.images.reading import open_rgb, turned_by_exif
+from segnet.data.images.file_records import file_digest
+from segnet.data.images.reading import open_rgb
 from segnet.data.masks.dataset_yaml import write_description
 from segnet.data.masks.mask_code import MaskCode
 from segnet.data.masks.mask_meaning import Unclear
@@ -138,7 +138,7 @@ def _write_pair(each: Surveyed, table: ClassTable, code: MaskCode, root: Path) -
         shutil.copyfile(pair.image, image)
     classes = code.read_nearest(pair.mask)
     if turned and each.look.mask_was_turned is False:
-        classes = turned_by_exif(classes, header.orientation)
+        classes = turned(classes, header.orientation)
     ids = Image.fromarray(classes)
     if not code.colours:
         ids.putpalette(table.palette().tobytes())

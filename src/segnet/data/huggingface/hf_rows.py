@@ -17,7 +17,7 @@ from segnet.base.errors import SegnetError
 from segnet.data.faults import Fault
 from segnet.data.huggingface.hf_columns import Columns
 from segnet.data.images.embedded_files import Blob
-from segnet.data.images.picture_file import require_file
+from segnet.data.images.reading import require_file
 
 if TYPE_CHECKING:
     import datasets

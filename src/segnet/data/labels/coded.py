@@ -14,7 +14,8 @@ from PIL import Image
 from segnet.base.colours import Colour, pack, unpack
 from segnet.data.dataset import Mask
 from segnet.data.faults import Fault
-from segnet.data.images.reading import decode, read_index_mask
+from segnet.data.images.reading import decode
+from segnet.data.masks.stored_values import read_index_mask
 
 _SHOWN = 5
 _UNKNOWN = -1

@@ -24,8 +24,9 @@ from segnet.data.check.repair import require_new_folder
 from segnet.data.dataset import Mask, Progress
 from segnet.data.faults import Fault, lines, raise_errors
 from segnet.data.images.embedded_files import Blob, File
-from segnet.data.images.headers import Header, read_header
-from segnet.data.images.reading import turned_by_exif
+from segnet.data.images.headers import read_header
+from segnet.data.images.pixel_values import turned
+from segnet.data.images.stored_layout import Header
 from segnet.data.labels.archive import unpacked
 from segnet.data.labels.draw import Drawn, draw
 from segnet.data.labels.recognise import read_labels
@@ -318,7 +319,7 @@ def _mask_of(each: Labelled, header: Header, labels: Labels, around: int) -> Dra
             Fault("overlap", each.where, f"has {drawn.shared_px:,} pixels of several objects")
         )
     if each.size not in (None, header.size):
-        drawn.mask = turned_by_exif(drawn.mask, header.orientation)  # the tool didn't look at EXIF data
+        drawn.mask = turned(drawn.mask, header.orientation)  # the tool didn't look at EXIF data
     return drawn
 
 

@@ -21,7 +21,7 @@ from numpy.lib.format import open_memmap
 from segnet.base.classes import IGNORE_INDEX, ClassTable
 from segnet.data.dataset import Progress, Sample
 from segnet.data.faults import Fault, raise_errors
-from segnet.data.images.intensity import Pixels
+from segnet.data.images.pixel_values import Pixels
 from segnet.data.store.cache_folder import open_or_build, read_checked, require_space
 from segnet.data.store.fit_to_size import Fit
 

@@ -26,8 +26,8 @@ from segnet.base.threads import in_threads
 from segnet.data.dataset import HasValues, Mask, Sample
 from segnet.data.faults import Fault
 from segnet.data.images.file_records import new_look, one_look
-from segnet.data.images.intensity import Intensity, Pixels
-from segnet.data.images.pixel_values import open_as
+from segnet.data.images.intensity import Intensity
+from segnet.data.images.pixel_values import Pixels
 from segnet.data.store.cache_use import (
     drop_left,
     guarded,
@@ -173,13 +173,14 @@ def read_checked(
     """
     image, mask = _read(sample, intensity)
     values = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
-    wrong = values[(values >= len(classes)) & (values != classes.ignore_index)]
+    count = len(classes.names)
+    wrong = values[(values >= count) & (values != classes.ignore_index)]
     if wrong.size:
         raise Fault(
             "unknown-value",
             f"the mask of {sample.name}",
-            f"holds the value {wrong[0]}, but there are {len(classes)} classes",
-            f"give ids from 0 to {len(classes) - 1}, {classes.ignore_index} = ignore",
+            f"holds the value {wrong[0]}, but there are {count} classes",
+            f"give ids from 0 to {count - 1}, {classes.ignore_index} = ignore",
         )
     return image, mask
 
@@ -188,4 +189,4 @@ def _read(sample: Sample, intensity: Intensity) -> tuple[Image.Image | Pixels, M
     if isinstance(sample, HasValues):
         return sample.read_as(intensity)
     image, mask = sample.read()  # of a source that has nothing but RGB
-    return open_as(image, intensity), mask
+    return intensity.open(image)[0], mask

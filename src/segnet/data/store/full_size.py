@@ -25,7 +25,7 @@ from segnet.base.files import cache_folder
 from segnet.base.threads import in_order
 from segnet.data.dataset import Progress, Sample
 from segnet.data.faults import Fault, raise_errors
-from segnet.data.images.intensity import Pixels
+from segnet.data.images.pixel_values import Pixels
 from segnet.data.store.cache import Counts
 from segnet.data.store.cache_folder import open_or_build, read_checked
 from segnet.data.store.fit_to_size import Fit, window

@@ -19,7 +19,7 @@ from segnet import __version__
 from segnet.base.errors import SegnetError
 from segnet.base.extras import require_package
 from segnet.base.threads import count_cores
-from segnet.data.images.picture_file import pixels_of
+from segnet.data.images.reading import pixels_of
 from segnet.inference.bulk.cluster import cluster, explained, places_for_workers
 from segnet.inference.bulk.manifest import Line, begin, read_part
 from segnet.inference.bulk.places import Address, find_sources

@@ -15,19 +15,13 @@ import numpy as np
 from segnet import __version__
 from segnet.base.errors import SegnetError
 from segnet.base.threads import in_order
-from segnet.data.images.picture_file import allow_pixels
+from segnet.data.images.reading import allow_pixels
 from segnet.inference.bulk.manifest import Line, read_part, write_part
 from segnet.inference.bulk.places import Address, Source, is_local, reason
-from segnet.inference.find_pictures import Picture, pages_of
 from segnet.inference.opening import load
-from segnet.inference.predict_files import (
-    FILES_TOGETHER,
-    describe,
-    finish_files,
-    predict_files,
-    write_segmentation,
-)
+from segnet.inference.predict_files import FILES_TOGETHER, Page, finish_files, pages_of, predict_files
 from segnet.inference.segmentation import Segmentation
+from segnet.inference.write_results import describe, write_segmentation
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -127,28 +121,28 @@ class Worker:
         return lines
 
     def _segment(self, sources: Sequence[Source], folder: Path) -> Iterator[Line]:
-        pages: list[tuple[Picture, str]] = []
+        pages: list[tuple[Page, str]] = []
 
         def fetch(numbered: tuple[int, Source]) -> Path:
             return self._fetch(numbered[1], folder / f"{numbered[0]}")
 
-        def pictures() -> Iterator[Picture]:
+        def pictures() -> Iterator[Page]:
             fetched = in_order(fetch, enumerate(sources), most=FILES_TOGETHER, weigh=lambda _: 0, budget=0)
             for source, file in zip(sources, fetched, strict=True):
                 for page in pages_of(file, source.name):
                     pages.append((page, source.shown))
                     yield page
 
-        def finish(picture: Picture, result: Segmentation) -> Line:
-            return self._finish(picture, result, folder / "results")
+        def finish(page: Page, result: Segmentation) -> Line:
+            return self._finish(page, result, folder / "results")
 
         options = self.options
         results = predict_files(self.segmenter, pictures(), samples=options.samples, seed=options.seed)
         with closing(finish_files(results, finish)) as lines:
-            for line, (picture, shown) in zip(lines, pages, strict=False):  # pages grow ahead of the lines
+            for line, (found, shown) in zip(lines, pages, strict=False):  # pages grow ahead of the lines
                 if isinstance(line, SegnetError):
-                    page = {} if picture.page is None else {"page": picture.page}
-                    error = str(line).replace(str(picture.file), shown)
+                    page = {} if found.number is None else {"page": found.number}
+                    error = str(line).replace(str(found.file), shown)
                     yield {"image": shown, **page, "error": error}
                 else:
                     yield line | {"image": shown}
@@ -167,16 +161,16 @@ class Worker:
             raise SegnetError(f"can't fetch {source.shown}: {reason(error)}") from error
         return target
 
-    def _finish(self, picture: Picture, result: Segmentation, folder: Path) -> Line:
+    def _finish(self, page: Page, result: Segmentation, folder: Path) -> Line:
         """Write what was found in an image, in any thread; return what is said of it."""
         options = self.options
         written = write_segmentation(
             result,
             folder,
-            picture.name,
+            page.name,
             overlay=options.overlay,
             probabilities=options.probabilities,
-            like=picture.like,
+            like=page.like,
         )
         files = {}
         for kind, file in written.by_kind().items():
@@ -186,4 +180,4 @@ class Worker:
             files[kind] = self.place.show(name)
         least = options.least_region
         regions = None if least is None else result.regions(least_px=least)
-        return describe(picture, result, files, regions)
+        return describe(page, result, files, regions)

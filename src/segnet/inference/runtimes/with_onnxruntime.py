@@ -7,16 +7,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from segnet.base.errors import SegnetError
 from segnet.base.files import require_text_name
 from segnet.base.forked import PerProcess, require_cpu
 from segnet.inference.description import KEY, Description
-from segnet.inference.runtimes import Images, Logits
-from segnet.inference.runtimes.contract import (
+from segnet.inference.runtimes import (
     INPUT,
     OUTPUT,
+    Images,
+    Logits,
     OpenedFile,
-    as_input,
     describe_exported,
     unreadable,
 )
@@ -79,7 +81,8 @@ class OnnxRuntime:
 
     def logits(self, images: Images) -> Logits:
         """Return float32 logits ``(N, classes, h, w)`` of uint8 images ``(N, h, w, C)``."""
-        logits: Logits = self._session.get().run([OUTPUT], {INPUT: as_input(images)})[0]
+        pixels = np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32)
+        logits: Logits = self._session.get().run([OUTPUT], {INPUT: pixels})[0]
         return logits
 
 

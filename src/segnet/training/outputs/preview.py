@@ -8,7 +8,7 @@ from PIL import Image
 from torch import nn
 
 from segnet.base.classes import ClassTable
-from segnet.data.images.intensity import visible
+from segnet.data.images.pixel_values import visible
 from segnet.data.store.batches import evenly_spread
 from segnet.data.store.cache import CachedSplit
 from segnet.data.store.full_size import FullSizeSplit
