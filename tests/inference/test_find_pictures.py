@@ -21,8 +21,8 @@ from segnet.inference.predict_files import (
     names_of,
     pictures_of,
     predict_files,
-    write_segmentation,
 )
+from segnet.inference.write_results import write_segmentation
 
 GEO = [
     (33550, "d", 3, (0.25, 0.25, 0.0), True),
@@ -74,7 +74,7 @@ def test_pages_and_files_named_like_pages_give_outputs_of_their_own(segnet, here
     assert {each.name for each in sources} == {"scan", "scan.page2-2"}, "the same in bulk"
     written = {}
     for picture, result in predict_files(brightest_channel, pictures):
-        file = write_segmentation(result, here / "out", picture.name, overlay=False).mask
+        file = write_segmentation(result, here / "out", picture.name, overlay=False)["mask"]
         written[file.name] = int(np.asarray(Image.open(file))[0, 0])
     assert written == {"scan.page1.mask.png": 0, "scan.page2.mask.png": 0, "scan.page2-2.mask.png": 2}
 

@@ -8,10 +8,11 @@ from torch import nn
 from segnet import ClassTable
 from segnet.data.store.fit_to_size import Fit
 from segnet.inference.description import Description
-from segnet.inference.predict_files import pictures_of, predict_files, write_segmentation
+from segnet.inference.predict_files import pictures_of, predict_files
 from segnet.inference.runtimes.with_torch import TorchRuntime
 from segnet.inference.segmenter import Segmenter
 from segnet.inference.tiles import LargePicture, spool
+from segnet.inference.write_results import write_segmentation
 
 RANDOM = np.random.RandomState(0)
 

@@ -273,7 +273,7 @@ class _Wanted:
                 overlay=self.overlay,
                 probabilities=self.probabilities,
                 like=page.like,
-            ).by_kind()
+            )
         if self.regions and regions is None:
             regions = list(result.regions(least_px=self.least_region or 1))
         counted = Counter[str]()

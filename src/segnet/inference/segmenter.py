@@ -16,8 +16,8 @@ from segnet.base.classes import ClassTable
 from segnet.base.errors import SegnetError
 from segnet.base.files import expand_home
 from segnet.data.images.nodata import Missing, missing_pixels
-from segnet.data.images.pixel_values import Pixels, as_rgb, visible
-from segnet.data.images.reading import Picture, open_rgb
+from segnet.data.images.pixel_values import Pixels, visible
+from segnet.data.images.reading import Picture, as_rgb, open_rgb
 from segnet.inference.description import Description
 from segnet.inference.runtimes import Images, Runtime
 from segnet.inference.segmentation import MOST_KEPT, Maps, Segmentation, SoftmaxSamples

@@ -25,7 +25,8 @@ from PIL import Image
 
 from segnet.base.errors import SegnetError
 from segnet.base.files import cache_folder
-from segnet.data.images.pixel_values import NEEDS_ALL_VALUES, as_rgb
+from segnet.data.images.pixel_values import NEEDS_ALL_VALUES
+from segnet.data.images.reading import as_rgb
 from segnet.data.store.fit_to_size import RESIZE, Fit, window
 
 Images = npt.NDArray[np.uint8]

@@ -6,7 +6,6 @@ The mask of a GeoTIFF is a GeoTIFF: its class ids lie on the same place on the e
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,29 +22,6 @@ from segnet.inference.segmentation import Segmentation
 _TYPES = {"d": 12, "H": 3, "s": 2}  # of TIFF: doubles, shorts, text
 
 
-@dataclass(frozen=True)
-class Written:
-    """The files written for one image; None for those that were not asked for."""
-
-    mask: Path
-    """Class ids as a palette PNG, of a GeoTIFF as a GeoTIFF."""
-
-    overlay: Path | None
-    """A picture for people."""
-
-    uncertainty: Path | None
-    """A picture of the uncertainty; None for a prediction without samples."""
-
-    probabilities: Path | None
-    """Softmax over the classes, ``(C, H, W)`` float16 as numpy writes it."""
-
-    def by_kind(self) -> dict[str, Path]:
-        """Return the files that there are, by what they are called where an image is described."""
-        found: dict[str, Path | None] = asdict(self)
-        found["uncertainty_map"] = found.pop("uncertainty")
-        return {kind: file for kind, file in found.items() if file is not None}
-
-
 def write_segmentation(
     result: Segmentation,
     folder: Path,
@@ -54,7 +30,7 @@ def write_segmentation(
     overlay: bool = True,
     probabilities: bool = False,
     like: TiffPage | None = None,
-) -> Written:
+) -> dict[str, Path]:
     """Write ``NAME.mask.png`` into the folder, and what else is asked for, each whole or not at all.
 
     A prediction by samples leaves ``NAME.uncertainty.png`` too.
@@ -67,27 +43,30 @@ def write_segmentation(
         probabilities: write ``NAME.probabilities.npy``, 2 bytes a pixel and class.
         like: the page of a GeoTIFF that it was; the mask is then a GeoTIFF too, ``NAME.mask.tif``.
 
+    Returns:
+        The files by what they are called where an image is described: ``mask``, class ids as a palette image,
+        ``overlay``, a picture for people, ``uncertainty_map``, a picture of the uncertainty, and
+        ``probabilities``, the softmax over the classes, ``(C, H, W)`` float16 as numpy writes it.
+
     Raises:
         SegnetError: the folder can't be written to.
     """
-    written = Written(
-        mask=folder / f"{name}{MASK if like is None else GEOGRAPHIC_MASK}",
-        overlay=folder / f"{name}{OVERLAY}" if overlay else None,
-        uncertainty=folder / f"{name}{UNCERTAINTY}" if result.samples else None,
-        probabilities=folder / f"{name}{PROBABILITIES}" if probabilities else None,
-    )
+    written = {"mask": folder / f"{name}{MASK if like is None else GEOGRAPHIC_MASK}"}
     if like is None:
-        _save(result.index_image(), written.mask)
+        _save(result.index_image(), written["mask"])
     else:
-        _write_geotiff(result.index_image(), written.mask, like)
-    if written.overlay is not None:
+        _write_geotiff(result.index_image(), written["mask"], like)
+    if overlay:
+        written["overlay"] = folder / f"{name}{OVERLAY}"
         # at the usual level a large photo is compressed for half a minute, to save a sixth
-        _save(result.overlay(), written.overlay, compress_level=1)
-    if written.uncertainty is not None:
-        _save(result.uncertainty_image(), written.uncertainty)
-    if written.probabilities is not None:
-        with replacing(written.probabilities) as temporary:
+        _save(result.overlay(), written["overlay"], compress_level=1)
+    if probabilities:
+        written["probabilities"] = folder / f"{name}{PROBABILITIES}"
+        with replacing(written["probabilities"]) as temporary:
             result.save_probabilities(temporary)
+    if result.samples:
+        written["uncertainty_map"] = folder / f"{name}{UNCERTAINTY}"
+        _save(result.uncertainty_image(), written["uncertainty_map"])
     return written
 
 

@@ -20,8 +20,8 @@ from segnet.data.faults import Fault
 from segnet.data.images.headers import Look, look_at, read_header
 from segnet.data.images.intensity import Intensity, read_values
 from segnet.data.images.nodata import Missing, missing_pixels
-from segnet.data.images.pixel_values import Values, as_rgb, require_numbers, visible
-from segnet.data.images.reading import Picture, decode
+from segnet.data.images.pixel_values import Values, require_numbers, visible
+from segnet.data.images.reading import Picture, as_rgb, decode
 from segnet.data.masks.stored_values import Numbers, Stored, stored_numbers
 
 T = TypeVar("T")

@@ -17,15 +17,17 @@ from PIL import Image
 from segnet.data.faults import Fault
 from segnet.data.images.nodata import Missing, missing_in_channels, missing_pixels, missing_values
 from segnet.data.images.pixel_values import (
+    NEEDS_ALL_VALUES,
     Pixels,
     Values,
-    as_rgb,
     eight_bits,
     in_channels,
     require_numbers,
-    values_of,
+    turned,
 )
-from segnet.data.images.reading import Picture, Source, naming
+from segnet.data.images.png import low_bytes
+from segnet.data.images.reading import Picture, Source, as_rgb, naming, require_pixels
+from segnet.data.images.stored_layout import PICTURE_CHANNELS
 from segnet.data.options import MOST_CHANNELS
 
 
@@ -165,17 +167,43 @@ def read_values(source: Source | Picture, channels: int, *, page: int = 1) -> Va
         raise fault
     with naming(source.name):
         if layout.loses:
-            stored = source.deep_values(page)
+            stored = _deep_values(source, page)
             values = in_channels(stored, channels)
         else:
             image = source.upright(page)
-            stored, values = np.atleast_3d(np.asarray(image)), values_of(image, channels)
+            stored, values = np.atleast_3d(np.asarray(image)), _values_of(image, channels)
         if not source.pages:
             return values
         missing = missing_values(stored, source.pages[0 if layout.planes > 1 else page - 1].nodata)
         if missing is None:
             return values
         return np.ma.MaskedArray(values, missing_in_channels(missing, layout, channels))
+
+
+def _deep_values(picture: Picture, page: int) -> Values:
+    """Return the values ``(H, W, C)``, upright, of a page of which Pillow would read less."""
+    if not picture.pages:
+        high, low = picture.with_pillow(np.asarray), picture.with_pillow(low_bytes)
+        return turned((high.astype(np.uint16) << 8) | low, picture.header.orientation)
+    planes = picture.layout.planes
+    numbers = range(1, planes + 1) if planes > 1 else [page]
+    with picture.open_tiff() as tiff:
+        pages = [tiff.page(number) for number in numbers]
+        size_bytes = sum(each.size_bytes for each in pages)
+        require_pixels(max(each.pixels for each in pages), picture.name, size_bytes)
+        return tiff.values(numbers)
+
+
+def _values_of(image: Image.Image, channels: int) -> Values:
+    """Return the values ``(H, W, channels)`` of a picture that Pillow has decoded; its layout fits."""
+    if image.mode in NEEDS_ALL_VALUES or image.mode.startswith("I;"):
+        values = np.asarray(image)[..., None]
+        values = values.astype(values.dtype.newbyteorder("="), copy=False)
+        return np.asarray(np.repeat(values, channels, axis=-1))
+    if channels in PICTURE_CHANNELS:
+        rgb = as_rgb(image)
+        return np.asarray(rgb) if channels == 3 else np.asarray(rgb.convert("L"))[..., None]
+    return np.asarray(image.convert("LA" if channels == 2 else "RGBA"))
 
 
 def _scaled(values: Values, low: float, high: float) -> Pixels:

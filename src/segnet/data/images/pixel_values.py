@@ -9,7 +9,6 @@ import numpy.typing as npt
 from PIL import Image
 
 from segnet.data.faults import Fault
-from segnet.data.images.stored_layout import PICTURE_CHANNELS
 
 Pixels = npt.NDArray[np.uint8]
 Values = npt.NDArray[Any]
@@ -18,23 +17,23 @@ Values = npt.NDArray[Any]
 NEEDS_ALL_VALUES = frozenset({"I", "F"})
 """Modes in which ``as_rgb`` looks at all pixels before it turns one."""
 
-_HIGH_BYTE_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
-SINGLE_CHANNEL_MODES = ("L", "P", "1", "I", *_HIGH_BYTE_MODES)
+HIGH_BYTE_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
+"""Modes of 16 bits, of which ``as_rgb`` keeps the high ones."""
+
+SINGLE_CHANNEL_MODES = ("L", "P", "1", "I", *HIGH_BYTE_MODES)
 """Modes that hold one value a pixel, of whole numbers."""
 
+# What each orientation of EXIF (2.3, tag 274) asks for, so that the picture is upright.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow turns RGB to grey
-
-
-def values_of(image: Image.Image, channels: int) -> Values:
-    """Return the values ``(H, W, channels)`` of a picture that Pillow has decoded; its layout fits."""
-    if image.mode in NEEDS_ALL_VALUES or image.mode.startswith("I;"):
-        values = np.asarray(image)[..., None]
-        values = values.astype(values.dtype.newbyteorder("="), copy=False)
-        return np.asarray(np.repeat(values, channels, axis=-1))
-    if channels in PICTURE_CHANNELS:
-        rgb = as_rgb(image)
-        return np.asarray(rgb) if channels == 3 else np.asarray(rgb.convert("L"))[..., None]
-    return np.asarray(image.convert("LA" if channels == 2 else "RGBA"))
 
 
 def in_channels(values: Values, channels: int) -> Values:
@@ -53,23 +52,23 @@ def in_channels(values: Values, channels: int) -> Values:
     return (grey if values.dtype.kind == "f" else np.rint(grey)).astype(values.dtype)[..., None]
 
 
-def as_rgb(image: Image.Image, name: str = "the image") -> Image.Image:
-    """Return a picture in mode RGB; ``name`` is what an error calls it.
+def converted_to_rgb(image: Image.Image, name: str) -> Image.Image:
+    """Bring a picture to mode RGB.
 
     Transparent pixels are laid over white. Grey of 16 and 32 bits is brought to 8 by ``eight_bits``.
 
     Raises:
         SegnetError: a colour mode that can't be turned into RGB, or floats without a number among them.
     """
-    if image.mode in (*_HIGH_BYTE_MODES, *NEEDS_ALL_VALUES):
+    if image.mode in (*HIGH_BYTE_MODES, *NEEDS_ALL_VALUES):
         values = np.asarray(image)
         require_numbers(values, name)
         return Image.fromarray(eight_bits(values)).convert("RGB")
     try:
-        if image.has_transparency_data:
-            layer = image.convert("RGBA")
-            return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
-        return image if image.mode == "RGB" else image.convert("RGB")
+        if not image.has_transparency_data:
+            return image.convert("RGB")
+        layer = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
     except Exception as error:  # of a damaged palette or transparency, Pillow raises many things
         said = f"has the colour mode {image.mode}, which can't be turned into RGB"
         raise Fault("mode", name, said) from error

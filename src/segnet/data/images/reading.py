@@ -14,34 +14,24 @@ import math
 import stat
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import BinaryIO, Self, TypeVar, cast
 
-import numpy as np
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from segnet.base.errors import SegnetError
 from segnet.base.extras import is_installed
 from segnet.data.faults import Fault, why_unread
-from segnet.data.images import png
+from segnet.data.images import png, tiff
 from segnet.data.images.embedded_files import Blob, File
 from segnet.data.images.nodata import Missing, missing_in_picture
-from segnet.data.images.pixel_values import Values, as_rgb, turned
+from segnet.data.images.pixel_values import TURNS, converted_to_rgb
 from segnet.data.images.stored_layout import Header, Layout
 from segnet.data.images.suffixes import REMEDIES
-from segnet.data.images.tiff import (
-    TIFF_MAGIC,
-    TiffPage,
-    keep_as_stored,
-    layout_of_tags,
-    no_page,
-    open_tiff,
-    pages_of_tiff,
-)
 
 Source = File | BinaryIO | Image.Image
 """A file, an open binary stream, which is left open, or a picture that is already decoded."""
@@ -51,16 +41,6 @@ T = TypeVar("T")
 _BYTES_PER_PIXEL = 32  # of a page, at most for each pixel that is allowed: 8 floats, 16 channels of 16 bits
 _ORIENTATION = ExifTags.Base.Orientation
 _SAYS_ORIENTATION = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")
-# What each orientation of EXIF (2.3, tag 274) asks for, so that the picture is upright.
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 _CHANNELS = {"1": 1, "L": 1, "I": 1, "F": 1, "LA": 2, "La": 2, "RGBA": 4, "RGBa": 4}  # others are colour: 3
 
@@ -105,15 +85,13 @@ def require_pixels(pixels: int, name: str, size_bytes: int = 0) -> None:
         if Image.MAX_IMAGE_PIXELS is None:
             return
         limit = 2 * Image.MAX_IMAGE_PIXELS
-    if pixels > limit:
-        said = f"has too many pixels to open safely ({pixels:,}, where {limit:,} are allowed)"
-        raise Fault("too-large", name, said)
-    if size_bytes > _BYTES_PER_PIXEL * limit:
-        said = (
-            f"has too many channels and bits to open safely ({size_bytes:,} bytes, where "
-            f"{_BYTES_PER_PIXEL * limit:,} are allowed)"
-        )
-        raise Fault("too-large", name, said)
+    for found, most, what, unit in (
+        (pixels, limit, "pixels", ""),
+        (size_bytes, _BYTES_PER_PIXEL * limit, "channels and bits", " bytes"),
+    ):
+        if found > most:
+            said = f"has too many {what} to open safely ({found:,}{unit}, where {most:,} are allowed)"
+            raise Fault("too-large", name, said)
 
 
 class Picture:
@@ -123,7 +101,7 @@ class Picture:
     frames, each is asked for by its number, from 1.
 
     Args:
-        source: a file, an open binary stream, which is left open, or a picture that is already decoded.
+        source: what to open.
 
     Raises:
         SegnetError: no such file. Whatever else it does raises one that names it: not an image, damaged, more
@@ -136,11 +114,9 @@ class Picture:
         self._file: BinaryIO | None = None
         self.path = source if isinstance(source, Path) else None
         """The file that it can be read from again once it is closed; None where there is none."""
-        self.is_tiff = False
-        if not isinstance(source, Image.Image):
-            with naming(self.name):
-                self._stream = self._opened(source)
-                self.is_tiff = self._stream.read(4) in TIFF_MAGIC
+        with naming(self.name):
+            self._stream = io.BytesIO() if isinstance(source, Image.Image) else self._opened(source)
+            self.is_tiff = self._stream.read(4) in tiff.TIFF_MAGIC
 
     def _opened(self, source: File | BinaryIO) -> BinaryIO:
         if isinstance(source, Path):
@@ -172,15 +148,15 @@ class Picture:
     def header(self) -> Header:
         """What the first bytes say, of a file or a stream."""
         try:
-            return self._with_pillow(self._header)
+            return self.with_pillow(self._header)
         except Fault as fault:
             if fault.kind not in ("not-an-image", "damaged") or not self.is_tiff:
                 raise
-        with open_tiff(self._stream, self.name) as tiff:  # what Pillow can't represent
-            page, layout = tiff.page(1), tiff.layout()
+        with self.open_tiff() as opened:  # what Pillow can't represent
+            page, layout = opened.page(1), opened.layout()
             require_pixels(page.pixels, self.name, page.size_bytes)
             frames = 1 if layout.planes > 1 else len(self.pages)
-            return Header("TIFF", "", page.size, tiff.orientation(), frames, layout, self._nodata)
+            return Header("TIFF", "", page.size, opened.orientation(), frames, layout, self._nodata)
 
     def _header(self, image: ImageFile.ImageFile) -> Header:
         frames, layout = self._frames(image), _layout_of_mode(image)
@@ -188,7 +164,7 @@ class Picture:
         if image.format == "PNG" and png.is_deep(image):
             layout = Layout(layout.channels, 16, True, loses="bits")
         elif image.format == "TIFF" and tags is not None:
-            layout = layout_of_tags(tags, layout, frames)
+            layout = tiff.layout_of_tags(tags, layout, frames)
         can_be_turned = image.format != "PNG" or png.may_be_turned(self._stream)
         orientation = orientation_of(image) if can_be_turned else 1
         frames = 1 if layout.planes > 1 else frames
@@ -200,9 +176,9 @@ class Picture:
         return self.header.layout if self._decoded is None else _layout_of_mode(self._decoded)
 
     @cached_property
-    def pages(self) -> list[TiffPage]:
+    def pages(self) -> list[tiff.TiffPage]:
         """Those of a TIFF; none of other files."""
-        return pages_of_tiff(self._stream) if self.is_tiff else []
+        return tiff.pages_of_tiff(self._stream) if self.is_tiff else []
 
     @property
     def _nodata(self) -> str:
@@ -237,7 +213,7 @@ class Picture:
         image, orientation = self._load(page)
         if orientation == 1:
             return image.copy() if image is self._decoded else image
-        upright = image.transpose(_TURNS[orientation])
+        upright = image.transpose(TURNS[orientation])
         for key in _SAYS_ORIENTATION:  # or whoever takes the upright picture would turn it again
             upright.info.pop(key, None)
         return upright
@@ -251,23 +227,14 @@ class Picture:
             image.paste((0, 0, 0), mask=Image.fromarray(missing))
         return image, missing
 
-    def deep_values(self, number: int = 1) -> Values:
-        """Return the values ``(H, W, C)``, upright, of a page of which Pillow would read less (`Layout`)."""
-        if not self.pages:
-            high, low = self._with_pillow(np.asarray), self._with_pillow(png.low_bytes)
-            return turned((high.astype(np.uint16) << 8) | low, self.header.orientation)
-        planes = self.layout.planes
-        numbers = range(1, planes + 1) if planes > 1 else [number]
-        with open_tiff(self._stream, self.name) as tiff:
-            pages = [tiff.page(number) for number in numbers]
-            size_bytes = sum(page.size_bytes for page in pages)
-            require_pixels(max(page.pixels for page in pages), self.name, size_bytes)
-            return tiff.values(numbers)
+    def open_tiff(self) -> AbstractContextManager[tiff.Tiff]:
+        """Open it by tifffile, which reads what Pillow can't represent."""
+        return tiff.open_tiff(self._stream, self.name)
 
     def _load(self, page: int) -> tuple[Image.Image, int]:
         """Return a page as it is stored, and its orientation."""
         if self._decoded is None:
-            return self._with_pillow(lambda image: (image, self._load_page(image, page)))
+            return self.with_pillow(lambda image: (image, self._load_page(image, page)))
         with naming(self.name):
             self._decoded.load()
             return self._decoded, orientation_of(self._decoded)
@@ -276,7 +243,7 @@ class Picture:
         """Decode one page, as it is stored, and return its orientation."""
         count = self._frames(image) if page != 1 or image.format == "TIFF" else 1
         if not 1 <= page <= count:
-            raise no_page(self.name, page, count)
+            raise tiff.no_page(self.name, page, count)
         listed = self.pages[page - 1] if image.format == "TIFF" and self.pages else None
         number = page - 1 if listed is None else listed.number
         if number:
@@ -287,7 +254,7 @@ class Picture:
         if image.format == "TIFF":  # which Pillow would turn itself
             orientation = orientation_of(image)
             require_pixels(math.prod(_stored_size(image)), self.name)
-            keep_as_stored(image, _stored_size(image))
+            tiff.keep_as_stored(image, _stored_size(image))
             image.load()
         else:  # looking for the orientation of a PNG decodes it, and damage would be found there
             image.load()
@@ -295,21 +262,16 @@ class Picture:
         image.filename = self.name  # messages about the picture name it
         return orientation
 
-    def _with_pillow(self, use: Callable[[ImageFile.ImageFile], T]) -> T:
-        """Return what is made of the picture as Pillow opens it, not yet decoded."""
+    def with_pillow(self, use: Callable[[ImageFile.ImageFile], T]) -> T:
+        """Return what ``use`` makes of the picture as Pillow opens it, not yet decoded."""
         with naming(self.name):
             try:
-                return use(self._identified())
+                return use(_identified(self._stream, self.name))
             except ValueError as error:
                 if "MAX_TEXT" not in str(error):
                     raise
             self._stream = png.without_text(self._stream)
-            return use(self._identified())
-
-    def _identified(self) -> ImageFile.ImageFile:
-        image = _identified(self._stream, self.name)
-        require_pixels(math.prod(image.size), self.name)
-        return image
+            return use(_identified(self._stream, self.name))
 
 
 def decode(source: Source, *, page: int = 1) -> Image.Image:
@@ -330,6 +292,12 @@ def open_rgb(source: Source, *, page: int = 1) -> Image.Image:
     """
     with Picture(source) as picture:
         return as_rgb(picture.upright(page), picture.name)
+
+
+def as_rgb(image: Image.Image, name: str = "the image") -> Image.Image:
+    """Return a picture in mode RGB, as ``converted_to_rgb``; ``name`` is what an error calls it."""
+    is_plain = image.mode == "RGB" and not image.has_transparency_data
+    return image if is_plain else converted_to_rgb(image, name)
 
 
 def source_name(source: Source) -> str:
@@ -414,7 +382,9 @@ def _identified(stream: BinaryIO, name: str) -> ImageFile.ImageFile:
             try:
                 if not accepts or accepts(prefix) is True:
                     stream.seek(0)
-                    return factory(stream, "")  # type: ignore[no-any-return,unused-ignore]
+                    image: ImageFile.ImageFile = factory(stream, "")
+                    require_pixels(math.prod(image.size), name)
+                    return image
             except (SyntaxError, IndexError, TypeError, struct.error):  # by these, plugins say no
                 continue
     if is_heif and not is_installed("pillow_heif"):

@@ -36,7 +36,7 @@ class Layout:
         return (self.is_picture and channels in PICTURE_CHANNELS) or self.channels == channels
 
     def fault(self, channels: int, file: Any) -> Fault | None:
-        """Return what is wrong where a file has another number of channels than a network takes, else None."""
+        """Return what is wrong where a file hasn't the channels that a network takes, else None."""
         if self.fits(channels):
             return None
         wanted = "RGB or grey is" if channels == 3 else f"{channels} {'is' if channels == 1 else 'are'}"

@@ -173,7 +173,7 @@ class Worker:
             like=page.like,
         )
         files = {}
-        for kind, file in written.by_kind().items():
+        for kind, file in written.items():
             name = file.relative_to(folder).as_posix()
             self.place.publish(file, name)
             file.unlink()

@@ -13,15 +13,18 @@ Output ``logits``: float32 ``(batch, classes, height, width)``. The description 
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from segnet.base.errors import SegnetError
+from segnet.base.files import require_text_name
+from segnet.base.forked import PerProcess, require_cpu
 from segnet.inference.description import Description
 
 RUNTIMES = ("auto", "onnxruntime", "openvino", "torch")
@@ -31,8 +34,8 @@ INPUT, OUTPUT = "image", "logits"
 Images = npt.NDArray[np.uint8]
 Logits = npt.NDArray[np.float32]
 
-
 T = TypeVar("T")
+Opened = TypeVar("Opened")
 
 _REMEDY = "export the model anew with segnet export"
 
@@ -55,37 +58,72 @@ class Runtime(Protocol):
         """
 
 
-@dataclass(frozen=True)
-class OpenedFile:
-    """The file that a model was opened from, by which other processes open the same."""
+class ExportedRuntime(ABC, Generic[T]):
+    """What opens an exported file; another process, forked or spawned, opens the same file again.
 
-    path: Path
-    """From the root, since another process may work in another folder."""
-    digest: str
+    Args:
+        path: a file that segnet exported.
+        device: "auto" and "cpu" are the CPU; others as the library calls them.
+        threads: how many compute on the CPU; by default as many as the library sees fit.
 
-    @classmethod
-    def at(cls, path: Path) -> OpenedFile:
-        """Note a file as it is now."""
-        return cls(path.absolute(), _digest(path))
+    Raises:
+        SegnetError: a device that isn't there, or a file that isn't ours, is damaged or of a later format.
+    """
 
-    def open_again(self, open_: Callable[[Path, str, int | None], T], device: str, threads: int | None) -> T:
-        """Open the file, in another process.
+    name: str
+    library: str
+    """The name of the package for people."""
 
-        Raises:
-            SegnetError: it isn't there, or not what it was.
-        """
-        try:
-            found = _digest(self.path)
-        except OSError as error:
-            raise SegnetError(
-                f"another process can't open the model file {self.path} ({error.strerror}); put it there, or "
-                "call segnet.load in that process"
-            ) from error
-        if found != self.digest:
-            raise SegnetError(
-                f"the model file {self.path} has changed since it was opened; call segnet.load again"
-            )
-        return open_(self.path, device, threads)
+    def __init__(self, path: Path, device: str = "auto", threads: int | None = None) -> None:
+        require_text_name(path, self.library)
+        self.device = "cpu" if device == "auto" else device
+        opened, self.description = self.open_file(path, self.device, threads)
+        # from the root, since another process may work in another folder
+        self._again = path.absolute(), _digest(path), self.device, threads
+        self._opened = PerProcess(opened, partial(_opened_in_fork, self.open_file, *self._again))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _open_again, (type(self), *self._again)
+
+    @staticmethod
+    @abstractmethod
+    def open_file(path: Path, device: str, threads: int | None) -> tuple[T, Description]:
+        """Open a file by the library, and return with it what it says about itself."""
+
+
+def _opened_in_fork(
+    open_: Callable[[Path, str, int | None], tuple[T, Description]],
+    path: Path,
+    digest: str,
+    device: str,
+    threads: int | None,
+) -> T:
+    require_cpu(device)
+    return _open_again(open_, path, digest, device, threads)[0]
+
+
+def _open_again(
+    open_: Callable[[Path, str, int | None], Opened],
+    path: Path,
+    digest: str,
+    device: str,
+    threads: int | None,
+) -> Opened:
+    """Open a file in another process.
+
+    Raises:
+        SegnetError: it isn't there, or not what it was.
+    """
+    try:
+        found = _digest(path)
+    except OSError as error:
+        raise SegnetError(
+            f"another process can't open the model file {path} ({error.strerror}); put it there, or "
+            "call segnet.load in that process"
+        ) from error
+    if found != digest:
+        raise SegnetError(f"the model file {path} has changed since it was opened; call segnet.load again")
+    return open_(path, device, threads)
 
 
 def _digest(path: Path) -> str:
