@@ -177,9 +177,7 @@ def _finish(results: Iterable[tuple[Page, Result]], wanted: _Wanted, files: int,
     if wanted.writer is not None and failed < done:
         wanted.writer.finish()
     wanted.say_small()
-    if failed and done > 1:
-        say_error(f"{failed} of {done} images could not be read")
-    return 0 if not failed else BAD_INPUT if failed == done else SOME_FAILED
+    return _exit_code(failed, done)
 
 
 def _predict_bulk(
@@ -212,10 +210,14 @@ def _predict_bulk(
                     print(json.dumps(line), file=printed, flush=True)
     for line in failed[:_LISTED]:
         say_error(line["error"])
+    return _exit_code(len(failed), done, f"; all are in {out}/manifest" if len(failed) > _LISTED else "")
+
+
+def _exit_code(failed: int, done: int, where: str = "") -> int:
+    """Return the exit code, and say how many images failed, where that isn't the only one."""
     if failed and done > 1:
-        where = f"; all are in {out}/manifest" if len(failed) > _LISTED else ""
-        say_error(f"{len(failed)} of {done} images could not be read{where}")
-    return 0 if not failed else BAD_INPUT if len(failed) == done else SOME_FAILED
+        say_error(f"{failed} of {done} images could not be read{where}")
+    return 0 if not failed else BAD_INPUT if failed == done else SOME_FAILED
 
 
 def _threshold(text: str) -> float | Literal["chosen"]:
@@ -312,13 +314,11 @@ def _counted(images: int) -> Iterator[Callable[[], None]]:
     if images < 2 or not console.is_terminal:
         yield lambda: None
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from segnet.base.progress import progress_bar
 
-    columns = (TextColumn("images"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     # Lines that go to a file or a pipe must stay there; those that share the terminal pass above the bar.
-    shared = sys.stdout.isatty()
-    with Progress(*columns, console=console, transient=True, redirect_stdout=shared) as bar:
-        task = bar.add_task("images", total=images)
+    with progress_bar(console, redirect_stdout=sys.stdout.isatty()) as bar:
+        task = bar.add_task("images", total=images, status="")
         yield lambda: bar.advance(task)
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,21 +18,7 @@ from segnet.base.classes import IGNORE_INDEX, ClassTable
 from segnet.base.errors import SegnetError
 from segnet.inference.overlay import overlay
 from segnet.inference.regions import Region, find_regions
-from segnet.inference.tiles import LargePicture
-
-Maps = npt.NDArray[np.float32]
-
-
-class Banded(Protocol):
-    """Maps that are computed when they are asked for, a band of rows at a time."""
-
-    @property
-    def extent(self) -> tuple[int, int]:
-        """``(h, w)``."""
-
-    def bands(self) -> Iterator[Maps]:
-        """Yield all rows from top to bottom, ``(C, rows, w)`` at a time."""
-
+from segnet.inference.tiles import LargePicture, Maps, Tiles
 
 MOST_KEPT = 1 << 26
 """More logits than this, 256 MiB of them, are not kept but computed anew where they are needed again."""
@@ -71,7 +56,7 @@ class Segmentation:
 
     classes: ClassTable
 
-    logits: Maps | Banded
+    logits: Maps | Tiles
     """``(C, h, w)`` float32, at the size the model works at; mask and probabilities resample them. Those of a
     sampled prediction are the log of its mean softmax. Of an image too large to keep them (256 MiB),
     a model that takes patches gives what computes them anew, band by band."""
@@ -186,7 +171,7 @@ class Segmentation:
                 strip /= strip.sum(axis=0)
             yield rows, strip
 
-    def _strips(self, maps: Maps | Banded) -> Iterator[tuple[slice, Maps]]:
+    def _strips(self, maps: Maps | Tiles) -> Iterator[tuple[slice, Maps]]:
         """Yield rows of the image, and maps ``(C, h, w)`` resampled to these rows, ``(C, rows, W)``.
 
         A photo of 100 megapixels needs no gigabytes for it.

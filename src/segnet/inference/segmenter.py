@@ -20,8 +20,8 @@ from segnet.data.images.pixel_values import Pixels, visible
 from segnet.data.images.reading import Picture, as_rgb, open_rgb
 from segnet.inference.description import Description
 from segnet.inference.runtimes import Images, Runtime
-from segnet.inference.segmentation import MOST_KEPT, Maps, Segmentation, SoftmaxSamples
-from segnet.inference.tiles import LARGE_PX, LargePicture, SpooledRows, Tiles, spool
+from segnet.inference.segmentation import MOST_KEPT, Segmentation, SoftmaxSamples
+from segnet.inference.tiles import LARGE_PX, LargePicture, Maps, SpooledRows, Tiles, spool
 
 if TYPE_CHECKING:
     from torch import nn

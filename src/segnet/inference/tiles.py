@@ -17,7 +17,7 @@ import math
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -49,23 +49,12 @@ LARGE_PX = 1 << 26
 _STRIP_PIXELS = 1 << 22
 
 
-class Rows(Protocol):
-    """Pixels ``(H, W, C)`` of which rows are asked for: an array, or what reads them from a file."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """``(H, W, C)``."""
-
-    def __getitem__(self, rows: slice, /) -> Images:
-        """Return rows ``(n, W, C)``."""
-
-
 @dataclass(frozen=True)
 class Tiles:
     """What a model says of one image, computed tile by tile whenever it is asked for."""
 
-    pixels: Rows
-    """``(H, W, C)``"""
+    pixels: Images | SpooledRows
+    """``(H, W, C)``, of which rows are asked for."""
 
     size: tuple[int, int]
     """``(h, w)`` of a tile."""

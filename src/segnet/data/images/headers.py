@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -77,12 +77,9 @@ class Look(NamedTuple):
 
 def look_at(pair: Paired, channels: int = 3) -> Look:
     """Read the headers of an image, which is to have so many channels, and of its mask."""
-    faults: list[Fault] = []
-    image, mask = _read(pair.image, faults), _read(pair.mask, faults)
-    if image is not None:
-        faults += _faults_of_image(pair.image, image, channels)
-    if mask is not None:
-        faults += _faults_of_mask(pair.mask, mask)
+    image, faults = _look_at_file(pair.image, partial(_faults_of_image, channels=channels))
+    mask, more = _look_at_file(pair.mask, _faults_of_mask)
+    faults += more
     if image is not None and mask is not None:
         differ = size_fault(image.size, mask.stored, pair.image, pair.mask)
         faults += [differ] if differ else []
@@ -104,16 +101,9 @@ def look_at_images(files: Sequence[File], channels: int = 3) -> tuple[list[bool]
     Returns:
         Whether each holds more than 8 bits a channel, and what is wrong with them.
     """
-
-    def look(file: File) -> tuple[bool, list[Fault]]:
-        faults: list[Fault] = []
-        header = _read(file, faults)
-        if header is None:
-            return False, faults
-        return header.layout.bits > 8, faults + _faults_of_image(file, header, channels)
-
-    looks = in_threads(look, files)
-    return [deep for deep, _ in looks], [fault for _, faults in looks for fault in faults]
+    looks = in_threads(partial(_look_at_file, judge=partial(_faults_of_image, channels=channels)), files)
+    deep = [header is not None and header.layout.bits > 8 for header, _ in looks]
+    return deep, [fault for _, faults in looks for fault in faults]
 
 
 def faults_of(looks: Sequence[Look]) -> list[Fault]:
@@ -169,14 +159,17 @@ def rotation_faults(looks: Iterable[Look]) -> list[Fault]:
     ]
 
 
-def _read(file: File, faults: list[Fault]) -> Header | None:
+def _look_at_file(
+    file: File, judge: Callable[[File, Header], list[Fault]]
+) -> tuple[Header | None, list[Fault]]:
+    """Return a file's header and what is wrong with the file, for which ``judge`` looks at the header."""
     try:
-        return read_header(file, with_digest=True)
+        header = read_header(file, with_digest=True)
     except Fault as fault:
-        faults.append(fault)
+        return None, [fault]
     except SegnetError as error:  # gone since the folder was listed
-        faults.append(Fault("damaged", file, f"can't be opened ({error})"))
-    return None
+        return None, [Fault("damaged", file, f"can't be opened ({error})")]
+    return header, judge(file, header)
 
 
 def _faults_of_image(file: File, header: Header, channels: int) -> list[Fault]:
@@ -198,14 +191,9 @@ def _faults_of_mask(file: File, header: Header) -> list[Fault]:
 
 def _faults_of_both(file: File, header: Header) -> list[Fault]:
     faults = []
-    named = _formats().get(file.suffix.lower(), header.format)
+    named = Image.registered_extensions().get(file.suffix.lower(), header.format)
     if _SAME_FORMAT.get(named, named) != _SAME_FORMAT.get(header.format, header.format):
         faults.append(Fault("mistyped", file, f"is a {header.format} file by its content"))
     if header.frames > 1:
         faults.append(Fault("pages", file, f"holds {header.frames} pages or frames"))
     return faults
-
-
-@cache
-def _formats() -> dict[str, str]:
-    return Image.registered_extensions()
