@@ -208,7 +208,7 @@ def test_a_turned_map_gives_a_plain_mask(orientation, here):
     tifffile.imwrite(here / "a.tif", values, photometric="rgb", extratags=tags)
     (picture,) = pictures_of([here / "a.tif"])
     assert (picture.like is None) == (orientation == 6)
-    picture.stream.close()
+    picture.source.close()
 
 
 def test_values_that_an_array_masks_have_no_data(brightest_channel):

@@ -125,9 +125,9 @@ def _write_pair(each: Surveyed, table: ClassTable, code: MaskCode, root: Path) -
     pair, header = each.pair, each.look.image
     folder = root / pair.split
     assert header is not None
-    turned = header.orientation != 1
+    is_turned = header.orientation != 1
     upright = (
-        turned and header.layout.bits == 8 and header.layout.fits(3)
+        is_turned and header.layout.bits == 8 and header.layout.fits(3)
     )  # others stay as they are, to the bit
     suffix = ".png" if upright else _suffix(pair.image, header.format)
     image = folder / "images" / f"{pair.name}{suffix}"
@@ -137,7 +137,7 @@ def _write_pair(each: Surveyed, table: ClassTable, code: MaskCode, root: Path) -
     else:
         shutil.copyfile(pair.image, image)
     classes = code.read_nearest(pair.mask)
-    if turned and each.look.mask_was_turned is False:
+    if is_turned and each.look.mask_was_turned is False:
         classes = turned(classes, header.orientation)
     ids = Image.fromarray(classes)
     if not code.colours:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageFile
@@ -68,7 +68,7 @@ def _may_say_orientation(kind: bytes, content: bytes) -> bool:
 
 def is_deep(image: Image.Image) -> bool:
     """Say whether a PNG that isn't loaded has 16 bits and several channels: Pillow would keep 8 of them."""
-    tile = getattr(image, "tile", ())
+    tile: list[Any] = getattr(image, "tile", [])
     return bool(tile) and str(tile[0].args).endswith(";16B") and image.mode in ("RGB", "RGBA")
 
 
