@@ -222,11 +222,14 @@ def test_what_takes_another_package_to_unpack_says_which(tmp_path):
     )
     if importlib.util.find_spec("imagecodecs"):
         pytest.skip("imagecodecs is installed")
-    with pytest.raises(
-        SegnetError, match=r"a.tif can't be decoded \(.*; pip install imagecodecs, or save it unc"
+    with (
+        pytest.raises(
+            SegnetError, match=r"a.tif can't be decoded \(.*; pip install imagecodecs, or save it unc"
+        ),
+        (tmp_path / "a.tif").open("rb") as stream,
+        open_tiff(stream, "a.tif") as tiff,
     ):
-        with (tmp_path / "a.tif").open("rb") as stream, open_tiff(stream, "a.tif") as tiff:
-            tiff.values([1])
+        tiff.values([1])
 
 
 def test_more_pixels_than_are_safe_are_refused_before_they_are_read(tmp_path, monkeypatch):

@@ -19,6 +19,7 @@ from segnet.data.check.pairing import DESCRIPTION
 from segnet.data.dataset import Progress
 from segnet.data.faults import KINDS
 from segnet.data.images.file_records import file_digest
+from segnet.data.images.pixel_values import turned
 from segnet.data.images.reading import open_rgb
 from segnet.data.masks.dataset_yaml import write_description
 from segnet.data.masks.mask_code import MaskCode
