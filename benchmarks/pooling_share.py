@@ -35,7 +35,7 @@ from segnet.bench.latency import USUAL_MODELS, require_counts
 from segnet.bench.machine import describe_machine
 from segnet.core.pooling import Size
 from segnet.export.onnx_graph import to_graph
-from segnet.inference.runtimes.contract import INPUT, as_input
+from segnet.inference.runtimes import INPUT
 
 NETWORK, POOLING = "network", "pooling"
 
@@ -85,7 +85,8 @@ def profile_pooling(
         graph = to_graph(open_model(source, size, pictures).module, size)
         mark_parts(graph.graph)
         for batch_size in batch_sizes:
-            events = _profile(graph, as_input(pictures[:batch_size]), threads, repeats)
+            images = np.ascontiguousarray(pictures[:batch_size].transpose(0, 3, 1, 2), dtype=np.float32)
+            events = _profile(graph, images, threads, repeats)
             totals: dict[tuple[str, str], float] = defaultdict(float)
             for event in events:
                 part = NETWORK if f"{NETWORK}/" in event["name"] else POOLING

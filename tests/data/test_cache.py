@@ -13,9 +13,8 @@ import pytest
 from PIL import Image
 
 from segnet import ClassTable, SegnetError
-from segnet.data.images.reading import RESIZE
 from segnet.data.store.cache_use import building, pixel_folder
-from segnet.data.store.fit_to_size import Fit
+from segnet.data.store.fit_to_size import RESIZE, Fit
 from segnet.data.store.open_split import open_pixels
 
 CLASSES = ClassTable.named(("a", "b", "c"))

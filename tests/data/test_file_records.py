@@ -14,10 +14,10 @@ from PIL import Image
 from segnet.base.errors import SegnetError
 from segnet.data.folder import load_folder
 from segnet.data.identify import records_of
-from segnet.data.images.digests import file_digest
-from segnet.data.images.file_records import TABLE, new_look, one_look, recall
-from segnet.data.images.headers import Header, header_of
-from segnet.data.masks.mask_code import Stored
+from segnet.data.images.file_records import TABLE, file_digest, new_look, one_look, recall
+from segnet.data.images.reading import Picture
+from segnet.data.images.stored_layout import Header
+from segnet.data.masks.stored_values import Stored
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +49,9 @@ class Reads:
     def __init__(self, file: Path) -> None:
         self.file, self.count = file, 0
 
-    def __call__(self) -> bytes:
+    def __call__(self) -> dict[str, bytes]:
         self.count += 1
-        return self.file.read_bytes()
+        return {"digest": self.file.read_bytes()}
 
     def ask(self) -> bytes:
         return recall(self.file, "digest", self)
@@ -99,14 +99,14 @@ def test_a_file_with_a_date_in_the_future_is_read_again(settled, tmp_path):
 def test_what_changes_while_it_is_read_is_not_remembered(settled):
     file = settled / "while read"
 
-    def read() -> bytes:
+    def read() -> dict[str, bytes]:
         old = file.read_bytes()
         file.write_bytes(b"while READ")
-        return old
+        return {"digest": old}
 
     assert recall(file, "digest", read) == b"while read"
     time.sleep(2.1)  # now it would count as settled
-    assert recall(file, "digest", file.read_bytes) == b"while READ"
+    assert recall(file, "digest", lambda: {"digest": file.read_bytes()}) == b"while READ"
 
 
 def test_look_again_trusts_nothing_and_remembers_what_it_sees(settled, monkeypatch):
@@ -187,7 +187,7 @@ def test_a_header_is_remembered_whole(mode, suffix, tmp_path):
     image = Image.new(mode, (21, 17))
     image.getexif()[0x0112] = 6
     image.save(tmp_path / f"image.{suffix}", exif=image.getexif())
-    header = header_of(tmp_path / f"image.{suffix}", "image")
+    header = Picture(tmp_path / f"image.{suffix}").header
     assert Header.from_bytes(header.to_bytes()) == header
 
 

@@ -21,7 +21,6 @@ from segnet.base.classes import ClassTable
 from segnet.base.errors import SegnetError
 from segnet.data.images.headers import read_header
 from segnet.data.images.intensity import Intensity
-from segnet.data.images.pixel_values import open_as
 from segnet.data.images.reading import open_rgb
 from segnet.data.labels.recognise import read_labels
 from segnet.data.masks.dataset_yaml import read_description
@@ -112,7 +111,7 @@ def planes(file):
 def look_and_open_channels(count):
     def read(file):
         read_header(file)
-        open_as(file, Intensity(count, ((0.0, 4096.0),) * count))
+        Intensity(count, ((0.0, 4096.0),) * count).open(file)
 
     return read
 

@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 
 from segnet.base.errors import SegnetError
-from segnet.data.images.reading import decode, fingerprint, open_rgb, read_index_mask, require_same_size
+from segnet.data.images.file_records import fingerprint
+from segnet.data.images.reading import decode, open_rgb
+from segnet.data.masks.stored_values import read_index_mask, require_same_size
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 

@@ -6,8 +6,9 @@ import tifffile
 
 from segnet.base.errors import SegnetError
 from segnet.data.folder import FolderSample
-from segnet.data.images.intensity import RGB, Intensity, visible
+from segnet.data.images.intensity import RGB, Intensity
 from segnet.data.images.percentiles import measured
+from segnet.data.images.pixel_values import visible
 from segnet.data.masks.mask_code import MaskCode
 from segnet.data.synthetic import SyntheticSample
 

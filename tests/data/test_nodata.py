@@ -8,10 +8,9 @@ from PIL import Image
 from segnet.data.check.inspect_folder import inspect_folder
 from segnet.data.folder import load_folder
 from segnet.data.images.headers import read_header
-from segnet.data.images.intensity import RGB, Intensity
+from segnet.data.images.intensity import RGB, Intensity, read_values
 from segnet.data.images.nodata import missing_pixels, missing_values
 from segnet.data.images.percentiles import measured
-from segnet.data.images.pixel_values import open_with_missing, read_values
 
 RANDOM = np.random.RandomState(0)
 
@@ -118,7 +117,7 @@ def test_orthophotos_of_8_bits_are_read_alike(photometric, tmp_path):
     values[5:9, :7] = 255
     stored = values if photometric == "rgb" else values[..., 0]
     tifffile.imwrite(tmp_path / "a.tif", stored, photometric=photometric, extratags=marked("255"))
-    image, missing = open_with_missing(tmp_path / "a.tif", RGB)
+    image, missing = RGB.open(tmp_path / "a.tif")
     assert np.array_equal(missing, (np.atleast_3d(stored) == 255).all(-1))
     shown = np.where(missing[..., None], 0, values if photometric == "rgb" else stored[..., None])
     assert np.array_equal(np.asarray(image), np.broadcast_to(shown, (*image.size[::-1], 3)))
@@ -126,7 +125,7 @@ def test_orthophotos_of_8_bits_are_read_alike(photometric, tmp_path):
 
 def test_an_image_of_which_no_pixel_holds_data_is_black_and_all_ignored(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.full((20, 30), np.nan, np.float32), extratags=marked("nan"))
-    pixels, missing = open_with_missing(tmp_path / "a.tif", Intensity(1, ((0.0, 1.0),)))
+    pixels, missing = Intensity(1, ((0.0, 1.0),)).open(tmp_path / "a.tif")
     assert not pixels.any()
     assert missing.all()
 

@@ -20,7 +20,8 @@ from PIL import Image, ImageDraw
 from segnet.base.errors import SegnetError
 from segnet.data.dataset import Dataset
 from segnet.data.download import Archive
-from segnet.data.pets import OFFICIAL, BorderPolicy, load_pets
+from segnet.data.options import BorderPolicy
+from segnet.data.pets import OFFICIAL, load_pets
 
 REAL = Path(__file__).parents[2] / "../shared/oxford-pets"
 SIZE = (20, 16)

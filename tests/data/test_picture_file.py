@@ -14,12 +14,11 @@ from PIL import ExifTags, Image, PngImagePlugin
 
 from segnet.base.errors import SegnetError
 from segnet.base.extras import is_installed
-from segnet.data.images.headers import header_of, read_header
+from segnet.data.images.headers import read_header
 from segnet.data.images.intensity import RGB, Intensity
-from segnet.data.images.picture_file import allow_pixels
-from segnet.data.images.pixel_values import open_with_missing
-from segnet.data.images.reading import open_rgb, read_index_mask
+from segnet.data.images.reading import Picture, allow_pixels, open_rgb
 from segnet.data.images.suffixes import IMAGE_SUFFIXES, UNREAD_SUFFIXES, said_skipped
+from segnet.data.masks.stored_values import read_index_mask
 
 PIXELS = np.random.RandomState(0).randint(0, 255, (24, 30, 3)).astype(np.uint8)
 SIDEWAYS = np.rot90(PIXELS, -1)  # as orientation 6 asks for
@@ -248,12 +247,12 @@ def test_no_damage_escapes_as_anything_but_one_line(name, tmp_path):
     channels = 5 if name == "five.tif" else 1
     deep = Intensity(channels, ((0.0, 250.0),) * channels)
     reads = (
-        lambda file: header_of(file, str(file)),
+        lambda file: Picture(file).header,
         open_rgb,
         read_index_mask,
-        lambda file: open_with_missing(file, RGB),
-        lambda file: open_with_missing(file, deep),
-        lambda file: open_with_missing(file, RGB, page=2),
+        RGB.open,
+        deep.open,
+        lambda file: RGB.open(file, page=2),
     )
     file, said = tmp_path / name, []
     for _ in range(120):
@@ -275,4 +274,4 @@ def test_a_tiff_with_a_list_for_a_side_is_damaged_before_anything_is_multiplied(
     assert content.count(width) == 1
     (tmp_path / "a.tif").write_bytes(content.replace(width, struct.pack("<HHL", 256, 4, 2)))
     with pytest.raises(SegnetError, match=r"a.tif is damaged \(a side of it is no number\)"):
-        open_with_missing(tmp_path / "a.tif", Intensity(5, ((0.0, 250.0),) * 5))
+        Intensity(5, ((0.0, 250.0),) * 5).open(tmp_path / "a.tif")

@@ -14,10 +14,9 @@ from PIL import Image, ImageOps
 
 from segnet.base.errors import SegnetError
 from segnet.data.images.headers import read_header
-from segnet.data.images.intensity import RGB, Intensity
-from segnet.data.images.pixel_values import look, open_as, read_values
-from segnet.data.images.stored_layout import Layout
-from segnet.data.images.tiff import read_tiff, turned
+from segnet.data.images.intensity import RGB, Intensity, read_values
+from segnet.data.images.pixel_values import turned
+from segnet.data.images.tiff import open_tiff
 
 RANDOM = np.random.RandomState(0)
 CONTIG = {"photometric": "minisblack", "planarconfig": "contig"}
@@ -62,9 +61,10 @@ TIFFS = {
 def test_a_tiff_gives_the_values_that_were_written(name, tmp_path):
     values, options, channels, bits = TIFFS[name]
     tifffile.imwrite(tmp_path / "a.tif", values, **options)
-    layout, header = look(tmp_path / "a.tif"), read_header(tmp_path / "a.tif")
+    header = read_header(tmp_path / "a.tif")
+    layout = header.layout
     assert (layout.channels, layout.bits) == (channels, bits)
-    assert (header.layout, header.size, header.frames) == (layout, values.shape[1::-1], 1)
+    assert (header.size, header.frames) == (values.shape[1::-1], 1)
     with (tmp_path / "a.tif").open("rb") as stream:
         for source in (tmp_path / "a.tif", stream, stream):
             found = read_values(source, channels)
@@ -75,8 +75,8 @@ def test_a_tiff_gives_the_values_that_were_written(name, tmp_path):
 def test_twenty_channels_are_read_without_a_word(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", noise(20, 30, 20), **CONTIG)
     program = (
-        "import sys, pathlib, segnet.data.images.pixel_values as it; "
-        "print(it.look(pathlib.Path(sys.argv[1])))"
+        "import sys, pathlib, segnet.data.images.headers as it; "
+        "print(it.read_header(pathlib.Path(sys.argv[1])).layout)"
     )
     command = [sys.executable, "-c", program, tmp_path / "a.tif"]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -122,7 +122,7 @@ def test_a_page_of_a_tiff_that_pillow_cant_open_is_read_by_number(tmp_path):
 def test_a_png_of_16_bits_and_several_channels_keeps_all_of_them(channels, colour_type, tmp_path):
     values = noise(20, 30, channels, top=65536)
     (tmp_path / "a.png").write_bytes(png_of_16_bits(values, colour_type))
-    layout = look(tmp_path / "a.png")
+    layout = read_header(tmp_path / "a.png").layout
     assert (layout.channels, layout.bits) == (channels, 16)
     assert np.array_equal(read_values(tmp_path / "a.png", channels), values)
     assert np.array_equal(read_values(io.BytesIO((tmp_path / "a.png").read_bytes()), channels), values)
@@ -165,12 +165,12 @@ def test_grey_of_16_bits_is_repeated_for_rgb(tmp_path):
 def test_transparency_is_a_fourth_channel_where_four_are_asked_for(tmp_path):
     values = noise(20, 30, 4, dtype=np.uint8, top=256)
     Image.fromarray(values).save(tmp_path / "a.png")
-    assert np.array_equal(open_as(tmp_path / "a.png", Intensity(4)), values)
+    assert np.array_equal(Intensity(4).open(tmp_path / "a.png")[0], values)
 
 
 def test_a_photo_is_the_picture_that_it_always_was(tmp_path):
     Image.fromarray(noise(20, 30, 3, dtype=np.uint8, top=256)).save(tmp_path / "a.jpg")
-    picture = open_as(tmp_path / "a.jpg", RGB)
+    picture = RGB.open(tmp_path / "a.jpg")[0]
     assert isinstance(picture, Image.Image)
     assert np.array_equal(picture, Image.open(tmp_path / "a.jpg"))
 
@@ -178,7 +178,7 @@ def test_a_photo_is_the_picture_that_it_always_was(tmp_path):
 def test_16_bits_keep_their_high_byte_where_there_are_no_ranges(tmp_path):
     values = noise(20, 30, 3, top=65536)
     tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb")
-    assert np.array_equal(np.asarray(open_as(tmp_path / "a.tif", RGB)), values >> 8)
+    assert np.array_equal(np.asarray(RGB.open(tmp_path / "a.tif")[0]), values >> 8)
 
 
 # what doesn't fit
@@ -203,7 +203,7 @@ def test_another_number_of_channels_is_one_line_with_what_there_is(name, wanted,
     values, options, _, _ = TIFFS[name]
     tifffile.imwrite(tmp_path / "a.tif", values, **options)
     with pytest.raises(SegnetError, match=f"a.tif {says}"):
-        open_as(tmp_path / "a.tif", Intensity(wanted))
+        Intensity(wanted).open(tmp_path / "a.tif")
 
 
 @pytest.mark.parametrize("name", ["seven of 16 bits", "five of 8 bits", "tiles", "RGB of 16 bits"])
@@ -213,7 +213,7 @@ def test_a_truncated_tiff_is_damaged_and_not_half_read(name, tmp_path):
     content = (tmp_path / "a.tif").read_bytes()
     (tmp_path / "a.tif").write_bytes(content[: len(content) // 2])
     with pytest.raises(SegnetError, match=r"a.tif is (damaged|not an image)"):
-        open_as(tmp_path / "a.tif", Intensity(channels, ((0.0, 4096.0),) * channels))
+        Intensity(channels, ((0.0, 4096.0),) * channels).open(tmp_path / "a.tif")
 
 
 def test_what_takes_another_package_to_unpack_says_which(tmp_path):
@@ -222,10 +222,14 @@ def test_what_takes_another_package_to_unpack_says_which(tmp_path):
     )
     if importlib.util.find_spec("imagecodecs"):
         pytest.skip("imagecodecs is installed")
-    with pytest.raises(
-        SegnetError, match=r"a.tif can't be decoded \(.*; pip install imagecodecs, or save it unc"
+    with (
+        pytest.raises(
+            SegnetError, match=r"a.tif can't be decoded \(.*; pip install imagecodecs, or save it unc"
+        ),
+        (tmp_path / "a.tif").open("rb") as stream,
+        open_tiff(stream, "a.tif") as tiff,
     ):
-        read_tiff(tmp_path / "a.tif", "a.tif", Layout(3, 8, True))
+        tiff.values([1])
 
 
 def test_more_pixels_than_are_safe_are_refused_before_they_are_read(tmp_path, monkeypatch):

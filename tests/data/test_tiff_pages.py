@@ -10,11 +10,9 @@ from PIL import Image, ImageOps
 
 from segnet.base.errors import SegnetError
 from segnet.data.images.headers import read_header
-from segnet.data.images.intensity import RGB, Intensity
-from segnet.data.images.picture_file import allow_pixels
-from segnet.data.images.pixel_values import open_as, read_values
-from segnet.data.images.reading import decode, open_rgb
-from segnet.data.images.tiff_pages import pages_of_tiff
+from segnet.data.images.intensity import RGB, Intensity, read_values
+from segnet.data.images.reading import Picture, allow_pixels, decode, open_rgb
+from segnet.data.images.tiff import pages_of_tiff
 
 RANDOM = np.random.RandomState(0)
 
@@ -39,9 +37,9 @@ def test_overviews_and_masks_are_no_pages(options, tmp_path):
     cloud_optimised(tmp_path / "a.tif", values, **options)
     assert len(tifffile.TiffFile(tmp_path / "a.tif").pages) == 6
     assert read_header(tmp_path / "a.tif").frames == 1
-    assert np.array_equal(open_as(tmp_path / "a.tif", RGB), values)
+    assert np.array_equal(RGB.open(tmp_path / "a.tif")[0], values)
     with pytest.raises(SegnetError, match="has no page 2, it has 1"):
-        open_as(tmp_path / "a.tif", RGB, page=2)
+        RGB.open(tmp_path / "a.tif", page=2)[0]
 
 
 def test_a_chain_that_leads_out_of_the_file_ends_there(tmp_path):
@@ -54,7 +52,7 @@ def test_a_chain_that_leads_out_of_the_file_ends_there(tmp_path):
         entries = struct.unpack("<Q", file.read(8))[0]
         file.seek(at + 8 + entries * 20)
         file.write(struct.pack("<Q", 1 << 62))
-    assert len(pages_of_tiff(tmp_path / "a.tif")) == 1
+    assert len(Picture(tmp_path / "a.tif").pages) == 1
     assert read_header(tmp_path / "a.tif").frames == 1
 
 
@@ -92,11 +90,11 @@ def test_the_limit_holds_for_each_page_that_is_decoded(bands, tmp_path):
         tiff.write(large, photometric=kind, planarconfig="contig", compression="zlib")
     intensity = RGB if bands == 3 else Intensity(bands)
     with allow_pixels(1):
-        assert np.asarray(open_as(tmp_path / "a.tif", intensity)).shape == (20, 30, bands)
+        assert np.asarray(intensity.open(tmp_path / "a.tif")[0]).shape == (20, 30, bands)
         with pytest.raises(SegnetError, match=r"a.tif has too many pixels to open safely \(1,200,000, where"):
-            open_as(tmp_path / "a.tif", intensity, page=2)
+            intensity.open(tmp_path / "a.tif", page=2)[0]
     with allow_pixels(2):
-        assert np.asarray(open_as(tmp_path / "a.tif", intensity, page=2)).shape == (1200, 1000, bands)
+        assert np.asarray(intensity.open(tmp_path / "a.tif", page=2)[0]).shape == (1200, 1000, bands)
 
 
 def test_samples_and_bits_count_too(tmp_path):
@@ -105,7 +103,7 @@ def test_samples_and_bits_count_too(tmp_path):
         tmp_path / "a.tif", values, photometric="minisblack", planarconfig="contig", compression="zlib"
     )
     with allow_pixels(1), pytest.raises(SegnetError, match="has too many channels and bits to open safely"):
-        open_as(tmp_path / "a.tif", Intensity(9, ((0.0, 1.0),) * 9))
+        Intensity(9, ((0.0, 1.0),) * 9).open(tmp_path / "a.tif")
 
 
 def test_a_tile_larger_than_its_page_counts(tmp_path):

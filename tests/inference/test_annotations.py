@@ -14,9 +14,8 @@ from PIL import Image, ImageDraw
 from segnet import SegnetError
 from segnet.base.classes import ClassTable
 from segnet.inference.annotations import AnnotationWriter
-from segnet.inference.find_pictures import Picture
-from segnet.inference.polygons import outline
-from segnet.inference.regions import find_regions
+from segnet.inference.predict_files import Page
+from segnet.inference.regions import find_regions, outline
 from segnet.inference.segmentation import Segmentation
 
 CLASSES = ClassTable.named(("background", "leaf", "stem"))
@@ -113,7 +112,7 @@ def test_a_simplified_outline_stays_within_its_tolerance_and_has_fewer_points():
 def write(format_, masks, folder, **options):
     writer = AnnotationWriter(format_, folder, CLASSES, **options)
     for number, mask in enumerate(masks):
-        writer.keep(writer.describe(result_of(mask), Picture(Path(f"photos/{number}.jpg"), f"deep/{number}")))
+        writer.keep(writer.describe(result_of(mask), Page(Path(f"photos/{number}.jpg"), f"deep/{number}")))
     writer.finish()
 
 

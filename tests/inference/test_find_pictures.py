@@ -16,8 +16,13 @@ from segnet.base.files import cache_folder
 from segnet.data.images.file_records import TABLE
 from segnet.inference.bulk.places import Address, find_sources
 from segnet.inference.bulk.worker import Options, Worker
-from segnet.inference.find_pictures import find_images, names_of, pictures_of
-from segnet.inference.predict_files import predict_files, write_segmentation
+from segnet.inference.predict_files import (
+    find_images,
+    names_of,
+    pictures_of,
+    predict_files,
+)
+from segnet.inference.write_results import write_segmentation
 
 GEO = [
     (33550, "d", 3, (0.25, 0.25, 0.0), True),
@@ -69,7 +74,7 @@ def test_pages_and_files_named_like_pages_give_outputs_of_their_own(segnet, here
     assert {each.name for each in sources} == {"scan", "scan.page2-2"}, "the same in bulk"
     written = {}
     for picture, result in predict_files(brightest_channel, pictures):
-        file = write_segmentation(result, here / "out", picture.name, overlay=False).mask
+        file = write_segmentation(result, here / "out", picture.name, overlay=False)["mask"]
         written[file.name] = int(np.asarray(Image.open(file))[0, 0])
     assert written == {"scan.page1.mask.png": 0, "scan.page2.mask.png": 0, "scan.page2-2.mask.png": 2}
 
@@ -203,7 +208,7 @@ def test_a_turned_map_gives_a_plain_mask(orientation, here):
     tifffile.imwrite(here / "a.tif", values, photometric="rgb", extratags=tags)
     (picture,) = pictures_of([here / "a.tif"])
     assert (picture.like is None) == (orientation == 6)
-    picture.stream.close()
+    picture.source.close()
 
 
 def test_values_that_an_array_masks_have_no_data(brightest_channel):

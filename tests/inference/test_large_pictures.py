@@ -8,11 +8,11 @@ from torch import nn
 from segnet import ClassTable
 from segnet.data.store.fit_to_size import Fit
 from segnet.inference.description import Description
-from segnet.inference.find_pictures import pictures_of
-from segnet.inference.large_pictures import LargePicture, spool
-from segnet.inference.predict_files import predict_files, write_segmentation
+from segnet.inference.predict_files import pictures_of, predict_files
 from segnet.inference.runtimes.with_torch import TorchRuntime
 from segnet.inference.segmenter import Segmenter
+from segnet.inference.tiles import LargePicture, spool
+from segnet.inference.write_results import write_segmentation
 
 RANDOM = np.random.RandomState(0)
 
@@ -34,7 +34,7 @@ def segmenter(scale):
 def small_memory(monkeypatch):
     monkeypatch.setattr("segnet.inference.segmenter.LARGE_PX", 1000)
     monkeypatch.setattr("segnet.inference.segmenter.MOST_KEPT", 1000)
-    monkeypatch.setattr("segnet.inference.large_pictures._STRIP_PIXELS", 3000)
+    monkeypatch.setattr("segnet.inference.tiles._STRIP_PIXELS", 3000)
 
 
 def pictures(folder):
@@ -79,7 +79,7 @@ def test_an_array_is_cut_as_it_is(small_memory):
 @pytest.mark.parametrize("scale", [1.0, 0.5, 0.37])
 @pytest.mark.parametrize("resize", ["nearest", "area", "bilinear"])
 def test_strips_are_the_rows_of_the_resized_picture(monkeypatch, scale, resize):
-    monkeypatch.setattr("segnet.inference.large_pictures._STRIP_PIXELS", 3000)
+    monkeypatch.setattr("segnet.inference.tiles._STRIP_PIXELS", 3000)
     picture = Image.fromarray(RANDOM.randint(0, 256, (211, 333, 3)).astype(np.uint8))
     fit = Fit((64, 64), resize, patch_scale=scale)
     whole = fit.image(picture)

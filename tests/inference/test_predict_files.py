@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from segnet import SegnetError
-from segnet.inference.find_pictures import Picture, find_images, pictures_of
-from segnet.inference.predict_files import predict_files, write_segmentation
+from segnet.inference.predict_files import Page, find_images, pictures_of, predict_files
+from segnet.inference.write_results import write_segmentation
 
 
 @pytest.fixture
@@ -130,8 +130,8 @@ def test_a_bad_file_is_given_as_its_error_and_the_others_are_segmented(brightest
 def test_the_mask_and_the_overlay_are_written_at_the_images_size(brightest_channel, tmp_path):
     result = brightest_channel.predict(np.full((20, 33, 3), (0, 0, 99), np.uint8))
     written = write_segmentation(result, tmp_path / "new" / "folder", "photo.1")
-    assert [written.mask.name, written.overlay.name] == ["photo.1.mask.png", "photo.1.overlay.png"]
-    with Image.open(written.mask) as mask, Image.open(written.overlay) as overlay:
+    assert [written["mask"].name, written["overlay"].name] == ["photo.1.mask.png", "photo.1.overlay.png"]
+    with Image.open(written["mask"]) as mask, Image.open(written["overlay"]) as overlay:
         assert (mask.mode, overlay.mode) == ("P", "RGB")
         assert mask.size == overlay.size == (33, 20)
         assert np.array_equal(np.asarray(mask), np.full((20, 33), 2))
@@ -141,10 +141,10 @@ def test_a_prediction_by_samples_leaves_its_uncertainty_too_and_one_without_none
     image = np.random.RandomState(0).randint(0, 256, (20, 33, 3), dtype=np.uint8)
     sampled = bayesian.predict(image, samples=3)
     written = write_segmentation(sampled, tmp_path, "a")
-    with Image.open(written.uncertainty) as picture:
+    with Image.open(written["uncertainty_map"]) as picture:
         assert (picture.mode, picture.size) == ("P", (33, 20))
         assert np.array_equal(np.asarray(picture), np.asarray(sampled.uncertainty_image()))
-    assert write_segmentation(bayesian.predict(image), tmp_path, "b").uncertainty is None
+    assert "uncertainty_map" not in write_segmentation(bayesian.predict(image), tmp_path, "b")
     assert {path.name for path in tmp_path.iterdir()} == {
         "a.mask.png",
         "a.overlay.png",
@@ -166,7 +166,7 @@ def test_every_image_is_sampled_from_the_seed_whatever_comes_before_it(bayesian,
 
 def test_samples_that_a_model_cannot_give_end_it_before_any_image_is_read(brightest_channel):
     with pytest.raises(SegnetError, match="has no dropout"):
-        next(predict_files(brightest_channel, [Picture(Path("no/such/image.png"), "image")], samples=2))
+        next(predict_files(brightest_channel, [Page(Path("no/such/image.png"), "image")], samples=2))
 
 
 def test_a_place_that_cannot_be_written_to_is_named(brightest_channel, tmp_path):
@@ -187,7 +187,7 @@ def test_each_page_of_a_file_is_segmented_under_its_number(brightest_channel, tm
     pages = [Image.new("RGB", (30, 20), colour) for colour in ((200, 0, 0), (0, 0, 200), (0, 200, 0))]
     pages[0].save(tmp_path / "scan.tif", save_all=True, append_images=pages[1:])
     found = list(predict_files(brightest_channel, pictures_of([tmp_path / "scan.tif"])))
-    assert [(each.name, each.page) for each, _ in found] == [(f"scan.page{n}", n) for n in (1, 2, 3)]
+    assert [(each.name, each.number) for each, _ in found] == [(f"scan.page{n}", n) for n in (1, 2, 3)]
     shares = [[result.areas()[name] for name in ("red", "blue", "background")] for _, result in found]
     assert shares == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
     assert brightest_channel.predict(tmp_path / "scan.tif", page=2).areas()["blue"] == 1
@@ -202,6 +202,6 @@ def test_what_is_not_asked_for_is_not_written_and_probabilities_are_those_of_the
     written = write_segmentation(result, tmp_path, "deep/a", overlay=False, probabilities=True)
     files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")}
     assert files == {"deep/a.mask.png", "deep/a.probabilities.npy"}
-    stored = np.load(written.probabilities)
+    stored = np.load(written["probabilities"])
     assert (stored.dtype, stored.shape) == (np.float16, (3, 20, 33))
     np.testing.assert_array_equal(stored, result.probabilities.astype(np.float16))

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from segnet import ClassTable, SegnetError
 from segnet.inference import segmentation as module
-from segnet.inference.uncertainty import paint_uncertainty
+from segnet.inference.segmentation import paint_uncertainty
 
 from .conftest import describe, segmenter_of
 

@@ -29,8 +29,13 @@ def counting(console: Console, what: str, total: int) -> Iterator[Callable[[], N
         yield lambda: bar.advance(task)
 
 
-def progress_bar(console: Console) -> Progress:
-    """Return a bar that vanishes when it is done; its tasks have a field ``status``."""
+def progress_bar(console: Console, *, redirect_stdout: bool = True) -> Progress:
+    """Return a bar that vanishes when it is done; its tasks have a field ``status``.
+
+    Args:
+        console: where it is shown.
+        redirect_stdout: whether what is printed meanwhile passes above it.
+    """
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
@@ -39,4 +44,5 @@ def progress_bar(console: Console) -> Progress:
         TimeRemainingColumn(),
         console=console,
         transient=True,
+        redirect_stdout=redirect_stdout,
     )

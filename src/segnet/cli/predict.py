@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 from collections import Counter
@@ -22,6 +21,7 @@ from segnet.base.files import expand_home
 from segnet.base.settings import Whole
 from segnet.cli.app import BAD_INPUT, SOME_FAILED, app, say_error
 from segnet.cli.eval import RuntimeName
+from segnet.data.images.embedded_files import Blob
 
 _LISTED = 20  # files of a bulk prediction that couldn't be read; the manifest has all
 _TINY_REGION_PX = 20
@@ -31,8 +31,7 @@ if TYPE_CHECKING:
     from segnet.inference.annotations import Annotated as AnnotatedImage
     from segnet.inference.annotations import AnnotationWriter
     from segnet.inference.bulk.worker import Options
-    from segnet.inference.find_pictures import Picture
-    from segnet.inference.predict_files import Result
+    from segnet.inference.predict_files import Page, Result
     from segnet.inference.segmentation import Segmentation
 
 
@@ -100,11 +99,10 @@ def predict(
         ray_address: HOST:PORT of a Ray cluster's head, or auto for the one this machine belongs to; without
             it ray takes this machine's own cores.
     """
-    from segnet.data.images.picture_file import allow_pixels
+    from segnet.data.images.reading import allow_pixels
     from segnet.data.images.suffixes import said_skipped
-    from segnet.inference.find_pictures import find_images, pages_of, pictures_of
     from segnet.inference.opening import is_bundled, load
-    from segnet.inference.predict_files import predict_files
+    from segnet.inference.predict_files import find_images, pages_of, pictures_of, predict_files
 
     if stdin and images:
         raise SegnetError("- stands for one image from standard input; give it alone, or files alone")
@@ -151,7 +149,7 @@ def predict(
         wanted.annotate_as(format_, segmenter.classes, tolerance)
     if skipped:
         say_error(said_skipped(skipped))
-    pictures = pages_of(Path("-"), "stdin", _standard_input()) if stdin else pictures_of(files, images)
+    pictures = pages_of(Path("-"), "stdin", _StandardInput()) if stdin else pictures_of(files, images)
     with allow_pixels(max_megapixels):
         if out == "-":
             first = [*islice(pictures, 2)]
@@ -162,7 +160,7 @@ def predict(
         return _finish(results, wanted, len(files), sys.stderr if out == "-" else sys.stdout)
 
 
-def _finish(results: Iterable[tuple[Picture, Result]], wanted: _Wanted, files: int, lines_to: TextIO) -> int:
+def _finish(results: Iterable[tuple[Page, Result]], wanted: _Wanted, files: int, lines_to: TextIO) -> int:
     """Write what is wanted of each picture and a line on it; return the exit code."""
     from segnet.inference.predict_files import finish_files
 
@@ -179,9 +177,7 @@ def _finish(results: Iterable[tuple[Picture, Result]], wanted: _Wanted, files: i
     if wanted.writer is not None and failed < done:
         wanted.writer.finish()
     wanted.say_small()
-    if failed and done > 1:
-        say_error(f"{failed} of {done} images could not be read")
-    return 0 if not failed else BAD_INPUT if failed == done else SOME_FAILED
+    return _exit_code(failed, done)
 
 
 def _predict_bulk(
@@ -214,10 +210,14 @@ def _predict_bulk(
                     print(json.dumps(line), file=printed, flush=True)
     for line in failed[:_LISTED]:
         say_error(line["error"])
+    return _exit_code(len(failed), done, f"; all are in {out}/manifest" if len(failed) > _LISTED else "")
+
+
+def _exit_code(failed: int, done: int, where: str = "") -> int:
+    """Return the exit code, and say how many images failed, where that isn't the only one."""
     if failed and done > 1:
-        where = f"; all are in {out}/manifest" if len(failed) > _LISTED else ""
-        say_error(f"{len(failed)} of {done} images could not be read{where}")
-    return 0 if not failed else BAD_INPUT if len(failed) == done else SOME_FAILED
+        say_error(f"{failed} of {done} images could not be read{where}")
+    return 0 if not failed else BAD_INPUT if failed == done else SOME_FAILED
 
 
 def _threshold(text: str) -> float | Literal["chosen"]:
@@ -254,15 +254,15 @@ class _Wanted:
         )
 
     def finish(
-        self, picture: Picture, result: Segmentation
+        self, page: Page, result: Segmentation
     ) -> tuple[dict[str, Any], AnnotatedImage | None, Counter[str]]:
         """Write what was found in an image, in any thread; return what is said of it."""
-        from segnet.inference.predict_files import describe, write_segmentation
+        from segnet.inference.write_results import describe, write_segmentation
 
         annotated, regions = None, None
         files: Mapping[str, object] = {}
         if self.writer is not None:
-            annotated = self.writer.describe(result, picture)
+            annotated = self.writer.describe(result, page)
             files = {"annotations": annotated.file}
             regions = annotated.regions
         elif self.out == "-":
@@ -271,11 +271,11 @@ class _Wanted:
             files = write_segmentation(
                 result,
                 expand_home(self.out),
-                picture.name,
+                page.name,
                 overlay=self.overlay,
                 probabilities=self.probabilities,
-                like=picture.like,
-            ).by_kind()
+                like=page.like,
+            )
         if self.regions and regions is None:
             regions = list(result.regions(least_px=self.least_region or 1))
         counted = Counter[str]()
@@ -284,7 +284,7 @@ class _Wanted:
             counted.update({"listed": len(regions), "tiny": tiny})
             if self.least_region is not None:
                 counted["left out"] = sum(1 for _ in result.regions()) - len(regions)
-        return describe(picture, result, files, regions if self.regions else None), annotated, counted
+        return describe(page, result, files, regions if self.regions else None), annotated, counted
 
     def keep(
         self, line: dict[str, Any], annotated: AnnotatedImage | None, counted: Counter[str]
@@ -314,21 +314,26 @@ def _counted(images: int) -> Iterator[Callable[[], None]]:
     if images < 2 or not console.is_terminal:
         yield lambda: None
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from segnet.base.progress import progress_bar
 
-    columns = (TextColumn("images"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     # Lines that go to a file or a pipe must stay there; those that share the terminal pass above the bar.
-    shared = sys.stdout.isatty()
-    with Progress(*columns, console=console, transient=True, redirect_stdout=shared) as bar:
-        task = bar.add_task("images", total=images)
+    with progress_bar(console, redirect_stdout=sys.stdout.isatty()) as bar:
+        task = bar.add_task("images", total=images, status="")
         yield lambda: bar.advance(task)
 
 
-def _standard_input() -> io.BytesIO:
-    if sys.stdin is None:
-        raise SegnetError(
-            "standard input is closed; give the image as a file, or as `segnet predict - < photo.jpg`"
-        )
-    data = io.BytesIO(sys.stdin.buffer.read())
-    data.name = "the image from standard input"
-    return data
+class _StandardInput(Blob):
+    """The image that is piped in; it is read once, whole."""
+
+    def __init__(self) -> None:
+        if sys.stdin is None:
+            raise SegnetError(
+                "standard input is closed; give the image as a file, or as `segnet predict - < photo.jpg`"
+            )
+        self._content = sys.stdin.buffer.read()
+
+    def read(self) -> bytes:
+        return self._content
+
+    def __str__(self) -> str:
+        return "the image from standard input"

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from PIL import Image
     from rich.table import Table
 
-    from segnet.data.images.intensity import Pixels
+    from segnet.data.images.pixel_values import Pixels
     from segnet.figures.subjects import ShownModel
 
 Figure = TypeVar("Figure")

@@ -14,7 +14,8 @@ from segnet.base.classes import IGNORE_INDEX, ClassTable
 from segnet.base.errors import SegnetError
 from segnet.data.dataset import Dataset, HasValues, Mask, Sample
 from segnet.data.faults import Fault
-from segnet.data.images.intensity import Intensity, Pixels, Values
+from segnet.data.images.intensity import Intensity
+from segnet.data.images.pixel_values import Pixels, Values
 
 _NO_CLASS = -1
 
@@ -47,7 +48,7 @@ def in_order_of(classes: ClassTable, dataset: Dataset) -> Dataset:
     table = np.full(256, _NO_CLASS, np.int16)
     table[: len(ids)], table[IGNORE_INDEX] = cast("list[int]", ids), IGNORE_INDEX
     train, val, test, extra = (
-        tuple(_with_ids(sample, table) for sample in samples)
+        tuple(_OtherIds(sample, table) for sample in samples)
         for samples in (dataset.train, dataset.val, dataset.test, dataset.extra)
     )
     said = _in_words(dataset, classes, cast("list[int]", ids))
@@ -93,11 +94,6 @@ def _in_words(dataset: Dataset, classes: ClassTable, ids: Sequence[int]) -> str:
     return said
 
 
-def _with_ids(sample: Sample, table: npt.NDArray[np.int16]) -> Sample:
-    kind = _OtherValues if isinstance(sample, HasValues) else _OtherIds
-    return kind(sample, table)
-
-
 @dataclass(frozen=True, eq=False)
 class _OtherIds:
     """A sample whose mask's ids are looked up in a table."""
@@ -120,6 +116,21 @@ class _OtherIds:
         image, mask = self.sample.read()
         return image, self._looked_up(mask)
 
+    @property
+    def is_deep(self) -> bool:
+        return isinstance(self.sample, HasValues) and self.sample.is_deep
+
+    def read_as(self, intensity: Intensity) -> tuple[Image.Image | Pixels, Mask]:
+        if isinstance(self.sample, HasValues):
+            image, mask = self.sample.read_as(intensity)
+            return image, self._looked_up(mask)
+        rgb, mask = self.read()  # of a source that has nothing but RGB
+        return intensity.open(rgb)[0], mask
+
+    def read_values(self, channels: int) -> Values:
+        assert isinstance(self.sample, HasValues)  # others hold 8 bits
+        return self.sample.read_values(channels)
+
     def _looked_up(self, mask: Mask) -> Mask:
         found = self.table[mask]
         if (found == _NO_CLASS).any():
@@ -131,19 +142,3 @@ class _OtherIds:
                 f"give ids from 0 to {count - 1}, {IGNORE_INDEX} = ignore",
             )
         return found.astype(np.uint8)
-
-
-@dataclass(frozen=True, eq=False)
-class _OtherValues(_OtherIds):
-    """The same of a sample whose image may have other channels."""
-
-    @property
-    def is_deep(self) -> bool:
-        return cast("HasValues", self.sample).is_deep
-
-    def read_as(self, intensity: Intensity) -> tuple[Image.Image | Pixels, Mask]:
-        image, mask = cast("HasValues", self.sample).read_as(intensity)
-        return image, self._looked_up(mask)
-
-    def read_values(self, channels: int) -> Values:
-        return cast("HasValues", self.sample).read_values(channels)

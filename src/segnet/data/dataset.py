@@ -12,7 +12,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from segnet.base.classes import ClassTable
-from segnet.data.images.intensity import RGB, Intensity, Pixels, Values
+from segnet.data.images.intensity import RGB, Intensity
+from segnet.data.images.pixel_values import Pixels, Values
 from segnet.data.options import DataOptions
 
 Mask = npt.NDArray[np.uint8]

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from PIL import Image, UnidentifiedImageError
+
 from segnet.base.errors import SegnetError
 from segnet.data.images.embedded_files import Blob, File
 
@@ -316,3 +318,21 @@ def raise_errors(faults: Sequence[Fault], what: str, more: str = "") -> None:
         listed = "; ".join(f"({number}) {line}" for number, line in enumerate(lines(errors), 1))
         counted = f"{len(errors)} things are wrong in {what}: {listed}"
         raise SegnetError(counted + (f"; {more} lists them all" if more else ""))
+
+
+def why_unread(error: Exception, name: str) -> SegnetError:
+    """Return what to say of an image that couldn't be read."""
+    if isinstance(error, SegnetError):
+        return error
+    if isinstance(error, FileNotFoundError):
+        return SegnetError(f"{name} does not exist; check the path")
+    if isinstance(error, PermissionError):
+        return Fault("damaged", name, "may not be read", "check the file's permissions")
+    if isinstance(error, MemoryError):
+        return Fault("too-large", name, "takes more memory to open than there is")
+    if isinstance(error, Image.DecompressionBombError):
+        return Fault("too-large", name, f"has too many pixels to open safely ({error})")
+    if isinstance(error, UnidentifiedImageError):
+        return Fault("not-an-image", name, "is not an image that can be read")
+    said = " ".join(str(error).split()) or type(error).__name__
+    return Fault("damaged", name, f"is damaged ({said})")

@@ -12,8 +12,9 @@ mean stands in ``DIR/dataset.yaml`` (`dataset_yaml.py`); without it the masks' v
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image
@@ -27,18 +28,23 @@ from segnet.data.check.recognition import find_dataset
 from segnet.data.dataset import Dataset, Mask, Sample
 from segnet.data.faults import Fault, lines, raise_errors
 from segnet.data.holdout import hold_out
-from segnet.data.images.digests import file_digest
 from segnet.data.images.embedded_files import File
-from segnet.data.images.file_records import is_seen, look_at_files, many_objects, one_look
+from segnet.data.images.file_records import (
+    file_digest,
+    fingerprint,
+    is_seen,
+    look_at_files,
+    many_objects,
+    one_look,
+)
 from segnet.data.images.headers import Look, faults_of, look_at_all
-from segnet.data.images.intensity import RGB, Intensity, Pixels, Values
+from segnet.data.images.intensity import RGB, Intensity, read_values
 from segnet.data.images.nodata import ignored_where
-from segnet.data.images.pixel_values import open_with_missing, read_values
-from segnet.data.images.reading import fingerprint, require_same_size
+from segnet.data.images.pixel_values import Pixels, Values
 from segnet.data.masks.dataset_yaml import read_description
 from segnet.data.masks.mask_code import MaskCode, lossy_fault
 from segnet.data.masks.mask_meaning import infer
-from segnet.data.masks.stored_values import LOSSY_FORMATS, count_masks
+from segnet.data.masks.stored_values import LOSSY_FORMATS, count_masks, require_same_size
 from segnet.data.options import DataOptions
 from segnet.runs.identity import SPLITS, image_id
 
@@ -47,16 +53,55 @@ HOLDOUT = 0.2  # of data without a validation split, where nothing else is said
 
 
 @dataclass(frozen=True)
-class FolderSample:
-    """An image file and its mask file."""
+class ImageSample(ABC):
+    """An image file, of which a mask is read or made."""
 
     name: str
-    """Its path below ``images/``, without suffix."""
+    """Its path below the folder, of a pair without suffix."""
     image: File
+    is_deep: bool = field(default=False, kw_only=True)
+    """Whether it holds more than 8 bits a channel."""
+
+    def read(self) -> tuple[Image.Image, Mask]:
+        """Return the image in RGB, upright, and its mask ``(H, W)`` of class ids, 255 = ignore.
+
+        Raises:
+            SegnetError: a file that can't be read, sizes that differ, or a value that stands for no class.
+        """
+        image, mask = self.read_as(RGB)
+        return (image if isinstance(image, Image.Image) else Image.fromarray(image)), mask
+
+    def read_as(self, intensity: Intensity) -> tuple[Image.Image | Pixels, Mask]:
+        """Return the image in these channels and ranges, as ``Intensity.open`` does, and its mask.
+
+        Pixels without data are ignored in the mask.
+
+        Raises:
+            SegnetError: as ``read``, or another number of channels.
+        """
+        image, missing = intensity.open(self.image)
+        mask = self._mask_of(image)
+        return image, mask if missing is None else ignored_where(mask, missing)
+
+    def read_values(self, channels: int) -> Values:
+        """Return the image's values ``(H, W, channels)`` as they are stored.
+
+        Raises:
+            SegnetError: a file that can't be read, or another number of channels.
+        """
+        return read_values(self.image, channels)
+
+    @abstractmethod
+    def _mask_of(self, image: Image.Image | Pixels) -> Mask:
+        """Return the mask ``(H, W)`` of this image."""
+
+
+@dataclass(frozen=True)
+class FolderSample(ImageSample):
+    """An image file and its mask file; its name is the path below ``images/``, without suffix."""
+
     mask: File
     code: MaskCode
-    is_deep: bool = False
-    """Whether the image holds more than 8 bits a channel."""
     nodata: str = ""
     """Which value its pixels without data have, where the file says so."""
 
@@ -69,35 +114,10 @@ class FolderSample:
         nodata = f" without {self.nodata}" if self.nodata else ""
         return fingerprint((self.image, self.mask), f"folder {_FORMAT} {self.code.meaning}{nodata}")
 
-    def read(self) -> tuple[Image.Image, Mask]:
-        """Return the image in RGB, upright, and its mask ``(H, W)`` of class ids, 255 = ignore.
-
-        Raises:
-            SegnetError: a file that can't be read, sizes that differ, or a value that stands for no class.
-        """
-        image, mask = self.read_as(RGB)
-        return (image if isinstance(image, Image.Image) else Image.fromarray(image)), mask
-
-    def read_as(self, intensity: Intensity) -> tuple[Image.Image | Pixels, Mask]:
-        """Return the image in these channels and ranges, as ``open_as`` does, and its mask.
-
-        Pixels without data are ignored in the mask.
-
-        Raises:
-            SegnetError: as ``read``, or another number of channels.
-        """
-        image, missing = open_with_missing(self.image, intensity)
+    def _mask_of(self, image: Image.Image | Pixels) -> Mask:
         mask = self.code.read(self.mask)
         require_same_size(image, mask, self.image, self.mask)
-        return image, ignored_where(mask, missing)
-
-    def read_values(self, channels: int) -> Values:
-        """Return the image's values ``(H, W, channels)`` as they are stored.
-
-        Raises:
-            SegnetError: a file that can't be read, or another number of channels.
-        """
-        return read_values(self.image, channels)
+        return mask
 
 
 @one_look()
@@ -170,7 +190,9 @@ def dataset_of(
     raise_errors(lossy, where, more=f"segnet data check {where}")
     samples: dict[str, list[Sample]] = {
         split: [
-            FolderSample(look.pair.name, look.pair.image, look.pair.mask, code, look.is_deep, look.nodata)
+            FolderSample(
+                look.pair.name, look.pair.image, look.pair.mask, code, look.nodata, is_deep=look.is_deep
+            )
             for look in looks
             if look.pair.split == split
         ]

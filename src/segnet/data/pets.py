@@ -22,8 +22,9 @@ from segnet.base.files import cache_folder
 from segnet.data.dataset import Dataset, Mask
 from segnet.data.download import Archive, install
 from segnet.data.faults import Fault
-from segnet.data.images.digests import file_digest
-from segnet.data.images.reading import fingerprint, open_rgb, read_index_mask, require_same_size
+from segnet.data.images.file_records import file_digest, fingerprint
+from segnet.data.images.reading import open_rgb
+from segnet.data.masks.stored_values import read_index_mask, require_same_size
 from segnet.data.options import BorderPolicy
 from segnet.runs.identity import image_id
 

@@ -14,13 +14,12 @@ from segnet.base.errors import SegnetError
 from segnet.data.check.pairing import find_pictures
 from segnet.data.dataset import Mask
 from segnet.data.faults import Fault, lines, raise_errors
+from segnet.data.folder import ImageSample
 from segnet.data.identify import records_of
-from segnet.data.images.digests import file_digest
+from segnet.data.images.file_records import file_digest, fingerprint
 from segnet.data.images.headers import look_at_images, read_header
-from segnet.data.images.intensity import RGB, Intensity, Pixels, Values
-from segnet.data.images.nodata import ignored_where
-from segnet.data.images.pixel_values import open_with_missing, read_values
-from segnet.data.images.reading import fingerprint
+from segnet.data.images.intensity import Intensity
+from segnet.data.images.pixel_values import Pixels
 from segnet.data.images.suffixes import IMAGE_SUFFIXES
 from segnet.runs.identity import ImageRecord, image_id
 
@@ -28,14 +27,9 @@ _FORMAT = 1  # raise when `ImageAlone.read` gives other pixels for the same file
 
 
 @dataclass(frozen=True)
-class ImageAlone:
+class ImageAlone(ImageSample):
     """An image file as a sample; its mask says 0 wherever there is a pixel of it."""
 
-    name: str
-    """Its path below the folder."""
-    image: Path
-    is_deep: bool = False
-    """Whether it holds more than 8 bits a channel."""
     more_ids: tuple[bytes, ...] = ()
     """By which copies of it are known."""
 
@@ -48,34 +42,8 @@ class ImageAlone:
         nodata = read_header(self.image).nodata
         return fingerprint((self.image,), f"alone {_FORMAT}" + (f" without {nodata}" if nodata else ""))
 
-    def read(self) -> tuple[Image.Image, Mask]:
-        """Return the image in RGB, upright, and a mask ``(H, W)`` of zeros.
-
-        Raises:
-            SegnetError: a file that can't be read.
-        """
-        image, mask = self.read_as(RGB)
-        return (image if isinstance(image, Image.Image) else Image.fromarray(image)), mask
-
-    def read_as(self, intensity: Intensity) -> tuple[Image.Image | Pixels, Mask]:
-        """Return the image in these channels and ranges, as ``open_as`` does, and a mask of zeros.
-
-        Pixels without data are ignored in the mask.
-
-        Raises:
-            SegnetError: as ``read``, or another number of channels.
-        """
-        image, missing = open_with_missing(self.image, intensity)
-        shape = image.size[::-1] if isinstance(image, Image.Image) else image.shape[:2]
-        return image, ignored_where(np.zeros(shape, np.uint8), missing)
-
-    def read_values(self, channels: int) -> Values:
-        """Return the image's values ``(H, W, channels)`` as they are stored.
-
-        Raises:
-            SegnetError: a file that can't be read, or another number of channels.
-        """
-        return read_values(self.image, channels)
+    def _mask_of(self, image: Image.Image | Pixels) -> Mask:
+        return np.zeros(image.size[::-1] if isinstance(image, Image.Image) else image.shape[:2], np.uint8)
 
 
 class WithoutMasks(NamedTuple):
@@ -124,7 +92,10 @@ def find_without_masks(
         raise SegnetError(f"--unlabeled {root} holds no image ({' '.join(IMAGE_SUFFIXES)}); check the path")
     samples = [
         ImageAlone(
-            file.relative_to(root).as_posix(), file, is_deep, (id_of_name(file.stem),) if id_of_name else ()
+            file.relative_to(root).as_posix(),
+            file,
+            (id_of_name(file.stem),) if id_of_name else (),
+            is_deep=is_deep,
         )
         for file, is_deep in zip(files, deep, strict=True)
     ]

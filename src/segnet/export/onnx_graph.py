@@ -32,7 +32,7 @@ from segnet.base.errors import SegnetError
 from segnet.core.blocks import EncoderStage
 from segnet.core.kernels.exported import even_sizes
 from segnet.inference.description import KEY
-from segnet.inference.runtimes.contract import INPUT, OUTPUT
+from segnet.inference.runtimes import INPUT, OUTPUT
 from segnet.models.compact import CompactSegNet
 
 OPSET = 18  # what the exporter itself speaks; ONNX Runtime has had it since 1.14, OpenVINO since 2023.1

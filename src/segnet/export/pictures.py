@@ -18,7 +18,7 @@ from segnet.data.store.batches import evenly_spread
 from segnet.data.store.fit_to_size import window
 from segnet.data.store.open_split import open_pixels
 from segnet.data.synthetic import SyntheticSample
-from segnet.inference.find_pictures import find_images
+from segnet.inference.predict_files import find_images
 from segnet.inference.segmenter import ImageSource, Segmenter
 from segnet.scoring.choose_images import choose_samples
 from segnet.scoring.data_to_score import open_data

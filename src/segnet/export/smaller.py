@@ -13,7 +13,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from segnet.export.onnx_graph import Change
-from segnet.inference.runtimes.contract import INPUT
+from segnet.inference.runtimes import INPUT
 
 # A convolution with less than this part of a model's weights stays in floating point: those are the ones at
 # full resolution, where turning maps to int8 and back costs more time than it saves, and accuracy besides.

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from segnet.base.colours import BLUE, ORANGE, hex_code
 from segnet.base.readable import counted, number_table
-from segnet.data.images.intensity import Pixels
+from segnet.data.images.pixel_values import Pixels
 from segnet.figures.figure import drawn, headline
 from segnet.figures.subjects import ShownModel
 from segnet.models.inspection.activations import most_telling, unit_steps

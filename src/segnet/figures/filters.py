@@ -21,7 +21,7 @@ from rich.table import Table
 
 from segnet.base.readable import counted, number_table
 from segnet.core.pooling import Size
-from segnet.data.images.intensity import Pixels, visible
+from segnet.data.images.pixel_values import Pixels, visible
 from segnet.figures.figure import drawn, headline
 from segnet.figures.subjects import ShownModel
 from segnet.models.inspection.activations import (

@@ -21,7 +21,7 @@ from segnet.base.colours import BLUE, VERMILION, hex_code
 from segnet.base.errors import SegnetError, did_you_mean
 from segnet.base.files import expand_home
 from segnet.base.readable import number_table
-from segnet.data.images.intensity import Pixels
+from segnet.data.images.pixel_values import Pixels
 from segnet.data.store.batches import evenly_spread
 from segnet.figures.figure import class_colours, colour_legend, drawn, headline, tile
 from segnet.inference.bundle import read_description

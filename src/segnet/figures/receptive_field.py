@@ -16,7 +16,7 @@ from rich.table import Table
 
 from segnet.base.colours import BLUISH_GREEN, ORANGE, VERMILION, hex_code
 from segnet.base.readable import counted, number_table
-from segnet.data.images.intensity import Pixels, visible
+from segnet.data.images.pixel_values import Pixels, visible
 from segnet.figures.figure import drawn, headline, ink_on
 from segnet.figures.subjects import ShownModel
 from segnet.models import require_image_size

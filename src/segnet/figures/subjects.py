@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from segnet.base.errors import SegnetError, did_you_mean
 from segnet.base.files import expand_home
 from segnet.core.pooling import Size
-from segnet.data.images.intensity import Pixels
-from segnet.data.images.pixel_values import open_as
+from segnet.data.images.pixel_values import Pixels
 from segnet.data.images.reading import open_rgb
 from segnet.data.store.fit_to_size import Fit, window
 from segnet.data.synthetic import SyntheticSample
@@ -85,12 +84,12 @@ class ShownModel:
             image: a file; or ``DRAWN`` where there is no such file.
 
         Raises:
-            SegnetError: as ``open_as``.
+            SegnetError: as ``Intensity.open``.
         """
         path = expand_home(image)
         if image == DRAWN and not path.exists():
             return _PET.read()[0]
-        return open_as(path, self.fit.intensity)
+        return self.fit.intensity.open(path)[0]
 
     def pixels(self, picture: Image.Image | Pixels) -> Pixels:
         """Return ``(H, W, C)`` as the model gets it; of a model that takes patches, the middle one.

@@ -19,7 +19,7 @@ from segnet.base.classes import ClassTable
 from segnet.base.readable import number_table
 from segnet.data.by_name import in_order_of
 from segnet.data.dataset import Mask
-from segnet.data.images.intensity import Pixels, visible
+from segnet.data.images.pixel_values import Pixels, visible
 from segnet.data.pets import PET_CLASSES
 from segnet.data.store.split import Split
 from segnet.figures.figure import class_colours, colour_legend, drawn, headline, tile

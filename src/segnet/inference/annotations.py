@@ -24,9 +24,8 @@ from segnet.base.classes import ClassTable
 from segnet.base.colours import hex_code
 from segnet.base.errors import SegnetError
 from segnet.base.files import write_text
-from segnet.inference.find_pictures import Picture
-from segnet.inference.polygons import Polygon, outline_all
-from segnet.inference.regions import Region
+from segnet.inference.predict_files import Page
+from segnet.inference.regions import Polygon, Region, outline_all
 from segnet.inference.segmentation import Segmentation
 
 Format = Literal["coco", "labelme", "geojson"]
@@ -70,9 +69,9 @@ class AnnotationWriter:
         if not 0 <= self.tolerance_px < 1000:
             raise SegnetError(f"--tolerance must be from 0 to 1000 pixels, got {self.tolerance_px:g}")
 
-    def describe(self, result: Segmentation, picture: Picture) -> Annotated:
-        """Outline what was found in a picture, and write it where it has a file of its own; in any thread."""
-        image, name = picture.file, picture.name
+    def describe(self, result: Segmentation, page: Page) -> Annotated:
+        """Outline what was found in a page, and write it where it has a file of its own; in any thread."""
+        image, name = page.file, page.name
         regions = list(result.regions(least_px=self.least_px))
         size = result.image.size
         outlines = outline_all(
@@ -81,7 +80,7 @@ class AnnotationWriter:
         outlined = [*zip(regions, outlines, strict=True)]
         if self.format == "coco":
             entry = {"file_name": image.as_posix(), "width": size[0], "height": size[1]}
-            entry |= {} if picture.page is None else {"page": picture.page}  # its pages share the file's name
+            entry |= {} if page.number is None else {"page": page.number}  # its pages share the file's name
             annotations = [self._coco(region, polygons, size) for region, polygons in outlined]
             return Annotated(self.folder / _OF_ALL, regions, entry, annotations)
         if self.format == "labelme":

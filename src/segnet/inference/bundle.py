@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 from segnet.base.errors import SegnetError
 from segnet.base.files import replacing
-from segnet.inference.description import KEY, Description
-from segnet.inference.model_file import REMEDY, described, opened
+from segnet.inference.description import KEY, REMEDY, Description, described, opened
 from segnet.models import create_model
 from segnet.models.inspection.costs import learned_names
 from segnet.models.names import is_own, name_of, short_name

@@ -6,20 +6,23 @@ Nothing here needs torch: an exported model predicts without it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from segnet.base.classes import ClassTable
 from segnet.base.errors import SegnetError
+from segnet.base.files import require_text_name
 from segnet.data.images.intensity import RGB, Intensity
-from segnet.data.images.reading import RESIZE, Resize
-from segnet.data.store.fit_to_size import Fit
+from segnet.data.store.fit_to_size import RESIZE, Fit, Resize
 from segnet.runs.identity import DataIdentity
 
 KEY = "segnet"
 """The one metadata key under which every kind of model file keeps the text."""
+
+REMEDY = "give a run folder or the model.safetensors of one"
 
 # What came later, and what it is where a file says nothing of it.
 _LATER: dict[str, Any] = {
@@ -126,3 +129,33 @@ def _from_plain(values: Mapping[str, Any]) -> Description:
     if description.resize not in RESIZE or min(description.size) < 1:
         raise ValueError(f"size {description.size}, resize {description.resize!r}")
     return description
+
+
+@contextmanager
+def opened(path: Path, framework: str) -> Iterator[Any]:
+    """Open a safetensors file for a framework, ``pt`` or ``np``; what goes wrong inside names it."""
+    from safetensors import SafetensorError, safe_open  # of exported models there needn't be one
+
+    require_text_name(path, "safetensors")
+    try:
+        with safe_open(path, framework) as file:
+            yield file
+    except FileNotFoundError:
+        raise SegnetError(f"there is no model file {path}; {REMEDY}") from None
+    except OSError as error:
+        raise SegnetError(f"the model file {path} can't be read: {error}") from error
+    except SafetensorError as error:
+        if path.suffix.lower() != ".safetensors":
+            other = "; torch.export.load opens it" if path.suffix == ".pt2" else ""
+            raise SegnetError(
+                f"{path} is no model file that segnet opens; those end in .safetensors, .onnx and .xml{other}"
+            ) from error
+        raise SegnetError(f"{path} is damaged or no safetensors file ({error}); {REMEDY}") from error
+
+
+def described(file: Any, path: Path) -> Description:
+    """Return what an opened file says about itself."""
+    metadata = file.metadata() or {}
+    if KEY not in metadata:
+        raise SegnetError(f"{path} holds weights but not what they belong to: no model of segnet; {REMEDY}")
+    return Description.from_json(metadata[KEY], path, REMEDY)

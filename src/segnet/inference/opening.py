@@ -9,6 +9,7 @@ from segnet.base.classes import ClassTable
 from segnet.base.errors import SegnetError, did_you_mean
 from segnet.base.extras import is_installed, require_package
 from segnet.base.files import expand_home
+from segnet.inference.description import described, opened
 from segnet.inference.runtimes import RUNTIMES
 from segnet.inference.segmenter import Segmenter
 
@@ -93,8 +94,6 @@ def read_classes(path_or_name: str | Path) -> ClassTable:
     path = find_model(path_or_name, exported=False)
     if path.suffix.lower() in _OPENED_BY:
         return load(path).classes
-    from segnet.inference.model_file import described, opened  # takes safetensors
-
     with opened(path, "np") as file:
         return described(file, path).classes
 

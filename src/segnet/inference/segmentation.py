@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,29 +16,30 @@ from PIL import Image
 from segnet.base.class_roles import background_of
 from segnet.base.classes import IGNORE_INDEX, ClassTable
 from segnet.base.errors import SegnetError
-from segnet.inference.large_pictures import LargePicture
 from segnet.inference.overlay import overlay
 from segnet.inference.regions import Region, find_regions
-from segnet.inference.uncertainty import SoftmaxSamples, paint_uncertainty
-
-Maps = npt.NDArray[np.float32]
-
-
-class Banded(Protocol):
-    """Maps that are computed when they are asked for, a band of rows at a time."""
-
-    @property
-    def extent(self) -> tuple[int, int]:
-        """``(h, w)``."""
-
-    def bands(self) -> Iterator[Maps]:
-        """Yield all rows from top to bottom, ``(C, rows, w)`` at a time."""
-
+from segnet.inference.tiles import LargePicture, Maps, Tiles
 
 MOST_KEPT = 1 << 26
 """More logits than this, 256 MiB of them, are not kept but computed anew where they are needed again."""
 
 _STRIP_VALUES = 1 << 22  # 16 MiB of a resampled map at a time
+_BRIGHTEST = 0.5  # the standard deviation of a value that is 0 half the time and 1 the other half
+
+
+@dataclass(frozen=True, eq=False)
+class SoftmaxSamples:
+    """What ``count`` passes with dropout said about one image, at the size the model works at."""
+
+    count: int
+
+    mean: npt.NDArray[np.float32]
+    """Softmax ``(C, h, w)`` float32, the mean over the samples; sums to 1 over the classes."""
+
+    variance: npt.NDArray[np.float32]
+    """``(h, w)`` float32: the variance of the softmax over the samples (their sum of squared differences
+    from the mean / count), averaged over the classes as the paper's figures show it. From 0 to 0.25, which
+    two classes reach; C classes stay below 1 / C."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +56,7 @@ class Segmentation:
 
     classes: ClassTable
 
-    logits: Maps | Banded
+    logits: Maps | Tiles
     """``(C, h, w)`` float32, at the size the model works at; mask and probabilities resample them. Those of a
     sampled prediction are the log of its mean softmax. Of an image too large to keep them (256 MiB),
     a model that takes patches gives what computes them anew, band by band."""
@@ -81,8 +81,8 @@ class Segmentation:
 
     def _class_ids(self) -> npt.NDArray[np.uint8]:
         mask = np.zeros((self.image.height, self.image.width), np.uint8)
-        foreground = self.classes.foreground
-        if self.threshold is not None and foreground is not None:
+        foreground = None if self.threshold is None else self.classes.foreground
+        if foreground is not None:
             for rows, strip in self._probability_strips():
                 mask[rows] = np.where(strip[foreground] > self.threshold, foreground, 1 - foreground)
             return mask
@@ -171,7 +171,7 @@ class Segmentation:
                 strip /= strip.sum(axis=0)
             yield rows, strip
 
-    def _strips(self, maps: Maps | Banded) -> Iterator[tuple[slice, Maps]]:
+    def _strips(self, maps: Maps | Tiles) -> Iterator[tuple[slice, Maps]]:
         """Yield rows of the image, and maps ``(C, h, w)`` resampled to these rows, ``(C, rows, W)``.
 
         A photo of 100 megapixels needs no gigabytes for it.
@@ -182,7 +182,7 @@ class Segmentation:
             bands, height, width = maps.bands(), *maps.extent
         wide, high = self.image.size
         reach = math.ceil(max(1.0, height / high)) + 1  # rows around its own that a resampled row looks at
-        size = max(1, _STRIP_VALUES // (len(self.classes) * wide))
+        size = max(1, _STRIP_VALUES // (len(self.classes.names) * wide))
         rows, begin = next(bands), 0
         for first in range(0, high, size):
             last = min(first + size, high)
@@ -203,3 +203,22 @@ class Segmentation:
             box, shape = (0, top - begin, width, bottom - begin), (wide, last - first)
             resized = [picture.resize(shape, Image.Resampling.BILINEAR, box) for picture in pictures]
             yield slice(first, last), np.stack([np.asarray(each) for each in resized])
+
+
+def paint_uncertainty(uncertainty: npt.NDArray[np.float32]) -> Image.Image:
+    """Return a picture of a variance map ``(H, W)``: black where it is 0, matplotlib's magma up to 0.25.
+
+    Brightness follows the standard deviation: value v of the palette image stands for v / 255 · 0.5. The
+    range is fixed, so that pictures compare.
+    """
+    from matplotlib import colormaps  # takes a while to load, and most predictions need no picture
+
+    rows = max(1, _STRIP_VALUES // uncertainty.shape[1])
+    values = np.empty(uncertainty.shape, np.uint8)
+    for first in range(0, len(values), rows):
+        block = slice(first, first + rows)
+        values[block] = (np.sqrt(uncertainty[block]) * (255 / _BRIGHTEST)).round().clip(0, 255)
+    picture = Image.fromarray(values)
+    colours = colormaps["magma"](np.arange(256), bytes=True)[:, :3]
+    picture.putpalette(colours.tobytes())  # makes it mode P
+    return picture

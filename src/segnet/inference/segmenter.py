@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, cast
@@ -16,16 +15,13 @@ from PIL import Image
 from segnet.base.classes import ClassTable
 from segnet.base.errors import SegnetError
 from segnet.base.files import expand_home
-from segnet.data.images.intensity import Intensity, visible
 from segnet.data.images.nodata import Missing, missing_pixels
-from segnet.data.images.pixel_values import needs_values, open_picture, open_with_missing
-from segnet.data.images.reading import Source, as_rgb, open_rgb, source_name
+from segnet.data.images.pixel_values import Pixels, visible
+from segnet.data.images.reading import Picture, as_rgb, open_rgb
 from segnet.inference.description import Description
-from segnet.inference.large_pictures import LARGE_PX, LargePicture, SpooledRows, spool
 from segnet.inference.runtimes import Images, Runtime
-from segnet.inference.segmentation import MOST_KEPT, Maps, Segmentation
-from segnet.inference.tiles import Tiles, sample_patches
-from segnet.inference.uncertainty import SoftmaxSamples, require_sample_numbers
+from segnet.inference.segmentation import MOST_KEPT, Segmentation, SoftmaxSamples
+from segnet.inference.tiles import LARGE_PX, LargePicture, Maps, SpooledRows, Tiles, spool
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,6 +51,8 @@ class Segmenter:
         self.runtime = runtime
         self.description = description
         self.threshold = threshold
+        self._fit = description.fit
+        self._takes_photos = description.intensity.is_plain
 
     def __repr__(self) -> str:
         classes = ", ".join(self.classes.names)
@@ -125,48 +123,60 @@ class Segmenter:
             return self.sample(prepared, samples, seed)
         return self.predict_batch([prepared])[0]
 
-    def prepare(self, image: ImageSource, *, page: int = 1) -> Prepared:
+    def prepare(self, image: ImageSource | Picture, *, page: int = 1) -> Prepared:
         """Read an image and resize it as the model was trained; may run in any thread.
+
+        Args:
+            image: as for ``predict``, or a picture that is open, and left open.
+            page: which page or frame, from 1.
 
         Raises:
             SegnetError: as ``predict``.
         """
-        fit = self.description.fit
-        _require_source(image, fit.intensity)
-        source = expand_home(image) if isinstance(image, str | Path) else image
-        if not fit.intensity.is_plain or np.ma.isMaskedArray(source) or needs_values(source):
-            return self._prepare_values(source, page)
         if isinstance(image, np.ndarray):
-            if fit.patch_scale == 1 and math.prod(image.shape[:2]) > LARGE_PX:
-                pixels = image
-                large = LargePicture(pixels.shape[1::-1], lambda: Image.fromarray(pixels))
-                return Prepared(large, pixels)
-            source = image = Image.fromarray(image)
-        assert not isinstance(source, np.ndarray)
-        upright, missing = open_picture(source, page=page)
-        if 0 in upright.size:
-            raise SegnetError(f"an image of {upright.width}x{upright.height} pixels has nothing to segment")
-        file = _file_of(source)
-        if fit.patch_scale is not None and file is not None and math.prod(upright.size) > LARGE_PX:
-            large = LargePicture(upright.size, lambda: open_rgb(file, page=page))
-            return Prepared(large, spool(upright, fit), missing)
-        picture = as_rgb(upright, source_name(source))
-        return Prepared(picture, fit.image(picture), missing)
+            return self._prepare_array(image)
+        if isinstance(image, Picture):
+            return self._prepare_picture(image, page)
+        _require_source(image)
+        with Picture(expand_home(image) if isinstance(image, str | Path) else image) as picture:
+            return self._prepare_picture(picture, page)
 
-    def _prepare_values(self, source: Source | npt.NDArray[Any], page: int) -> Prepared:
-        """Prepare an image of other channels than RGB, or of more than 8 bits."""
-        fit = self.description.fit
-        if isinstance(source, np.ndarray):
-            values = source[..., None] if source.ndim == 2 else source
-            pixels, missing = fit.intensity.pixels(values, "the array"), missing_pixels(values)
-        else:
-            image, missing = open_with_missing(source, fit.intensity, page=page)
-            pixels = np.asarray(image)
-        if 0 in pixels.shape:
-            raise SegnetError(
-                f"an image of {pixels.shape[1]}x{pixels.shape[0]} pixels has nothing to segment"
+    def _prepare_picture(self, picture: Picture, page: int) -> Prepared:
+        if not self._takes_photos or picture.needs_values:
+            return self._prepared(*self._fit.intensity.open(picture, page=page))
+        upright, missing = picture.with_black(page)
+        path = picture.path
+        if self._fit.patch_scale is None or path is None or math.prod(upright.size) <= LARGE_PX:
+            return self._prepared(as_rgb(upright, picture.name), missing)
+        large = LargePicture(upright.size, lambda: open_rgb(path, page=page))
+        return Prepared(large, spool(upright, self._fit), missing)
+
+    def _prepare_array(self, image: npt.NDArray[Any]) -> Prepared:
+        intensity = self._fit.intensity
+        channels, deep = intensity.channels, intensity.ranges is not None
+        values = image[..., None] if image.ndim == 2 and channels == 1 else image
+        known = image.dtype.kind in "uif" if deep else image.dtype == np.uint8
+        if not known or values.ndim != 3 or values.shape[2] != channels:
+            what = "values as the training images have them" if deep else "uint8"
+            needed = f"{what} (H, W, {channels}){' RGB' * (channels == 3)}"
+            raise SegnetError(f"an array must be {needed}, got {image.dtype} {image.shape}")
+        pixels, missing = intensity.pixels(values, "the array"), missing_pixels(values)
+        if self._takes_photos and self._fit.patch_scale == 1 and math.prod(pixels.shape[:2]) > LARGE_PX:
+            return Prepared(
+                LargePicture(pixels.shape[1::-1], lambda: Image.fromarray(pixels)), pixels, missing
             )
-        return Prepared(Image.fromarray(np.ascontiguousarray(visible(pixels))), fit.image(pixels), missing)
+        return self._prepared(
+            Image.fromarray(pixels) if self._takes_photos and pixels.size else pixels, missing
+        )
+
+    def _prepared(self, image: Image.Image | Pixels, missing: Missing | None) -> Prepared:
+        width, height = image.size if isinstance(image, Image.Image) else image.shape[1::-1]
+        if not width * height:
+            raise SegnetError(f"an image of {width}x{height} pixels has nothing to segment")
+        if isinstance(image, Image.Image):
+            return Prepared(image, self._fit.image(image), missing)
+        shown = Image.fromarray(np.ascontiguousarray(visible(image)))
+        return Prepared(shown, self._fit.image(image), missing)
 
     def predict_batch(self, batch: Sequence[Prepared]) -> list[Segmentation]:
         """Segment images together, each whatever its own size.
@@ -174,7 +184,7 @@ class Segmenter:
         What one gets depends on the others by float rounding at most: libraries sum in another order in
         batches of another size.
         """
-        if self.description.patch_scale is not None:
+        if self._fit.patch_scale is not None:
             return [self._by_patches(each) for each in batch]
         logits = self.runtime.logits(np.stack([cast("Images", each.pixels) for each in batch]))
         return [
@@ -190,11 +200,11 @@ class Segmenter:
 
     def _unpadded(self, maps: Maps, image: Image.Image | LargePicture) -> Maps:
         """Leave out what lies beyond the image where its proportions were kept."""
-        height, width = self.description.fit.inner_size((image.height, image.width))
+        height, width = self._fit.inner_size((image.height, image.width))
         return maps[..., :height, :width]
 
     def _by_patches(self, prepared: Prepared) -> Segmentation:
-        tiles = Tiles(prepared.pixels, self.description.size, self.runtime.logits)
+        tiles = Tiles(prepared.pixels, self._fit.size, self.runtime.logits)
         keeps = math.prod(tiles.extent) * len(self.classes) <= MOST_KEPT
         logits = tiles.whole() if keeps else tiles
         found = Segmentation(
@@ -210,7 +220,9 @@ class Segmenter:
             SegnetError: a number of samples or a seed below 0, or samples of a model without dropout, which
                 includes every exported one.
         """
-        require_sample_numbers(samples, seed)
+        for what, value, highest in (("samples", samples, 1_000_000), ("seed", seed, 2**31 - 1)):
+            if not isinstance(value, int) or not 0 <= value <= highest:
+                raise SegnetError(f"--{what} must be a whole number from 0 to {highest}, got {value}")
         if samples:
             runtime = self._torch("has no dropout, so all samples would be alike")
             from segnet.core.dropout import require_dropout
@@ -219,8 +231,6 @@ class Segmenter:
 
     def sample(self, prepared: Prepared, samples: int, seed: int) -> Segmentation:
         """Segment one image as the mean of passes with dropout; ``require_sampling`` has checked them."""
-        from segnet.inference.sampling import sample_softmax  # imports torch, which an exported model spares
-
         runtime, pixels = self._torch("has no dropout"), prepared.pixels
         if isinstance(prepared.image, LargePicture):
             raise SegnetError(
@@ -230,14 +240,14 @@ class Segmenter:
         assert isinstance(pixels, np.ndarray)
 
         def sampled(pixels: npt.NDArray[np.uint8]) -> SoftmaxSamples:
-            return sample_softmax(runtime.model, runtime.scaled(np.array(pixels[None])), samples, seed)
+            return runtime.sample(pixels, samples, seed)
 
-        if self.description.patch_scale is None:
+        if self._fit.patch_scale is None:
             found = sampled(pixels)
             mean, variance = (self._unpadded(each, prepared.image) for each in (found.mean, found.variance))
             found = replace(found, mean=mean, variance=variance)
         else:
-            found = sample_patches(sampled, pixels, self.description.size, samples)
+            found = _sample_patches(sampled, pixels, self._fit.size, samples)
         smallest = np.finfo(np.float32).tiny  # the log of 0 would not be finite
         logits = np.log(np.maximum(found.mean, smallest))
         return Segmentation(
@@ -253,24 +263,22 @@ class Segmenter:
         return cast("TorchRuntime", self.runtime)
 
 
-def _file_of(source: Source) -> Path | None:
-    """Return the file that a source can be read from again once its stream is closed; None for others."""
-    if isinstance(source, io.BufferedReader) and isinstance(source.name, str | Path):
-        return Path(source.name)
-    return source if isinstance(source, Path) else None
+def _sample_patches(
+    sampled: Callable[[Images], SoftmaxSamples], pixels: Images, size: tuple[int, int], samples: int
+) -> SoftmaxSamples:
+    """Return what passes with dropout say of an image, tile by tile; ``sampled`` takes one tile."""
+
+    def predict(tiles: Images) -> Maps:
+        found = [sampled(tile) for tile in tiles]
+        return np.stack([np.concatenate([each.mean, each.variance[None]]) for each in found])
+
+    maps = Tiles(pixels, size, predict).whole()
+    return SoftmaxSamples(samples, maps[:-1], maps[-1])
 
 
-def _require_source(image: ImageSource, intensity: Intensity) -> None:
-    """Raise SegnetError for what is no image source, or an array of another shape or dtype."""
-    if isinstance(image, np.ndarray):
-        channels, deep = intensity.channels, intensity.ranges is not None
-        shape = (*image.shape, 1) if image.ndim == 2 and channels == 1 else image.shape
-        known = image.dtype.kind in "uif" if deep else image.dtype == np.uint8
-        if not known or len(shape) != 3 or shape[2] != channels:
-            what = "values as the training images have them" if deep else "uint8"
-            needed = f"{what} (H, W, {channels}){' RGB' * (channels == 3)}"
-            raise SegnetError(f"an array must be {needed}, got {image.dtype} {image.shape}")
-    elif isinstance(image, str | Path):
+def _require_source(image: object) -> None:
+    """Raise SegnetError for what is no image source."""
+    if isinstance(image, str | Path):
         if not str(image):
             raise SegnetError("the image's path is empty; name a file")
     elif not isinstance(image, Image.Image) and not hasattr(image, "read"):

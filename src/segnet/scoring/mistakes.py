@@ -12,7 +12,7 @@ from PIL import Image
 
 from segnet.base.classes import IGNORE_INDEX, ClassTable
 from segnet.base.colours import Colour
-from segnet.data.images.intensity import visible
+from segnet.data.images.pixel_values import visible
 from segnet.data.store.fit_to_size import window
 from segnet.data.store.split import Split
 from segnet.scoring.score_split import Predictor, predict_split

@@ -487,7 +487,7 @@ def test_a_round_trip_through_predictions_gives_the_mask_back(tmp_path):
     """COCO to masks to COCO: what segnet predict writes, segnet data convert reads."""
     from segnet.base.classes import ClassTable
     from segnet.inference.annotations import AnnotationWriter
-    from segnet.inference.find_pictures import Picture
+    from segnet.inference.predict_files import Page
     from segnet.inference.segmentation import Segmentation
 
     as_coco(tmp_path / "first")
@@ -497,7 +497,7 @@ def test_a_round_trip_through_predictions_gives_the_mask_back(tmp_path):
     for format_ in ("coco", "labelme"):
         out = tmp_path / format_
         writer = AnnotationWriter(format_, out, result.classes, tolerance_px=1)
-        writer.keep(writer.describe(result, Picture(tmp_path / "first/a.jpg", "a")))
+        writer.keep(writer.describe(result, Page(tmp_path / "first/a.jpg", "a")))
         writer.finish()
         convert(out, tmp_path / f"again-{format_}", images=[tmp_path / "first"])
         (mask,) = masks(tmp_path / f"again-{format_}").values()

@@ -9,7 +9,7 @@ from PIL import Image
 from segnet.base.classes import ClassTable
 from segnet.data.labels.convert import convert
 from segnet.inference.annotations import AnnotationWriter
-from segnet.inference.predict_files import Picture
+from segnet.inference.predict_files import Page
 from segnet.inference.segmentation import Segmentation
 
 from .label_files import masks
@@ -39,7 +39,7 @@ def annotated(mask, format_, folder, tolerance, names=NAMES):
     logits = (mask[None] == np.arange(len(names))[:, None, None]).astype(np.float32)
     result = Segmentation(Image.open(image), ClassTable.named(names), logits)
     writer = AnnotationWriter(format_, folder / "labelled", result.classes, tolerance_px=tolerance)
-    writer.keep(writer.describe(result, Picture(image, "a")))
+    writer.keep(writer.describe(result, Page(image, "a")))
     writer.finish()
     return folder / "labelled"
 

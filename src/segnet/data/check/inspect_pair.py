@@ -18,10 +18,10 @@ from segnet.data.check.pairing import Pair
 from segnet.data.check.scenes import MOST_IMAGES, View, view_of
 from segnet.data.faults import Fault
 from segnet.data.images.headers import Look, look_at, read_header
-from segnet.data.images.intensity import Intensity, Values, require_numbers, visible
+from segnet.data.images.intensity import Intensity, read_values
 from segnet.data.images.nodata import Missing, missing_pixels
-from segnet.data.images.pixel_values import open_picture, read_values
-from segnet.data.images.reading import as_rgb, decode
+from segnet.data.images.pixel_values import Values, require_numbers, visible
+from segnet.data.images.reading import Picture, as_rgb, decode
 from segnet.data.masks.stored_values import Numbers, Stored, stored_numbers
 
 _AHEAD = 64  # pairs under way
@@ -102,7 +102,8 @@ def _picture(look: Look, channels: int) -> tuple[Image.Image, Missing | None]:
     """
     file, name = look.pair.image, str(look.pair.image)
     if channels == 3 and not look.is_deep:
-        image, missing = open_picture(file)
+        with Picture(file) as picture:
+            image, missing = picture.with_black()
         return as_rgb(image, name), missing
     values = read_values(file, channels)
     pixels = Intensity(channels, _spread(values, name)).pixels(values, name)

@@ -18,8 +18,9 @@ from segnet.data.check.inspect_pair import Surveyed
 from segnet.data.check.pairing import DESCRIPTION
 from segnet.data.dataset import Progress
 from segnet.data.faults import KINDS
-from segnet.data.images.digests import file_digest
-from segnet.data.images.reading import open_rgb, turned_by_exif
+from segnet.data.images.file_records import file_digest
+from segnet.data.images.pixel_values import turned
+from segnet.data.images.reading import open_rgb
 from segnet.data.masks.dataset_yaml import write_description
 from segnet.data.masks.mask_code import MaskCode
 from segnet.data.masks.mask_meaning import Unclear
@@ -123,9 +124,9 @@ def _write_pair(each: Surveyed, table: ClassTable, code: MaskCode, root: Path) -
     pair, header = each.pair, each.look.image
     folder = root / pair.split
     assert header is not None
-    turned = header.orientation != 1
+    is_turned = header.orientation != 1
     upright = (
-        turned and header.layout.bits == 8 and header.layout.fits(3)
+        is_turned and header.layout.bits == 8 and header.layout.fits(3)
     )  # others stay as they are, to the bit
     suffix = ".png" if upright else _suffix(pair.image, header.format)
     image = folder / "images" / f"{pair.name}{suffix}"
@@ -135,8 +136,8 @@ def _write_pair(each: Surveyed, table: ClassTable, code: MaskCode, root: Path) -
     else:
         shutil.copyfile(pair.image, image)
     classes = code.read_nearest(pair.mask)
-    if turned and each.look.mask_was_turned is False:
-        classes = turned_by_exif(classes, header.orientation)
+    if is_turned and each.look.mask_was_turned is False:
+        classes = turned(classes, header.orientation)
     ids = Image.fromarray(classes)
     if not code.colours:
         ids.putpalette(table.palette().tobytes())

@@ -25,7 +25,7 @@ from PIL import Image, ImageFilter
 
 from segnet.data.check.pairing import Pairs
 from segnet.data.faults import Fault
-from segnet.data.images.digests import file_digest
+from segnet.data.images.file_records import file_digest
 
 _SIDES = {"train": 0, "val": 1, "test": 2}
 _SIDES_PX = (256, 181, 128)  # the longer side at each scale

@@ -20,7 +20,7 @@ from PIL import Image
 from segnet.base.errors import SegnetError, did_you_mean
 from segnet.data.faults import Fault
 from segnet.data.images.embedded_files import Blob
-from segnet.data.images.picture_file import require_file
+from segnet.data.images.reading import require_file
 
 if TYPE_CHECKING:
     import datasets

@@ -12,11 +12,12 @@ folder's rows are read at once, and what is new is written many rows at a time.
 from __future__ import annotations
 
 import gc
+import hashlib
 import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -24,7 +25,9 @@ from typing import Literal
 
 import PIL
 
+from segnet.base.errors import SegnetError
 from segnet.base.files import cache_folder
+from segnet.data.images.embedded_files import Blob, File
 
 What = Literal["digest", "header", "stored"]
 
@@ -52,13 +55,14 @@ class _Seen:
         self.stored: bytes | None = None
 
 
-def recall(file: Path, what: What, read: Callable[[], bytes]) -> bytes:
+def recall(file: Path, what: What, read: Callable[[], Mapping[What, bytes]]) -> bytes:
     """Return what is remembered of a file, and where it isn't, what ``read`` returns.
 
     Args:
         file: where it is.
         what: which of the things that are remembered of a file.
-        read: reads the file for it. What it raises isn't remembered.
+        read: reads the file for it, and perhaps for others of these things on the way; all are remembered.
+            What it raises isn't.
 
     Raises:
         OSError: there is no such file.
@@ -72,12 +76,37 @@ def recall(file: Path, what: What, read: Callable[[], bytes]) -> bytes:
         return known
     found = read()
     if _stamp(os.stat(file)) == seen.stamp:  # noqa: PTH116 - as fast as can be
-        setattr(seen, what, found)
+        for column, content in found.items():
+            setattr(seen, column, content)
         if seen.settled:
             _table(cache_folder()).keep(file, seen, at_once=look is None)
     elif look is not None:
         look.seen.pop(os.fspath(file), None)
-    return found
+    return found[what]
+
+
+def file_digest(file: File) -> bytes:
+    """Return the sha256 of a file's bytes.
+
+    Raises:
+        SegnetError: a file that can't be read.
+    """
+    if isinstance(file, Blob):
+        return file.digest()
+    try:
+        return recall(file, "digest", lambda: {"digest": hashlib.sha256(file.read_bytes()).digest()})
+    except OSError as error:
+        raise SegnetError(f"{file} can't be read: {error.strerror}") from error
+
+
+def fingerprint(files: tuple[File, ...], meaning: str) -> bytes:
+    """Digest the files' contents and ``meaning``, a text that says how their values are read.
+
+    Raises:
+        SegnetError: a file that can't be read.
+    """
+    # A digest of digests: no byte can move from one file to the next unseen.
+    return hashlib.sha256(b"".join((meaning.encode(), *map(file_digest, files)))).digest()
 
 
 @contextmanager

@@ -2,139 +2,49 @@
 
 from __future__ import annotations
 
-import io
-import json
-import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import astuple, dataclass
-from functools import cache, lru_cache, partial
-from typing import BinaryIO, NamedTuple
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
 
-from PIL import Image, ImageFile
+from PIL import Image
 
 from segnet.base.errors import SegnetError
 from segnet.base.threads import in_threads
 from segnet.data.check.pairing import Paired
 from segnet.data.faults import Fault
-from segnet.data.images.embedded_files import Blob, File
-from segnet.data.images.file_records import is_seen, recall
-from segnet.data.images.picture_file import (
-    PNG,
-    may_say_orientation,
-    orientation_of,
-    pages_in,
-    same_format,
-    stored_size,
-    with_picture,
-)
-from segnet.data.images.reading import size_fault
-from segnet.data.images.stored_layout import Layout, channels_fault, layout_of
-from segnet.data.images.tiff import look_into
-from segnet.data.images.tiff_pages import TiffPage, is_tiff, pages_of_tiff
+from segnet.data.images.embedded_files import File
+from segnet.data.images.file_records import What, is_seen, recall
+from segnet.data.images.reading import Picture
+from segnet.data.images.stored_layout import Header
+from segnet.data.masks.stored_values import size_fault
 
 _SMALLEST_PX = 16
-_TURNED_SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+_SAME_FORMAT = {"MPO": "JPEG"}  # phones put a preview behind their JPEG
 
 
-@dataclass(frozen=True)
-class Header:
-    """What a picture's first bytes say."""
-
-    format: str
-    mode: str
-    stored: tuple[int, int]
-    """Width and height as stored, before any rotation."""
-    orientation: int
-    """That of EXIF: 1 is upright."""
-    frames: int
-    """Pages or frames; the previews behind a phone's JPEG don't count, nor do pages that are channels."""
-    layout: Layout
-    """Channels and bits."""
-    nodata: str = ""
-    """The value of pixels without data, as a TIFF of GDAL's says it; empty where it says none."""
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height of the upright picture."""
-        return self.stored[::-1] if self.orientation in _TURNED_SIDEWAYS else self.stored
-
-    def to_bytes(self) -> bytes:
-        """Return it as it is remembered."""
-        return json.dumps(astuple(self)).encode()
-
-    @staticmethod
-    @lru_cache(maxsize=1 << 14)
-    def from_bytes(remembered: bytes) -> Header:
-        """Return what ``to_bytes`` gave; most files say what others say."""
-        format_, mode, (width, height), orientation, frames, layout, nodata = json.loads(remembered)
-        return Header(format_, mode, (width, height), orientation, frames, Layout(*layout), nodata)
-
-
-def read_header(file: File) -> Header:
+def read_header(file: File, *, with_digest: bool = False) -> Header:
     """Return what a file says of itself.
+
+    Args:
+        file: where it is.
+        with_digest: compute its digest too while it is open, since that is asked for next.
 
     Raises:
         SegnetError: not an image, or one whose first bytes are damaged.
     """
-    if isinstance(file, Blob):
-        return header_of(file, str(file))
-    with suppress(OSError):
-        return Header.from_bytes(recall(file, "header", lambda: header_of(file, str(file)).to_bytes()))
-    return header_of(file, str(file))  # which says what is wrong with it
 
+    def read() -> dict[What, bytes]:
+        with Picture(file) as picture:
+            found: dict[What, bytes] = {"header": picture.header.to_bytes()}
+            return found | {"digest": picture.digest()} if with_digest else found
 
-def header_of(source: File | BinaryIO, name: str) -> Header:
-    """Return what a file or a binary stream says of itself, without remembering it.
-
-    Raises:
-        SegnetError: as ``read_header``.
-    """
-    try:
-        return with_picture(source, name, _header_of_picture)
-    except Fault as fault:
-        if fault.kind not in ("not-an-image", "damaged") or not is_tiff(source):
-            raise
-        layout, size, orientation, frames = look_into(source, name)  # a TIFF that Pillow can't represent
-        return Header("TIFF", "", size, orientation, frames, layout, _nodata(pages_of_tiff(source)))
-
-
-def _header_of_picture(image: ImageFile.ImageFile) -> Header:
-    frames, pages = pages_in(image)
-    layout = layout_of(image, frames)
-    said = image.format != "PNG" or _may_be_turned(image)
-    return Header(
-        image.format or "",
-        image.mode,
-        stored_size(image),
-        orientation_of(image) if said else 1,
-        1 if layout.planes > 1 else frames,
-        layout,
-        _nodata(pages),
-    )
-
-
-def _nodata(pages: Sequence[TiffPage]) -> str:
-    return next((page.nodata for page in pages if page.nodata), "")
-
-
-def _may_be_turned(png: ImageFile.ImageFile) -> bool:
-    """Whether a PNG has an orientation, in EXIF or XMP, before its pixels or behind them.
-
-    Pillow would decode every pixel to look behind them; here they are leapt over.
-    """
-    stream = png.fp
-    assert stream is not None
-    place = stream.tell()
-    stream.seek(len(PNG))
-    found = False
-    while not found and len(head := stream.read(8)) == 8:
-        length, kind = struct.unpack(">I4s", head)
-        begin = stream.read(length if kind == b"iTXt" else min(length, 32))
-        found = may_say_orientation(kind, begin)
-        stream.seek(length - len(begin) + 4, io.SEEK_CUR)
-    stream.seek(place)
-    return found
+    if isinstance(file, Path):
+        with suppress(OSError):
+            return Header.from_bytes(recall(file, "header", read))
+    with Picture(file) as picture:  # which says what is wrong with it
+        return picture.header
 
 
 class Look(NamedTuple):
@@ -167,12 +77,9 @@ class Look(NamedTuple):
 
 def look_at(pair: Paired, channels: int = 3) -> Look:
     """Read the headers of an image, which is to have so many channels, and of its mask."""
-    faults: list[Fault] = []
-    image, mask = _read(pair.image, faults), _read(pair.mask, faults)
-    if image is not None:
-        faults += _faults_of_image(pair.image, image, channels)
-    if mask is not None:
-        faults += _faults_of_mask(pair.mask, mask)
+    image, faults = _look_at_file(pair.image, partial(_faults_of_image, channels=channels))
+    mask, more = _look_at_file(pair.mask, _faults_of_mask)
+    faults += more
     if image is not None and mask is not None:
         differ = size_fault(image.size, mask.stored, pair.image, pair.mask)
         faults += [differ] if differ else []
@@ -194,16 +101,9 @@ def look_at_images(files: Sequence[File], channels: int = 3) -> tuple[list[bool]
     Returns:
         Whether each holds more than 8 bits a channel, and what is wrong with them.
     """
-
-    def look(file: File) -> tuple[bool, list[Fault]]:
-        faults: list[Fault] = []
-        header = _read(file, faults)
-        if header is None:
-            return False, faults
-        return header.layout.bits > 8, faults + _faults_of_image(file, header, channels)
-
-    looks = in_threads(look, files)
-    return [deep for deep, _ in looks], [fault for _, faults in looks for fault in faults]
+    looks = in_threads(partial(_look_at_file, judge=partial(_faults_of_image, channels=channels)), files)
+    deep = [header is not None and header.layout.bits > 8 for header, _ in looks]
+    return deep, [fault for _, faults in looks for fault in faults]
 
 
 def faults_of(looks: Sequence[Look]) -> list[Fault]:
@@ -259,19 +159,22 @@ def rotation_faults(looks: Iterable[Look]) -> list[Fault]:
     ]
 
 
-def _read(file: File, faults: list[Fault]) -> Header | None:
+def _look_at_file(
+    file: File, judge: Callable[[File, Header], list[Fault]]
+) -> tuple[Header | None, list[Fault]]:
+    """Return a file's header and what is wrong with the file, for which ``judge`` looks at the header."""
     try:
-        return read_header(file)
+        header = read_header(file, with_digest=True)
     except Fault as fault:
-        faults.append(fault)
+        return None, [fault]
     except SegnetError as error:  # gone since the folder was listed
-        faults.append(Fault("damaged", file, f"can't be opened ({error})"))
-    return None
+        return None, [Fault("damaged", file, f"can't be opened ({error})")]
+    return header, judge(file, header)
 
 
 def _faults_of_image(file: File, header: Header, channels: int) -> list[Fault]:
     faults = _faults_of_both(file, header)
-    differs = channels_fault(header.layout, channels, file)
+    differs = header.layout.fault(channels, file)
     faults += [differs] if differs else []
     if 0 < min(header.size) < _SMALLEST_PX:
         faults.append(Fault("small", file, f"is {header.size[0]}×{header.size[1]} pixels"))
@@ -288,15 +191,9 @@ def _faults_of_mask(file: File, header: Header) -> list[Fault]:
 
 def _faults_of_both(file: File, header: Header) -> list[Fault]:
     faults = []
-    format = same_format(header.format)  # noqa: A001 - Pillow's own word
-    named = _formats().get(file.suffix.lower(), format)
-    if same_format(named) != format:
+    named = Image.registered_extensions().get(file.suffix.lower(), header.format)
+    if _SAME_FORMAT.get(named, named) != _SAME_FORMAT.get(header.format, header.format):
         faults.append(Fault("mistyped", file, f"is a {header.format} file by its content"))
     if header.frames > 1:
         faults.append(Fault("pages", file, f"holds {header.frames} pages or frames"))
     return faults
-
-
-@cache
-def _formats() -> dict[str, str]:
-    return Image.registered_extensions()

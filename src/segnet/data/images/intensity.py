@@ -12,14 +12,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from PIL import Image
 
 from segnet.data.faults import Fault
+from segnet.data.images.nodata import Missing, missing_in_channels, missing_pixels, missing_values
+from segnet.data.images.pixel_values import (
+    NEEDS_ALL_VALUES,
+    Pixels,
+    Values,
+    eight_bits,
+    in_channels,
+    require_numbers,
+    turned,
+)
+from segnet.data.images.png import low_bytes
+from segnet.data.images.reading import Picture, Source, as_rgb, naming, require_pixels
+from segnet.data.images.stored_layout import PICTURE_CHANNELS
 from segnet.data.options import MOST_CHANNELS
-
-Pixels = npt.NDArray[np.uint8]
-Values = npt.NDArray[Any]
-"""``(H, W, C)`` as a file stores them: uint8, uint16, int32, float32 .. What has no data is masked."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +80,30 @@ class Intensity:
         """What a cache of such pixels is called; nothing for plain ones, as ever."""
         return "" if self.is_plain else f" {self.channels} channels {self.ranges}"
 
+    def open(self, source: Source | Picture, *, page: int = 1) -> tuple[Image.Image | Pixels, Missing | None]:
+        """Open an image as a network of these channels and ranges takes it, upright, at its own size.
+
+        Args:
+            source: as ``Picture`` takes it, or one that is open.
+            page: which page or frame of a file that has several, from 1.
+
+        Returns:
+            A picture in mode RGB for plain photos, else uint8 ``(H, W, C)``. And which pixels ``(H, W)`` have
+            no data (`nodata.py`), None where all have: they are black.
+
+        Raises:
+            SegnetError: as ``read_values`` and ``pixels``, or a colour mode that can't be turned into RGB.
+        """
+        if not isinstance(source, Picture):
+            with Picture(source) as picture:
+                return self.open(picture, page=page)
+        if self.is_plain and not source.needs_values:
+            image, missing = source.with_black(page)
+            return as_rgb(image, source.name), missing
+        values = read_values(source, self.channels, page=page)
+        with naming(source.name):
+            return self.pixels(values, source.name), missing_pixels(values)
+
     def pixels(self, values: Values, name: str) -> Pixels:
         """Bring the values of an image to 8 bits.
 
@@ -107,40 +140,70 @@ RGB = Intensity()
 """Photos of 8 bits, as they are stored."""
 
 
-def eight_bits(values: Values) -> Pixels:
-    """Bring values of any type to 0 .. 255 without ranges that others have measured.
+def read_values(source: Source | Picture, channels: int, *, page: int = 1) -> Values:
+    """Return the values of an image as they are stored, upright, in so many channels.
 
-    16 bits keep their high byte. What has more has no agreed range, so it is taken as the narrowest of [0, 1]
-    (floats only), [0, 255] and [0, 65535] that holds all its values, and otherwise stretched from its own
-    minimum to its maximum; what isn't finite becomes black. Masked values don't count.
+    Grey and colour become each other where 1 or 3 channels are asked for: grey is repeated, colour is summed
+    as 0.299 R + 0.587 G + 0.114 B. Transparency is then laid over white where there are 8 bits, and left out
+    where there are more.
+
+    Args:
+        source: as ``Picture`` takes it, or one that is open.
+        channels: how many.
+        page: which page or frame, from 1.
+
+    Returns:
+        ``(H, W, channels)`` of the file's own type; those without data are masked (`nodata.py`).
+
+    Raises:
+        SegnetError: as ``Picture``, or another number of channels.
     """
-    stored = np.ma.getdata(values)
-    if stored.dtype == np.uint8:
-        return stored
-    if stored.dtype.kind == "u" and stored.dtype.itemsize == 2:
-        return (stored >> 8).astype(np.uint8)
-    finite = np.isfinite(stored) & ~np.ma.getmask(values)
-    numbers = np.where(finite, stored, 0).astype(np.float64)
-    low, high = numbers.min(where=finite, initial=np.inf), numbers.max(where=finite, initial=-np.inf)
-    for top, factor in ((1, 255), (255, 1), (65535, 1 / 256)):
-        if low >= 0 and high <= top and (top > 1 or values.dtype.kind == "f"):
-            return (numbers * factor).astype(np.uint8)
-    return np.where(finite, (numbers - low) / max(high - low, 1e-30) * 255, 0).astype(np.uint8)
+    if not isinstance(source, Picture):
+        with Picture(source) as picture:
+            return read_values(picture, channels, page=page)
+    layout = source.layout
+    fault = layout.fault(channels, source.name)
+    if fault is not None:
+        raise fault
+    with naming(source.name):
+        if layout.loses:
+            stored = _deep_values(source, page)
+            values = in_channels(stored, channels)
+        else:
+            image = source.upright(page)
+            stored, values = np.atleast_3d(np.asarray(image)), _values_of(image, channels)
+        if not source.pages:
+            return values
+        missing = missing_values(stored, source.pages[0 if layout.planes > 1 else page - 1].nodata)
+        if missing is None:
+            return values
+        return np.ma.MaskedArray(values, missing_in_channels(missing, layout, channels))
 
 
-def require_numbers(values: Values, name: str) -> None:
-    """Raise Fault where values are of floats of which none is finite, as a failed computation leaves them."""
-    if values.dtype.kind == "f" and not np.isfinite(values).any():
-        raise Fault("no-values", name, "holds no number but NaN and infinity")
+def _deep_values(picture: Picture, page: int) -> Values:
+    """Return the values ``(H, W, C)``, upright, of a page of which Pillow would read less."""
+    if not picture.pages:
+        high, low = picture.with_pillow(np.asarray), picture.with_pillow(low_bytes)
+        return turned((high.astype(np.uint16) << 8) | low, picture.header.orientation)
+    planes = picture.layout.planes
+    numbers = range(1, planes + 1) if planes > 1 else [page]
+    with picture.open_tiff() as tiff:
+        pages = [tiff.page(number) for number in numbers]
+        size_bytes = sum(each.size_bytes for each in pages)
+        require_pixels(max(each.pixels for each in pages), picture.name, size_bytes)
+        return tiff.values(numbers)
 
 
-def visible(pixels: Pixels) -> Pixels:
-    """Return pixels ``(.., C)`` as a picture ``(.., 3)``: the first three channels, or the first in grey."""
-    if pixels.shape[-1] == 3:
-        return pixels
-    if pixels.shape[-1] > 3:
-        return pixels[..., :3]
-    return np.repeat(pixels[..., :1], 3, axis=-1)
+def _values_of(image: Image.Image, channels: int) -> Values:
+    """Return the values ``(H, W, channels)`` of a picture that Pillow has decoded; its layout fits."""
+    if image.mode in NEEDS_ALL_VALUES or image.mode.startswith("I;"):
+        values = np.asarray(image)[..., None]
+        values = values.astype(values.dtype.newbyteorder("="), copy=False)
+        return np.asarray(np.repeat(values, channels, axis=-1))
+    if channels in PICTURE_CHANNELS:
+        rgb = as_rgb(image)
+        return np.asarray(rgb) if channels == 3 else np.asarray(rgb.convert("L"))[..., None]
+    return np.asarray(image.convert("LA" if channels == 2 else "RGBA"))
 
 
 def _scaled(values: Values, low: float, high: float) -> Pixels:

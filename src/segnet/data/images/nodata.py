@@ -14,8 +14,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from segnet.base.classes import IGNORE_INDEX
-from segnet.data.images.intensity import Values
-from segnet.data.images.picture_file import NODATA
+from segnet.data.images.pixel_values import Values
+from segnet.data.images.stored_layout import Layout
 
 _STRIP_PIXELS = 1 << 22
 
@@ -73,12 +73,11 @@ def _near(number: float, dtype: np.dtype[Any]) -> tuple[float, float]:
     return max(number - reach, float(limits.min)), min(number + reach, float(limits.max))
 
 
-def missing_in_picture(image: Image.Image) -> Missing | None:
+def missing_in_picture(image: Image.Image, nodata: str) -> Missing | None:
     """Return the pixels ``(H, W)`` without data of a decoded picture of 8 bits; None where all have data.
 
     Looked for a strip at a time: orthophotos are large.
     """
-    nodata = image.info.get(NODATA, "")
     if parse_nodata(nodata) is None:
         return None
     found = np.zeros((image.height, image.width), np.bool_)
@@ -93,9 +92,15 @@ def missing_in_picture(image: Image.Image) -> Missing | None:
     return found if found.any() else None
 
 
-def with_missing(values: Values, missing: Missing | None) -> Values:
-    """Return values ``(H, W, C)`` with those masked that are missing, ``(H, W, C)``; as they are for None."""
-    return values if missing is None else np.ma.MaskedArray(values, missing)
+def missing_in_channels(missing: Missing, layout: Layout, channels: int) -> Missing:
+    """Return which values are missing in so many channels, of which values are missing as stored."""
+    is_alpha = layout.is_picture and missing.shape[-1] in (2, 4)
+    if is_alpha:  # transparency has no value of its own for it
+        colours = missing[..., :-1].all(axis=-1, keepdims=True)
+        missing = np.concatenate([missing[..., :-1], colours], axis=-1)
+    if missing.shape[-1] == channels:
+        return missing
+    return np.repeat(missing.all(axis=-1, keepdims=True), channels, axis=-1)
 
 
 def missing_pixels(values: Values) -> Missing | None:

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from segnet.base.errors import SegnetError
 from segnet.data.dataset import HasValues, Progress, Sample
 from segnet.data.faults import Fault, raise_errors
-from segnet.data.images.intensity import Intensity, Values
+from segnet.data.images.intensity import Intensity
+from segnet.data.images.pixel_values import Values
 
 PERCENTILES = (0.1, 99.9)
 """Below and above lie dead and hot pixels, glare and dust; what they would stretch the range by is lost."""

@@ -16,9 +16,10 @@ from segnet.base.colours import Colour, pack, unpack
 from segnet.data.dataset import Mask
 from segnet.data.faults import Fault
 from segnet.data.images.headers import read_header
-from segnet.data.images.reading import decode, read_index_mask
+from segnet.data.images.reading import decode
 from segnet.data.labels.fields import require
 from segnet.data.labels.shapes import NOT_ANNOTATED, Labelled, Labels
+from segnet.data.masks.stored_values import read_index_mask
 
 _SHOWN = 5
 _UNKNOWN = -1

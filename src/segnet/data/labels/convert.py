@@ -24,8 +24,9 @@ from segnet.data.check.repair import require_new_folder
 from segnet.data.dataset import Progress
 from segnet.data.faults import Fault, lines, raise_errors
 from segnet.data.images.embedded_files import Blob, File
-from segnet.data.images.headers import Header, read_header
-from segnet.data.images.reading import turned_by_exif
+from segnet.data.images.headers import read_header
+from segnet.data.images.pixel_values import turned
+from segnet.data.images.stored_layout import Header
 from segnet.data.labels.archive import unpacked
 from segnet.data.labels.draw import Drawn, draw
 from segnet.data.labels.recognise import read_labels
@@ -283,7 +284,7 @@ def _draw(each: Labelled, header: Header, labels: Labels, around: int) -> Drawn:
         by_name = {name: class_id for class_id, name in enumerate(labels.classes)}
         drawn = draw(each.shapes, size, by_name, around, each.where)
     if drawn.mask is not None and size != header.size:
-        drawn.mask = turned_by_exif(drawn.mask, header.orientation)  # the tool didn't look at EXIF data
+        drawn.mask = turned(drawn.mask, header.orientation)  # the tool didn't look at EXIF data
     return drawn
 
 

@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from segnet.base.class_roles import BACKGROUND
 from segnet.data.images.headers import read_header
-from segnet.data.images.reading import decode, size_fault
+from segnet.data.images.reading import decode
 from segnet.data.labels.finding import images_below, is_hidden, split_of
 from segnet.data.labels.shapes import NOT_ANNOTATED, Labelled, Labels, Shape
+from segnet.data.masks.stored_values import size_fault
 
 OBJECT = "object"
 _KIND = "mask file"

@@ -23,8 +23,8 @@ from segnet.base.classes import IGNORE_INDEX, ClassTable
 from segnet.base.colours import Colour, unpack
 from segnet.base.errors import SegnetError, did_you_mean
 from segnet.base.files import write_text
-from segnet.data.images.reading import HIGHEST_VALUE
 from segnet.data.masks.mask_code import MaskCode
+from segnet.data.masks.stored_values import HIGHEST_VALUE
 
 _ENTRIES = ("classes", "ignore", "values", "instances")
 

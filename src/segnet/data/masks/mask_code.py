@@ -17,9 +17,9 @@ from segnet.base.colours import Colour, pack, unpack
 from segnet.data.dataset import Mask
 from segnet.data.faults import Fault
 from segnet.data.images.embedded_files import File
-from segnet.data.images.reading import HIGHEST_VALUE, decode
+from segnet.data.images.reading import decode
 from segnet.data.masks.nearest_class import DISTANCE, NEEDED_GAP, Known, look_at_unknown, nearest_classes
-from segnet.data.masks.stored_values import Numbers, Stored, grey, stored_numbers
+from segnet.data.masks.stored_values import HIGHEST_VALUE, Numbers, Stored, grey, stored_numbers
 
 _NO_CLASS = -1
 _ONE_LINE = 1 << 20  # characters

@@ -14,10 +14,15 @@ from PIL import Image
 
 from segnet.base.colours import Colour, pack, unpack
 from segnet.base.threads import in_threads
+from segnet.data.dataset import Mask
 from segnet.data.faults import Fault, raise_errors
 from segnet.data.images.embedded_files import Blob, File
 from segnet.data.images.file_records import is_seen, recall
-from segnet.data.images.reading import decode, read_mask_values
+from segnet.data.images.pixel_values import SINGLE_CHANNEL_MODES, Pixels
+from segnet.data.images.reading import decode, source_name
+
+HIGHEST_VALUE = 65535
+"""Of a mask: 16 bits."""
 
 COLOUR_MODES = ("RGB", "RGBA")
 LOSSY_FORMATS = ("JPEG", "MPO", "WEBP")  # as Pillow calls them; WebP may be lossless
@@ -55,7 +60,7 @@ class Stored:
             file: where it was read from, which tells whether a WebP is lossless.
 
         Raises:
-            Fault: no map of class ids, as ``read_mask_values``.
+            Fault: no map of class ids, as ``stored_numbers``.
         """
         in_colour, numbers = stored_numbers(image, by_colour=by_colour)
         found, counts = np.unique(numbers, return_counts=True)
@@ -79,7 +84,7 @@ class Stored:
         if not isinstance(file, Blob):
             with suppress(OSError):
                 return cls._from_bytes(
-                    recall(file, "stored", lambda: cls.of(decode(file), file=file)._to_bytes())
+                    recall(file, "stored", lambda: {"stored": cls.of(decode(file), file=file)._to_bytes()})
                 )
         return cls.of(decode(file), file=file)  # which says what is wrong with the file
 
@@ -120,15 +125,75 @@ class Stored:
         return Stored(self.in_colour, dict(frequent), {}, self.is_lossy, is_whole=False)
 
 
+def read_index_mask(source: File | Image.Image) -> Mask:
+    """Read a mask ``(H, W)`` of class ids, uint8, exactly as stored.
+
+    Grey and 1-bit files give their values, palette files their indices. A rotation noted in the metadata is
+    not applied: masks are PNGs that tools write upright.
+
+    Raises:
+        SegnetError: not readable, a colour image, or a value outside 0 to 255; names the file.
+    """
+    return _values(decode(source), source_name(source), 255).astype(np.uint8, copy=False)
+
+
+def _values(image: Image.Image, name: str, highest: int = HIGHEST_VALUE) -> npt.NDArray[np.uint8 | np.uint16]:
+    """Return the values ``(H, W)`` of a mask, exactly as stored.
+
+    Raises:
+        Fault: a colour image, or a value outside 0 to ``highest``.
+    """
+    if image.mode not in SINGLE_CHANNEL_MODES:
+        raise Fault("mask-mode", name, f"is no map of class ids but an image in mode {image.mode}")
+    values = np.asarray(image)
+    if values.dtype == np.uint8:
+        return values
+    outside = values[(values < 0) | (values > highest)]
+    if outside.size:
+        raise Fault(
+            "mask-mode",
+            name,
+            f"holds the value {outside[0]} ({outside.size} pixels are outside 0 to {highest})",
+            "a mask holds class ids, 255 = ignore",
+        )
+    return values.astype(np.uint16)
+
+
+def require_same_size(image: Image.Image | Pixels, mask: Mask, image_file: File, mask_file: File) -> None:
+    """Check that a mask lies on its image, a picture or ``(H, W, C)``, pixel by pixel.
+
+    Raises:
+        Fault: the sizes differ; says so where only width and height are swapped.
+    """
+    size = image.size if isinstance(image, Image.Image) else image.shape[1::-1]
+    fault = size_fault(size, mask.shape[::-1], image_file, mask_file)
+    if fault is not None:
+        raise fault
+
+
+def size_fault(
+    image: tuple[int, ...], mask: tuple[int, ...], image_file: File, mask_file: File
+) -> Fault | None:
+    """Return what is wrong where a mask is of another size (width, height) than its upright image."""
+    if mask == image:
+        return None
+    return Fault(
+        "sizes-differ",
+        mask_file,
+        f"is {mask[0]}×{mask[1]} but its image {image_file} is {image[0]}×{image[1]}",
+        "the mask was drawn without the image's EXIF rotation, turn it" if mask == image[::-1] else "",
+    )
+
+
 def stored_numbers(image: Image.Image, *, by_colour: bool) -> tuple[bool, Numbers]:
     """Return whether a mask is read by its colours, and its values or packed colours ``(H, W)``.
 
     Raises:
-        Fault: as ``read_mask_values``.
+        Fault: no map of class ids: neither colours nor whole numbers from 0 to 65535.
     """
     if image.mode in COLOUR_MODES or (image.mode == "P" and by_colour):
         return True, pack(np.asarray(image.convert("RGB")))
-    return False, read_mask_values(image)
+    return False, _values(image, source_name(image))
 
 
 def grey(value: int) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segnet.data.images.intensity import Pixels
+from segnet.data.images.pixel_values import Pixels
 
 Batch = tuple[Tensor, Tensor]
 Item = TypeVar("Item")

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from segnet.data.images.intensity import RGB, Intensity, Pixels
-from segnet.data.images.reading import RESIZE, Resize
+from segnet.data.images.intensity import RGB, Intensity
+from segnet.data.images.pixel_values import Pixels
+
+Resize = Literal["nearest", "area", "bilinear"]
+
+# Pillow's filters. NEAREST takes the pixel under the centre ("nearest-exact" elsewhere), the other two
+# average over the whole source area. Masks always use NEAREST.
+RESIZE = {
+    "nearest": Image.Resampling.NEAREST,
+    "area": Image.Resampling.BOX,
+    "bilinear": Image.Resampling.BILINEAR,
+}
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,8 @@ from segnet.base.threads import in_order, in_threads
 from segnet.data.dataset import HasValues, Mask, Progress, Sample, uncounted
 from segnet.data.faults import Fault, raise_errors
 from segnet.data.images.file_records import new_look, one_look
-from segnet.data.images.intensity import Intensity, Pixels
-from segnet.data.images.pixel_values import open_as
+from segnet.data.images.intensity import Intensity
+from segnet.data.images.pixel_values import Pixels
 from segnet.data.store.batches import evenly_spread
 from segnet.data.store.cache_use import building, hold, limit, make_room, pixel_folder, require_space
 from segnet.data.store.fit_to_size import Fit
@@ -218,7 +218,7 @@ def _write(
 
 
 def _decode(sample: Sample, classes: ClassTable, fit: Fit) -> _Decoded:
-    image, mask = _read_checked(sample, classes, fit.intensity)
+    image, mask = read_checked(sample, classes, fit.intensity)
     own_size = fit.inner_size(mask.shape)
     pixels, mask = fit.image(image), fit.mask(mask, beyond=IGNORE_INDEX)
     counts, places = np.bincount(mask.ravel(), minlength=256), [np.empty(0, np.int64)]
@@ -231,7 +231,7 @@ def _decode(sample: Sample, classes: ClassTable, fit: Fit) -> _Decoded:
     )
 
 
-def _read_checked(
+def read_checked(
     sample: Sample, classes: ClassTable, intensity: Intensity
 ) -> tuple[Image.Image | Pixels, Mask]:
     """Read a sample in these channels and ranges, and check that its mask holds classes and 255 alone.
@@ -243,14 +243,15 @@ def _read_checked(
         image, mask = sample.read_as(intensity)
     else:  # of a source that has nothing but RGB
         rgb, mask = sample.read()
-        image = open_as(rgb, intensity)
+        image, _ = intensity.open(rgb)
     values = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
-    wrong = values[(values >= len(classes)) & (values != classes.ignore_index)]
+    count = len(classes.names)
+    wrong = values[(values >= count) & (values != classes.ignore_index)]
     if wrong.size:
         raise Fault(
             "unknown-value",
             f"the mask of {sample.name}",
-            f"holds the value {wrong[0]}, but there are {len(classes)} classes",
-            f"give ids from 0 to {len(classes) - 1}, {classes.ignore_index} = ignore",
+            f"holds the value {wrong[0]}, but there are {count} classes",
+            f"give ids from 0 to {count - 1}, {classes.ignore_index} = ignore",
         )
     return image, mask

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segnet.base.classes import IGNORE_INDEX
-from segnet.data.images.intensity import Pixels
+from segnet.data.images.pixel_values import Pixels
 from segnet.data.store.batches import evenly_spread, shuffled_order, split_into_batches
 from segnet.data.store.fit_to_size import window
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from segnet.base.errors import SegnetError
 from segnet.base.files import expand_home
 from segnet.data.images.suffixes import IMAGE_SUFFIXES
-from segnet.inference.find_pictures import find_images, names_of, without_outputs
+from segnet.inference.predict_files import find_images, names_of, without_outputs
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem

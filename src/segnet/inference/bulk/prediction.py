@@ -22,7 +22,7 @@ from segnet import __version__
 from segnet.base.errors import SegnetError
 from segnet.base.extras import require_package
 from segnet.base.threads import count_cores
-from segnet.data.images.picture_file import pixels_of
+from segnet.data.images.reading import pixels_of
 from segnet.inference.bulk.cluster import cluster, said_of
 from segnet.inference.bulk.places import MANIFEST, Address, find_sources
 from segnet.inference.bulk.worker import Line, Options, Worker

@@ -14,19 +14,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from segnet import __version__
 from segnet.base.errors import SegnetError
 from segnet.base.threads import in_order
-from segnet.data.images.picture_file import allow_pixels
+from segnet.data.images.reading import allow_pixels
 from segnet.inference.bulk.places import Address, Source, explained
-from segnet.inference.find_pictures import Picture, pages_of
 from segnet.inference.opening import load
-from segnet.inference.predict_files import (
-    FILES_TOGETHER,
-    describe,
-    finish_files,
-    predict_files,
-    write_segmentation,
-)
+from segnet.inference.predict_files import FILES_TOGETHER, Page, finish_files, pages_of, predict_files
 from segnet.inference.segmentation import Segmentation
 from segnet.inference.segmenter import Segmenter
+from segnet.inference.write_results import describe, write_segmentation
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -109,9 +103,9 @@ class Worker:
             return list(self._segment(sources, Path(folder)))
 
     def _segment(self, sources: Sequence[Source], folder: Path) -> Iterator[Line]:
-        options, pages = self.options, list[tuple[Picture, str]]()
+        options, pages = self.options, list[tuple[Page, str]]()
 
-        def pictures() -> Iterator[Picture]:
+        def pictures() -> Iterator[Page]:
             targets = [folder / f"{number}" for number in range(len(sources))]
             fetched = in_order(
                 self._fetch,
@@ -128,10 +122,10 @@ class Worker:
         results = predict_files(self.segmenter, pictures(), samples=options.samples, seed=options.seed)
         finished = finish_files(results, partial(self._finish, folder / "results"))
         with closing(finished) as lines:
-            for line, (picture, shown) in zip(lines, pages, strict=False):  # pages grow ahead of the lines
+            for line, (found, shown) in zip(lines, pages, strict=False):  # pages grow ahead of the lines
                 if isinstance(line, SegnetError):
-                    page = {} if picture.page is None else {"page": picture.page}
-                    error = str(line).replace(str(picture.file), shown)
+                    page = {} if found.number is None else {"page": found.number}
+                    error = str(line).replace(str(found.file), shown)
                     yield {"image": shown, **page, "error": error}
                 else:
                     yield line | {"image": shown}
@@ -150,15 +144,15 @@ class Worker:
                 target.unlink(missing_ok=True)
         return target
 
-    def _finish(self, folder: Path, picture: Picture, result: Segmentation) -> Line:
+    def _finish(self, folder: Path, page: Page, result: Segmentation) -> Line:
         """Write what was found in an image, in any thread; return what is said of it."""
         options, files = self.options, {}
         wanted = {"overlay": options.overlay, "probabilities": options.probabilities}
-        written = write_segmentation(result, folder, picture.name, **wanted, like=picture.like)
-        for kind, file in written.by_kind().items():
+        written = write_segmentation(result, folder, page.name, **wanted, like=page.like)
+        for kind, file in written.items():
             name = file.relative_to(folder).as_posix()
             self.place.publish(name, file.read_bytes())
             file.unlink()
             files[kind] = self.place.show(name)
         least = options.least_region
-        return describe(picture, result, files, None if least is None else result.regions(least_px=least))
+        return describe(page, result, files, None if least is None else result.regions(least_px=least))

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from segnet.base.errors import SegnetError
-from segnet.base.files import require_text_name
-from segnet.base.forked import PerProcess, require_cpu
 from segnet.inference.description import KEY, Description
-from segnet.inference.runtimes import Images, Logits
-from segnet.inference.runtimes.contract import (
+from segnet.inference.runtimes import (
     INPUT,
     OUTPUT,
-    OpenedFile,
-    as_input,
+    ExportedRuntime,
+    Images,
+    Logits,
     describe_exported,
     unreadable,
 )
@@ -42,63 +41,39 @@ onnxruntime = _imported()
 _ONLY_FATAL = 4  # what goes wrong is raised as well
 
 
-class OnnxRuntime:
-    """A session of ONNX Runtime.
+class OnnxRuntime(ExportedRuntime[Any]):
+    """A session of ONNX Runtime; "cuda" or "cuda:1" need the package onnxruntime-gpu."""
 
-    Args:
-        path: a file that segnet exported.
-        device: "auto" and "cpu" are the CPU; "cuda" or "cuda:1" need the package onnxruntime-gpu.
-        threads: how many compute; by default as many as ONNX Runtime sees fit, one a core.
+    name, library = "onnxruntime", "ONNX Runtime"
 
-    Raises:
-        SegnetError: a device that isn't there, or a file that isn't ours, is damaged or of a later format.
-    """
+    def logits(self, images: Images) -> Logits:
+        """Return float32 logits ``(N, classes, h, w)`` of uint8 images ``(N, h, w, C)``."""
+        pixels = np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32)
+        logits: Logits = self._opened.get().run([OUTPUT], {INPUT: pixels})[0]
+        return logits
 
-    name = "onnxruntime"
-
-    def __init__(self, path: Path, device: str = "auto", threads: int | None = None) -> None:
-        require_text_name(path, "ONNX Runtime")
-        self.device = "cpu" if device == "auto" else device
-        session = _open(path, self.device, threads)
+    @staticmethod
+    def open_file(path: Path, device: str, threads: int | None) -> tuple[Any, Description]:
+        """Open a session, and read the description in the file."""
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = _ONLY_FATAL
+        options.intra_op_num_threads = threads or 0
+        # Threads that spin while they wait take the cores from whatever else the machine does.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        providers = _providers(device)
+        try:
+            session = onnxruntime.InferenceSession(path, options, providers=providers)
+        except Exception as error:  # the package's errors have nothing but Exception in common
+            raise unreadable(path, "ONNX file", error) from error
         outputs = session.get_outputs()
         shape = outputs[0].shape if outputs else []
-        self.description: Description = describe_exported(
+        return session, describe_exported(
             session.get_modelmeta().custom_metadata_map.get(KEY),
             [each.name for each in session.get_inputs()],
             [each.name for each in outputs],
             shape[1] if len(shape) > 1 else None,
             path,
         )
-        self._file, self._threads = OpenedFile.at(path), threads
-        self._session = PerProcess(
-            session, partial(self._file.open_again, _open_forked, self.device, threads)
-        )
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return self._file.open_again, (OnnxRuntime, self.device, self._threads)
-
-    def logits(self, images: Images) -> Logits:
-        """Return float32 logits ``(N, classes, h, w)`` of uint8 images ``(N, h, w, C)``."""
-        logits: Logits = self._session.get().run([OUTPUT], {INPUT: as_input(images)})[0]
-        return logits
-
-
-def _open(path: Path, device: str, threads: int | None) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = _ONLY_FATAL
-    options.intra_op_num_threads = threads or 0
-    # Threads that spin while they wait take the cores from whatever else the machine does.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    providers = _providers(device)
-    try:
-        return onnxruntime.InferenceSession(path, options, providers=providers)
-    except Exception as error:  # the package's errors have nothing but Exception in common
-        raise unreadable(path, "ONNX file", error) from error
-
-
-def _open_forked(path: Path, device: str, threads: int | None) -> Any:
-    require_cpu(device)
-    return _open(path, device, threads)
 
 
 def _providers(device: str) -> list[str | tuple[str, dict[str, str]]]:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from segnet.base.errors import SegnetError
-from segnet.base.files import require_text_name
-from segnet.base.forked import PerProcess, require_cpu
+from segnet.base.forked import PerProcess
 from segnet.inference.description import KEY, Description
-from segnet.inference.runtimes import Images, Logits
-from segnet.inference.runtimes.contract import (
+from segnet.inference.runtimes import (
     INPUT,
     OUTPUT,
-    OpenedFile,
-    as_input,
+    ExportedRuntime,
+    Images,
+    Logits,
     describe_exported,
     unreadable,
 )
@@ -50,39 +50,6 @@ _FORMATS = {
 }
 
 
-class OpenVino:
-    """A compiled model of OpenVINO; nothing is cached on disk.
-
-    Args:
-        path: a file that segnet exported, ``.onnx`` or ``.xml``.
-        device: "auto" and "cpu" are the CPU; "gpu" and "npu" where OpenVINO finds one.
-        threads: how many compute on the CPU; by default as many as OpenVINO sees fit.
-
-    Raises:
-        SegnetError: a device that isn't there, or a file that isn't ours, is damaged or of a later format.
-    """
-
-    name = "openvino"
-
-    def __init__(self, path: Path, device: str = "auto", threads: int | None = None) -> None:
-        require_text_name(path, "OpenVINO")
-        self.device = "cpu" if device == "auto" else device
-        compiled, self.description = _open(path, self.device, threads)
-        self._file, self._threads = OpenedFile.at(path), threads
-        again = partial(self._file.open_again, _open_forked, self.device, threads)
-        self._compiled: PerProcess[Any] = PerProcess(compiled, again)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return self._file.open_again, (OpenVino, self.device, self._threads)
-
-    def logits(self, images: Images) -> Logits:
-        """Return float32 logits ``(N, classes, h, w)`` of uint8 images ``(N, h, w, C)``."""
-        # A request of its own for each call: what it gives is a copy, and threads don't meet in it.
-        found = self._compiled.get().create_infer_request().infer({INPUT: as_input(images)})
-        logits: Logits = found[OUTPUT].copy()
-        return logits
-
-
 # The process's one core, which keeps devices' plugins for all models. The plugin for CPUs gives the thread
 # that first uses it another stack for signals, and at its end puts back the one that it found. Of several
 # that don't end in reverse order one puts back a stack that is gone, and the next signal, such as Ctrl-C,
@@ -90,38 +57,48 @@ class OpenVino:
 _CORE: PerProcess[Any] = PerProcess(openvino.Core(), openvino.Core)
 
 
-def _open(path: Path, device: str, threads: int | None) -> tuple[Any, Description]:
-    core = _CORE.get()
-    known = [each.lower() for each in core.available_devices]
-    if device not in known:
-        raise SegnetError(
-            f"the device {device!r} can't be used by OpenVINO here; there is {', '.join(sorted(known))}"
-        )
-    format_name, words, place = _FORMATS[path.suffix.lower()]
-    try:
-        # Core.read_model lets the readers of all formats try a damaged file; they print what they think.
-        reader = FrontEndManager().load_by_framework(format_name)
-        model = reader.convert(reader.load(str(path)))
-        text = model.get_rt_info(place).astype(str) if model.has_rt_info(place) else None
-        inputs, outputs = ([_name(each) for each in side] for side in (model.inputs, model.outputs))
-        channels = [each.get_partial_shape()[1] for each in model.outputs]
-    except Exception as error:  # of many kinds, with nothing but Exception in common
-        raise unreadable(path, words, error) from error
-    classes = channels[0].get_length() if channels and channels[0].is_static else None
-    description = describe_exported(text, inputs, outputs, classes, path)
-    # OpenVINO takes bfloat16 unasked where the processor has it.
-    settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
-    if threads:
-        settings["INFERENCE_NUM_THREADS"] = threads
-    try:
-        return core.compile_model(model, device.upper(), settings), description
-    except RuntimeError as error:
-        raise unreadable(path, words, error) from error
+class OpenVino(ExportedRuntime[Any]):
+    """A compiled model of OpenVINO, on "gpu" and "npu" too where it finds one; nothing is cached on disk."""
 
+    name, library = "openvino", "OpenVINO"
 
-def _open_forked(path: Path, device: str, threads: int | None) -> Any:
-    require_cpu(device)
-    return _open(path, device, threads)[0]
+    def logits(self, images: Images) -> Logits:
+        """Return float32 logits ``(N, classes, h, w)`` of uint8 images ``(N, h, w, C)``."""
+        # A request of its own for each call: what it gives is a copy, and threads don't meet in it.
+        pixels = np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32)
+        found = self._opened.get().create_infer_request().infer({INPUT: pixels})
+        logits: Logits = found[OUTPUT].copy()
+        return logits
+
+    @staticmethod
+    def open_file(path: Path, device: str, threads: int | None) -> tuple[Any, Description]:
+        """Compile a model, and read the description in the file."""
+        core = _CORE.get()
+        known = [each.lower() for each in core.available_devices]
+        if device not in known:
+            raise SegnetError(
+                f"the device {device!r} can't be used by OpenVINO here; there is {', '.join(sorted(known))}"
+            )
+        format_name, words, place = _FORMATS[path.suffix.lower()]
+        try:
+            # Core.read_model lets the readers of all formats try a damaged file; they print what they think.
+            reader = FrontEndManager().load_by_framework(format_name)
+            model = reader.convert(reader.load(str(path)))
+            text = model.get_rt_info(place).astype(str) if model.has_rt_info(place) else None
+            inputs, outputs = ([_name(each) for each in side] for side in (model.inputs, model.outputs))
+            channels = [each.get_partial_shape()[1] for each in model.outputs]
+        except Exception as error:  # of many kinds, with nothing but Exception in common
+            raise unreadable(path, words, error) from error
+        classes = channels[0].get_length() if channels and channels[0].is_static else None
+        description = describe_exported(text, inputs, outputs, classes, path)
+        # OpenVINO takes bfloat16 unasked where the processor has it.
+        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
+        if threads:
+            settings["INFERENCE_NUM_THREADS"] = threads
+        try:
+            return core.compile_model(model, device.upper(), settings), description
+        except RuntimeError as error:
+            raise unreadable(path, words, error) from error
 
 
 def _name(tensor: Any) -> str:

@@ -10,7 +10,7 @@ from torch import nn
 
 from segnet.base.classes import ClassTable
 from segnet.base.files import replacing
-from segnet.data.images.intensity import visible
+from segnet.data.images.pixel_values import visible
 from segnet.data.store.split import Split
 from segnet.report.panel import preview_panel
 from segnet.runs.run_folder import RunFolder
