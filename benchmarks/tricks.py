@@ -62,7 +62,7 @@ WITHOUT: dict[str, Callable[[], AbstractContextManager[object]]] = {
     "hardtanh's gradient (masks of bits)": lambda: patch.object(blocked, "_select", select_by_masks),
     "hardtanh's gradient (torch.where)": lambda: patch.object(blocked, "_select", select_by_where),
     "blocks (whole maps)": lambda: patch.object(blocked, "BLOCK", 1 << 40),
-    "blocked kernels (plain ones)": lambda: patch.object(pooling, "kernels_for", lambda x: plain),
+    "blocked kernels (plain ones)": lambda: patch.object(pooling, "kernels_for", lambda *tensors: plain),
     "recomputation (stock layers)": keep_maps,
 }
 
