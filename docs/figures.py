@@ -114,7 +114,13 @@ def draw_prediction(run: str, file: str) -> None:
     save_small(sheet, 1200, file)
 
 
+def draw_house(file: str) -> None:
+    """Draw the packages of the source on their floors."""
+    subprocess.run([sys.executable, "docs/house.py", file], cwd=ROOT, check=True)
+
+
 OUR_OWN = {
+    "house": draw_house,
     "preview": copy_preview,
     "benchmark": draw_benchmark,
     "python": run_page,

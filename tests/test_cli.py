@@ -18,8 +18,8 @@ from PIL import Image
 
 from segnet import ClassTable, create_model
 from segnet.base.colours import hex_code
-from segnet.inference.bundle import write_bundle
 from segnet.inference.description import Description
+from segnet.inference.model_file import write_model_file
 from segnet.inference.opening import load
 
 from .exported import small_network, write_onnx
@@ -38,7 +38,7 @@ def model(tmp_path_factory):
         network.classifier.bias.zero_()
     classes = ClassTable.named(("pet", "background", "border"))
     path = tmp_path_factory.mktemp("run") / "model.safetensors"
-    write_bundle(
+    write_model_file(
         path, network.state_dict(), Description("segnet-lite", classes, (64, 64), "area", options=OPTIONS)
     )
     return path
@@ -55,7 +55,7 @@ def bayesian(tmp_path_factory):
             network(torch.rand(4, 3, 64, 64))
     classes = ClassTable.named(("pet", "background", "border"))
     path = tmp_path_factory.mktemp("bayesian") / "model.safetensors"
-    write_bundle(
+    write_model_file(
         path, network.state_dict(), Description("segnet-basic", classes, (64, 64), "area", options=options)
     )
     return path

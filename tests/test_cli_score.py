@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from segnet import TrainConfig, train
-from segnet.inference.bundle import write_bundle
 from segnet.inference.description import Description
+from segnet.inference.model_file import write_model_file
 from segnet.inference.opening import load
 from segnet.models import create_model
 from segnet.runs.image_scores import read_image_scores
@@ -32,7 +32,7 @@ def model(here):
         network.classifier.bias.zero_()
     classes = ClassTable.named(("pet", "background", "border"))
     path = here / "model.safetensors"
-    write_bundle(
+    write_model_file(
         path, network.state_dict(), Description("segnet-lite", classes, (64, 64), "area", options=OPTIONS)
     )
     return path

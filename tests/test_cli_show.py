@@ -12,8 +12,8 @@ from segnet import ClassTable, create_model
 from segnet.data.images.intensity import Intensity
 from segnet.data.synthetic import SyntheticSample
 from segnet.figures.subjects import drawn_pets, open_model
-from segnet.inference.bundle import write_bundle
 from segnet.inference.description import Description
+from segnet.inference.model_file import write_model_file
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def photo(here):
     (here / "text.jpg").write_text("no image")
     unet = create_model("unet", 2, width=4)
     described = Description("unet", ClassTable.named(("a", "b")), (64, 64), "area", options={"width": 4})
-    write_bundle(here / "unet.safetensors", unet.state_dict(), described)
+    write_model_file(here / "unet.safetensors", unet.state_dict(), described)
     return here / "photo.jpg"
 
 
@@ -179,7 +179,7 @@ def write_model(path, *, name="segnet-lite", channels=3, ranges=None, classes=3,
     described = Description(
         name, table, (32, 32), "area", patch_scale=patch_scale, intensity=intensity, options=options
     )
-    write_bundle(path, model.state_dict(), described)
+    write_model_file(path, model.state_dict(), described)
 
 
 LITE = {"stages": [[8, 1], [8, 1]], "bottleneck": [8, 0, 3]}

@@ -337,11 +337,11 @@ def test_a_model_file_knows_its_images_without_its_run_and_names_no_path(trained
 def test_a_model_of_an_older_version_is_not_scored_on_what_it_may_have_been_trained_on(trained, tmp_path):
     from dataclasses import replace
 
-    from segnet.inference.bundle import read_model, write_bundle
+    from segnet.inference.model_file import read_model, write_model_file
 
     model, description = read_model(trained.folder / "model.safetensors")
     old = replace(description, data=None, training={"data": "data", "holdout": 0.1, "seed": 0})
-    write_bundle(tmp_path / "old.safetensors", model.state_dict(), old)
+    write_model_file(tmp_path / "old.safetensors", model.state_dict(), old)
     segmenter = package.load(tmp_path / "old.safetensors", device="cpu")
     dataset = load_dataset(DataOptions(data=trained.config.data))
     with pytest.raises(SegnetError, match="an older segnet, doesn't say which images it was trained on"):

@@ -15,8 +15,8 @@ from segnet import ClassTable, create_model
 from segnet.bench.entries import draw_pictures, open_model
 from segnet.bench.latency import PACKAGES, compare_models, latency_table, reference_of, write_csv
 from segnet.export.onnx_graph import to_graph
-from segnet.inference.bundle import write_bundle
 from segnet.inference.description import Description
+from segnet.inference.model_file import write_model_file
 
 from ..exported import small_network, write_onnx
 from ..tracing import traced_once
@@ -38,7 +38,7 @@ def tiny(tmp_path_factory):
     classes = ClassTable.named(("pet", "background", "border"))
     description = Description("segnet-lite", classes, (32, 32), "nearest", TINY)
     path = tmp_path_factory.mktemp("bench") / "tiny.safetensors"
-    write_bundle(path, create_model("segnet-lite", **TINY).state_dict(), description)
+    write_model_file(path, create_model("segnet-lite", **TINY).state_dict(), description)
     return path
 
 

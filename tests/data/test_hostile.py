@@ -24,8 +24,8 @@ from segnet.data.images.intensity import Intensity
 from segnet.data.images.reading import open_rgb
 from segnet.data.labels.recognise import read_labels
 from segnet.data.masks.dataset_yaml import read_description
-from segnet.inference.bundle import read_model, write_bundle
 from segnet.inference.description import Description
+from segnet.inference.model_file import read_model, write_model_file
 from segnet.models import create_model
 
 FEW, MANY = 400, 1600
@@ -87,7 +87,7 @@ def weights(file):
     options = {"stages": [[8, 1], [8, 1]], "bottleneck": [8, 0, 3]}
     classes = ClassTable.named(("soil", "leaf"))
     description = Description("segnet-lite", classes, (32, 32), "area", options=options)
-    write_bundle(file, create_model("segnet-lite", 2, **options).state_dict(), description)
+    write_model_file(file, create_model("segnet-lite", 2, **options).state_dict(), description)
     return file.read_bytes()
 
 

@@ -7,8 +7,8 @@ from PIL import Image
 
 from segnet import ClassTable, create_model
 from segnet.data.synthetic import SyntheticSample
-from segnet.inference.bundle import write_bundle
 from segnet.inference.description import Description
+from segnet.inference.model_file import write_model_file
 
 TINY = {"stages": [[8, 1], [16, 1]], "bottleneck": [16, 1, 3]}
 
@@ -23,7 +23,7 @@ def model_file(tmp_path_factory):
             model(torch.rand(4, 3, 64, 64))
     classes = ClassTable.named(("pet", "background", "border"))
     path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    write_bundle(path, model.state_dict(), Description("segnet-lite", classes, (64, 64), "area", TINY))
+    write_model_file(path, model.state_dict(), Description("segnet-lite", classes, (64, 64), "area", TINY))
     return path
 
 

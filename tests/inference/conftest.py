@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from segnet import ClassTable, create_model
-from segnet.inference.bundle import write_bundle
 from segnet.inference.description import Description
+from segnet.inference.model_file import write_model_file
 from segnet.inference.runtimes.with_torch import TorchRuntime
 from segnet.inference.segmenter import Segmenter
 
@@ -70,7 +70,7 @@ def bayesian(bayesian_model):
 @pytest.fixture(scope="session")
 def tiny_file(tiny_model, tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
-    write_bundle(path, tiny_model.state_dict(), describe())
+    write_model_file(path, tiny_model.state_dict(), describe())
     return path
 
 

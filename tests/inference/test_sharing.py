@@ -15,7 +15,7 @@ from torch import nn
 
 from segnet import ClassTable, SegnetError, create_model, load
 from segnet.data.faults import Fault
-from segnet.inference.bundle import write_bundle
+from segnet.inference.model_file import write_model_file
 
 from .conftest import BAYESIAN, describe, segmenter_of
 
@@ -162,7 +162,7 @@ def test_nothing_of_the_whole_process_is_changed(changed, source, runtime):
 @pytest.fixture(scope="module")
 def bayesian_file(bayesian_model, tmp_path_factory):
     path = tmp_path_factory.mktemp("bayesian") / "bayesian.safetensors"
-    write_bundle(path, bayesian_model.state_dict(), describe(model="segnet-basic", options=BAYESIAN))
+    write_model_file(path, bayesian_model.state_dict(), describe(model="segnet-basic", options=BAYESIAN))
     return path
 
 

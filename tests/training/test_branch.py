@@ -11,7 +11,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 import segnet
 from segnet import SegnetError
-from segnet.inference.bundle import read_weights
+from segnet.inference.model_file import read_weights
 from segnet.runs.run_folder import RunFolder
 from segnet.training import run, setup
 from segnet.training.state import model_epoch, read_checkpoint

@@ -15,7 +15,7 @@ from segnet.base.errors import SegnetError
 from segnet.data.check.inspect_folder import inspect_folder
 from segnet.data.images.intensity import RGB, Intensity
 from segnet.export.exporter import ExportOptions, export
-from segnet.inference.bundle import read_description
+from segnet.inference.model_file import read_description
 from segnet.scoring.evaluate import evaluate
 from segnet.training.start import start_from
 

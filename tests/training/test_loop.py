@@ -17,7 +17,7 @@ from rich.console import Console
 
 import segnet
 from segnet import SegnetError
-from segnet.inference.bundle import read_model
+from segnet.inference.model_file import read_model
 from segnet.runs.run_folder import RunFolder
 from segnet.training.configuration.config_file import read_config
 from segnet.training.interrupt import interrupts_wait

@@ -11,8 +11,8 @@ from torch import nn
 import segnet
 from segnet import SegnetError, TrainConfig, create_model
 from segnet.base.classes import ClassTable
-from segnet.inference.bundle import read_description, read_model, read_weights, write_bundle
 from segnet.inference.description import Description
+from segnet.inference.model_file import read_description, read_model, read_weights, write_model_file
 from segnet.models import MODELS
 from segnet.runs.run_folder import RunFolder
 from segnet.training.check import check
@@ -89,7 +89,7 @@ def written(path, model, classes=NAMES):
         if value.is_floating_point() and "position" not in name:
             value.copy_(torch.rand_like(value) * 0.2 + 0.01)
     description = Description(model, ClassTable.named(classes), (32, 32), "area", options=SMALL[model])
-    write_bundle(path, network.state_dict(), description)
+    write_model_file(path, network.state_dict(), description)
     return network.eval()
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 import segnet
 from segnet import SegnetError, TrainConfig
-from segnet.inference.bundle import read_description, read_model, read_weights, write_bundle
+from segnet.inference.model_file import read_description, read_model, read_weights, write_model_file
 from segnet.training.check import check
 from segnet.training.schedule import Step
 from segnet.training.setup import build
@@ -116,7 +116,7 @@ def with_other_weights(source, target):
     weights, description = read_weights(source / "model.safetensors")
     weights["classifier.weight"][0] += 1
     target.mkdir(parents=True, exist_ok=True)
-    write_bundle(target / "model.safetensors", weights, description)
+    write_model_file(target / "model.safetensors", weights, description)
 
 
 def test_a_run_goes_on_with_the_teacher_that_it_began_with_alone(tiny_config, teacher, tmp_path):
@@ -143,7 +143,7 @@ def test_what_the_teacher_was_trained_on_is_said_where_it_is_scored_and_its_lice
 ):
     weights, description = read_weights(teacher / "model.safetensors")
     licensed = tmp_path / "licensed.safetensors"
-    write_bundle(licensed, weights, replace(description, notice="drawn by a test, CC0"))
+    write_model_file(licensed, weights, replace(description, notice="drawn by a test, CC0"))
     data = tmp_path / "swapped"
     for split, other in (("train", "val"), ("val", "train")):
         shutil.copytree(drawn_folder / split, data / other)
@@ -191,6 +191,6 @@ def test_exported_and_own_models_are_refused(tiny_config, teacher, tmp_path):
         segnet.train(tiny_config(teacher=str(tmp_path / "model.onnx")))
     weights, description = read_weights(teacher / "model.safetensors")
     own = tmp_path / "own.safetensors"
-    write_bundle(own, weights, replace(description, model="my.module.Net"))
+    write_model_file(own, weights, replace(description, model="my.module.Net"))
     with pytest.raises(SegnetError, match=r"holds a model of your own .* which segnet can't build"):
         segnet.train(tiny_config(teacher=str(own)))

@@ -16,7 +16,7 @@ from segnet import DataOptions, SegnetError, load_dataset
 from segnet.data.augment import StrongColour
 from segnet.data.pets import official_id
 from segnet.data.without_masks import find_without_masks
-from segnet.inference.bundle import read_description, read_model
+from segnet.inference.model_file import read_description, read_model
 from segnet.runs.identity import ImageRecord
 from segnet.runs.run_folder import RunFolder
 from segnet.training.check import check

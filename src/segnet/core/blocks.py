@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from segnet.core.kernels import exported
 from segnet.core.pooling import Size, max_pool_2x2
-from segnet.core.recompute import batch_norm_relu, can_recompute, rebuildable_unpool_2x2, rebuilding
+from segnet.core.recompute import batch_norm_relu, can_recompute, recomputable_unpool_2x2, recomputing
 
 
 class _ConvsBNReLU(nn.Sequential):
@@ -22,7 +22,7 @@ class _ConvsBNReLU(nn.Sequential):
         first, *others, norm, _ = self
         if not can_recompute(norm, x):
             return super().forward(x)
-        with rebuilding(x):
+        with recomputing(x):
             y = first(x)
         for conv in others:
             y = conv(y)
@@ -41,7 +41,7 @@ class ConvBN(nn.Sequential):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N, in, H, W)`` to ``(N, out, H, W)``."""
         conv, norm = self
-        with rebuilding(x):
+        with recomputing(x):
             y = conv(x)
         return norm(y)
 
@@ -118,7 +118,7 @@ class EncoderStage(nn.Module):
 class DecoderStage(nn.Module):
     """Un-pool to the size the encoder had, then units that fill the sparse map in."""
 
-    unpool: Callable[[Tensor, Tensor, Size], Tensor] = staticmethod(rebuildable_unpool_2x2)
+    unpool: Callable[[Tensor, Tensor, Size], Tensor] = staticmethod(recomputable_unpool_2x2)
     """Maps values, codes and size to ``(N, C, *size)``; models/inspection/unpooling.py has others."""
 
     def __init__(self, units: Iterable[nn.Module]) -> None:

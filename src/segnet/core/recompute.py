@@ -2,7 +2,7 @@
 
 For the gradient of a conv-BN-ReLU unit PyTorch keeps two maps of one size: the convolution's output, which
 batch norm needs, and the ReLU's, which the next convolution needs. The second follows from the first by two
-cheap passes over memory, so here only the first is kept, and for the next convolution a ``Rebuild`` that
+cheap passes over memory, so here only the first is kept, and for the next convolution a ``Recompute`` that
 knows how to make its input again; so too for un-pooled maps, which are three quarters zeros. Values are
 those of the stock layers to rounding, and bit for bit the same when made again. A step of segnet takes 0.54
 to 0.6 of the peak memory and 1 to 7 % more time, one of segnet-lite 0.95 and 5 to 8 % (benchmarks/tricks.py).
@@ -30,7 +30,7 @@ from segnet.core.sync_batch_norm import (
     over_the_batch,
 )
 
-Rebuild = Callable[[], Tensor]
+Recompute = Callable[[], Tensor]
 # Values that the backward pass handles at once: some MiB are all it needs besides the maps themselves. A GPU
 # gets larger blocks, since there every operation is a launch: a step of segnet at batch 64 has 2,300 of them,
 # and with a CPU's blocks it would have 9,200.
@@ -61,11 +61,11 @@ def batch_norm_relu(y: Tensor, norm: nn.BatchNorm2d) -> Tensor:
     z: Tensor = _BatchNormReLU.apply(y, norm.weight, norm.bias, found, norm.eps)
     source, weight, bias = y.detach(), norm.weight.detach(), norm.bias.detach()
 
-    def rebuild() -> Tensor:
+    def recompute() -> Tensor:
         with torch.no_grad():
             return normalised(source, weight, bias, found.mean, found.variance, norm.eps).relu_()
 
-    _set_rebuild(z, rebuild)
+    _set_recompute(z, recompute)
     return z
 
 
@@ -83,45 +83,45 @@ def _own_statistics(y: Tensor, norm: Any) -> BatchStatistics:
     return BatchStatistics(mean, variance, None, stands_in=False)
 
 
-def rebuildable_unpool_2x2(values: Tensor, codes: Tensor, size: Size) -> Tensor:
+def recomputable_unpool_2x2(values: Tensor, codes: Tensor, size: Size) -> Tensor:
     """Return ``max_unpool_2x2``'s sparse map and note how to make it again from values and codes."""
     full = max_unpool_2x2(values, codes, size)
     if full.requires_grad and not full.is_meta and not torch.compiler.is_compiling():
-        source = get_rebuild(values) or values.detach
+        source = get_recompute(values) or values.detach
 
-        def rebuild() -> Tensor:
+        def recompute() -> Tensor:
             with torch.no_grad():
                 return max_unpool_2x2(source(), codes, size)
 
-        _set_rebuild(full, rebuild)
+        _set_recompute(full, recompute)
     return full
 
 
-def rebuilding(x: Tensor) -> AbstractContextManager[object]:
+def recomputing(x: Tensor) -> AbstractContextManager[object]:
     """While this is open, an operation that saves ``x`` for its backward pass keeps how ``x`` is made."""
-    rebuild = get_rebuild(x)
-    if rebuild is None:
+    recompute = get_recompute(x)
+    if recompute is None:
         return nullcontext()
     original = weakref.ref(x)  # autograd keeps ``pack``, which must not keep x
 
-    def pack(saved: Tensor) -> Tensor | Rebuild:
+    def pack(saved: Tensor) -> Tensor | Recompute:
         x = original()
-        return rebuild if x is not None and saved.is_set_to(x) else saved
+        return recompute if x is not None and saved.is_set_to(x) else saved
 
-    def unpack(packed: Tensor | Rebuild) -> Tensor:
+    def unpack(packed: Tensor | Recompute) -> Tensor:
         return packed if isinstance(packed, Tensor) else packed()
 
     return saved_tensors_hooks(pack, unpack)
 
 
-def _set_rebuild(x: Tensor, rebuild: Rebuild) -> None:
+def _set_recompute(x: Tensor, recompute: Recompute) -> None:
     # an attribute: units hand on a tensor alone, in nn.Sequential too, and it goes when the tensor goes
-    x._rebuild = rebuild  # type: ignore[attr-defined]
+    x._recompute = recompute  # type: ignore[attr-defined]
 
 
-def get_rebuild(x: Tensor) -> Rebuild | None:
+def get_recompute(x: Tensor) -> Recompute | None:
     """Return how a map is made again, None for one that has to be kept."""
-    return getattr(x, "_rebuild", None)
+    return getattr(x, "_recompute", None)
 
 
 class _BatchNormReLU(torch.autograd.Function):

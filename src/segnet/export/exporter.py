@@ -24,8 +24,8 @@ from segnet.export.onnx_graph import save_program, to_graph, to_program
 from segnet.export.parity import Logits, Parity, compare
 from segnet.export.pictures import Pictures, calibration_pictures, compared_pictures
 from segnet.export.smaller import to_int8, with_half_weights
-from segnet.inference.bundle import read_model
 from segnet.inference.description import KEY
+from segnet.inference.model_file import read_model
 from segnet.inference.opening import find_model, load
 from segnet.inference.runtimes.with_torch import TorchRuntime
 from segnet.inference.segmenter import Segmenter

@@ -24,7 +24,7 @@ from segnet.base.readable import number_table
 from segnet.data.images.pixel_values import Pixels
 from segnet.data.store.batches import evenly_spread
 from segnet.figures.figure import class_colours, colour_legend, drawn, headline, tile
-from segnet.inference.bundle import read_description
+from segnet.inference.model_file import read_description
 from segnet.report.gif import write_learning_gif
 from segnet.report.plots import INK, SOFT_INK, bare, own_style
 from segnet.runs.records import read_run

@@ -146,7 +146,7 @@ def _open_trained(path: Path, model: nn.Module | None, device: torch.device | st
         )
     require_package(str(path), "torch", "; or export it where PyTorch is, with segnet export")
     from segnet.base.device import pick_device
-    from segnet.inference.bundle import read_model
+    from segnet.inference.model_file import read_model
     from segnet.inference.runtimes.with_torch import TorchRuntime, spare_threads
 
     place = pick_device(device)

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from segnet.base.errors import SegnetError, refuse
-from segnet.inference.bundle import read_description, read_weights
 from segnet.inference.description import Description
+from segnet.inference.model_file import read_description, read_weights
 from segnet.inference.opening import find_model
 from segnet.models import create_model
 from segnet.models.names import is_own

@@ -28,7 +28,7 @@ from segnet.base.distributed.collectives import agreed
 from segnet.base.distributed.rank import is_writer
 from segnet.base.errors import SegnetError
 from segnet.base.files import replacing
-from segnet.inference.bundle import read_description, read_weights, require_fit
+from segnet.inference.model_file import read_description, read_weights, require_fit
 from segnet.runs.records import EpochRecord, best_of
 from segnet.runs.run_folder import RunFolder
 from segnet.runs.steps import StepRecord, write_steps

@@ -22,8 +22,8 @@ from segnet.base.distributed.collectives import batch_sums
 from segnet.base.errors import SegnetError
 from segnet.base.files import expand_home
 from segnet.data.images.intensity import Intensity
-from segnet.inference.bundle import build_model, read_description, read_model
 from segnet.inference.description import Description
+from segnet.inference.model_file import build_model, read_description, read_model
 from segnet.models.inspection.costs import count_parameters
 from segnet.models.names import is_own
 from segnet.training.configuration.config import TrainConfig

@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from segnet.core.blocks import DecoderStage, EncoderStage
 from segnet.core.pooling import Size
-from segnet.core.recompute import get_rebuild
+from segnet.core.recompute import get_recompute
 
 
 @contextmanager
@@ -170,7 +170,7 @@ def training_bytes(model: nn.Module, size: Size = (128, 128), in_channels: int =
         return tensor
 
     def keep_source(stage: nn.Module, inputs: tuple[Any, ...]) -> None:
-        if get_rebuild(inputs[0]) is None:  # then un-pooling it again needs it as it is
+        if get_recompute(inputs[0]) is None:  # then un-pooling it again needs it as it is
             keep(inputs[0])
 
     for stage in duplicate.modules():

@@ -19,8 +19,8 @@ from segnet.base.device import cpu_name
 from segnet.base.distributed.rank import this_process
 from segnet.base.files import replacing
 from segnet.data.store.split import Split
-from segnet.inference.bundle import read_model, write_bundle
 from segnet.inference.description import Description
+from segnet.inference.model_file import read_model, write_model_file
 from segnet.models.inspection.costs import count_macs, count_parameters
 from segnet.models.names import is_own
 from segnet.report.gif import write_learning_gif
@@ -45,7 +45,7 @@ def keep_epoch(setup: Setup, folder: RunFolder, state: State, preview: Split) ->
     """Write the last epoch's line and picture, and its model where it is the best so far."""
     record = state.records[-1]
     if state.best is record:
-        write_bundle(folder.model, setup.eval_model.state_dict(), _describe(setup, record))
+        write_model_file(folder.model, setup.eval_model.state_dict(), _describe(setup, record))
     predicted = predict_preview(setup.eval_model, preview, setup.device)
     panel = draw_preview(
         preview,

@@ -24,7 +24,7 @@ _OWN_REMEDY = "build it as it was built for training"
 _FIRST_LITE = "segnet 0.1 wrote it, whose segnet-lite was another network: train again, or open it there"
 
 
-def write_bundle(path: Path, weights: Mapping[str, Tensor], description: Description) -> None:
+def write_model_file(path: Path, weights: Mapping[str, Tensor], description: Description) -> None:
     """Write a model file, whole or not at all.
 
     Raises:

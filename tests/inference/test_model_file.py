@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import load_file, save, save_file
 
 from segnet import ClassTable, SegnetError
-from segnet.inference.bundle import build_model, read_description, read_model, write_bundle
 from segnet.inference.description import Description
+from segnet.inference.model_file import build_model, read_description, read_model, write_model_file
 
 DESCRIPTION = Description(
     model="segnet-lite",
@@ -31,7 +31,7 @@ def weights():
 @pytest.fixture
 def file(tmp_path, weights):
     path = tmp_path / "model.safetensors"
-    write_bundle(path, weights, DESCRIPTION)
+    write_model_file(path, weights, DESCRIPTION)
     return path
 
 
@@ -53,7 +53,7 @@ def test_what_was_written_is_read_back_to_the_bit(file, weights):
 
 def test_the_same_model_gives_the_same_bytes_in_whatever_order_it_comes(file, weights, tmp_path):
     again = tmp_path / "again.safetensors"
-    write_bundle(again, dict(reversed(weights.items())), DESCRIPTION)
+    write_model_file(again, dict(reversed(weights.items())), DESCRIPTION)
     assert again.read_bytes() == file.read_bytes()
 
 
@@ -71,7 +71,7 @@ def test_weights_may_lie_anywhere_in_memory_and_keep_their_values(tmp_path, weig
         name: tensor.to(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
         for name, tensor in weights.items()
     }
-    write_bundle(tmp_path / "m.safetensors", channels_last, DESCRIPTION)
+    write_model_file(tmp_path / "m.safetensors", channels_last, DESCRIPTION)
     restored = read_model(tmp_path / "m.safetensors")[0].state_dict()
     assert all(torch.equal(restored[name], tensor) for name, tensor in weights.items())
 
@@ -186,7 +186,7 @@ def test_a_full_disk_leaves_the_old_model(file, weights):
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
         with pytest.raises(SegnetError, match="can't write"):
-            write_bundle(file, weights, DESCRIPTION)
+            write_model_file(file, weights, DESCRIPTION)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert file.read_bytes() == before
