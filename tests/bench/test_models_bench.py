@@ -155,6 +155,7 @@ def pooling_share(monkeypatch):
     return pooling_share
 
 
+@pytest.mark.campaign
 def test_what_pooling_takes_is_told_from_the_network(tiny, pooling_share, monkeypatch, here, capsys):
     options = [
         "--size",

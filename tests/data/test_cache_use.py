@@ -138,7 +138,7 @@ def test_the_list_says_what_of_which_data_and_how_large(segnet):
 
 
 def test_an_empty_list_says_so_and_a_wrong_name_what_there_is(segnet):
-    assert segnet("cache", "list").out.startswith("0 kB in ")
+    assert segnet("cache", "list").out.startswith("0 B in ")
     segnet("cache", "clear", "abc").is_a_mistake_in_one_line("'abc' is none of what is kept; nothing is")
     segnet("cache", "clear").is_a_mistake_in_one_line(
         "takes names, as segnet cache list prints them, or --all"

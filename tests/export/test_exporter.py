@@ -130,6 +130,7 @@ def in_float16(graph):
     return graph
 
 
+@pytest.mark.campaign
 def test_a_float16_file_can_be_computed_in_float16_throughout(model_file, photos, tmp_path):
     exported = export(
         model_file, ExportOptions(precision="float16", out=tmp_path / "half.onnx", images=str(photos))

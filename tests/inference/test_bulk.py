@@ -207,6 +207,7 @@ def test_a_worker_of_another_version_says_so(here, onnx_file):
         ),
     ],
 )
+@pytest.mark.campaign  # in one process: test_a_worker_of_another_version_says_so
 def test_what_a_worker_raises_ends_the_command(here, onnx_file, broken, says, monkeypatch):
     """Of our own errors the line itself, as the ordinary command says it."""
     draw(here / "in", 1)

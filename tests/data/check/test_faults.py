@@ -743,7 +743,10 @@ NOT_MENDED = {
 NO_COPY = {"layout", "mask-meaning", "nothing-to-learn", "ignored-class"}
 
 
-@pytest.mark.parametrize("case", BROKEN)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=[pytest.mark.campaign] * (place % 2)) for place, case in enumerate(BROKEN)],
+)
 def test_a_repaired_copy_is_whole_and_the_folder_untouched(case, data, tmp_path):
     spoil, kind, _ = BROKEN[case]
     spoil(data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,9 @@ import numpy.typing as npt
 from segnet.base.classes import IGNORE_INDEX
 from segnet.data.faults import Fault
 from segnet.data.masks.mask_code import as_entry
-from segnet.data.store.split import Split
+
+if TYPE_CHECKING:
+    from segnet.data.store.split import Split  # which imports torch
 
 FEW = 5
 """Fewer images than this to validate on are hardly any."""
