@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +56,9 @@ def cluster(address: str | None, cores: int, model_bytes: int) -> Iterator[Any]:
                 "include_dashboard": False,
                 "object_store_memory": _STORE + 3 * model_bytes,
                 "_temp_dir": folder,
-                "runtime_env": {"env_vars": {"TMPDIR": folder}},  # with what killed workers leave
             }
-        with explained(what, _START if address else ""), _without_standard_error(nothing.fileno()):
+        temporary = nullcontext() if address else _temporary_files_in(folder)
+        with temporary, explained(what, _START if address else ""), _without_standard_error(nothing.fileno()):
             import psutil
             import ray.data
 
@@ -76,6 +76,22 @@ def cluster(address: str | None, cores: int, model_bytes: int) -> Iterator[Any]:
             ray.shutdown()
             for each in psutil.wait_procs(started, timeout=_END_S)[1]:  # busy workers may outlive it
                 each.kill()
+
+
+@contextmanager
+def _temporary_files_in(folder: str) -> Iterator[None]:
+    """Let processes that are started now put temporary files there: what killed workers leave goes with it.
+
+    Ray's own way, ``runtime_env``, starts no worker where Python's path has a space in it.
+    """
+    before = os.environ.get("TMPDIR")
+    os.environ["TMPDIR"] = folder
+    try:
+        yield
+    finally:
+        del os.environ["TMPDIR"]
+        if before is not None:
+            os.environ["TMPDIR"] = before
 
 
 @contextmanager
