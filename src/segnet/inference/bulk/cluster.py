@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +62,9 @@ def cluster(address: str | None, cores: int, model_bytes: int) -> Iterator[Any]:
             import psutil
             import ray.data
 
-            before = psutil.Process().children(recursive=True)
+            before = psutil.Process().children()
             ray.init(**to, logging_level=logging.CRITICAL, log_to_driver=False)
+            rays = [each for each in psutil.Process().children() if each not in before]
         try:
             for name in ("ray", "ray.data"):
                 logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -72,10 +73,14 @@ def cluster(address: str | None, cores: int, model_bytes: int) -> Iterator[Any]:
             context.raise_original_map_exception = True
             yield ray
         finally:
-            started = [each for each in psutil.Process().children(recursive=True) if each not in before]
+            family = list(rays)
+            for each in rays:
+                with suppress(psutil.Error):  # it may have ended
+                    family += each.children(recursive=True)
             ray.shutdown()
-            for each in psutil.wait_procs(started, timeout=_END_S)[1]:  # busy workers may outlive it
-                each.kill()
+            for each in psutil.wait_procs(family, timeout=_END_S)[1]:  # busy workers may outlive it
+                with suppress(psutil.Error):
+                    each.kill()
 
 
 @contextmanager
