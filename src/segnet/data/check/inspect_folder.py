@@ -7,7 +7,6 @@ import os
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence, Set
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from segnet.data.check.inspect_pair import Surveyed, edges_of, survey
 from segnet.data.check.pairing import DESCRIPTION, Pair, Pairs
 from segnet.data.check.recognition import find_dataset
 from segnet.data.check.scenes import leaks
-from segnet.data.dataset import Progress, Sample
+from segnet.data.dataset import Progress, Sample, uncounted
 from segnet.data.faults import KINDS, Fault, by_kind
 from segnet.data.folder import HOLDOUT, FolderSample, same_images
 from segnet.data.holdout import hold_out
@@ -137,7 +136,7 @@ class Inspection:
 
 
 @one_look()
-def inspect_folder(root: Path, progress: Progress | None = None, *, channels: int = 3) -> Inspection:
+def inspect_folder(root: Path, progress: Progress = uncounted, *, channels: int = 3) -> Inspection:
     """Read everything in a folder once, and say all that is wrong with it.
 
     Memory grows by some kilobytes a pair: no pixels are kept but a small version.
@@ -157,7 +156,7 @@ def inspect_folder(root: Path, progress: Progress | None = None, *, channels: in
     described = _described(description, faults)
     by_colour = described is not None and bool(described[1].colours)
     surveyed = []
-    with progress(len(found.pairs)) if progress else nullcontext(lambda: None) as advance:
+    with progress(len(found.pairs)) as advance:
         for each in survey(found.pairs, by_colour=by_colour, channels=channels):
             surveyed.append(each)
             advance()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from segnet.base.files import new_folder, require_new
 from segnet.data.check.inspect_folder import Inspection
 from segnet.data.check.inspect_pair import Surveyed
 from segnet.data.check.pairing import DESCRIPTION
-from segnet.data.dataset import Progress
+from segnet.data.dataset import Progress, uncounted
 from segnet.data.faults import KINDS
 from segnet.data.images.file_records import file_digest
 from segnet.data.images.pixel_values import turned
@@ -57,7 +56,7 @@ class Repaired:
 def write_repaired(
     found: Inspection,
     target: Path,
-    progress: Progress | None = None,
+    progress: Progress = uncounted,
 ) -> Repaired:
     """Write a repaired copy, whole or not at all.
 
@@ -81,8 +80,7 @@ def write_repaired(
     kept = [each for each in found.surveyed if each.pair.image not in left_out]
     if not kept:
         raise SegnetError(f"nothing of {found.root} would be left; correct what segnet data check names")
-    counting = progress(len(kept)) if progress else nullcontext(lambda: None)
-    with new_folder(target) as partial, counting as advance:
+    with new_folder(target) as partial, progress(len(kept)) as advance:
         for each in kept:
             _write_pair(each, found.table, found.code, partial)
             advance()

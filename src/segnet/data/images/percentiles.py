@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 
 import numpy as np
 import numpy.typing as npt
 
 from segnet.base.errors import SegnetError
-from segnet.data.dataset import HasValues, Progress, Sample
+from segnet.data.dataset import HasValues, Progress, Sample, uncounted
 from segnet.data.faults import Fault, raise_errors
 from segnet.data.images.intensity import Intensity
 from segnet.data.images.pixel_values import Values
@@ -26,7 +25,7 @@ Counts = npt.NDArray[np.int64]
 
 
 def measured(
-    samples: Sequence[Sample], channels: int, progress: Progress | None = None
+    samples: Sequence[Sample], channels: int, progress: Progress = uncounted
 ) -> tuple[Intensity, list[str]]:
     """Return how a network is given the images to train on, and what is odd about their values, a line each.
 
@@ -57,8 +56,7 @@ def measured(
             return fault
 
     faults = []
-    counting = progress(len(some)) if progress else nullcontext(lambda: None)
-    with ThreadPoolExecutor() as pool, counting as advance:
+    with ThreadPoolExecutor() as pool, progress(len(some)) as advance:
         for first in range(0, len(some), _AHEAD):  # a few at a time: they may be large
             for found in pool.map(read, some[first : first + _AHEAD]):
                 advance()

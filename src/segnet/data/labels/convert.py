@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from segnet.base.files import new_folder, write_text
 from segnet.base.threads import in_order
 from segnet.data.check.pairing import DESCRIPTION
 from segnet.data.check.repair import require_new_folder
-from segnet.data.dataset import Progress
+from segnet.data.dataset import Progress, uncounted
 from segnet.data.faults import Fault, lines, raise_errors
 from segnet.data.images.embedded_files import Blob, File
 from segnet.data.images.headers import read_header
@@ -66,7 +65,7 @@ def convert(
     classes: Sequence[str] = (),
     skip: bool = False,
     empty_as_background: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = uncounted,
 ) -> Converted:
     """Write images and masks in the layout that training takes.
 
@@ -102,7 +101,7 @@ def _convert(
     classes: Sequence[str],
     skip: bool,
     empty_as_background: bool,
-    progress: Progress | None,
+    progress: Progress,
 ) -> Converted:
     labels = read_labels(source, images, classes)
     if any(each.split for each in labels.images):  # what is in none of the splits is trained on
@@ -126,8 +125,7 @@ def _convert(
     palette = ClassTable.named(labels.classes).palette().tobytes() if labels.classes else b""
     counts, splits = np.zeros(256, np.int64), Counter[str]()
 
-    counting = progress(len(chosen)) if progress else nullcontext(lambda: None)
-    with new_folder(target) as partial, counting as advance:
+    with new_folder(target) as partial, progress(len(chosen)) as advance:
 
         def write(each: Labelled) -> tuple[Labelled, Drawn]:
             return each, _write_pair(each, labels, palette, around, partial / each.split)
