@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from itertools import zip_longest
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
+if TYPE_CHECKING:
+    from rich.table import Table  # which every command would wait for
 
 COUNT = ("", " k", " M", " G")
 BYTES = (" B", " kB", " MB", " GB")
@@ -54,6 +54,9 @@ def number_table(
         sums: a last line with the columns' sums.
         options: of rich's ``Table``.
     """
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
     look: dict[str, Any] = {"box": SIMPLE_HEAD, "title_justify": "left", "show_footer": bool(sums)}
     table = Table(**look | options)
     for place, (title, total) in enumerate(zip_longest(columns, sums, fillvalue="")):
