@@ -1,4 +1,4 @@
-"""What a checkout writes, as digests: of two checkouts the digests show whether anything changed.
+"""Compare what two checkouts of the package write, by digests of every file.
 
     python benchmarks/equal_bytes.py make before.json            with one checkout installed
     python benchmarks/equal_bytes.py make after.json             with the other one

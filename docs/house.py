@@ -2,7 +2,7 @@
 
     python docs/house.py docs/images/house.png
 
-What stands on which floor, and for what, is read from the table in ``CONTRIBUTING.md``.
+The floors and their packages are read from the table in ``CONTRIBUTING.md``.
 """
 
 from __future__ import annotations

@@ -183,7 +183,7 @@ class Plain(Extension):
             obj.docstring.value = re.sub(r"::(?=\n\n {4})", ":", text)
 
     def on_attribute(self, *, attr: Attribute, **_: Any) -> None:
-        """Of ``Annotated[type, ..]`` leave the type, and of a ``setting`` its default and its help."""
+        """Show the type alone of an ``Annotated`` one, and the default and the help of a ``setting``."""
         note = attr.annotation
         if isinstance(note, ExprSubscript) and str(note.left) == "Annotated":
             attr.annotation = note.slice.elements[0]

@@ -1,4 +1,4 @@
-"""What typed settings share: each field says by type and metadata all that there is to know of it.
+"""Typed settings: the type and the metadata of a field say all that there is to know of it.
 
 The command line, its help, checks of ranges, recipes and plain values for YAML and JSON follow from that.
 Imports nothing heavy, so ``segnet --help`` is quick.

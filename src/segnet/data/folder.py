@@ -103,7 +103,7 @@ class FolderSample(ImageSample):
     mask: File
     code: MaskCode
     nodata: str = ""
-    """Which value its pixels without data have, where the file says so."""
+    """The value of pixels without data, where the file names one."""
 
     def image_ids(self) -> tuple[bytes, ...]:
         """Return the id of the image file's content."""

@@ -64,7 +64,7 @@ def missing_values(values: Values, nodata: str) -> Missing | None:
 def _near(number: float, dtype: np.dtype[Any]) -> tuple[float, float]:
     """Return between which floats a number lies that was written with fewer digits than floats have.
 
-    Where the type can't hold the number, the lower bound is above the upper one.
+    A number that the type can't hold gives a lower bound above the upper one.
     """
     if math.isinf(number):
         return number, number
