@@ -11,6 +11,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from segnet.base.errors import SegnetError
+from segnet.base.readable import counted
 from segnet.base.threads import in_threads
 from segnet.data.check.pairing import Paired
 from segnet.data.faults import Fault
@@ -183,8 +184,8 @@ def _faults_of_image(file: File, header: Header, channels: int) -> list[Fault]:
 
 def _faults_of_mask(file: File, header: Header) -> list[Fault]:
     if header.layout.loses == "channels":
-        count, bits = header.layout.channels, header.layout.bits
-        said = f"is no map of class ids but holds {count} channel{'' if count == 1 else 's'} of {bits} bits"
+        channels = counted(header.layout.channels, "channel")
+        said = f"is no map of class ids but holds {channels} of {header.layout.bits} bits"
         return [Fault("mask-mode", file, said)]
     return _faults_of_both(file, header)
 

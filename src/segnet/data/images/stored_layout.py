@@ -7,6 +7,7 @@ from dataclasses import astuple, dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
+from segnet.base.readable import counted
 from segnet.data.faults import Fault
 
 PICTURE_CHANNELS = (1, 3)
@@ -40,7 +41,7 @@ class Layout:
         if self.fits(channels):
             return None
         wanted = "RGB or grey is" if channels == 3 else f"{channels} {'is' if channels == 1 else 'are'}"
-        has = f"has {self.channels} channel{'' if self.channels == 1 else 's'} where {wanted} taken"
+        has = f"has {counted(self.channels, 'channel')} where {wanted} taken"
         return Fault("channels", file, has, f"segnet train --channels {self.channels} takes such images")
 
 

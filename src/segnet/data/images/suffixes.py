@@ -9,6 +9,7 @@ from pathlib import PurePath
 from PIL import Image
 
 from segnet.base.extras import is_installed
+from segnet.base.readable import counted
 
 # Raster formats of photos, scans and masks; Pillow also registers documents, films and icons.
 _FORMATS = (
@@ -57,8 +58,7 @@ def said_skipped(files: Iterable[PurePath]) -> str:
         f"{count:,} {suffix}" + (" (pip install pillow-heif)" if suffix in REMEDIES else "")
         for suffix, count in kinds.most_common()
     ]
-    total = kinds.total()
-    return f"{total:,} file{'' if total == 1 else 's'} skipped: {', '.join(parts)}"
+    return f"{counted(kinds.total(), 'file')} skipped: {', '.join(parts)}"
 
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
