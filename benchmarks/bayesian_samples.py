@@ -20,7 +20,7 @@ from segnet.core.dropout import sampling_dropout
 from segnet.data.store.batches import load_batches, split_into_batches
 from segnet.data.store.fit_to_size import Fit
 from segnet.data.store.open_split import open_pixels
-from segnet.scoring.choose_images import choose_samples
+from segnet.scoring.data_to_score import choose_samples
 from segnet.scoring.metrics import ScoreCounter
 from segnet.training.configuration.config_file import read_config
 

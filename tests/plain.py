@@ -14,7 +14,7 @@ from segnet.training.outputs import artifacts
 
 STAND_INS = {
     (artifacts, "count_macs"): lambda *_: 1,
-    (artifacts, "draw_preview"): lambda *_, **__: Image.new("RGB", (1, 1)),
+    (artifacts, "preview_panel"): lambda *_, **__: Image.new("RGB", (1, 1)),
     (artifacts, "draw_mistakes"): lambda *_, **__: [],
     (artifacts, "write_learning_gif"): lambda _, target: target.touch(),
     (loop, "write_report"): lambda folder: RunFolder(folder).report.touch(),

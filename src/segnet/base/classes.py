@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from segnet.base.class_roles import background_of, foreground_of
 from segnet.base.colours import NIGHT_BLUE, Colour, distinct_colours
-from segnet.base.errors import SegnetError
+from segnet.base.errors import SegnetError, refuse
 
 IGNORE_INDEX = 255
 """Pixels with this id are neither trained on nor scored."""
@@ -30,10 +30,13 @@ class ClassTable:
 
     def __post_init__(self) -> None:
         _require_count(self.names)
-        if len(set(self.names)) != len(self.names):
-            raise SegnetError(f"class names must differ: {', '.join(self.names)}")
-        if len(self.colours) != len(self.names):
-            raise SegnetError(f"{len(self.names)} classes need as many colours, got {len(self.colours)}")
+        refuse(
+            (len({*self.names}) < len(self), f"class names must differ: {', '.join(self.names)}"),
+            (
+                len(self.colours) != len(self),
+                f"{len(self)} classes need as many colours, got {len(self.colours)}",
+            ),
+        )
 
     @classmethod
     def named(cls, names: Sequence[str]) -> ClassTable:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from segnet.base.distributed.rank import this_process
-from segnet.base.errors import SegnetError
+from segnet.base.errors import SegnetError, refuse
 
 
 def pick_device(name: str | torch.device) -> torch.device:
@@ -39,15 +39,17 @@ def _own_device(name: str) -> torch.device:
     here, gpus = this_process(), torch.cuda.device_count()
     if name == "cpu" or (name == "auto" and not gpus):
         return torch.device("cpu")
-    if name not in ("auto", "cuda"):
-        raise SegnetError(
-            f"--device {name} with {here.total} processes; give cuda, of which each takes a GPU, or cpu"
-        )
-    if gpus < here.local_total:
-        raise SegnetError(
+    refuse(
+        (
+            name not in ("auto", "cuda"),
+            f"--device {name} with {here.total} processes; give cuda, of which each takes a GPU, or cpu",
+        ),
+        (
+            gpus < here.local_total,
             f"{here.local_total} processes on this machine need as many GPUs, and it has {gpus}; "
-            f"start torchrun with --nproc-per-node {max(gpus, 1)}, or give --device cpu"
-        )
+            f"start torchrun with --nproc-per-node {max(gpus, 1)}, or give --device cpu",
+        ),
+    )
     torch.cuda.set_device(here.local_rank)
     return torch.device("cuda", here.local_rank)
 

@@ -26,6 +26,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else f"; there is {', '.join(known)}"
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of what a library's error says, or its type where it says nothing."""
+    return next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__)
+
+
 def refuse(*cases: tuple[object, str]) -> None:
     """Raise SegnetError with what stands beside the first condition that holds, if one does."""
     for wrong, says in cases:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,15 @@ def readable_size(size: float, units: tuple[str, ...] = BYTES) -> str:
 def counted(number: int, what: str) -> str:
     """Return "1 image" or "1,200 images"."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def dotted(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the names and values of nested mappings; a name is that of each level: ``model.parameters``."""
+    for key, value in table.items():
+        if isinstance(value, Mapping) and value:
+            yield from dotted(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def number_table(

@@ -6,7 +6,6 @@ Heavy libraries are imported inside the functions of all commands: ``segnet --he
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,13 +61,18 @@ def say_error(error: object) -> None:
     print(f"segnet: {text}", file=sys.stderr)
 
 
-def require_suffix(path: Path, known: Sequence[str]) -> None:
-    """Check the name of a file to write.
+def require_drawable(path: Path | None, *moving: str) -> None:
+    """Check the name of a picture to draw, if one is to be drawn, before anything is computed.
+
+    Args:
+        path: the file.
+        moving: suffixes of films, where one may be drawn.
 
     Raises:
         SegnetError: another suffix.
     """
-    if path.suffix not in known:
+    known = (*moving, ".png", ".svg")
+    if path is not None and path.suffix not in known:
         raise SegnetError(f"{path}: the file's name must end in {' or '.join(known)}")
 
 

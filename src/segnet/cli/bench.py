@@ -68,10 +68,6 @@ def _parse_wholes(type_: object, tokens: Sequence[Token]) -> tuple[int, ...]:
         raise ValueError(f"whole numbers with commas between, such as 1,16, not {tokens[0].value}") from None
 
 
-def _parse_names(type_: object, tokens: Sequence[Token]) -> tuple[str, ...]:
-    return tuple(tokens[0].value.split(","))
-
-
 _Wholes = Annotated[
     tuple[int, ...],
     Parameter(
@@ -80,7 +76,13 @@ _Wholes = Annotated[
 ]
 _Names = Annotated[
     tuple[str, ...] | None,
-    Parameter(converter=_parse_names, n_tokens=1, negative=(), metavar="NAME,NAME", show_default=False),
+    Parameter(
+        converter=lambda type_, tokens: tuple(tokens[0].value.split(",")),
+        n_tokens=1,
+        negative=(),
+        metavar="NAME,NAME",
+        show_default=False,
+    ),
 ]
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from segnet.base.errors import SegnetError
 from segnet.base.files import expand_home
-from segnet.cli.app import SOME_FAILED, Flag, OptionalPath, app, print_folded, require_suffix, say_error
+from segnet.cli.app import SOME_FAILED, Flag, OptionalPath, app, print_folded, require_drawable, say_error
 
 if TYPE_CHECKING:
     from segnet.runs.seeds import SeedRuns
@@ -55,14 +55,13 @@ def compare(
 
 
 def _compare_runs(runs: Sequence[Path], out: Path | None, score: str) -> None:
-    from segnet.report.compare import draw_runs, read_runs, require_drawable, runs_and_settings, warnings_of
+    from segnet.report.compare import draw_runs, read_runs, require_score, runs_and_settings, warnings_of
     from segnet.report.spread import has_images, verdict_of_images
 
-    if out is not None:
-        require_suffix(out, (".png", ".svg"))
+    require_drawable(out)
     records = read_runs(runs)
     if out is not None or score != "mean_iou":
-        require_drawable(records, score)
+        require_score(records, score)
     for table in runs_and_settings(records, Console().width):
         print_folded(table)
     is_pair = len(records) == 2 and all(record.outcome and record.outcome.finished for record in records)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from segnet.base.errors import SegnetError
+from segnet.base.errors import refuse
 from segnet.base.files import expand_home
 from segnet.cli.app import (
     Flag,
@@ -22,7 +22,7 @@ from segnet.cli.app import (
     given,
     print_whole,
 )
-from segnet.runs.image_scores import Worst
+from segnet.runs.image_scores import Worst, rank_worst
 
 if TYPE_CHECKING:
     from segnet.runs.scores import ScoredOn, Scores
@@ -94,6 +94,7 @@ def evaluate(
     from segnet.report.evaluation import to_plain, write_evaluation
     from segnet.scoring.data_to_score import open_data
     from segnet.scoring.evaluate import score_model
+    from segnet.scoring.mistakes import WORST
 
     out = None if out is None else expand_home(out)
     _check(worst, by, out, group_by, group_table)
@@ -110,7 +111,7 @@ def evaluate(
         group_table=group_table,
         begin=lambda scored_on: None if json_ else _print_begin(model, scored_on),
     )
-    ranked = _rank(found, by, worst, out)
+    ranked = rank_worst(found.images, by, worst or (WORST if out is not None else 0))
     if out is not None:
         write_evaluation(out, model, found, ranked, by=by, group_by=group_by, flip=tta == "flip")
     if json_:
@@ -123,24 +124,21 @@ def evaluate(
 
 
 def _check(worst: int | None, by: Worst, out: Path | None, group_by: str | None, table: Path | None) -> None:
-    if worst is not None and worst < 1:
-        raise SegnetError(f"--worst must be 1 or more, got {worst}")
-    if by != "iou" and worst is None and out is None:
-        raise SegnetError("--by ranks the worst images; give --worst or --out too")
-    if table is not None and group_by is None:
-        raise SegnetError("--group-table needs --group-by, the column to group by")
+    refuse(
+        (worst is not None and worst < 1, f"--worst must be 1 or more, got {worst}"),
+        (
+            by != "iou" and worst is None and out is None,
+            "--by ranks the worst images; give --worst or --out too",
+        ),
+        (
+            table is not None and group_by is None,
+            "--group-table needs --group-by, the column to group by",
+        ),
+    )
     if out is not None:
         from segnet.report.evaluation import require_no_run
 
         require_no_run(out)
-
-
-def _rank(found: ModelScores, by: Worst, worst: int | None, out: Path | None) -> list[int]:
-    from segnet.runs.image_scores import rank_worst
-    from segnet.scoring.mistakes import WORST
-
-    count = WORST if out is not None else 0
-    return rank_worst(found.images, by, count if worst is None else worst)
 
 
 def _print_begin(model: str, scored_on: ScoredOn) -> None:

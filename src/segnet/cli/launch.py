@@ -81,17 +81,12 @@ def main() -> NoReturn:
             say_error(_as_line(error))
         if isinstance(error, OSError) and error.filename is None:  # it was our output that found no room
             _drop_output()
-        if isinstance(error, ProcessLostError):
-            _leave_at_once(PROCESS_LOST)
+        if isinstance(error, ProcessLostError):  # torch.distributed, as it clears up, waits for who is gone
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(PROCESS_LOST)
         code = BAD_INPUT if isinstance(error, _EXPECTED) or _is_out_of_memory(error) else OUR_FAULT
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def _leave_at_once(code: int) -> NoReturn:
-    """End without the clearing up in which torch.distributed waits for who is gone."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
 
 
 def _print_anything() -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 from cyclopts import Parameter
 from rich.console import Console
 
-from segnet.base.errors import SegnetError
+from segnet.base.errors import SegnetError, refuse
 from segnet.base.extras import require_package
 from segnet.base.files import expand_home
 from segnet.base.settings import Whole
@@ -27,7 +27,6 @@ _LISTED = 20  # files of a bulk prediction that couldn't be read; the manifest h
 _TINY_REGION_PX = 20
 
 if TYPE_CHECKING:
-    from segnet.base.classes import ClassTable
     from segnet.inference.annotations import Annotated as AnnotatedImage
     from segnet.inference.annotations import AnnotationWriter
     from segnet.inference.bulk.worker import Options
@@ -104,23 +103,17 @@ def predict(
     from segnet.inference.opening import is_bundled, load
     from segnet.inference.predict_files import find_images, pages_of, pictures_of, predict_files
 
-    if stdin and images:
-        raise SegnetError("- stands for one image from standard input; give it alone, or files alone")
-    if not stdin and not images:
-        raise SegnetError("no image given; name files, folders or patterns, or - for standard input")
+    is_ray, no_masks = engine == "ray", format_ != "masks"
+    to_cluster = workers is not None or ray_address is not None
+    _check(images, stdin, out, format_, probabilities, least_region, is_ray=is_ray, to_cluster=to_cluster)
     if samples and runtime == "auto" and is_bundled(model):
         runtime = "torch"  # no exported model has dropout
-    if least_region is not None and least_region < 1:
-        raise SegnetError(f"--least-region is a number of pixels from 1, got {least_region}")
-    if regions or format_ != "masks":  # before an image is read
+    if regions or no_masks:  # before an image is read
         for package in ("scipy", "shapely"):
             require_package("--regions" if format_ == "masks" else f"--format {format_}", package)
-    if engine == "ray":
+    if is_ray:
         from segnet.inference.bulk.worker import Options
 
-        other = {"-": stdin, "--out -": out == "-", f"--format {format_}": format_ != "masks"}
-        for given in filter(other.get, other):
-            raise SegnetError(f"--engine ray writes masks of many files; leave {given} or --engine ray out")
         options = Options(
             runtime,
             device,
@@ -133,8 +126,6 @@ def predict(
             max_megapixels,
         )
         return _predict_bulk(images, out, model, options, workers, ray_address)
-    if workers is not None or ray_address is not None:
-        raise SegnetError("--workers and --ray-address go with --engine ray; add it or leave them out")
     skipped: list[PurePath] = []
     files = [] if stdin else find_images(images, skipped)
     if len(files) > 1 and out == "-":
@@ -142,11 +133,12 @@ def predict(
     segmenter = load(model, device=device, runtime=runtime)
     if threshold is not None:
         segmenter = segmenter.at_threshold(_threshold(threshold))
-    if out == "-" and probabilities:
-        raise SegnetError("--out - writes a mask alone; give --out a folder for --probabilities")
     wanted = _Wanted(out, overlay, probabilities, regions, least_region)
     if format_ != "masks":
-        wanted.annotate_as(format_, segmenter.classes, tolerance)
+        from segnet.inference.annotations import AnnotationWriter
+
+        folder = expand_home(out)
+        wanted.writer = AnnotationWriter(format_, folder, segmenter.classes, tolerance, least_region or 1)
     if skipped:
         say_error(said_skipped(skipped))
     pictures = pages_of(Path("-"), "stdin", _StandardInput()) if stdin else pictures_of(files, images)
@@ -158,6 +150,51 @@ def predict(
             pictures = iter(first)
         results = predict_files(segmenter, pictures, samples=samples, seed=seed)
         return _finish(results, wanted, len(files), sys.stderr if out == "-" else sys.stdout)
+
+
+def _check(
+    images: Sequence[str],
+    stdin: bool,
+    out: str,
+    format_: str,
+    probabilities: bool,
+    least_region: int | None,
+    *,
+    is_ray: bool,
+    to_cluster: bool,
+) -> None:
+    """Raise SegnetError for options that don't go with each other."""
+    no_masks, to_pipe = format_ != "masks", out == "-"
+    other = {"-": stdin, "--out -": to_pipe, f"--format {format_}": no_masks}
+    unfit = next(filter(other.get, other), "")
+    refuse(
+        (stdin and images, "- stands for one image from standard input; give it alone, or files alone"),
+        (
+            not stdin and not images,
+            "no image given; name files, folders or patterns, or - for standard input",
+        ),
+        (
+            least_region is not None and least_region < 1,
+            f"--least-region is a number of pixels from 1, got {least_region}",
+        ),
+        (
+            is_ray and unfit,
+            f"--engine ray writes masks of many files; leave {unfit} or --engine ray out",
+        ),
+        (
+            not is_ray and to_cluster,
+            "--workers and --ray-address go with --engine ray; add it or leave them out",
+        ),
+        (
+            to_pipe and probabilities,
+            "--out - writes a mask alone; give --out a folder for --probabilities",
+        ),
+        (
+            no_masks and (to_pipe or probabilities),
+            f"{'--out -' if to_pipe else '--probabilities'} goes with masks alone; leave it or "
+            f"--format {format_} out",
+        ),
+    )
 
 
 def _finish(results: Iterable[tuple[Page, Result]], wanted: _Wanted, files: int, lines_to: TextIO) -> int:
@@ -241,17 +278,6 @@ class _Wanted:
     writer: AnnotationWriter | None = None
     counted: Counter[str] = field(default_factory=Counter)
     """Regions: those ``listed``, the ``tiny`` ones of them, and those that were ``left out``."""
-
-    def annotate_as(self, format_: Any, classes: ClassTable, tolerance: float) -> None:
-        """Write outlines in place of masks."""
-        from segnet.inference.annotations import AnnotationWriter
-
-        if self.out == "-" or self.probabilities:
-            given = "--out -" if self.out == "-" else "--probabilities"
-            raise SegnetError(f"{given} goes with masks alone; leave it or --format {format_} out")
-        self.writer = AnnotationWriter(
-            format_, expand_home(self.out), classes, tolerance, self.least_region or 1
-        )
 
     def finish(
         self, page: Page, result: Segmentation

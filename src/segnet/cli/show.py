@@ -22,7 +22,7 @@ from segnet.cli.app import (
     app,
     given,
     print_whole,
-    require_suffix,
+    require_drawable,
 )
 
 if TYPE_CHECKING:
@@ -36,12 +36,6 @@ Figure = TypeVar("Figure")
 
 show = cyclopts.App(name="show", help="Draw the articles' figures from live code.")
 app.command(show)
-
-
-def _require_drawable(out: Path | None, *moving: str) -> None:
-    """Check the name of the file to draw, before anything is computed; ``moving`` are suffixes of films."""
-    if out is not None:
-        require_suffix(out, (*moving, ".png", ".svg"))
 
 
 def _pictures(shown: ShownModel, images: Sequence[str], count: int) -> list[Image.Image | Pixels]:
@@ -90,7 +84,7 @@ def show_activations(
     from segnet.figures.activations_figure import draw_activations, step_by_step, steps_table
     from segnet.figures.subjects import open_model
 
-    _require_drawable(out)
+    require_drawable(out)
     shown = open_model(model, trained=True)
     figure = step_by_step(shown, _pictures(shown, images, 8), layer)
     return _show(figure, draw_activations, out, steps_table(figure))
@@ -110,7 +104,7 @@ def show_architecture(model: str = "segnet", /, *, out: OptionalPath = None) -> 
     from segnet.figures.subjects import open_model
     from segnet.models.inspection.structure import describe_structure
 
-    _require_drawable(out)
+    require_drawable(out)
     shown = open_model(model)
     structure = describe_structure(shown.model, shown.size, shown.channels)
     said = parts_table(structure, shown.size), describe_architecture(shown.name, structure)
@@ -149,7 +143,7 @@ def show_convolution(
     )
     from segnet.figures.subjects import open_picture
 
-    _require_drawable(out)
+    require_drawable(out)
     kernels = tuple(KERNELS.values()) if kernel is None else (parse_kernel(kernel),)
     name, picture = open_picture(image)
     example = convolution_example(name, picture, kernels, stride=stride, padding=padding)
@@ -180,7 +174,7 @@ def show_filters(
     from segnet.figures.filters import describe_filters, draw_filters, layers_table, look_inside
     from segnet.figures.subjects import open_model
 
-    _require_drawable(out)
+    require_drawable(out)
     shown = open_model(model, trained=True)
     figure = look_inside(shown, _pictures(shown, images, 32), layer, channel)
     return _show(figure, draw_filters, out, layers_table(figure), describe_filters(figure))
@@ -208,7 +202,7 @@ def show_learning(
     """
     from segnet.figures.learning import IN_GIF, IN_STRIP, draw_learning, learning_of_run, learning_table
 
-    _require_drawable(out, ".gif")
+    require_drawable(out, ".gif")
     if epochs is not None and epochs < 2:
         raise SegnetError(f"--epochs must be 2 or more, got {epochs}")
     most = epochs or (IN_GIF if out is not None and out.suffix == ".gif" else IN_STRIP)
@@ -241,7 +235,7 @@ def show_receptive_field(
     from segnet.figures.receptive_field import describe_fields, draw_fields, fields_table, measure_fields
     from segnet.figures.subjects import open_model
 
-    _require_drawable(out)
+    require_drawable(out)
     shown = open_model(model)
     figure = measure_fields(shown, _pictures(shown, images, 16))
     return _show(figure, draw_fields, out, fields_table(figure), describe_fields(figure))
@@ -282,7 +276,7 @@ def show_pooling(
         seed: which map of random digits; with --retrain, of weights and of the order of images.
         out: also draw it, as .png or .svg.
     """
-    _require_drawable(out)
+    require_drawable(out)
     if without is not None:
         return _show_without_indices(without, subject, data, data_root, seed if retrain else None, out)
     if retrain or data is not None or data_root is not None:

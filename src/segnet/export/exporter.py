@@ -6,7 +6,7 @@ import json
 import tempfile
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -16,7 +16,7 @@ import torch
 from onnx import helper
 from torch import nn
 
-from segnet.base.errors import SegnetError, did_you_mean
+from segnet.base.errors import SegnetError, did_you_mean, refuse
 from segnet.base.extras import is_installed, require_package
 from segnet.base.files import expand_home, replacing, write_text
 from segnet.core.kernels.exported import half_constants
@@ -124,24 +124,30 @@ def export(
 
 
 def _check(options: ExportOptions) -> None:
-    if options.to not in _SUFFIX:
-        raise SegnetError(f"there is no target {options.to!r}{did_you_mean(options.to, _SUFFIX)}")
-    precisions = get_args(Precision)
-    if options.precision not in precisions:
-        wrong = options.precision
-        raise SegnetError(f"there is no precision {wrong!r}{did_you_mean(wrong, precisions)}")
-    if options.to == "torch" and options.precision != "float32":
-        raise SegnetError(f"--to torch keeps float32; take --to onnx or openvino for {options.precision}")
-    if options.max_loss < 0:
-        raise SegnetError(f"--max-loss is points of mean IoU, at least 0, got {options.max_loss}")
-    if options.calibrate is not None and options.precision != "int8":
-        raise SegnetError("--calibrate is for --int8")
-    if options.out is not None and options.out.suffix != _SUFFIX[options.to]:
-        suffix = _SUFFIX[options.to]
-        if options.out.is_dir():
-            example = f"{options.out / 'model'}{suffix}"
-            raise SegnetError(f"--out {options.out} is a folder; name a file, such as {example}")
-        raise SegnetError(f"--out {options.out}: a file for {options.to} ends in {suffix}")
+    to, precision, precisions = options.to, options.precision, get_args(Precision)
+    suffix, out = _SUFFIX.get(to, ""), options.out or Path()
+    is_misnamed = options.out is not None and out.suffix != suffix
+    refuse(
+        (to not in _SUFFIX, f"there is no target {to!r}{did_you_mean(to, _SUFFIX)}"),
+        (
+            precision not in precisions,
+            f"there is no precision {precision!r}{did_you_mean(precision, precisions)}",
+        ),
+        (
+            to == "torch" and precision != "float32",
+            f"--to torch keeps float32; take --to onnx or openvino for {precision}",
+        ),
+        (
+            options.max_loss < 0,
+            f"--max-loss is points of mean IoU, at least 0, got {options.max_loss}",
+        ),
+        (options.calibrate is not None and precision != "int8", "--calibrate is for --int8"),
+        (
+            is_misnamed and out.is_dir(),
+            f"--out {out} is a folder; name a file, such as {out / 'model'}{suffix}",
+        ),
+        (is_misnamed, f"--out {out}: a file for {to} ends in {suffix}"),
+    )
     if options.to == "openvino":
         require_package("segnet export --to openvino", "openvino")
     if options.to == "onnx" or options.precision == "int8":
@@ -227,6 +233,6 @@ def as_json(exported: Exported, source: str | Path, options: ExportOptions) -> d
         "failure": exported.failure,
         "limits": _judge(exported.parity, options)[0],
         "bytes": exported.size_bytes,
-        **exported.parity.to_dict(),
+        **asdict(exported.parity),
         "versions": {name: version(name) for name in _VERSIONS if is_installed(name)},
     }

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnx_ir import Model
@@ -28,7 +27,7 @@ from onnxscript.optimizer import fold_constants_ir
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from segnet.base.errors import SegnetError
+from segnet.base.errors import SegnetError, first_line
 from segnet.core.blocks import EncoderStage
 from segnet.core.kernels.exported import even_sizes
 from segnet.inference.description import KEY
@@ -232,7 +231,10 @@ def _either(even: ModelProto, whole: ModelProto, multiple: int, channels: int) -
     ]
     nodes = [*before, *graph.node]
     then = helper.make_graph(
-        [_node("Identity", [logits.name], "even/out")], "even", [], [_unshaped("even/out")]
+        [_node("Identity", [logits.name], "even/out")],
+        "even",
+        [],
+        [helper.make_tensor_value_info("even/out", TensorProto.FLOAT, None)],
     )
     other = helper.make_graph(
         whole.graph.node, "any", [], whole.graph.output, value_info=whole.graph.value_info
@@ -271,10 +273,6 @@ def _node(kind: str, inputs: list[str], output: str, **attributes: Any) -> NodeP
     return helper.make_node(kind, inputs, [output], output, **attributes)
 
 
-def _unshaped(name: str) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
-
-
 def _content(tensor: TensorProto) -> tuple[int, tuple[int, ...], bytes]:
     return tensor.data_type, tuple(tensor.dims), numpy_helper.to_array(tensor).tobytes()
 
@@ -304,8 +302,12 @@ def _explained(model: nn.Module) -> Iterator[None]:
         with quiet():
             yield
     except Exception as error:  # whatever stops it, the user can't use the model
+        reason: BaseException = error
+        while reason.__cause__ is not None:
+            reason = reason.__cause__
         raise SegnetError(
-            f"{type(model).__name__} can't be exported; torch's exporter says: {_reason(error)}"
+            f"{type(model).__name__} can't be exported; torch's exporter says: "
+            f"{type(reason).__name__}: {first_line(reason)}"
         ) from error
 
 
@@ -320,11 +322,3 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(level)
-
-
-def _reason(error: BaseException) -> str:
-    """Return the first line of the error at the bottom of the exporter's chain of errors."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -52,10 +51,6 @@ class Parity:
             return 0.0
         return self.mean_iou_model - self.mean_iou_file
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return what JSON holds."""
-        return asdict(self)
-
 
 def compare(model: Logits, file: Logits, images: Pictures, classes: ClassTable) -> Parity:
     """Run both on the images and count where they differ.
@@ -68,12 +63,14 @@ def compare(model: Logits, file: Logits, images: Pictures, classes: ClassTable) 
     """
     counters = {name: ScoreCounter(classes, torch.device("cpu")) for name in ("model", "file")}
     differ, largest = 0, 0.0
-    for pixels, masks in _batches(images):
-        ours, theirs = model(pixels), file(pixels)
+    for first in range(0, len(images.pixels), _BATCH):
+        some = slice(first, first + _BATCH)
+        ours, theirs = model(images.pixels[some]), file(images.pixels[some])
         largest = max(largest, float(np.abs(ours - theirs).max()))
         chosen = ours.argmax(1)
         differ += int((chosen != theirs.argmax(1)).sum())
-        truth = torch.from_numpy(chosen.astype(np.uint8) if masks is None else np.ascontiguousarray(masks))
+        masks = chosen.astype(np.uint8) if images.masks is None else images.masks[some]
+        truth = torch.from_numpy(np.ascontiguousarray(masks))
         counters["model"].add(torch.from_numpy(ours), truth)
         counters["file"].add(torch.from_numpy(theirs), truth)
     scores = {name: counter.scores().mean_iou for name, counter in counters.items()}
@@ -88,12 +85,6 @@ def compare(model: Logits, file: Logits, images: Pictures, classes: ClassTable) 
         latency_ms_model=slow,
         latency_ms_file=quick,
     )
-
-
-def _batches(images: Pictures) -> Iterator[tuple[Pixels, Pixels | None]]:
-    for first in range(0, len(images.pixels), _BATCH):
-        some = slice(first, first + _BATCH)
-        yield images.pixels[some], None if images.masks is None else images.masks[some]
 
 
 def _latencies(sides: Sequence[Logits], image: Pixels) -> list[float]:

@@ -20,8 +20,7 @@ from segnet.data.store.open_split import open_pixels
 from segnet.data.synthetic import SyntheticSample
 from segnet.inference.predict_files import find_images
 from segnet.inference.segmenter import ImageSource, Segmenter
-from segnet.scoring.choose_images import choose_samples
-from segnet.scoring.data_to_score import open_data
+from segnet.scoring.data_to_score import choose_samples, open_data
 
 Pixels = npt.NDArray[np.uint8]
 

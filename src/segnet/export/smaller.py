@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from segnet.export.onnx_graph import Change
+from segnet.export.onnx_graph import Change, quiet
 from segnet.inference.runtimes import INPUT
 
 # A convolution with less than this part of a model's weights stays in floating point: those are the ones at
@@ -52,9 +51,7 @@ def to_int8(images: npt.NDArray[np.uint8]) -> Change:
         with tempfile.TemporaryDirectory() as folder:
             before, after = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
             onnx.save(model, before)
-            level = logging.root.manager.disable
-            logging.disable(logging.WARNING)  # its advice to preprocess, which the exporter has done
-            try:
+            with quiet():  # its advice to preprocess, which the exporter has done
                 quantize_static(
                     before,
                     after,
@@ -66,8 +63,6 @@ def to_int8(images: npt.NDArray[np.uint8]) -> Change:
                     activation_type=QuantType.QUInt8,
                     weight_type=QuantType.QInt8,
                 )
-            finally:
-                logging.disable(level)
             return onnx.load(after)
 
     return change

@@ -19,8 +19,8 @@ from PIL import Image
 from torch.nn import functional as F
 
 from segnet.base.colours import BLUE, VERMILION, hex_code
-from segnet.base.errors import SegnetError, did_you_mean
-from segnet.figures.figure import CELL_RULE, blend, drawn, headline, number_grid
+from segnet.base.errors import SegnetError, did_you_mean, refuse
+from segnet.figures.figure import blend, drawn, headline, number_grid, tile
 from segnet.report.plots import INK, SOFT_INK
 
 Numbers = npt.NDArray[np.float64]
@@ -139,19 +139,20 @@ def convolution_example(
     grey = np.asarray(picture.convert("L"))
     side = len(kernels[0].weights)
     padding = side // 2 if padding is None else padding
-    if not 0 <= padding < side:
-        raise SegnetError(
-            f"--padding is 0 to {side - 1} for a {side}x{side} kernel: with more, windows see zeros alone; "
-            f"got {padding}"
-        )
     largest = min(grey.shape) + 2 * padding - side + 1
-    if largest < 1:
-        raise SegnetError(
+    refuse(
+        (
+            not 0 <= padding < side,
+            f"--padding is 0 to {side - 1} for a {side}x{side} kernel: with more, windows see zeros alone; "
+            f"got {padding}",
+        ),
+        (
+            largest < 1,
             f"{name} is {grey.shape[0]}x{grey.shape[1]} px, too small for a {side}x{side} window; "
-            "take a larger image or more --padding"
-        )
-    if not 1 <= stride <= largest:
-        raise SegnetError(f"--stride is 1 to {largest} for this image, got {stride}")
+            "take a larger image or more --padding",
+        ),
+        (not 1 <= stride <= largest, f"--stride is 1 to {largest} for this image, got {stride}"),
+    )
     image = torch.from_numpy(grey.astype(np.float64))[None, None]
     maps = []
     for kernel in kernels:
@@ -278,10 +279,7 @@ def _numbers(axes: Axes, values: Numbers, colours: list[list[str]], title: str) 
 
 def _picture(axes: Axes, pixels: npt.NDArray[np.uint8], title: str, mark: tuple[int, int, int]) -> None:
     """Draw a picture, and in it a square round some pixels, given by row, column and side."""
-    axes.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    axes.set_title(title, fontsize=9.5, color=INK)
-    axes.set(xticks=(), yticks=())
-    axes.spines[:].set_color(CELL_RULE)  # a white edge would be taken for the page
+    tile(axes, pixels, title, size_pt=9.5)
     row, column, side = mark
     apart = min(1.5, max(pixels.shape) / 60)  # so that a single pixel is still seen
     axes.add_patch(

@@ -16,8 +16,7 @@ from matplotlib.patches import Patch, Rectangle
 
 from segnet.base.classes import ClassTable
 from segnet.base.colours import hex_code
-from segnet.base.files import replacing
-from segnet.report.plots import INK, SOFT_INK, own_style
+from segnet.report.plots import INK, SOFT_INK, own_style, save
 
 _DPI = 130
 _LEGEND_LIMIT = 8
@@ -37,12 +36,7 @@ def drawn(path: Path, width_in: float, height_in: float, **layout: Any) -> Itera
         figure = Figure(figsize=(width_in, height_in), facecolor="white", **layout)
         FigureCanvasAgg(figure)
         yield figure
-        with replacing(path) as temporary:
-            figure.savefig(
-                temporary,
-                dpi=_DPI,
-                metadata={"Date": None, "Creator": None} if path.suffix == ".svg" else None,
-            )
+        save(figure, path, dpi=_DPI)
 
 
 def headline(figure: Figure, text: str) -> None:
@@ -76,13 +70,13 @@ def ink_on(colour: str) -> str:
 def blend(colour: tuple[int, int, int], share: float) -> str:
     """Return a colour over white, as ``#rrggbb``; a share of 0 is white."""
     red, green, blue = (round(255 + (channel - 255) * share) for channel in colour)
-    return f"#{red:02x}{green:02x}{blue:02x}"
+    return hex_code((red, green, blue))
 
 
-def tile(axes: Axes, pixels: npt.NDArray[Any], title: str, below: str = "") -> None:
+def tile(axes: Axes, pixels: npt.NDArray[Any], title: str, below: str = "", *, size_pt: float = 10) -> None:
     """Show a picture ``(H, W, 3)``, or grey values ``(H, W)`` of 0 to 255, with a title and words below."""
     axes.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    axes.set_title(title, fontsize=10, color=INK)
+    axes.set_title(title, fontsize=size_pt, color=INK)
     axes.set(xticks=(), yticks=())
     axes.spines[:].set_color(CELL_RULE)  # a white edge would be taken for the page
     if below:

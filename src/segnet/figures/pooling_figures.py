@@ -35,6 +35,7 @@ from segnet.core.pooling import max_pool_2x2, max_unpool_2x2
 from segnet.figures.figure import colour_legend, drawn, headline, tile
 from segnet.models.inspection.unpooling import INDICES, WAYS
 from segnet.report.plots import INK, SOFT_INK
+from segnet.scoring.mistakes import densest_corner
 
 # Each position in a window, in the order of its code, in a colour that dark text reads well on.
 POSITIONS = {
@@ -240,7 +241,7 @@ def pooled_picture(name: str, picture: Image.Image) -> PooledPicture:
         flat.numpy(),
         int(at_edges.sum()),
         restored,
-        _busiest(at_edges),
+        densest_corner(at_edges.numpy(), (_ZOOM, _ZOOM)),
     )
 
 
@@ -261,18 +262,6 @@ def _distances(before: Tensor, after: Tensor) -> Tensor:
 
 def _error(distances: Tensor) -> BoundaryError:
     return BoundaryError(float((distances > 0).float().mean()), float(distances.mean()))
-
-
-def _busiest(at_edges: Tensor) -> tuple[int, int]:
-    """Return the first window of the square with most windows at edges."""
-    rows, columns = (max(1, side - _ZOOM + 1) for side in at_edges.shape)
-    sums = torch.nn.functional.pad(at_edges.long().cumsum(0).cumsum(1), (1, 0, 1, 0))
-    height, width = min(_ZOOM, at_edges.shape[0]), min(_ZOOM, at_edges.shape[1])
-    counts = (
-        sums[height:, width:] - sums[:-height, width:] - sums[height:, :-width] + sums[:-height, :-width]
-    )[:rows, :columns]
-    row, column = divmod(int(counts.argmax()), counts.shape[1])
-    return row, column
 
 
 def errors_table(figure: PooledPicture) -> Table:

@@ -30,8 +30,7 @@ from segnet.runs.image_scores import ImageScores
 from segnet.runs.remarks import tolerance_line
 from segnet.runs.scores import ScoredOn, Scores, score_text
 from segnet.scoring.boundary import BAND_PX
-from segnet.scoring.choose_images import choose_samples
-from segnet.scoring.data_to_score import open_data
+from segnet.scoring.data_to_score import choose_samples, open_data
 from segnet.scoring.evaluate import open_chosen
 from segnet.scoring.score_split import evaluate_images, predict_split, predictor
 
@@ -144,10 +143,10 @@ def compare_ways(
         with unpooling(model, way):
             predict = predictor(model)
             torch.manual_seed(0)  # where maxima are put at random
-            found = evaluate_images(predict, split, classes, _CPU, scored_on, records)
-            shown = shown if results else _median(found.images)
+            scores, images = evaluate_images(predict, split, classes, _CPU, scored_on, records)
+            shown = shown if results else _median(images)
             logits, masks = next(predict_split(predict, split, _CPU, [shown]))
-        results.append(WayScored(way, found.scores, logits[0].argmax(0).byte().numpy()))
+        results.append(WayScored(way, scores, logits[0].argmax(0).byte().numpy()))
     return UnpoolingFigure(
         name, scored_on, classes, split.names[shown], visible(np.array(split.images[shown])),
         masks[0].numpy(), tuple(results), note,

@@ -11,7 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from segnet.base.colours import BLACK, BLUE, BLUISH_GREEN, ORANGE, REDDISH_PURPLE, SKY_BLUE, VERMILION
-from segnet.base.errors import SegnetError
+from segnet.base.errors import refuse
 from segnet.report.plots import Chart, Curve, write_chart
 from segnet.report.spread import has_images
 from segnet.runs.identity import SplitIdentity
@@ -33,12 +33,13 @@ def read_runs(folders: Sequence[Path]) -> list[RunRecord]:
     """
     runs = [read_run(folder) for folder in folders]
     for run in runs:
-        if not run.config:
-            raise SegnetError(
-                f"{run.name} is no run folder: it has no config.yaml; give one that segnet train wrote"
-            )
-        if not run.epochs:
-            raise SegnetError(f"{run.name} has no epoch to show yet; wait until its first epoch is done")
+        refuse(
+            (
+                not run.config,
+                f"{run.name} is no run folder: it has no config.yaml; give one that segnet train wrote",
+            ),
+            (not run.epochs, f"{run.name} has no epoch to show yet; wait until its first epoch is done"),
+        )
     return runs
 
 
@@ -178,17 +179,20 @@ def _classes(runs: Sequence[RunRecord]) -> list[str]:
     return list(dict.fromkeys(name for run in runs for name in run.best.val.per_class))
 
 
-def require_drawable(runs: Sequence[RunRecord], score: str) -> None:
+def require_score(runs: Sequence[RunRecord], score: str) -> None:
     """Check that a score of these runs can be drawn.
 
     Raises:
         SegnetError: more runs than colours can tell apart, or no key of ``SCORES`` and no class of a run.
     """
-    classes = _classes(runs)
-    if score not in (*SCORES, *classes):
-        raise SegnetError(f"no run has a score {score!r}; there is {', '.join((*SCORES, *classes))}")
-    if len(runs) > len(_COLOURS):
-        raise SegnetError(f"a picture shows up to {len(_COLOURS)} runs, got {len(runs)}; draw fewer at once")
+    known = (*SCORES, *_classes(runs))
+    refuse(
+        (score not in known, f"no run has a score {score!r}; there is {', '.join(known)}"),
+        (
+            len(runs) > len(_COLOURS),
+            f"a picture shows up to {len(_COLOURS)} runs, got {len(runs)}; draw fewer at once",
+        ),
+    )
 
 
 def draw_runs(runs: Sequence[RunRecord], path: Path, *, score: str = "mean_iou") -> None:
@@ -200,9 +204,9 @@ def draw_runs(runs: Sequence[RunRecord], path: Path, *, score: str = "mean_iou")
         score: a key of ``SCORES``, or the name of a class for its IoU.
 
     Raises:
-        SegnetError: as ``require_drawable``.
+        SegnetError: as ``require_score``.
     """
-    require_drawable(runs, score)
+    require_score(runs, score)
     last = max(run.epochs[-1].epoch for run in runs)
     curves = []
     names = _told_apart([Path(run.name).name for run in runs])

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from segnet.base.colours import Colour, distinct_colours
-from segnet.base.readable import COUNT, readable_size, readable_time
+from segnet.base.readable import COUNT, dotted, readable_size, readable_time
 from segnet.report.plots import learning_curves
 from segnet.report.sections import (
     calibration_chart,
@@ -104,7 +104,7 @@ def _view(folder: RunFolder, record: RunRecord) -> dict[str, Any]:
         "calibration": calibration_chart(next(reversed(splits.values()))) if splits else None,
         "worst": _worst(folder, outcome, colours),
         "tables": [
-            (name, [(key, _plain(value)) for key, value in _flat(table)])
+            (name, [(key, _plain(value)) for key, value in dotted(table)])
             for name, table in (("Configuration", config), ("Environment", environment))
             if table
         ],
@@ -198,12 +198,3 @@ def _plain(value: object) -> str:
     if isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False, default=str)
-
-
-def _flat(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """Turn nested mappings into dotted names: ``model.parameters``."""
-    entries: list[tuple[str, Any]] = []
-    for key, value in table.items():
-        name = f"{prefix}{key}"
-        entries += _flat(value, f"{name}.") if isinstance(value, Mapping) and value else [(name, value)]
-    return entries

@@ -22,12 +22,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from segnet.base.colours import BLACK, BLUE, VERMILION, Colour, hex_code
-from segnet.base.files import replacing, write_text
+from segnet.base.files import replacing
 from segnet.runs.records import EpochRecord
 from segnet.runs.scores import CalibrationBin, ClassScores, Scores
 
 INK, SOFT_INK, _RULE = hex_code(BLACK), "#60646a", "#d9dbde"
 _LABEL_LIMIT, _EXTREMES = 12, 4
+_UNDATED = {"Date": None, "Creator": None}  # of an SVG, whose bytes would else differ from day to day
 
 
 @dataclass(frozen=True)
@@ -138,11 +139,8 @@ def draw_svg(chart: Chart) -> str:
 
 def write_chart(chart: Chart, path: Path) -> None:
     """Write a chart as ``.svg`` or, for the eye alone, ``.png``, by the file's name."""
-    if path.suffix == ".svg":
-        write_text(path, draw_svg(chart))
-        return
-    with own_style(), replacing(path) as temporary:
-        _draw(chart).savefig(temporary, dpi=160)
+    with own_style():
+        save(_draw(chart), path, dpi=160)
 
 
 def draw_calibration(bins: Sequence[CalibrationBin]) -> str:
@@ -171,9 +169,19 @@ def draw_calibration(bins: Sequence[CalibrationBin]) -> str:
         return _as_svg(figure)
 
 
+def save(figure: Figure, path: Path, *, dpi: int) -> None:
+    """Write a figure as PNG or SVG by the file's name; the same drawing gives the same bytes.
+
+    Raises:
+        SegnetError: the file can't be written.
+    """
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=dpi, metadata=_UNDATED if path.suffix == ".svg" else None)
+
+
 def _as_svg(figure: Figure) -> str:
     text = io.StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    figure.savefig(text, format="svg", metadata=_UNDATED)
     return text.getvalue()
 
 

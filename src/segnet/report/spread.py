@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from segnet.base.errors import SegnetError
+from segnet.base.errors import SegnetError, refuse
 from segnet.base.files import expand_home
 from segnet.runs.identity import SplitIdentity
 from segnet.runs.image_scores import COUNTS, ImageScores, read_image_scores
@@ -53,12 +53,20 @@ def require_alike(groups: Sequence[SeedRuns]) -> None:
     first = groups[0]
     for other in groups[1:]:
         pair = f"{first.name} and {other.name} don't compare:"
-        if first.reported[0].per_class.keys() != other.reported[0].per_class.keys():
-            raise SegnetError(f"{pair} they have other classes")
-        if first.split != other.split:
-            raise SegnetError(f"{pair} one is scored on {first.split}, the other on {other.split}")
-        if first.runs[0].config.get("size") != other.runs[0].config.get("size"):
-            raise SegnetError(f"{pair} they were scored at other sizes")
+        refuse(
+            (
+                first.reported[0].per_class.keys() != other.reported[0].per_class.keys(),
+                f"{pair} they have other classes",
+            ),
+            (
+                first.split != other.split,
+                f"{pair} one is scored on {first.split}, the other on {other.split}",
+            ),
+            (
+                first.runs[0].config.get("size") != other.runs[0].config.get("size"),
+                f"{pair} they were scored at other sizes",
+            ),
+        )
         for one, two in zip(first.runs, other.runs, strict=False):
             # the seed may decide which images are held out, but never which are for the test
             if one.config.get("seed") == two.config.get("seed") or first.split == "test":
@@ -141,17 +149,23 @@ def verdict_of_images(first: RunRecord, second: RunRecord) -> str:
         tables[1] = (tables[0][0], [_in_order(tables[0][0], tables[1][0], each) for each in tables[1][1]])
     splits = [{image.split for image in images} for _, images in tables]
     split = "test" if all("test" in each for each in splits) else "val"
-    chosen = [_by_content(images, split) for _, images in tables]
+    chosen = [{each.content: each for each in images if each.split == split} for _, images in tables]
     if chosen[0].keys() != chosen[1].keys() or not chosen[0]:
         shared = len(chosen[0].keys() & chosen[1].keys())
         raise SegnetError(
             f"{pair} of their {split} images, {len(chosen[0])} and {len(chosen[1])}, they share {shared}"
         )
     order = sorted(chosen[0])
-    if len(order) < 2:
-        raise SegnetError(f"{pair} they were scored on a single {split} image, which shows no spread")
-    if any(chosen[0][content].truth != chosen[1][content].truth for content in order):
-        raise SegnetError(f"{pair} the same images were scored at other sizes or against other masks")
+    refuse(
+        (
+            len(order) < 2,
+            f"{pair} they were scored on a single {split} image, which shows no spread",
+        ),
+        (
+            any(chosen[0][content].truth != chosen[1][content].truth for content in order),
+            f"{pair} the same images were scored at other sizes or against other masks",
+        ),
+    )
     found = bootstrap_difference(*([each[content] for content in order] for each in chosen))
     images = f"the {len(order):,} {split} images"
     return (
@@ -166,10 +180,6 @@ def _in_order(names: Sequence[str], own: Sequence[str], image: ImageScores) -> I
         kind: tuple(getattr(image, kind)[own.index(name)] for name in names) for kind in COUNTS
     }
     return replace(image, right=counts["right"], truth=counts["truth"], predicted=counts["predicted"])
-
-
-def _by_content(images: Sequence[ImageScores], split: str) -> dict[str, ImageScores]:
-    return {image.content: image for image in images if image.split == split}
 
 
 def _sentence(first: str, second: str, found: Interval) -> str:

@@ -213,10 +213,9 @@ class DataIdentity:
         found = [place for place, record in enumerate(records) if record.ids[0] in wanted.ids]
         here = [place for place in found if places[place] == split]
         once = list({records[place].fingerprint: place for place in reversed(found)}.values())[::-1]
-        for chosen in (here, found, once):
-            if len(chosen) == wanted.count and digest([records[each] for each in chosen]) == wanted.digest:
-                return sorted(chosen)
-        for chosen in (here, once):  # with copies that weren't there in training, or without some that were
+        exact = [chosen for chosen in (here, found, once) if len(chosen) == wanted.count]
+        # the others are with copies that weren't there in training, or without some that were
+        for chosen in (*exact, here, once):
             if digest([records[each] for each in chosen]) == wanted.digest:
                 return sorted(chosen)
         if len(found) < wanted.count:

@@ -165,7 +165,8 @@ def read_run(path: str | Path) -> RunRecord:
     folder = RunFolder(expand_home(path))
     if not folder.path.is_dir():
         raise SegnetError(f"there is no run folder {path}; give one that segnet train wrote")
-    epochs, unreadable = _read_epochs(folder.metrics)
+    lines = folder.metrics.read_text("utf-8", "replace").splitlines() if folder.metrics.is_file() else []
+    epochs, unreadable = parse_epochs(lines)
     scores = read_mapping(folder.scores)
     try:
         outcome = Outcome.from_dict(scores) if scores else None
@@ -208,15 +209,11 @@ def read_mapping(path: Path) -> dict[str, Any]:
     return content
 
 
-def _read_epochs(path: Path) -> tuple[tuple[EpochRecord, ...], int]:
-    """Return the epochs in order, of each its last line, and how many lines could not be read."""
-    if not path.is_file():
-        return (), 0
-    return parse_epochs(path.read_text(encoding="utf-8", errors="replace").splitlines())
-
-
 def parse_epochs(lines: Iterable[str]) -> tuple[tuple[EpochRecord, ...], int]:
-    """Return the epochs in the lines of a metrics.jsonl by rising number, and how many lines are none."""
+    """Return the epochs in the lines of a metrics.jsonl by rising number, and how many lines are none.
+
+    Of an epoch with several lines the last counts.
+    """
     epochs: dict[int, EpochRecord] = {}
     unreadable = 0
     for line in filter(str.strip, lines):

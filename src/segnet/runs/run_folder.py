@@ -15,6 +15,7 @@ from typing import Any
 
 from segnet.base.errors import SegnetError
 from segnet.base.files import drop_temporaries, write_csv, write_text
+from segnet.base.readable import dotted
 from segnet.runs.identity import Manifest
 
 
@@ -153,9 +154,9 @@ class RunFolder:
     def write_epochs(self, epochs: Sequence[Mapping[str, Any]]) -> None:
         """Write metrics.jsonl and metrics.csv, the latter with one flat column for each score."""
         write_text(self.metrics, "".join(json.dumps(epoch) + "\n" for epoch in epochs))
-        rows = [_flat(epoch) for epoch in epochs]
+        rows = [{name: value for name, value in dotted(each) if name != "val.confusion"} for each in epochs]
         columns = list(dict.fromkeys(name for row in rows for name in row))
-        values = [[row.get(column) for column in columns] for row in rows]
+        values = [[_in_a_cell(row.get(column)) for column in columns] for row in rows]
         write_csv(self.path / "metrics.csv", [columns, *values])
 
     @contextmanager
@@ -193,14 +194,8 @@ def locked(place: Path, what: Path) -> Iterator[None]:
         lock.release()
 
 
-def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in record.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
-        elif name != "confusion":
-            flat[prefix + name] = "x".join(map(str, value)) if isinstance(value, list | tuple) else value
-    return flat
+def _in_a_cell(value: object) -> object:
+    return "x".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 
 def require_free(out: Path | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -127,25 +127,20 @@ class Scores:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, without what only a full evaluation or the article's takes."""
-        plain = dict(vars(self))
-        plain |= plain.pop("others")
-        plain["confusion"] = [list(row) for row in self.confusion]
-        plain["per_class"] = {name: dict(vars(scores)) for name, scores in self.per_class.items()}
-        plain["boundary_tolerance_px"] = self.boundary_tolerance_px and list(self.boundary_tolerance_px)
-        plain["calibration"] = [dict(vars(each)) for each in self.calibration]
-        for name in _WHERE_THEY_APPLY:
-            if plain[name] is None:
-                del plain[name]
+        silent = {"others", *(name for name in _WHERE_THEY_APPLY if getattr(self, name) is None)}
+        outlines: tuple[str, ...] = ()
         if not self.calibration:
-            for name in (*_OF_IMAGES, "calibration"):
-                del plain[name]
-            for scores in plain["per_class"].values():
-                for name in _CLASS_OUTLINES:
-                    del scores[name]
-        plain["scored_on"] = None if self.scored_on is None else dict(vars(self.scored_on))
-        if self.scored_on is not None and not self.scored_on.note:
-            del plain["scored_on"]["note"]
-        return plain
+            silent |= {*_OF_IMAGES, "calibration"}
+            outlines = _CLASS_OUTLINES
+        where = self.scored_on
+        plain = vars(self) | {
+            "confusion": [list(row) for row in self.confusion],
+            "per_class": {name: _without(outlines, vars(entry)) for name, entry in self.per_class.items()},
+            "boundary_tolerance_px": self.boundary_tolerance_px and list(self.boundary_tolerance_px),
+            "calibration": [dict(vars(each)) for each in self.calibration],
+            "scored_on": where and _without(() if where.note else ("note",), vars(where)),
+        }
+        return _without(silent, plain) | dict(self.others)
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Scores:
@@ -222,6 +217,10 @@ _WHERE_THEY_APPLY = (
 _SCORED_ON = ("data", "split", "images", "trained_on")
 _OF_IMAGES = ("boundary_f1", "boundary_tolerance_px", "band_accuracy", "calibration_error")
 _CLASS_OUTLINES = ("boundary_f1", "boundary_tolerance_px", "thickness_px")
+
+
+def _without(names: Collection[str], plain: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in plain.items() if name not in names}
 
 
 def _number(value: object) -> float | None:

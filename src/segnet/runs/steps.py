@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from segnet.base.errors import SegnetError
+from segnet.base.errors import SegnetError, refuse
 from segnet.base.files import expand_home, write_text
 from segnet.runs.run_folder import RunFolder
 from segnet.runs.seeds import SeedFolder
@@ -57,13 +57,17 @@ def read_steps(path: str | Path) -> list[StepRecord]:
         steps = []
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise SegnetError(f"{folder.steps} is damaged ({error!r}); train that run again") from None
-    if not steps and SeedFolder(folder.path).exists:
-        raise SegnetError(f"{path} holds several runs; name one of those in it")
-    if not steps:
-        raise SegnetError(
+    refuse(
+        (
+            not steps and SeedFolder(folder.path).exists,
+            f"{path} holds several runs; name one of those in it",
+        ),
+        (
+            not steps,
             f"{path} has no losses of its first steps: it has not been saved yet, or an older segnet "
-            "began it; train it again, one epoch is enough"
-        )
+            "began it; train it again, one epoch is enough",
+        ),
+    )
     return steps
 
 

@@ -1,20 +1,26 @@
-"""Which data to score a model on: what the user names, and else the model's own, found by its run."""
+"""Which data a model is scored on, and which images of it: none that it was trained on, unless told to.
+
+The data is what the user names, and else the model's own, found by its run.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from segnet.base.errors import SegnetError
+from segnet.base.errors import SegnetError, did_you_mean, refuse
 from segnet.base.files import expand_home
 from segnet.base.settings import absolute_paths
-from segnet.data.dataset import Dataset
+from segnet.data.dataset import Dataset, Sample
+from segnet.data.identify import records_of
 from segnet.data.options import DATASET_NAMES, DataOptions, source_of
 from segnet.data.pets import is_official_layout
 from segnet.data.sources import load_dataset, needs_download
 from segnet.inference.segmenter import Segmenter
+from segnet.runs.identity import SPLITS, ImageRecord, NotWholeError
 from segnet.runs.run_folder import RunFolder
+from segnet.runs.scores import ScoredOn
 
 _PLACES = ("data", "data_root", "archive")
 _MEANING = ("border", "seed", "image_column", "mask_column", "dataset_yaml")  # wherever the data is
@@ -90,3 +96,97 @@ def _own_options(model: str | Path, segmenter: Segmenter) -> Mapping[str, Any]:
     if trained.get("data") in DATASET_NAMES:
         return {"data": trained["data"]} | ({"border": trained["border"]} if trained.get("border") else {})
     return {}
+
+
+class Chosen(NamedTuple):
+    """The images to score a model on."""
+
+    samples: list[Sample]
+    records: list[ImageRecord]
+    """How each is known again."""
+    scored_on: ScoredOn
+
+
+def choose_samples(
+    segmenter: Segmenter, dataset: Dataset, split: str | None = None, *, allow_trained_on: bool = False
+) -> Chosen:
+    """Return the images to score a model on, told by their content wherever they lie, and what they are.
+
+    Of data that the model was trained with, ``train``, ``val`` and ``test`` are the model's own splits, and
+    the default is the one it is reported on. Of other data they are the dataset's, and the default is all
+    images of a folder or a Hugging Face dataset, or a named dataset's test split, or its validation split
+    where there is none. Data with a part of the model's own split and nothing that it was trained on, such as
+    a test folder alone, counts as other data.
+
+    Args:
+        segmenter: what ``segnet.load`` opened.
+        dataset: any.
+        split: train, val, test; ``all``; or ``unseen``, all that the model was not trained on.
+        allow_trained_on: score images that the model was trained on too.
+
+    Raises:
+        SegnetError: a split that is unknown, empty or no longer what it was, or images that the model was
+            trained on; says how many.
+    """
+    known = (*SPLITS, "all", "unseen")
+    if split is not None and split not in known:
+        raise SegnetError(f"there is no split {split!r}{did_you_mean(split, known)}")
+    identity = segmenter.description.data
+    placed = [(place, sample) for place, each in dataset.splits.items() for sample in each]
+    places, samples = [place for place, _ in placed], [sample for _, sample in placed]
+    records = records_of(samples)
+    own = identity if identity is not None and identity.knows(records) else None
+    name, note = split, dataset.matched
+    if own and name is None and not own.trained_on(records):
+        try:
+            own.own(own.held_out, records, places)
+        except NotWholeError as error:
+            own, note = None, "; ".join(filter(None, (note, error.what)))
+    if name is None:
+        default = "test" if dataset.test else "val"
+        is_users = dataset.options is not None and dataset.options.source in ("folder", "hf")
+        name = own.held_out if own else "all" if is_users else default
+    if name == "all":
+        chosen = list(range(len(samples)))
+    elif name == "unseen":
+        chosen = [i for i, record in enumerate(records) if not (identity and identity.trained_on([record]))]
+    elif own and (own.splits[name].count or name not in places):
+        chosen = own.own(name, records, places)
+    else:
+        there = ", ".join(f"{name} ({len(each)})" for name, each in dataset.splits.items() if each)
+        refuse(
+            (
+                not dataset.splits[name],
+                f"{dataset.name} has no {name} split; there is {there or 'no image at all'}",
+            )
+        )
+        chosen = [i for i, place in enumerate(places) if place == name]
+    trained_on = None if identity is None else identity.trained_on(records[i] for i in chosen)
+    refuse(
+        (not chosen, f"{dataset.name} holds no image to score the model on: the split {name!r} is empty"),
+        (
+            identity is None and not allow_trained_on and _may_be_trained_on(segmenter, dataset, name),
+            "the model's file, of an older segnet, doesn't say which images it was trained on, and these may "
+            "be among them; train it anew, or give --allow-trained-on to score them all the same",
+        ),
+        (
+            trained_on and not allow_trained_on,
+            f"the model was trained on {trained_on} of these {len(chosen)} images, {name} of {dataset.name}: "
+            "scores on them say nothing; take --split unseen, other data, or --allow-trained-on to see them",
+        ),
+    )
+    scored_on = ScoredOn(dataset.name, name, len(chosen), trained_on, note)
+    return Chosen([samples[i] for i in chosen], [records[i] for i in chosen], scored_on)
+
+
+def _may_be_trained_on(segmenter: Segmenter, dataset: Dataset, split: str) -> bool:
+    """Say whether a model of an older version may know these images: all but those that none trains on."""
+    options = dataset.options
+    if not segmenter.description.training:  # put together by a program, not trained by a run
+        return False
+    if options is None or options.source in ("folder", "hf"):
+        return True
+    if options.source == "synthetic":
+        return split != "val"
+    held_out = options.holdout or options.fold or options.val_list
+    return split not in (("test",) if held_out else ("val", "test"))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from segnet.base.classes import ClassTable
 from segnet.data.by_name import in_order_of
@@ -15,11 +16,10 @@ from segnet.data.dataset import Dataset
 from segnet.data.groups import groups_of
 from segnet.data.store.open_split import open_pixels
 from segnet.data.store.split import Split
-from segnet.inference.runtimes import Runtime
 from segnet.inference.segmenter import Segmenter
 from segnet.runs.image_scores import GroupScores, ImageScores, score_groups
 from segnet.runs.scores import ScoredOn, Scores
-from segnet.scoring.choose_images import Chosen, choose_samples
+from segnet.scoring.data_to_score import Chosen, choose_samples
 from segnet.scoring.mistakes import draw_mistakes
 from segnet.scoring.score_split import Predictor, evaluate_images, is_articles, predictor, with_flip
 
@@ -96,7 +96,7 @@ def score_model(
     predict, pixels, device = open_chosen(segmenter, dataset, chosen)
     if flip:
         predict = with_flip(predict)
-    found = evaluate_images(
+    scores, images = evaluate_images(
         predict,
         pixels,
         dataset.classes,
@@ -107,9 +107,9 @@ def score_model(
         threshold=segmenter.description.threshold,
     )
     return ModelScores(
-        found.scores,
-        found.images,
-        () if group_names is None else tuple(score_groups(found.images, group_names)),
+        scores,
+        images,
+        () if group_names is None else tuple(score_groups(images, group_names)),
         dataset.classes,
         lambda numbers: draw_mistakes(predict, pixels, dataset.classes, device, numbers),
     )
@@ -120,11 +120,11 @@ def open_chosen(
 ) -> tuple[Predictor, Split, torch.device]:
     """Return what predicts, the images that ``choose_samples`` chose, for this model, and its device."""
     cached = open_pixels(chosen.samples, dataset.classes, segmenter.description.fit, data=dataset.name)
-    if segmenter.runtime.name == "torch":
+    runtime = segmenter.runtime
+    if runtime.name == "torch":
         return predictor(segmenter.model), cached, torch.device(segmenter.device)
-    return _exported_predictor(segmenter.runtime), cached, torch.device("cpu")
 
+    def predict(images: Tensor) -> Tensor:  # in main memory, wherever an exported model computes
+        return torch.from_numpy(runtime.logits(images.permute(0, 2, 3, 1).numpy()))
 
-def _exported_predictor(runtime: Runtime) -> Predictor:
-    """Return what predicts with an exported model, wherever that computes, for images in main memory."""
-    return lambda images: torch.from_numpy(runtime.logits(images.permute(0, 2, 3, 1).numpy()))
+    return predict, cached, torch.device("cpu")

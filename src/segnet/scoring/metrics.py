@@ -50,7 +50,7 @@ class ScoreCounter:
         self._matrix = torch.zeros(len(classes), len(classes), dtype=torch.int64, device=device)
         self._loss = torch.zeros((), dtype=torch.float64)
         self._custom_iou = torch.zeros((), dtype=torch.float64)
-        self._images = 0
+        self._images = torch.zeros((), dtype=torch.int64)
 
     def add(self, logits: Tensor, mask: Tensor) -> None:
         """Count one batch: logits ``(N, C, H, W)``, mask ``(N, H, W)`` of class ids, 255 = ignore."""
@@ -65,24 +65,20 @@ class ScoreCounter:
             # an image that is all ignore has no IoU; with the article's 0.001 it would count as 1
             scored = (target != IGNORE_INDEX).any(-1).any(-1)
             self._custom_iou += (article_custom_iou(logits, target) * scored).cpu().double().sum()
-            self._images += int(scored.sum())
+            self._images += scored.cpu().sum()
 
     def sum_up(self) -> None:
         """Add what the other processes have counted, each a part of the split."""
-        total(self._matrix)
-        if self._lines is not None:
-            total(self._lines.counts)
-        images = torch.tensor(self._images)
-        for each in (self._loss, self._custom_iou, images):
+        lines = [] if self._lines is None else [self._lines.counts]
+        for each in (self._matrix, *lines, self._loss, self._custom_iou, self._images):
             total(each)
-        self._images = int(images)
 
     def scores(self, scored_on: ScoredOn | None = None) -> Scores:
         """Return the scores of everything counted so far, with what it was."""
         matrix = self._matrix.cpu().numpy()
         pixels = int(matrix.sum())
         scores = scores_from_confusion(
-            matrix, self.classes, loss=float(self._loss) / pixels if pixels else None, scored_on=scored_on
+            matrix, self.classes, loss=ratio(float(self._loss), pixels), scored_on=scored_on
         )
         if self._lines is not None:
             at = self._lines.best() if self._threshold == "chosen here" else self._threshold
@@ -95,7 +91,7 @@ class ScoreCounter:
         return replace(
             scores,
             article_iou=article_iou(matrix, self.classes),
-            article_custom_iou=float(self._custom_iou) / self._images if self._images else None,
+            article_custom_iou=ratio(float(self._custom_iou), int(self._images)),
         )
 
 
@@ -132,6 +128,7 @@ def scores_from_confusion(
     dice = _ratios(2 * right, truth + predicted)
     precision = _ratios(right, predicted)
     recall = _ratios(right, truth)
+    others = [score for score, name in zip(iou, classes.names, strict=True) if name != "border"]
     return Scores(
         pixel_accuracy=_ratios(right.sum(keepdims=True), total)[0],
         mean_iou=mean_of(iou),
@@ -146,15 +143,9 @@ def scores_from_confusion(
         confusion=tuple(tuple(int(count) for count in row) for row in matrix),
         scored_on=scored_on,
         mean_class_accuracy=mean_of(recall),
-        mean_iou_without_border=_without_border(iou, classes),
+        mean_iou_without_border=mean_of(others) if "border" in classes.names else None,
         foreground_iou=None if classes.foreground is None else iou[classes.foreground],
     )
-
-
-def _without_border(iou: list[float | None], classes: ClassTable) -> float | None:
-    if "border" not in classes.names:
-        return None
-    return mean_of([score for score, name in zip(iou, classes.names, strict=True) if name != "border"])
 
 
 def article_iou(matrix: Matrix, classes: ClassTable) -> float | None:

@@ -47,7 +47,8 @@ def draw_mistakes(
         for sure, found, truth in zip(
             confidence.cpu().numpy(), predicted.byte().cpu().numpy(), masks.cpu().numpy(), strict=True
         ):
-            top, left = _worst_corner(_wrong(found, truth), split.size)
+            quarters = max(1, split.size[0] // 4), max(1, split.size[1] // 4)
+            top, left = densest_corner(_wrong(found, truth), split.size, quarters)
             whole = visible(split.images[next(numbers)]), truth, found, sure
             image, truth, found, sure = (window(each, top, left, split.size) for each in whole)
             painted = classes.paint(truth), classes.paint(found)
@@ -70,17 +71,25 @@ def _wrong(found: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint8]) -> npt.ND
     return (found != truth) & (truth != IGNORE_INDEX)
 
 
-def _worst_corner(wrong: npt.NDArray[np.bool_], size: tuple[int, int]) -> tuple[int, int]:
-    """Return the first row and column of the patch with most wrong pixels, of those a quarter patch apart."""
+def densest_corner(
+    where: npt.NDArray[np.bool_], size: tuple[int, int], apart: tuple[int, int] = (1, 1)
+) -> tuple[int, int]:
+    """Return the first row and column of the patch in which most pixels are true; of equal ones the first.
+
+    Args:
+        where: ``(H, W)``.
+        size: of the patch, which may be larger.
+        apart: rows and columns between the patches that are looked at, besides those at the far edges.
+    """
     starts = [
-        sorted({*range(0, max(1, length - side + 1), max(1, side // 4)), max(0, length - side)})
-        for length, side in zip(wrong.shape, size, strict=True)
+        sorted({*range(0, max(1, length - side + 1), step), max(0, length - side)})
+        for length, side, step in zip(where.shape, size, apart, strict=True)
     ]
-    sums = np.pad(wrong, ((1, 0), (1, 0))).cumsum(0, dtype=np.int64).cumsum(1)
+    sums = np.pad(where, ((1, 0), (1, 0))).cumsum(0, dtype=np.int64).cumsum(1)
 
     def count(corner: tuple[int, int]) -> int:
         top, left = corner
-        bottom, right = min(top + size[0], wrong.shape[0]), min(left + size[1], wrong.shape[1])
+        bottom, right = min(top + size[0], where.shape[0]), min(left + size[1], where.shape[1])
         return int(sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left])
 
     return max(itertools.product(*starts), key=count)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -91,15 +90,6 @@ def evaluate_split(
     return counter.scores(scored_on)
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """All that one pass over a split finds."""
-
-    scores: Scores
-    images: tuple[ImageScores, ...]
-    """In the split's order."""
-
-
 def evaluate_images(
     predict: Predictor,
     split: Split,
@@ -110,8 +100,8 @@ def evaluate_images(
     *,
     article: bool = False,
     threshold: float | None = None,
-) -> Evaluation:
-    """Score as ``evaluate_split`` does, and outlines, calibration and each image too.
+) -> tuple[Scores, tuple[ImageScores, ...]]:
+    """Score as ``evaluate_split`` does, and outlines, calibration and each image too, in the split's order.
 
     Args:
         predict: gives the logits.
@@ -128,7 +118,7 @@ def evaluate_images(
     for logits, masks in predict_split(predict, split, device):
         counter.add(logits, masks)
         images.add(logits, masks)
-    return Evaluation(images.add_to(counter.scores(scored_on)), tuple(images.images))
+    return images.add_to(counter.scores(scored_on)), tuple(images.images)
 
 
 def with_flip(predict: Predictor) -> Predictor:

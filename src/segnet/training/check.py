@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +16,7 @@ from torch.nn.parameter import is_lazy
 from segnet.base.classes import ClassTable
 from segnet.base.device import autocast, move, pick_device
 from segnet.base.distributed.rank import this_process
-from segnet.base.errors import SegnetError, refuse, require_all
+from segnet.base.errors import SegnetError, first_line, refuse, require_all
 from segnet.base.randomness import seeded
 from segnet.data.sources import check_data, known_classes
 from segnet.data.store.batch_shares import smallest_share
@@ -33,15 +32,9 @@ from segnet.training.teacher import sketch_teacher
 from segnet.training.unlabeled import require_unlabeled
 
 
-class Checked(NamedTuple):
-    """What has been found out of a run before anything of it is built."""
-
-    device: torch.device
-    classes: ClassTable | None
-    """None where only the data tells them."""
-
-
-def check(config: TrainConfig, model: nn.Module | None = None, *, new: bool = True) -> Checked:
+def check(
+    config: TrainConfig, model: nn.Module | None = None, *, new: bool = True
+) -> tuple[torch.device, ClassTable | None]:
     """Say everything that is wrong with a run before anything is built, read or downloaded.
 
     Args:
@@ -70,10 +63,6 @@ def check(config: TrainConfig, model: nn.Module | None = None, *, new: bool = Tr
             lambda: require_start(config) if new and model is None and config.start_from else None,
         )
 
-    def check_teacher() -> None:
-        if config.teacher is not None:
-            require_size(config, f"the teacher {config.teacher}", sketch_teacher(config))
-
     def check_classes() -> ClassTable | None:
         classes = known_classes(config)
         if classes is not None:
@@ -91,13 +80,17 @@ def check(config: TrainConfig, model: nn.Module | None = None, *, new: bool = Tr
         lambda: check_data(config),
         lambda: require_trackers(config),
         check_model,
-        check_teacher,
+        lambda: (
+            require_size(config, f"the teacher {config.teacher}", sketch_teacher(config))
+            if config.teacher is not None
+            else None
+        ),
         lambda: require_unlabeled(config),
         lambda: require_spread(config),
         check_classes,
         check_device,
     )
-    return Checked(device, classes)
+    return device, classes
 
 
 def require_size(config: TrainConfig, name: str, model: nn.Module) -> None:
@@ -245,7 +238,7 @@ def require_logits(
             trial = move(copy.deepcopy(model), device)
         except Exception as error:  # whatever the module does
             raise SegnetError(
-                f"{name} can't be copied and moved to {device}: {_first_line(error)}"
+                f"{name} can't be copied and moved to {device}: {type(error).__name__}: {first_line(error)}"
             ) from error
         for mode, size in runs:
             trial.train(mode == "training")
@@ -256,7 +249,8 @@ def require_logits(
                     output = trial(noise)
             except Exception as error:  # whatever the module does
                 raise SegnetError(
-                    f"{name} fails on images {shape} in {mode} mode: {_first_line(error)}"
+                    f"{name} fails on images {shape} in {mode} mode: "
+                    f"{type(error).__name__}: {first_line(error)}"
                 ) from error
             _require_logits(name, output, shape, classes)
             if trial.training and not output.requires_grad:
@@ -282,8 +276,3 @@ def _require_logits(name: str, output: object, images: Sequence[int], classes: S
             f"{name} gives {found} for images {tuple(images)}; it must give one tensor of logits {needed}, "
             f"(N, classes, H, W) with a channel each for {', '.join(classes)}"
         )
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {text[0]}"

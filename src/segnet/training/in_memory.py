@@ -107,9 +107,9 @@ def train_and_watch(image: str | None = None, most: int = IN_STRIP) -> LearningF
     Raises:
         SegnetError: no such image.
     """
-    learn_from, look_at = _pets(_LEARN_FROM, _LOOK_AT)
-    number = choose_image(image, [sample.name for sample in look_at[:PREVIEW_IMAGES]])
-    train, val = read_samples(learn_from, _SIDE_PX), read_samples(look_at, _SIDE_PX)
+    pets = load_synthetic(train=_LEARN_FROM, val=_LOOK_AT)
+    number = choose_image(image, [sample.name for sample in pets.val[:PREVIEW_IMAGES]])
+    train, val = read_samples(pets.train, _SIDE_PX), read_samples(pets.val, _SIDE_PX)
     model = small_segnet(seed=0)
     epochs = []
     for epoch, loss in enumerate(learn(model, train, _EPOCHS, seed=0), 1):
@@ -135,8 +135,8 @@ def compare_trained(ways: Sequence[str], seed: int = 0) -> UnpoolingFigure:
 
     All begin with the same weights and see the same images in the same order; ``seed`` decides both.
     """
-    learn_from, look_at = _pets(_COMPARE_FROM, _COMPARE_ON)
-    train, val = read_samples(learn_from, _COMPARE_PX), read_samples(look_at, _COMPARE_PX)
+    pets = load_synthetic(train=_COMPARE_FROM, val=_COMPARE_ON)
+    train, val = read_samples(pets.train, _COMPARE_PX), read_samples(pets.val, _COMPARE_PX)
 
     def trained(way: str) -> nn.Module:
         model = small_segnet(seed)
@@ -151,14 +151,9 @@ def compare_trained(ways: Sequence[str], seed: int = 0) -> UnpoolingFigure:
         val,
         PET_CLASSES,
         ScoredOn("synthetic", "val", len(val), 0),
-        records_of(look_at),
+        records_of(pets.val),
         ways,
         f"Each began with the same weights and learnt in its own way, {_COMPARE_EPOCHS} epochs of "
         f"{_COMPARE_FROM} drawn pets at {_COMPARE_PX}x{_COMPARE_PX}: seconds of training, one seed ({seed}). "
         "Compare several with --seed before you believe a small difference.",
     )
-
-
-def _pets(train: int, val: int) -> tuple[Sequence[Sample], Sequence[Sample]]:
-    dataset = load_synthetic(train=train, val=val)
-    return dataset.train, dataset.val

@@ -10,8 +10,8 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +21,7 @@ from torch import nn
 
 from segnet.base.distributed.collectives import first_of_machine, from_writer, joined
 from segnet.base.distributed.rank import is_writer, started_as, this_process
-from segnet.base.errors import SegnetError
+from segnet.base.errors import SegnetError, refuse
 from segnet.base.files import expand_home, replacing, write_text
 from segnet.base.progress import say
 from segnet.base.settings import path_names
@@ -60,7 +60,7 @@ def train(config: TrainConfig, *, model: nn.Module | None = None, console: Conso
             [0, 1] to logits ``(N, classes, H, W)``. Its weights are where training starts, so seed before you
             build it. It is trained in place, on ``config.device``, and afterwards holds the last epoch's
             weights, not averaged, in evaluation mode; ``load(run.folder, model=...)`` opens the best epoch's.
-        console: where progress is printed.
+        console: where progress is printed; by default on the terminal, by the process that writes.
 
     Raises:
         SegnetError: data, model or settings that can't be trained with. Nothing is left behind then, unless
@@ -71,7 +71,7 @@ def train(config: TrainConfig, *, model: nn.Module | None = None, console: Conso
     with joined():
         if (begun := _begun_before(config.out)) is not None:
             return resume(begun.path, model=model, console=console)
-        return _begin(Origin(config), model, console or _console_of_one())
+        return _begin(Origin(config), model, console or Console(quiet=not is_writer()))
 
 
 def resume(
@@ -110,27 +110,35 @@ def resume(
             have changed since it began, or a module where there should be none, none where there should be
             one, or one that the weights don't fit; with ``from_epoch`` an epoch that isn't kept.
     """
-    if not str(path).strip():  # an unset variable of a shell; as a path it would be this folder
-        raise SegnetError("the run's name is empty; name its folder")
-    folder = RunFolder(expand_home(path))
-    if started_as().rank == 0 and not (folder.has_state and folder.config.is_file()):  # which alone reads it
-        raise SegnetError(f"{folder.path} is no run that can go on: it needs config.yaml and last/state.pt")
+    folder, started = RunFolder(expand_home(path)), started_as()
+    refuse(
+        # an unset variable of a shell; as a path it would be this folder
+        (not str(path).strip(), "the run's name is empty; name its folder"),
+        (  # the others don't read it
+            started.rank == 0 and not (folder.has_state and folder.config.is_file()),
+            f"{folder.path} is no run that can go on: it needs config.yaml and last/state.pt",
+        ),
+        (
+            from_epoch is not None and started.total > 1,
+            "--from takes one process; begin the branch with one, and resume it with many",
+        ),
+        (
+            from_epoch is None and out is not None,
+            "--out is for a branch, which --from begins; a run goes on in its own folder",
+        ),
+    )
     given = {"epochs": epochs, "on_nan": on_nan, "accumulate": accumulate}
     changes = {name: value for name, value in given.items() if value is not None}
 
     if from_epoch is not None:
-        if started_as().total > 1:
-            raise SegnetError("--from takes one process; begin the branch with one, and resume it with many")
         origin = _origin_in(folder, read_epoch(folder, from_epoch), "", changes, data)
         _require_given(folder, origin.config.model, model)
         config = replace(origin.config, out=None if out is None else expand_home(out))
         return _begin(replace(origin, config=config), model, console or Console())
-    if out is not None:
-        raise SegnetError("--out is for a branch, which --from begins; a run goes on in its own folder")
     with joined(), folder.locked() if is_writer() else nullcontext():
         origin = from_writer(lambda: _origin_in(folder, *read_newest(folder), changes, data))
         _require_given(folder, origin.config.model, model)
-        return _go_on(origin, folder, epochs, model, console or _console_of_one())
+        return _go_on(origin, folder, epochs, model, console or Console(quiet=not is_writer()))
 
 
 @dataclass(frozen=True)
@@ -231,27 +239,15 @@ def _go_on(
 
 
 def _fit(setup: Setup, folder: RunFolder, state: State) -> Run:
-    with _in_step(setup):
-        return fit(setup, folder, state)
-
-
-@contextmanager
-def _in_step(setup: Setup) -> Iterator[None]:
-    """Inside, the model's batch norm is that of the whole batch, if it is to be, and a stop is one of all.
+    """Train; with many processes batch norm is that of the whole batch, if it is to be, and a stop of all.
 
     Raises:
         SegnetError: batch norm that can't be synchronised.
     """
     if this_process().total == 1:
-        yield
-        return
+        return fit(setup, folder, state)
     with only_noted(), synchronised(setup.model) if setup.config.sync_batch_norm else nullcontext():
-        yield
-
-
-def _console_of_one() -> Console:
-    """Return where progress is printed: nowhere, but by the process that writes."""
-    return Console(quiet=not is_writer())
+        return fit(setup, folder, state)
 
 
 # --- what a run's folder says of it ---
@@ -308,13 +304,17 @@ def _may_change(config: TrainConfig, name: str, before: object) -> bool:
 
 def _require_given(folder: RunFolder, name: str, model: nn.Module | None) -> None:
     """Raise SegnetError where a run's model must be given and isn't, or the other way round."""
-    if model is None and is_own(name):
-        raise SegnetError(
+    refuse(
+        (
+            model is None and is_own(name),
             f"{folder.path} trains a module of your own ({name}); go on through Python: "
-            f"segnet.resume(path, model={short_name(name)}(...))"
-        )
-    if model is not None and not is_own(name):
-        raise SegnetError(f"{folder.path} trains {name}, which segnet builds itself; leave model= out")
+            f"segnet.resume(path, model={short_name(name)}(...))",
+        ),
+        (
+            model is not None and not is_own(name),
+            f"{folder.path} trains {name}, which segnet builds itself; leave model= out",
+        ),
+    )
 
 
 def _take_along(folder: RunFolder, checkpoint: Checkpoint, new: RunFolder) -> None:

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from segnet.base.distributed.collectives import agreed
 from segnet.base.distributed.rank import is_writer
-from segnet.base.errors import SegnetError
+from segnet.base.errors import SegnetError, first_line
 from segnet.base.files import replacing
 from segnet.inference.model_file import read_description, read_weights, require_fit
 from segnet.runs.records import EpochRecord, best_of
@@ -389,9 +389,7 @@ class _DamagedError(SegnetError):
 
 
 def _damaged(path: Path, error: Exception) -> _DamagedError:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    if isinstance(error, FileNotFoundError):
-        reason = "it is missing"
+    reason = "it is missing" if isinstance(error, FileNotFoundError) else first_line(error)
     if "weights_only" in reason:  # torch's advice would run whatever code the file holds
         reason = "it is damaged, or holds more than tensors and plain values"
     return _DamagedError(f"{path} can't be read as the state of this run: {reason}")

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from segnet.base.classes import IGNORE_INDEX
 from segnet.base.device import move
 from segnet.base.distributed.collectives import batch_sums
-from segnet.base.errors import SegnetError
+from segnet.base.errors import SegnetError, refuse
 from segnet.base.files import expand_home
 from segnet.data.images.intensity import Intensity
 from segnet.inference.description import Description
@@ -132,17 +132,19 @@ def sketch_teacher(config: TrainConfig) -> nn.Module:
     """
     path, name = _find(config), config.teacher
     description = read_description(path)
-    if is_own(description.model):
-        raise SegnetError(
-            f"--teacher {name} holds a model of your own ({description.model}), which segnet can't build; "
-            "give a run of one of the models that segnet models lists"
-        )
     needed, takes = config.channels or 3, description.intensity.channels
-    if takes != needed:
-        raise SegnetError(
+    refuse(
+        (
+            is_own(description.model),
+            f"--teacher {name} holds a model of your own ({description.model}), which segnet can't build; "
+            "give a run of one of the models that segnet models lists",
+        ),
+        (
+            takes != needed,
             f"--teacher {name} takes images of {takes} channels, and the run has {needed}; give a model that "
-            f"was trained with --channels {needed}"
-        )
+            f"was trained with --channels {needed}",
+        ),
+    )
     with torch.device("meta"):
         return build_model(description)
 

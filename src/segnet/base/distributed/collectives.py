@@ -23,7 +23,7 @@ from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from segnet.base.distributed.rank import Meeting, Process, is_writer, meeting, set_meeting, started_as
-from segnet.base.errors import EndedElsewhereError, ProcessLostError, SegnetError
+from segnet.base.errors import EndedElsewhereError, ProcessLostError, SegnetError, first_line
 
 if TYPE_CHECKING:
     from segnet.base.distributed.shared_memory import Board
@@ -84,10 +84,9 @@ def _meet(started: Process) -> Meeting:
         store = dist.PrefixStore(f"start {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)  # type: ignore[attr-defined]
         dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=LONGEST_WAIT)
     except (RuntimeError, ValueError) as error:
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise SegnetError(
             f"the {started.total} processes of this run don't find each other at "
-            f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']} ({line})"
+            f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']} ({first_line(error)})"
         ) from error
     return Meeting(started, dist.PrefixStore("segnet", store))  # type: ignore[attr-defined]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from segnet.base.distributed.rank import this_process
 from segnet.base.readable import counted
@@ -29,12 +29,8 @@ RARE = 1 / 8
 """Share of the pixels below which a class is rare, as the cells' 5 % and a pet's border of 8 % are."""
 
 
-class Derived(NamedTuple):
-    """A setting that the data decides."""
-
-    name: str
-    value: Any
-    reason: str
+Derived = Iterator[tuple[str, Any, str]]
+"""Settings that the data decides: name, value and reason."""
 
 
 def derive(config: TrainConfig, images: int, classes: Sequence[str], pixels: Counts) -> TrainConfig:
@@ -51,9 +47,9 @@ def derive(config: TrainConfig, images: int, classes: Sequence[str], pixels: Cou
     """
     by_number = _for_the_number_of_images(config, images)
     by_rarity = _for_a_rare_class(config, classes, pixels)
-    found = [each for each in (*by_number, *by_rarity) if each.name in config.undecided]
-    values = {each.name: each.value for each in found}
-    reasons = {each.name: each.reason for each in found}
+    found = [each for each in (*by_number, *by_rarity) if each[0] in config.undecided]
+    values = {name: value for name, value, _ in found}
+    reasons = {name: reason for name, _, reason in found}
     return replace(config, undecided=(), derived={**config.derived, **reasons}, **values)
 
 
@@ -89,7 +85,7 @@ def too_few_steps(config: TrainConfig, images: int, done: int) -> str:
     )
 
 
-def _for_the_number_of_images(config: TrainConfig, images: int) -> Iterator[Derived]:
+def _for_the_number_of_images(config: TrainConfig, images: int) -> Derived:
     """Yield batches that leave an epoch steps enough, and epochs that leave the run enough."""
     batch_size = config.batch_size
     if "batch_size" in config.undecided:
@@ -98,14 +94,12 @@ def _for_the_number_of_images(config: TrainConfig, images: int) -> Iterator[Deri
         would = counted(_steps(images, config.batch_size), "step")
         things = "images" if config.patch is None else "patches"
         reason = f"of {images} {things}; {config.batch_size} would make {would} an epoch"
-        yield Derived("batch_size", batch_size, reason)
+        yield "batch_size", batch_size, reason
     config = replace(config, batch_size=batch_size)
     steps, epochs = _steps(images, batch_size), _own_epochs(config, images)
     if epochs > config.epochs:
         would = counted(config.epochs * steps, "step")
-        yield Derived(
-            "epochs", epochs, f"of {counted(steps, 'step')} each; {config.epochs} would make {would}"
-        )
+        yield "epochs", epochs, f"of {counted(steps, 'step')} each; {config.epochs} would make {would}"
 
 
 def _batch_size(config: TrainConfig, images: int) -> int:
@@ -128,7 +122,7 @@ def _own_epochs(config: TrainConfig, images: int) -> int:
     return max(epochs, math.ceil(LEAST_STEPS / _steps(images, config.batch_size)))
 
 
-def _for_a_rare_class(config: TrainConfig, classes: Sequence[str], pixels: Counts) -> Iterator[Derived]:
+def _for_a_rare_class(config: TrainConfig, classes: Sequence[str], pixels: Counts) -> Derived:
     """Yield a loss in which a class counts as a class, however few its pixels are."""
     if config.class_weights is not None:
         return
@@ -136,7 +130,7 @@ def _for_a_rare_class(config: TrainConfig, classes: Sequence[str], pixels: Count
     share, name = min((share, name) for share, name in zip(shares, classes, strict=True) if share)
     if share < RARE:
         reason = f"{name} covers {100 * share:.2g} % of the training pixels"
-        yield Derived("loss", "cross-entropy+dice", reason)
+        yield "loss", "cross-entropy+dice", reason
 
 
 def _steps(images: int, batch_size: int) -> int:

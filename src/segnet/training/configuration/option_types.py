@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter, Token
 
-from segnet.base.errors import SegnetError, did_you_mean
+from segnet.base.errors import SegnetError, did_you_mean, refuse
 
 MEDIAN_FREQUENCY = "median-frequency"
 
@@ -64,23 +64,31 @@ def require_sizes(size: Any, patch: Any, keep_aspect: bool) -> None:
         raise SegnetError(f"--{name} must be (height, width) in whole pixels, got {wanted!r}")
     if min(wanted) < 16:
         raise SegnetError(f"--{name} must be at least 16 each way, got {wanted[0]}x{wanted[1]}")
-    if patch is not None and size not in (patch, [*patch]):
-        raise SegnetError(
-            f"--size {spell_size([*size])} is for whole images and --patch {spell_size([*patch])} for parts "
-            "of them; leave one out"
+    if patch is not None:
+        refuse(
+            (
+                size not in (patch, [*patch]),
+                f"--size {spell_size([*size])} is for whole images and --patch {spell_size([*patch])} for "
+                "parts of them; leave one out",
+            ),
+            (keep_aspect, "patches keep the images' proportions anyway; leave --keep-aspect out"),
         )
-    if patch is not None and keep_aspect:
-        raise SegnetError("patches keep the images' proportions anyway; leave --keep-aspect out")
 
 
 def require_weights(weights: Any) -> None:
     """Raise SegnetError where class weights are neither numbers nor a way to count them."""
     if weights is None or weights == MEDIAN_FREQUENCY:
         return
-    if isinstance(weights, str):
-        raise SegnetError(f"--class-weights can't be {weights!r}{did_you_mean(weights, [MEDIAN_FREQUENCY])}")
-    if not isinstance(weights, tuple):
-        raise SegnetError(f"--class-weights must be a number for each class, such as 1,1,4, got {weights!r}")
+    refuse(
+        (
+            isinstance(weights, str),
+            f"--class-weights can't be {weights!r}{did_you_mean(str(weights), [MEDIAN_FREQUENCY])}",
+        ),
+        (
+            not isinstance(weights, tuple),
+            f"--class-weights must be a number for each class, such as 1,1,4, got {weights!r}",
+        ),
+    )
     numbers = all(isinstance(weight, int | float) for weight in weights)
     if not numbers or not all(0 <= weight < float("inf") for weight in weights) or not any(weights):
         raise SegnetError(

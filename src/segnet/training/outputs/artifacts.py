@@ -12,24 +12,27 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from segnet import __version__
 from segnet.base.device import cpu_name
 from segnet.base.distributed.rank import this_process
 from segnet.base.files import replacing
+from segnet.data.images.pixel_values import visible
 from segnet.data.store.split import Split
 from segnet.inference.description import Description
 from segnet.inference.model_file import read_model, write_model_file
 from segnet.models.inspection.costs import count_macs, count_parameters
 from segnet.models.names import is_own
 from segnet.report.gif import write_learning_gif
-from segnet.runs.image_scores import rank_worst, write_image_scores
+from segnet.report.panel import preview_panel
+from segnet.runs.image_scores import ImageScores, rank_worst, write_image_scores
 from segnet.runs.records import EpochRecord, Outcome
 from segnet.runs.run_folder import RunFolder
+from segnet.runs.scores import Scores
 from segnet.scoring.mistakes import WORST, draw_mistakes
-from segnet.scoring.score_split import Evaluation, evaluate_images, is_articles, predictor
-from segnet.training.outputs.preview import draw_preview, predict_preview, write_predictions
+from segnet.scoring.score_split import evaluate_images, is_articles, predict_split, predictor
 from segnet.training.setup import Setup, fit_of, open_split
 from segnet.training.state import State
 
@@ -38,7 +41,7 @@ def begin(setup: Setup, folder: RunFolder) -> None:
     """Write what the run is made of: its settings, its data and what else its numbers depend on."""
     folder.write_config(setup.settings)
     folder.write_manifest(setup.manifest)
-    folder.write_json(folder.environment, _environment(setup.device) | _facts(setup))
+    folder.write_json(folder.environment, _environment(setup))
 
 
 def keep_epoch(setup: Setup, folder: RunFolder, state: State, preview: Split) -> None:
@@ -46,18 +49,27 @@ def keep_epoch(setup: Setup, folder: RunFolder, state: State, preview: Split) ->
     record = state.records[-1]
     if state.best is record:
         write_model_file(folder.model, setup.eval_model.state_dict(), _describe(setup, record))
-    predicted = predict_preview(setup.eval_model, preview, setup.device)
-    panel = draw_preview(
-        preview,
-        predicted,
-        setup.dataset.classes,
-        title=f"Epoch {record.epoch} of {setup.config.epochs}",
-        scores=record.val.line(),
-    )
+    _write_preview(setup, folder, record, preview)
+    folder.write_epochs([each.to_dict() for each in state.records])
+
+
+def _write_preview(setup: Setup, folder: RunFolder, record: EpochRecord, preview: Split) -> None:
+    """Draw an epoch's picture, always of the same images, as the article's figures show them.
+
+    What it shows is kept as numbers too, its images once: ``segnet show learning`` draws them anew.
+    """
+    images, masks = visible(np.asarray(preview.images)), np.asarray(preview.masks)
+    batches = predict_split(predictor(setup.eval_model), preview, setup.device)
+    predicted = np.concatenate([logits.argmax(1).to(torch.uint8).cpu().numpy() for logits, _ in batches])
+    title, scores = f"Epoch {record.epoch} of {setup.config.epochs}", record.val.line()
+    panel = preview_panel(images, masks, predicted, setup.dataset.classes, title=title, scores=scores)
     with replacing(folder.preview(record.epoch)) as temporary:
         panel.save(temporary)
-    write_predictions(folder, record.epoch, preview, predicted)
-    folder.write_epochs([each.to_dict() for each in state.records])
+    with replacing(folder.predictions(record.epoch)) as temporary:
+        np.savez_compressed(temporary, predicted=predicted)
+    if not folder.preview_images.is_file():
+        with replacing(folder.preview_images) as temporary:
+            np.savez_compressed(temporary, images=images, masks=masks, names=np.array(preview.names))
 
 
 def finish(setup: Setup, folder: RunFolder, state: State, *, finished: bool) -> Outcome | None:
@@ -73,16 +85,15 @@ def finish(setup: Setup, folder: RunFolder, state: State, *, finished: bool) -> 
     folder.report.unlink(missing_ok=True)
     if best is not None:
         found = _score_best(setup, folder) if finished else {}
-        val = found["val"].scores if found else best.val
-        test = found["test"].scores if "test" in found else None
         splits = {name: len(records) for name, records in setup.manifest.splits.items()}
+        val, test = found.get("val", best.val), found.get("test")
         outcome = Outcome(finished, best.epoch, setup.dataset.val_is, val, test, splits)
         folder.write_json(folder.scores, outcome.to_dict())
         write_learning_gif(folder.previews(), folder.gif)
     return outcome
 
 
-def _score_best(setup: Setup, folder: RunFolder) -> dict[str, Evaluation]:
+def _score_best(setup: Setup, folder: RunFolder) -> dict[str, Scores]:
     """Score the best model on the splits that were held out; leave images.csv and the worst in pictures."""
     dataset, config = setup.dataset, setup.config
     # the user's own module keeps the last epoch's weights
@@ -92,10 +103,11 @@ def _score_best(setup: Setup, folder: RunFolder) -> dict[str, Evaluation]:
     splits = {"val": setup.val}
     if dataset.test:
         splits["test"] = open_split(dataset.test, dataset, config, setup.console, "test images")
-    found = {}
-    for name, split in splits.items():
+    found: dict[str, Scores] = {}
+    images: list[ImageScores] = []
+    for name, split in splits.items():  # the last is the one that the run is reported on
         scored_on, records = setup.scored_on(name), setup.manifest.splits[name]
-        found[name] = evaluate_images(
+        found[name], own_images = evaluate_images(
             predict,
             split,
             dataset.classes,
@@ -105,11 +117,10 @@ def _score_best(setup: Setup, folder: RunFolder) -> dict[str, Evaluation]:
             article=is_articles(dataset.name, config.recipe),
             threshold=description.threshold,
         )
-    images = [image for evaluation in found.values() for image in evaluation.images]
+        images += own_images
     write_image_scores(folder.images, images, dataset.classes.names)
-    reported = list(found)[-1]
-    chosen = rank_worst(found[reported].images, "iou", WORST)
-    pictures = draw_mistakes(predict, splits[reported], dataset.classes, setup.device, chosen)
+    chosen = rank_worst(own_images, "iou", WORST)
+    pictures = draw_mistakes(predict, split, dataset.classes, setup.device, chosen)
     for rank, picture in enumerate(pictures, 1):
         with replacing(folder.worst(rank)) as temporary:
             picture.save(temporary)
@@ -139,9 +150,10 @@ def _describe(setup: Setup, record: EpochRecord) -> Description:
     )
 
 
-def _environment(device: torch.device) -> dict[str, Any]:
-    """Return the command, the versions and the machine."""
+def _environment(setup: Setup) -> dict[str, Any]:
+    """Return the command, the versions, the machine, and what is known of the model."""
     names = ("torch", "numpy", "pillow", "kornia", "safetensors")
+    classes, device = setup.dataset.classes, setup.device
     return {
         "command": _command(),
         "segnet": __version__,
@@ -154,19 +166,6 @@ def _environment(device: torch.device) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "processes": this_process().total,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
-def _command() -> str | None:
-    """Return the command line, also of ``python -m segnet``; None where a program of the user's trains."""
-    program = Path(sys.argv[0])
-    ours = program.stem == "segnet" or (program.name == "__main__.py" and program.parent.name == "segnet")
-    return shlex.join(["segnet", *sys.argv[1:]]) if ours else None
-
-
-def _facts(setup: Setup) -> dict[str, Any]:
-    classes = setup.dataset.classes
-    return {
         "model": {
             "name": setup.config.model,
             "parameters": count_parameters(setup.model),
@@ -176,6 +175,13 @@ def _facts(setup: Setup) -> dict[str, Any]:
         "colours": dict(zip(classes.names, classes.colours, strict=True)),
         "class_weights": None if setup.class_weights is None else setup.class_weights.tolist(),
     }
+
+
+def _command() -> str | None:
+    """Return the command line, also of ``python -m segnet``; None where a program of the user's trains."""
+    program = Path(sys.argv[0])
+    ours = program.stem == "segnet" or (program.name == "__main__.py" and program.parent.name == "segnet")
+    return shlex.join(["segnet", *sys.argv[1:]]) if ours else None
 
 
 def _macs(setup: Setup) -> int | None:

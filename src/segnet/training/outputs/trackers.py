@@ -110,14 +110,15 @@ class Tracking:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Close all, however the run ends."""
         failed = kind is not None and kind is not KeyboardInterrupt
-        for name, tracker in [*self._open.items()]:
-            with self._excused(name):
-                tracker.close(failed)
+        self._tell(lambda tracker: tracker.close(failed))
 
     def _log(self, numbers: Mapping[str, float], step: int) -> None:
+        self._tell(lambda tracker: tracker.log(numbers, step))
+
+    def _tell(self, what: Callable[[Tracker], object]) -> None:
         for name, tracker in [*self._open.items()]:
             with self._excused(name):
-                tracker.log(numbers, step)
+                what(tracker)
 
     def _note(self) -> None:
         noted = {"ids": self._ids, "epochs": self._logged, "ended": self._ended}
