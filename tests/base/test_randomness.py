@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from segnet.base.randomness import seeded
+from segnet.base.device import seeded
 
 CPU = torch.device("cpu")
 

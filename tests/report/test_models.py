@@ -1,6 +1,7 @@
 """The tables of segnet models, against the models themselves."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,7 @@ def test_classes_options_and_size_are_those_asked_for():
 
 
 def test_everything_is_plain_enough_for_json(segnet_facts):
-    plain = json.loads(json.dumps(segnet_facts.to_dict()))
+    plain = json.loads(json.dumps(asdict(segnet_facts)))
     assert plain["receptive_field_px"] == 100
     assert plain["layers"][0] == {
         "name": "normalise", "kind": "batch norm", "shape": [3, 128, 128], "parameters": 6, "macs": 0,

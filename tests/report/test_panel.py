@@ -148,17 +148,3 @@ def test_the_same_input_gives_the_same_bytes():
     panel(5, 40, 50).save(first, "png")
     panel(5, 40, 50).save(second, "png")
     assert first.getvalue() == second.getvalue()
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"images": np.zeros((0, 20, 20, 3), np.uint8)},
-        {"images": np.zeros((2, 3, 20, 20), np.uint8)},
-        {"truth": np.zeros((2, 20, 21), np.uint8)},
-        {"predicted": np.zeros((1, 20, 20), np.uint8)},
-    ],
-)
-def test_shapes_that_do_not_belong_together_are_refused(changes):
-    with pytest.raises(ValueError, match="must be"):
-        panel(2, 20, 20, **changes)

@@ -89,8 +89,7 @@ _TO_LAB = np.array(
 
 def pack(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]:
     """Turn RGB ``(..., 3)`` into numbers 0xRRGGBB ``(...)``, so that a colour is compared in one pass."""
-    numbers: npt.NDArray[np.uint32] = np.matmul(pixels, np.array((1 << 16, 1 << 8, 1), np.uint32))
-    return numbers
+    return np.matmul(pixels, np.array((1 << 16, 1 << 8, 1), np.uint32))
 
 
 def unpack(number: int) -> Colour:

@@ -1,11 +1,12 @@
-"""Where a run computes, and in which precision."""
+"""Where a run computes, in which precision, and from which random numbers."""
 
 from __future__ import annotations
 
 import ctypes
 import platform
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -79,6 +80,27 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
     if precision == "bfloat16" or (precision == "auto" and has_fast_bfloat16(device)):
         return torch.autocast(device.type, torch.bfloat16)
     return nullcontext()
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Inside, torch's generators of the CPU and the device start at the seed; then they go on as before.
+
+    ``torch.manual_seed`` would seed every device there is, also those that nobody restores.
+    """
+    current = torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+    with torch.random.fork_rng(devices=[]), current:
+        torch.default_generator.manual_seed(seed)
+        if device.type == "cpu":
+            yield
+            return
+        place = torch.get_device_module(device)
+        before = place.get_rng_state()
+        try:
+            place.manual_seed(seed)
+            yield
+        finally:
+            place.set_rng_state(before)
 
 
 def keep_freed_memory() -> None:

@@ -17,20 +17,29 @@ def say(console: Console, *lines: str) -> None:
 
 
 @contextmanager
-def counting(console: Console, what: str, total: int) -> Iterator[Callable[[], None]]:
-    """Show how many of ``total`` things are done; the function it gives counts one more."""
+def counting(
+    console: Console, what: str, total: int, *, redirect_stdout: bool = True
+) -> Iterator[Callable[[], None]]:
+    """Show how many of ``total`` things are done; the function it gives counts one more.
+
+    Args:
+        console: where it is shown.
+        what: the things.
+        total: how many there are.
+        redirect_stdout: whether what is printed meanwhile passes above the bar.
+    """
     if not console.is_terminal:
         started = time.monotonic()
         yield lambda: None
         console.print(f"{what}: {total} in {time.monotonic() - started:.1f} s", highlight=False)
         return
-    with progress_bar(console) as bar:
+    with progress_bar(console, redirect_stdout=redirect_stdout) as bar:
         task = bar.add_task(what, total=total, status="")
         yield lambda: bar.advance(task)
 
 
 def progress_bar(console: Console, *, redirect_stdout: bool = True) -> Progress:
-    """Return a bar that vanishes when it is done; its tasks have a field ``status``.
+    """Return a bar that vanishes when it is done, and is seen on a terminal alone; tasks have a ``status``.
 
     Args:
         console: where it is shown.
@@ -44,5 +53,6 @@ def progress_bar(console: Console, *, redirect_stdout: bool = True) -> Progress:
         TimeRemainingColumn(),
         console=console,
         transient=True,
+        disable=console.quiet or not console.is_terminal,
         redirect_stdout=redirect_stdout,
     )

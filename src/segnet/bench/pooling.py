@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -105,19 +105,17 @@ def stock_copy(model: nn.Module) -> nn.Module:
     Raises:
         TypeError: another kind of model, or a unit whose stock layers aren't known.
     """
-    stock = copy.deepcopy(model)
-    sides = (
-        (getattr(stock, "encoder", None), EncoderStage, _StockEncoderStage),
-        (getattr(stock, "decoder", None), DecoderStage, _StockDecoderStage),
-    )
-    for stages, ours, kind in sides:
+    stock: Any = copy.deepcopy(model)
+    for name, ours in (("encoder", EncoderStage), ("decoder", DecoderStage)):
+        stages = getattr(stock, name, None)
         if not isinstance(stages, nn.ModuleList) or not all(isinstance(stage, ours) for stage in stages):
             raise TypeError(f"{type(model).__name__} has no stages of SegNet's, so no stock copy")
-        for place, stage in enumerate(stages):
-            units = cast(nn.Sequential, stage.units)
-            stages[place] = kind(nn.Sequential(*chain.from_iterable(_layers(unit) for unit in units)))
-            if (lateral := getattr(stage, "lateral", None)) is not None:
-                stages[place].lateral = nn.Sequential(*_layers(lateral))
+    for place, stage in enumerate(stock.encoder):
+        lateral = None if stage.lateral is None else nn.Sequential(*_layers(stage.lateral))
+        stock.encoder[place] = _StockEncoderStage(chain.from_iterable(map(_layers, stage.units)), lateral)
+    for stage in stock.decoder:
+        stage.units = nn.Sequential(*chain.from_iterable(map(_layers, stage.units)))
+        stage.unpool = stock_unpool
     return stock
 
 
@@ -129,27 +127,11 @@ def _layers(unit: nn.Module) -> list[nn.Module]:
     return list(unit)
 
 
-class _StockEncoderStage(nn.Module):
-    def __init__(self, layers: nn.Sequential) -> None:
-        super().__init__()
-        self.layers = layers
-        self.lateral: nn.Module | None = None
-
+class _StockEncoderStage(EncoderStage):
     def forward(self, x: Tensor) -> Encoded:
-        x = self.layers(x)
+        x = self.units(x)
         features = None if self.lateral is None else self.lateral(x)
         return Encoded(*stock_pool(x), (x.shape[-2], x.shape[-1]), features)
-
-
-class _StockDecoderStage(nn.Module):
-    def __init__(self, layers: nn.Sequential) -> None:
-        super().__init__()
-        self.layers = layers
-
-    def forward(self, x: Tensor, indices: Tensor, size: Size, features: Tensor | None = None) -> Tensor:
-        full = stock_unpool(x, indices, size)
-        out: Tensor = self.layers(full if features is None else full + features)
-        return out
 
 
 def _compare_time(

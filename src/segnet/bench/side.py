@@ -14,6 +14,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -97,8 +98,7 @@ class SideProcess:
 
     def take_turn(self, batch_size: int) -> list[float]:
         """Return the seconds of a few runs while the other sides sleep."""
-        seconds: list[float] = self._result(self._process.submit(_take_turn, batch_size))
-        return seconds
+        return self._result(self._process.submit(_take_turn, batch_size))
 
     def _result(self, future: Future[Any]) -> Any:
         what = f"{self.side.model} can't be run by {self.side.runtime}"
@@ -116,9 +116,9 @@ _opened: tuple[Run, Floats, int | None]
 
 def _open(side: Side, images: Path, threads: int) -> None:
     global _opened
-    openers = {
+    openers: dict[str, Callable[[int], Callable[[Path], Run]]] = {
         "torch": _open_torch,
-        "torch-compiled": _open_torch_compiled,
+        "torch-compiled": partial(_open_torch, compiled=True),
         "onnxruntime": _open_onnxruntime,
         "openvino": _open_openvino,
     }
@@ -168,10 +168,6 @@ def _open_torch(threads: int, *, compiled: bool = False) -> Callable[[Path], Run
         return run
 
     return open_file
-
-
-def _open_torch_compiled(threads: int) -> Callable[[Path], Run]:
-    return _open_torch(threads, compiled=True)
 
 
 def _open_onnxruntime(threads: int) -> Callable[[Path], Run]:

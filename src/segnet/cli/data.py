@@ -75,13 +75,17 @@ def check(
         print(json.dumps(found.to_dict() | copy))
     else:
         _print(found, shown)
-        if repaired is None and not found.errors:
-            _print_next(found, channels)
-    if repaired is not None:
-        if not json_:
+        if repaired is not None:
             _print_copy(repaired, target)
-        return 0
-    return BAD_INPUT if found.errors else 0
+        elif not found.errors:
+            _print_next(found, channels)
+    return BAD_INPUT if found.errors and repaired is None else 0
+
+
+_LEVELS = {
+    "error": ("training refuses this", "red"),
+    "warning": ("training goes on, and says so", "yellow"),
+}
 
 
 def _print(found: Inspection, shown: int) -> None:
@@ -111,9 +115,7 @@ def _print_faults(found: Inspection, kind: str, faults: Sequence[Fault], shown: 
 
     console, known = Console(highlight=False, soft_wrap=True), KINDS[kind]
     if known.level != level:
-        meaning, colour = "training goes on, and says so", "yellow"
-        if known.level == "error":
-            meaning, colour = "training refuses this", "red"
+        meaning, colour = _LEVELS[known.level]
         console.print(f"\n{known.level}s: {meaning}", style=f"bold {colour}")
     files = f"{len(faults):,} " if len(faults) > 1 else ""
     console.print(f"  {files}{known.title}", markup=False, style="bold")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 from rich.console import Console
 
@@ -36,7 +37,7 @@ def models(
         classes = 3 if num_classes is None else num_classes
         facts = report.describe_model(name, num_classes=classes, options=model_options, size=size)
         if json_:
-            print(json.dumps(facts.to_dict()))
+            print(json.dumps(asdict(facts)))
         else:
             print_whole(report.layers_table(facts, size))
             print(report.summary(facts))
@@ -46,7 +47,7 @@ def models(
     with Console(stderr=True).status("") as status:  # on a terminal alone
         every, refused = report.describe_models(size, lambda each: status.update(f"measuring {each}"))
     if json_:
-        print(json.dumps([facts.to_dict() for facts in every]))
+        print(json.dumps([asdict(facts) for facts in every]))
         return 0
     print_whole(report.costs_table(every, size))
     print_whole(report.figures_table(every))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path, PurePath
@@ -210,7 +210,11 @@ def _finish(results: Iterable[tuple[Page, Result]], wanted: _Wanted, files: int,
                 failed += 1
                 say_error(line)
             else:
-                print(json.dumps(wanted.keep(*line)), file=lines_to, flush=True)
+                said, annotated, counted = line
+                wanted.counted += counted
+                if wanted.writer is not None and annotated is not None:
+                    wanted.writer.keep(annotated)
+                print(json.dumps(said), file=lines_to, flush=True)
     if wanted.writer is not None and failed < done:
         wanted.writer.finish()
     wanted.say_small()
@@ -312,15 +316,6 @@ class _Wanted:
                 counted["left out"] = sum(1 for _ in result.regions()) - len(regions)
         return describe(page, result, files, regions if self.regions else None), annotated, counted
 
-    def keep(
-        self, line: dict[str, Any], annotated: AnnotatedImage | None, counted: Counter[str]
-    ) -> dict[str, Any]:
-        """Take what ``finish`` gave, image by image in order; return what is printed."""
-        self.counted += counted
-        if self.writer is not None and annotated is not None:
-            self.writer.keep(annotated)
-        return line
-
     def say_small(self) -> None:
         """Say how many regions are small, or were left out as such."""
         left_out, tiny, listed = (self.counted[what] for what in ("left out", "tiny", "listed"))
@@ -333,19 +328,15 @@ class _Wanted:
             )
 
 
-@contextmanager
-def _counted(images: int) -> Iterator[Callable[[], None]]:
+def _counted(images: int) -> AbstractContextManager[Callable[[], None]]:
     """Show how many images are done where a person looks at standard error; the function counts one more."""
     console = Console(stderr=True)
     if images < 2 or not console.is_terminal:
-        yield lambda: None
-        return
-    from segnet.base.progress import progress_bar
+        return nullcontext(lambda: None)
+    from segnet.base.progress import counting
 
     # Lines that go to a file or a pipe must stay there; those that share the terminal pass above the bar.
-    with progress_bar(console, redirect_stdout=sys.stdout.isatty()) as bar:
-        task = bar.add_task("images", total=images, status="")
-        yield lambda: bar.advance(task)
+    return counting(console, "images", images, redirect_stdout=sys.stdout.isatty())
 
 
 class _StandardInput(Blob):

@@ -13,7 +13,7 @@ from segnet.base.distributed.rank import started_as
 from segnet.base.errors import SegnetError
 from segnet.base.files import expand_home
 from segnet.base.settings import Whole
-from segnet.cli.app import app
+from segnet.cli.app import app, print_folded
 from segnet.cli.eval import print_scores
 from segnet.training.configuration.config import RUN, TrainConfig
 from segnet.training.interrupt import INTERRUPTED
@@ -130,7 +130,6 @@ def _require_one_process(what: str) -> None:
 
 
 def _say_seeds(path: Path) -> int:
-    from segnet.cli.app import print_folded
     from segnet.report.spread import spread_table
     from segnet.runs.seeds import SeedFolder, read_seeds
 

@@ -48,8 +48,7 @@ class _FromPixels(nn.Module):
         self.model = model
 
     def forward(self, image: Tensor) -> Tensor:
-        logits: Tensor = self.model(image / 255)
-        return logits
+        return self.model(image / 255)
 
 
 def to_graph(

@@ -142,9 +142,8 @@ def draw_architecture(name: str, size: Size, structure: Structure, path: Path) -
         rows.insert(0, size)  # for the image and the logits, which have no other row
     heights = [_TALLEST - (_TALLEST - _LOWEST) * place / max(1, len(rows) - 1) for place in range(len(rows))]
     tops = [sum(heights[:place]) + _CAPTION * place for place in range(len(rows))]
-    sides: dict[Side, list[_Block]] = {"down": [], "bottom": [], "up": []}
-    for block in blocks:
-        sides[block.part.side].append(block)
+    kinds: tuple[Side, ...] = ("down", "bottom", "up")
+    sides = {side: [block for block in blocks if block.part.side == side] for side in kinds}
     wides = {
         side: max((_row_width([b for b in found if b.part.places == row]) for row in rows), default=0.0)
         for side, found in sides.items()

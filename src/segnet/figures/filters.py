@@ -128,7 +128,8 @@ def look_inside(
     sees = next((field.sees_px for field in reversed(fields) if field.name.startswith(layer)), None)
     places = strongest_places(shown.model, images, layer)
     pixels = [visible(shown.pixels(picture)) for picture in pictures]
-    side = _patch_side(shown.size, sees)
+    # what the value sees, or its middle where that is most of the image
+    side = max(8, min(sees or max(shown.size), min(shown.size) * 3 // 8))
     patches: dict[int, list[StrongestPatch]] = {}
     for each in chosen:
         order = places.values[:, each].argsort(descending=True, stable=True)[:SHOWN_PATCHES].tolist()
@@ -169,11 +170,6 @@ def _strongest_apart(maps: Numbers, count: int) -> list[int]:
             chosen.append(each)
             taken.add(place)
     return sorted(chosen)
-
-
-def _patch_side(size: Size, sees_px: int | None) -> int:
-    """Return the side of a patch: what the value sees, or its middle where that is most of the image."""
-    return max(8, min(sees_px or max(size), min(size) * 3 // 8))
 
 
 def _in_image(place: tuple[int, int], maps: tuple[int, int], size: Size) -> tuple[int, int]:

@@ -101,8 +101,8 @@ def runs_table(runs: Sequence[RunRecord]) -> Table:
             rows[f"IoU {name}"] = [score_text(value, 4) for value in ious[name]]
     said = "scores of the best epoch on the validation images"
     if len(ious) > len(shown):
-        said += f"; of {len(ious)} classes the {len(shown)} that differ most, "
-        said += "metrics.jsonl of each run has the others"
+        most = f"of {len(ious)} classes the {len(shown)} that differ most"
+        said = f"{said}; {most}, metrics.jsonl of each run has the others"
     table = _narrow_table("", runs, rows)
     table.caption = said
     return table
@@ -230,8 +230,7 @@ def _told_apart(names: Sequence[str]) -> list[str]:
 
 def _value(val: Scores, score: str) -> float | None:
     if score in SCORES:
-        value: float | None = getattr(val, score)
-        return value
+        return getattr(val, score)
     return val.per_class.get(score, ClassScores()).iou
 
 

@@ -54,13 +54,9 @@ def _view(folder: RunFolder, record: RunRecord) -> dict[str, Any]:
     environment = {name: value for name, value in record.environment.items() if name != "colours"}
     finished = outcome is not None and outcome.finished
     best_epoch = outcome.best_epoch if outcome else None
-    splits: dict[str, Scores] = {}
-    if outcome:
-        splits["Validation"] = outcome.val
-    elif record.epochs:
-        splits["Validation"] = record.epochs[-1].val
-    if outcome and outcome.test:
-        splits["Test"] = outcome.test
+    last = record.epochs[-1].val if record.epochs else None
+    shown = {"Validation": outcome.val, "Test": outcome.test} if outcome else {"Validation": last}
+    splits = {name: scores for name, scores in shown.items() if scores is not None}
     colours, metrics = _class_colours(record, splits), class_metrics([*splits.values()])
     return {
         "model": config.get("model") or record.model.get("name") or folder.path.resolve().name,

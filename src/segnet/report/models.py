@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -49,10 +49,6 @@ class ModelFacts:
     """Side of what one value of the deepest map sees; None where that is the whole image."""
     figures: Figures
     layers: Sequence[Layer]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as JSON holds them."""
-        return asdict(self)
 
 
 def describe_model(

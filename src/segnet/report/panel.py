@@ -54,14 +54,7 @@ def preview_panel(
         classes: names and colours.
         title: the headline, "Epoch 3 of 20" say; made smaller until it fits.
         scores: the line under it; made smaller until it fits.
-
-    Raises:
-        ValueError: no image, or shapes that don't belong together.
     """
-    if images.ndim != 4 or images.shape[-1] != 3 or not len(images):
-        raise ValueError(f"images must be (N, H, W, 3) with N of at least 1, got {images.shape}")
-    if not truth.shape == predicted.shape == images.shape[:3]:
-        raise ValueError(f"masks must be {images.shape[:3]}, got {truth.shape} and {predicted.shape}")
     columns, tile_width, tile_height = _layout(*images.shape[:3])
     across, down = tile_width + _GAP_PX, tile_height + _GAP_PX
     band_px = 3 * down - _GAP_PX + _BAND_GAP_PX

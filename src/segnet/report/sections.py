@@ -166,11 +166,16 @@ def class_section(
     title: str, scores: Scores, colours: Mapping[str, Colour], metrics: Iterable[str]
 ) -> dict[str, Any]:
     """Return what the section of a split's classes shows; of many the worst and best, and all in a list."""
-    rows = class_table(scores, colours, metrics)
+    rows, total = class_table(scores, colours, metrics), sum(map(sum, scores.confusion))
+    # of many classes those of most pixels, since a rare class may be wrong altogether
+    largest = confusions(scores)[:_CONFUSIONS] if len(rows) > _MANY else largest_confusions(scores)
     confused = {
         "name": title,
         "confusion": confusion_table(scores),
-        "confused": _largest_confusions(scores, many=len(rows) > _MANY),
+        "confused": [
+            (each.truth, each.predicted, share_text(each.share), share_text(each.pixels / total))
+            for each in largest
+        ],
     }
     if len(rows) <= _MANY:
         return {"title": title, "rows": rows, "all": []} | confused
@@ -182,19 +187,6 @@ def class_section(
         "rows": extremes,
         "all": rows,
     } | confused
-
-
-def _largest_confusions(scores: Scores, *, many: bool) -> list[tuple[str, str, str, str]]:
-    """Return truth, prediction and the shares of the truth and of all pixels.
-
-    Of many classes they are the confusions of most pixels, since a rare class may be wrong altogether.
-    """
-    largest = confusions(scores)[:_CONFUSIONS] if many else largest_confusions(scores)
-    total = sum(map(sum, scores.confusion))
-    return [
-        (each.truth, each.predicted, share_text(each.share), share_text(each.pixels / total))
-        for each in largest
-    ]
 
 
 def class_table(

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from segnet.base.errors import SegnetError, refuse
 from segnet.base.files import expand_home
-from segnet.runs.identity import SplitIdentity
+from segnet.runs.identity import digest
 from segnet.runs.image_scores import COUNTS, ImageScores, read_image_scores
 from segnet.runs.records import RunRecord
 from segnet.runs.remarks import tolerance_text
@@ -70,13 +70,11 @@ def require_alike(groups: Sequence[SeedRuns]) -> None:
         for one, two in zip(first.runs, other.runs, strict=False):
             # the seed may decide which images are held out, but never which are for the test
             if one.config.get("seed") == two.config.get("seed") or first.split == "test":
-                _require_same_images(one, two, first.split)
-
-
-def _require_same_images(one: RunRecord, two: RunRecord, split: str) -> None:
-    identities = [SplitIdentity.of(run.manifest.splits[split]) for run in (one, two) if run.manifest]
-    if len({identity.digest for identity in identities}) > 1:
-        raise SegnetError(f"{one.name} and {two.name} don't compare: their {split} images differ")
+                splits = [run.manifest.splits[first.split] for run in (one, two) if run.manifest]
+                if len({digest(records) for records in splits}) > 1:
+                    raise SegnetError(
+                        f"{one.name} and {two.name} don't compare: their {first.split} images differ"
+                    )
 
 
 def spread_table(group: SeedRuns) -> Table:

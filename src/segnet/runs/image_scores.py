@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from segnet.base.errors import SegnetError, did_you_mean
+from segnet.base.errors import SegnetError
 from segnet.base.files import write_csv
 from segnet.runs.scores import mean_of, ratio
 
@@ -66,7 +66,7 @@ class GroupScores:
 
 Worst = Literal["iou", "loss", "boundary", "confident-disagreement"]
 
-_WORST: dict[str, tuple[str, int]] = {
+_WORST: dict[Worst, tuple[str, int]] = {
     "iou": ("mean_iou", 1),
     "loss": ("loss", -1),
     "boundary": ("boundary_f1", 1),
@@ -78,12 +78,7 @@ def rank_worst(images: Sequence[ImageScores], by: Worst, count: int) -> list[int
     """Return which images are worst, worst first; those without this score are left out.
 
     Scores are compared as ``images.csv`` has them, so that the order is the same before and after it.
-
-    Raises:
-        SegnetError: an unknown score.
     """
-    if by not in _WORST:
-        raise SegnetError(f"there is no ranking by {by!r}{did_you_mean(by, _WORST)}")
     name, sign = _WORST[by]
     values = [getattr(image, name) for image in images]
     ranked = [i for i, value in enumerate(values) if value is not None]

@@ -31,8 +31,7 @@ class PathIn:
         self._name, self.__doc__ = name, what
 
     def __get__(self, folder: Any, kind: type | None = None) -> Path:
-        place: Path = folder.path / self._name
-        return place
+        return folder.path / self._name
 
 
 @dataclass(frozen=True)

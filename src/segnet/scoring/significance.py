@@ -46,18 +46,15 @@ def bootstrap_difference(
         seed: of the draws.
 
     Raises:
-        ValueError: fewer than two images, other images, or no pixel that is scored.
+        ValueError: no pixel is scored.
     """
-    if len(first) < 2 or [each.content for each in first] != [each.content for each in second]:
-        raise ValueError("both models need scores of the same images in the same order, at least two")
     counts = np.stack([_counts(first), _counts(second)], axis=1)  # (images, model, kind, class)
     flat = counts.reshape(len(first), -1)
     random = np.random.default_rng(seed)
     drawn = []
-    left = resamples
-    while left > 0:
-        some = min(left, max(1, _AT_ONCE // len(first)))
-        left -= some
+    together = max(1, _AT_ONCE // len(first))
+    for done in range(0, resamples, together):
+        some = min(together, resamples - done)
         weights = _draw(random, some, len(first))
         drawn.append(_difference((weights @ flat).reshape(some, *counts.shape[1:])))
     tail = _tail(len(first))
@@ -106,12 +103,7 @@ def welch_difference(first: Sequence[float], second: Sequence[float]) -> Interva
     Args:
         first: a score of each seed, at least two.
         second: the same of another setting; their spread and their number may differ.
-
-    Raises:
-        ValueError: fewer than two of either.
     """
-    if min(len(first), len(second)) < 2:
-        raise ValueError("a spread takes two values or more")
     difference = statistics.fmean(second) - statistics.fmean(first)
     shares = [statistics.variance(each) / len(each) for each in (first, second)]
     if not sum(shares):

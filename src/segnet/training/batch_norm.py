@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import update_bn
 
+from segnet.base.device import seeded
 from segnet.base.distributed.collectives import gathered
 from segnet.base.distributed.rank import this_process
-from segnet.base.randomness import seeded
 from segnet.data.store.batch_shares import Share
 from segnet.data.store.batches import load_batches, split_into_batches
 from segnet.data.store.split import Split

@@ -14,10 +14,9 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from segnet.base.classes import ClassTable
-from segnet.base.device import autocast, move, pick_device
+from segnet.base.device import autocast, move, pick_device, seeded
 from segnet.base.distributed.rank import this_process
 from segnet.base.errors import SegnetError, first_line, refuse, require_all
-from segnet.base.randomness import seeded
 from segnet.data.sources import check_data, known_classes
 from segnet.data.store.batch_shares import smallest_share
 from segnet.data.store.batches import split_into_batches

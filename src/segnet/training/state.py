@@ -243,9 +243,9 @@ def keep_state(folder: RunFolder, state: State, count: int) -> None:
     Raises:
         SegnetError: the folder can't be written to, or the disk is full.
     """
-    if not count or state.best is None or state.position is not None:
-        return
-    if model_epoch(folder.model) != state.best.epoch:  # a kill came between a better model and its state
+    is_due = count > 0 and state.position is None
+    # a kill may have come between a better model and its state
+    if not is_due or state.best is None or model_epoch(folder.model) != state.best.epoch:
         return
     kept = folder.kept_model(state.epoch), folder.kept_state(state.epoch)
     for file, name in zip((folder.model, folder.state), kept, strict=True):

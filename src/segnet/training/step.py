@@ -95,7 +95,10 @@ def take_gradients(
     for part in share.parts:
         rows = slice(part.first, part.end)
         apart = standing_in() if part.stands_in else nullcontext()
-        with _sums_later(network, part is not share.parts[-1]), apart:
+        own: AbstractContextManager[object] = nullcontext()
+        if isinstance(network, DistributedDataParallel) and part is not share.parts[-1]:
+            own = network.no_sync()  # gradients stay each process's own: there is more to add to them
+        with own, apart:
             loss, measured = loss_of(learner, network, images[rows], masks[rows], step, whole)
             # the gradients' mean over the processes is then their sum
             (loss * here.total if here.total > 1 else loss).backward()
@@ -141,8 +144,3 @@ def loss_of(
     without = views.answers.loss(logits[len(images) :])
     weight = warm_up(config, step.epoch, step.progress) * config.unlabeled_weight
     return loss + weight * without, {"unlabeled_loss": without} | views.answers.measured()
-
-
-def _sums_later(network: nn.Module, later: bool) -> AbstractContextManager[object]:
-    """Return a context in which gradients stay each process's own, where there is more to add to them."""
-    return network.no_sync() if later and isinstance(network, DistributedDataParallel) else nullcontext()

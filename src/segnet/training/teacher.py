@@ -45,8 +45,7 @@ class Teacher:
     @torch.no_grad()
     def logits(self, images: Tensor) -> Tensor:
         """Return its logits for the student's batch, float32 ``(N, C, H, W)`` in [0, 1]."""
-        answer: Tensor = self.model(images)
-        return answer
+        return self.model(images)
 
     def mixed(
         self, loss: Tensor, student: Tensor, taught: Tensor, mask: Tensor, whole: Tensor | None = None

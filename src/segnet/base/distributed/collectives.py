@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -24,9 +24,6 @@ from torch.nn.parallel import DistributedDataParallel
 
 from segnet.base.distributed.rank import Meeting, Process, is_writer, meeting, set_meeting, started_as
 from segnet.base.errors import EndedElsewhereError, ProcessLostError, SegnetError, first_line
-
-if TYPE_CHECKING:
-    from segnet.base.distributed.shared_memory import Board
 
 Made = TypeVar("Made")
 
@@ -52,9 +49,10 @@ def joined() -> Iterator[None]:
     if started.total == 1 or meeting() is not None:
         yield
         return
-    set_meeting(_meet(started))
+    met = _meet(started)
+    set_meeting(met)
     try:
-        set_meeting(_with_board())
+        set_meeting(_with_board(met))
         yield
     except RuntimeError as error:
         if not _is_of_another(error):
@@ -91,10 +89,8 @@ def _meet(started: Process) -> Meeting:
     return Meeting(started, dist.PrefixStore("segnet", store))  # type: ignore[attr-defined]
 
 
-def _with_board() -> Meeting:
+def _with_board(met: Meeting) -> Meeting:
     """Return the meeting with memory that all processes share, where they are on one machine and can."""
-    met = meeting()
-    assert met is not None
     here = met.process
     if here.local_total < here.total or not _KEEPS_ORDER:
         return met
@@ -137,8 +133,7 @@ def gathered(tensor: Tensor) -> Tensor:
     if met is None:
         return tensor[None]
     if met.board is not None and tensor.device.type == "cpu" and tensor.nbytes <= _SMALL:
-        board: Board = met.board
-        return board.gathered(tensor)
+        return met.board.gathered(tensor)
     each = [torch.empty_like(tensor) for _ in range(met.process.total)]
     torch.distributed.all_gather(each, tensor)
     return torch.stack(each)
@@ -198,8 +193,7 @@ def from_writer(make: Callable[[], Made]) -> Made:
         raise raised
     if isinstance(answer[0], SegnetError):
         raise answer[0]
-    made: Made = answer[0]
-    return made
+    return answer[0]
 
 
 def first_of_machine(make: Callable[[], Made]) -> Made:

@@ -118,31 +118,19 @@ def epoch_progress(
     On a terminal that is a bar; elsewhere a line a minute, so that the log of a long epoch shows that it goes
     on. ``status`` is only called when it is shown, since reading a loss waits for the device.
     """
-    if console.quiet:
-        yield lambda status: None
-        return
-    if not console.is_terminal:
-        said = time.monotonic()
-
-        def step(status: Callable[[], str]) -> None:
-            nonlocal said, done
-            done += 1
-            if time.monotonic() - said > _LINE_S:
-                said = time.monotonic()
-                say(console, f"{title} · step {done}/{steps} · {status()}")
-
-        yield step
-        return
+    every, shown = (_REFRESH_S, 0.0) if console.is_terminal else (_LINE_S, time.monotonic())
     with progress_bar(console) as bar:
         task = bar.add_task(title, total=steps, completed=done, status="")
-        shown = 0.0
 
         def advance(status: Callable[[], str]) -> None:
-            nonlocal shown
-            if time.monotonic() - shown > _REFRESH_S:
-                shown = time.monotonic()
-                bar.update(task, status=status())
+            nonlocal shown, done
+            done += 1
             bar.advance(task)
+            if not console.quiet and time.monotonic() - shown > every:
+                shown, text = time.monotonic(), status()
+                bar.update(task, status=text)
+                if not console.is_terminal:
+                    say(console, f"{title} · step {done}/{steps} · {text}")
 
         yield advance
 
