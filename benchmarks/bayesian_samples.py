@@ -40,7 +40,7 @@ def main() -> None:
     segmenter, config = load(options.run), read_config(options.run / "config.yaml")
     device = torch.device(segmenter.device)
     dataset = load_dataset(config)
-    samples = choose_samples(segmenter, dataset).samples
+    samples, _, _ = choose_samples(segmenter, dataset)
     split = open_pixels(samples, dataset.classes, Fit(config.size, config.resize))
     batches = split_into_batches(range(len(split)), BATCH)
     counters = [ScoreCounter(dataset.classes, device) for _ in range(options.samples + 1)]

@@ -15,7 +15,7 @@ from torch import nn
 
 from segnet import TrainConfig, train
 from segnet.data.labels.convert import convert
-from segnet.export.exporter import ExportOptions, export
+from segnet.export.exporter import export
 from segnet.training.several import train_seeds
 
 TINY = {"stages": [[8, 1], [8, 1]], "bottleneck": [8, 0, 3]}
@@ -122,8 +122,7 @@ def named_by_examples(tmp_path_factory):
         (folder / name).write_text(json.dumps(labels))
     draw_examples(folder)
     own = train(TrainConfig(**settings, out=folder / "runs/own"), model=TinyNet(2))
-    compared = ExportOptions(images=str(folder / "photo.jpg"))
-    exported = export(own.folder, compared, model=TinyNet(2))
+    exported = export(own.folder, images=str(folder / "photo.jpg"), model=TinyNet(2))
     for copy in ("model.onnx", "runs/NAME/model.onnx"):
         shutil.copy(exported.path, folder / copy)
     (folder / "src/segnet/weights").mkdir(parents=True)

@@ -10,8 +10,7 @@ from onnx.reference import ReferenceEvaluator
 from PIL import Image
 
 from segnet import SegnetError, load
-from segnet.export import exporter
-from segnet.export.exporter import ExportOptions, export
+from segnet.export.exporter import export, judge
 from segnet.export.parity import Parity
 
 from ..tracing import traced_once
@@ -26,7 +25,7 @@ def _traced_once():
 
 @pytest.fixture(scope="module")
 def exported(model_file, photos):
-    return export(model_file, ExportOptions(images=str(photos)))
+    return export(model_file, images=str(photos))
 
 
 def test_the_file_lies_beside_the_model_and_predicts_the_same(exported, model_file, noise):
@@ -37,7 +36,7 @@ def test_the_file_lies_beside_the_model_and_predicts_the_same(exported, model_fi
 
 
 def test_a_name_may_hold_what_patterns_are_made_of(model_file, photos, tmp_path):
-    done = export(model_file, ExportOptions(images=str(photos), out=tmp_path / "net[1].onnx"))
+    done = export(model_file, images=str(photos), out=tmp_path / "net[1].onnx")
     assert done.size_bytes == (tmp_path / "net[1].onnx").stat().st_size > 0
 
 
@@ -55,10 +54,9 @@ def test_the_report_says_what_was_compared_and_with_what_result(exported, photos
 
 
 def test_int8_turns_the_dense_layers_and_keeps_the_rest_as_float16(model_file, photos, tmp_path):
-    options = ExportOptions(
-        precision="int8", images=str(photos), calibrate=str(photos), out=tmp_path / "small.onnx"
+    exported = export(
+        model_file, precision="int8", images=str(photos), calibrate=str(photos), out=tmp_path / "small.onnx"
     )
-    exported = export(model_file, options)
     graph = onnx.load(exported.path).graph
     kinds = {tensor.data_type for tensor in graph.initializer if ".weight" in tensor.name}
     assert {onnx.TensorProto.INT8, onnx.TensorProto.FLOAT16} <= kinds
@@ -83,9 +81,9 @@ def test_a_file_that_says_something_else_gets_a_name_that_says_so(model_file, ph
 
 
 def test_int8_may_lose_mean_iou_only_where_the_truth_is_known():
-    def failure(model, file, **options):
+    def failure(model, file, max_loss=1.0):
         parity = Parity("images", 1, 0.0, 0.98, model, file, 1.0, 1.0)
-        return exporter._judge(parity, ExportOptions(precision="int8", **options))[1]
+        return judge(parity, "int8", max_loss)[1]
 
     assert failure(0.72, 0.715) == ""
     assert failure(0.72, 0.70) == "2.00 points of mean IoU are lost, at most 1 may be"
@@ -97,8 +95,7 @@ def test_int8_may_lose_mean_iou_only_where_the_truth_is_known():
 def test_without_the_models_own_data_int8_is_compared_on_what_it_was_calibrated_on(
     model_file, photos, tmp_path
 ):
-    options = ExportOptions(precision="int8", calibrate=str(photos), out=tmp_path / "small.onnx")
-    exported = export(model_file, options)
+    exported = export(model_file, precision="int8", calibrate=str(photos), out=tmp_path / "small.onnx")
     assert exported.parity.images == f"6 images of {photos}"
     assert json.loads(exported.report.read_text())["limits"] == {"mean_iou_with_the_models_masks": 0.9}
 
@@ -106,7 +103,9 @@ def test_without_the_models_own_data_int8_is_compared_on_what_it_was_calibrated_
 @pytest.mark.campaign
 def test_float16_weights_are_half_the_file_and_openvino_gets_its_own_format(model_file, photos, tmp_path):
     pytest.importorskip("openvino")
-    half = export(model_file, ExportOptions("openvino", "float16", tmp_path / "half.xml", images=str(photos)))
+    half = export(
+        model_file, to="openvino", precision="float16", out=tmp_path / "half.xml", images=str(photos)
+    )
     assert half.failure == ""
     assert load(half.path).runtime.name == "openvino"
     assert (tmp_path / "half.bin").stat().st_size < 2.5 * 3000  # of some 2,900 weights
@@ -132,9 +131,7 @@ def in_float16(graph):
 
 @pytest.mark.campaign
 def test_a_float16_file_can_be_computed_in_float16_throughout(model_file, photos, tmp_path):
-    exported = export(
-        model_file, ExportOptions(precision="float16", out=tmp_path / "half.onnx", images=str(photos))
-    )
+    exported = export(model_file, precision="float16", out=tmp_path / "half.onnx", images=str(photos))
     assert exported.parity.equal_pixels >= 0.999
     images = np.stack([np.asarray(Image.open(file).resize((32, 32))) for file in sorted(photos.iterdir())])
     expected = load(model_file).runtime.logits(images)
@@ -147,7 +144,7 @@ def test_a_float16_file_can_be_computed_in_float16_throughout(model_file, photos
 
 @pytest.mark.campaign
 def test_torchs_own_program_is_compared_too(model_file, photos, tmp_path):
-    exported = export(model_file, ExportOptions("torch", out=tmp_path / "tiny.pt2", images=str(photos)))
+    exported = export(model_file, to="torch", out=tmp_path / "tiny.pt2", images=str(photos))
     assert exported.parity.equal_pixels >= 0.999
     assert exported.path.is_file()
     with pytest.raises(SegnetError, match="is exported already"):

@@ -14,7 +14,7 @@ from segnet import DataOptions, TrainConfig, load, load_dataset, resume, train
 from segnet.base.errors import SegnetError
 from segnet.data.check.inspect_folder import inspect_folder
 from segnet.data.images.intensity import RGB, Intensity
-from segnet.export.exporter import ExportOptions, export
+from segnet.export.exporter import export
 from segnet.inference.model_file import read_description
 from segnet.scoring.evaluate import evaluate
 from segnet.training.start import start_from
@@ -89,7 +89,7 @@ def test_file_array_and_exported_model_predict_the_same(run_of_one, deep):
     found = segmenter.predict(file)
     for source in (tifffile.imread(file), tifffile.imread(file)[..., None], Image.open(file)):
         assert np.array_equal(segmenter.predict(source).logits, found.logits)
-    exported = export(run_of_one.folder, ExportOptions())
+    exported = export(run_of_one.folder)
     assert exported.failure == ""
     assert "val split" in exported.parity.images
     opened = load(exported.path)
@@ -147,7 +147,7 @@ def test_five_channels_train_and_show_three_of_them(deep, tmp_path, patch):
     assert result.image.mode == "RGB"
     assert (run.folder / "previews/epoch_001.png").exists()
     assert (run.folder / "worst").exists()
-    assert export(run.folder, ExportOptions()).failure == ""
+    assert export(run.folder).failure == ""
 
 
 def test_transparency_is_a_fourth_channel_of_8_bits_where_asked_for(tmp_path):
@@ -260,4 +260,4 @@ def test_255_classes_train_score_and_predict(tmp_path):
     assert found.mask.max() <= 254
     assert len(found.areas()) == 255
     assert np.array_equal(found.index_image(), found.mask)
-    assert export(run.folder, ExportOptions()).failure == ""
+    assert export(run.folder).failure == ""

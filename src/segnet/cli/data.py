@@ -16,7 +16,7 @@ from rich.box import HEAVY_HEAD
 from rich.console import Console
 from rich.text import Text
 
-from segnet.base.errors import SegnetError
+from segnet.base.errors import refuse
 from segnet.base.files import expand_home
 from segnet.base.readable import counted, number_table
 from segnet.base.settings import Whole
@@ -245,15 +245,15 @@ def convert(
 
 def _class_names(classes: str, like: str) -> tuple[str, ...]:
     """Return the classes that are wanted, none where the labels' own are."""
-    if classes and like:
-        raise SegnetError("--classes and --like both name the classes; leave one of them out")
+    names = tuple(name.strip() for name in classes.split(",")) if classes.strip() else ()
+    refuse(
+        (classes and like, "--classes and --like both name the classes; leave one of them out"),
+        (not all(names), f"--classes {classes} has an empty name; write a,b,c"),
+    )
     if like:
         from segnet.inference.opening import read_classes
 
         return read_classes(like).names
-    names = tuple(name.strip() for name in classes.split(",")) if classes.strip() else ()
-    if not all(names):
-        raise SegnetError(f"--classes {classes} has an empty name; write a,b,c")
     return names
 
 

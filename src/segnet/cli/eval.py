@@ -148,7 +148,7 @@ def _print_begin(model: str, scored_on: ScoredOn) -> None:
 
 
 def _print(found: ModelScores, ranked: Sequence[int], group_by: str | None) -> None:
-    from segnet.report.score_tables import groups_table
+    from segnet.report.evaluation import groups_table
     from segnet.report.sections import describe_image
     from segnet.runs.remarks import largest_confusions, shortcomings
 
@@ -165,7 +165,7 @@ def _print(found: ModelScores, ranked: Sequence[int], group_by: str | None) -> N
 
 def print_scores(scores: Scores) -> None:
     """Print the table of classes, and below it the scores of all of them together."""
-    from segnet.report.score_tables import classes_table, score_lines
+    from segnet.report.evaluation import classes_table, score_lines
 
     print_whole(classes_table(scores))
     for line in score_lines(scores):

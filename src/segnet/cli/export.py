@@ -19,7 +19,7 @@ from segnet.cli.app import (
 )
 
 if TYPE_CHECKING:
-    from segnet.export.exporter import Exported
+    from segnet.export.exporter import Exported, Precision
 
 
 @app.command
@@ -62,13 +62,15 @@ def export(
         border: oxford-pets: class, pet or ignore; by default as the model was trained.
         json_: print one JSON object in place of the table.
     """
-    from segnet.export.exporter import ExportOptions, Precision, as_json
     from segnet.export.exporter import export as write
 
     if fp16 and int8:
         raise SegnetError("--fp16 and --int8 are two precisions; take one")
     precision: Precision = "float16" if fp16 else "int8" if int8 else "float32"
-    options = ExportOptions(
+    if not json_:
+        print(f"exporting {model}, and comparing the file with it", flush=True)
+    exported = write(
+        model,
         to=to,
         precision=precision,
         out=out,
@@ -77,11 +79,8 @@ def export(
         max_loss=max_loss,
         data=given(data=data, data_root=data_root, extra_list=extra_list, border=border),
     )
-    if not json_:
-        print(f"exporting {model}, and comparing the file with it", flush=True)
-    exported = write(model, options)
     if json_:
-        print(json.dumps(as_json(exported, model, options)))
+        print(json.dumps(exported.said))
     else:
         _print_comparison(exported, int8=int8)
     if exported.failure:

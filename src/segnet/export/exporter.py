@@ -6,7 +6,7 @@ import json
 import tempfile
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -45,25 +45,6 @@ AGREEMENT = 0.9
 
 
 @dataclass(frozen=True)
-class ExportOptions:
-    """What to export to, and with which images it is proven."""
-
-    to: Target = "onnx"
-    precision: Precision = "float32"
-    out: Path | None = None
-    """The file to write; by default beside the model, of a bundled one in the working folder."""
-    images: str | None = None
-    """Photos to compare on, a folder or a pattern; by default what the model was validated on, and where that
-    isn't here what int8 is calibrated on."""
-    calibrate: str | None = None
-    """int8: photos to calibrate on; by default those that the model was trained on."""
-    max_loss: float = 1.0
-    """int8: points of mean IoU that may be lost, where masks to compare with are there."""
-    data: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of ``DataOptions``: where the model's own data is, if it has moved."""
-
-
-@dataclass(frozen=True)
 class Exported:
     """What came of an export."""
 
@@ -75,23 +56,41 @@ class Exported:
     size_bytes: int
     failure: str
     """Why it failed, "" where it passed."""
+    said: Mapping[str, Any]
+    """What the report says, as plain values."""
 
 
 def export(
-    source: str | Path, options: ExportOptions = ExportOptions(), model: nn.Module | None = None
+    source: str | Path,
+    *,
+    to: Target = "onnx",
+    precision: Precision = "float32",
+    out: Path | None = None,
+    images: str | None = None,
+    calibrate: str | None = None,
+    max_loss: float = 1.0,
+    data: Mapping[str, Any] | None = None,
+    model: nn.Module | None = None,
 ) -> Exported:
     """Export a model and compare the file with it; both are left beside each other.
 
     Args:
         source: a run folder, a ``.safetensors`` file or a bundled name.
-        options: what to export to.
+        to: for which runtime.
+        precision: in which the weights are kept, or of int8 the larger convolutions computed.
+        out: the file to write; by default beside the model, of a bundled one in the working folder.
+        images: photos to compare on, a folder or a pattern; by default what the model was validated on, and
+            where that isn't here what int8 is calibrated on.
+        calibrate: int8: photos to calibrate on; by default those that the model was trained on.
+        max_loss: int8: points of mean IoU that may be lost, where masks to compare with are there.
+        data: fields of ``DataOptions``: where the model's own data is, if it has moved.
         model: for a file with a module of the user's own, that module.
 
     Raises:
         SegnetError: a source, target or precision that can't be exported, or images that aren't there. Then
             nothing is written.
     """
-    _check(options)
+    _check(to, precision, out, calibrate, max_loss)
     path = find_model(source, exported=False)
     if path.suffix in _SUFFIX.values():
         raise SegnetError(
@@ -99,16 +98,16 @@ def export(
         )
     opened, description = read_model(path, model)
     segmenter = Segmenter(TorchRuntime(opened), description)
-    target = _target(source, options)
-    compared = compared_pictures(source, segmenter, options.images, options.data, instead=options.calibrate)
+    target = _target(source, to, precision) if out is None else expand_home(out)
+    compared = compared_pictures(source, segmenter, images, data or {}, instead=calibrate)
     calibration = None
-    if options.precision == "int8":
-        calibration = calibration_pictures(source, segmenter, options.calibrate, options.data)
+    if precision == "int8":
+        calibration = calibration_pictures(source, segmenter, calibrate, data or {})
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / target.name
-        _write(segmenter, options, calibration, draft)
-        parity = compare(segmenter.runtime.logits, _opened(draft, options.to), compared, segmenter.classes)
-        _, failure = _judge(parity, options)
+        _write(segmenter, to, precision, calibration, draft)
+        parity = compare(segmenter.runtime.logits, _opened(draft, to), compared, segmenter.classes)
+        limits, failure = judge(parity, precision, max_loss)
         if failure:
             target = target.with_name(f"{target.stem}.failed{target.suffix}")
         size = 0
@@ -117,16 +116,28 @@ def export(
             size += len(content)
             with replacing(target.with_suffix(part.suffix)) as temporary:
                 temporary.write_bytes(content)
+    said = {
+        "source": str(source),
+        "file": target.name,
+        "to": to,
+        "precision": precision,
+        "passed": not failure,
+        "failure": failure,
+        "limits": limits,
+        "bytes": size,
+        **asdict(parity),
+        "versions": {name: version(name) for name in _VERSIONS if is_installed(name)},
+    }
     report = target.with_name(f"{target.name}.parity.json")
-    exported = Exported(target, report, parity, size, failure)
-    write_text(report, json.dumps(as_json(exported, source, options), indent=1) + "\n")
-    return exported
+    write_text(report, json.dumps(said, indent=1) + "\n")
+    return Exported(target, report, parity, size, failure, said)
 
 
-def _check(options: ExportOptions) -> None:
-    to, precision, precisions = options.to, options.precision, get_args(Precision)
-    suffix, out = _SUFFIX.get(to, ""), options.out or Path()
-    is_misnamed = options.out is not None and out.suffix != suffix
+def _check(
+    to: Target, precision: Precision, out: Path | None, calibrate: str | None, max_loss: float
+) -> None:
+    precisions, suffix, named = get_args(Precision), _SUFFIX.get(to, ""), out or Path()
+    is_misnamed = out is not None and out.suffix != suffix
     refuse(
         (to not in _SUFFIX, f"there is no target {to!r}{did_you_mean(to, _SUFFIX)}"),
         (
@@ -138,58 +149,58 @@ def _check(options: ExportOptions) -> None:
             f"--to torch keeps float32; take --to onnx or openvino for {precision}",
         ),
         (
-            options.max_loss < 0,
-            f"--max-loss is points of mean IoU, at least 0, got {options.max_loss}",
+            max_loss < 0,
+            f"--max-loss is points of mean IoU, at least 0, got {max_loss}",
         ),
-        (options.calibrate is not None and precision != "int8", "--calibrate is for --int8"),
+        (calibrate is not None and precision != "int8", "--calibrate is for --int8"),
         (
-            is_misnamed and out.is_dir(),
-            f"--out {out} is a folder; name a file, such as {out / 'model'}{suffix}",
+            is_misnamed and named.is_dir(),
+            f"--out {out} is a folder; name a file, such as {named / 'model'}{suffix}",
         ),
         (is_misnamed, f"--out {out}: a file for {to} ends in {suffix}"),
     )
-    if options.to == "openvino":
+    if to == "openvino":
         require_package("segnet export --to openvino", "openvino")
-    if options.to == "onnx" or options.precision == "int8":
+    if to == "onnx" or precision == "int8":
         require_package("segnet export", "onnxruntime")
 
 
-def _target(source: str | Path, options: ExportOptions) -> Path:
-    if options.out is not None:
-        return expand_home(options.out)
+def _target(source: str | Path, to: Target, precision: Precision) -> Path:
     path = expand_home(source)
-    kind = {"float32": "", "float16": ".fp16", "int8": ".int8"}[options.precision] + _SUFFIX[options.to]
+    kind = {"float32": "", "float16": ".fp16", "int8": ".int8"}[precision] + _SUFFIX[to]
     if path.is_dir():
         return path / f"model{kind}"
     return path.with_name(path.stem + kind) if path.exists() else Path(f"{source}{kind}")
 
 
-def _write(segmenter: Segmenter, options: ExportOptions, calibration: Pictures | None, path: Path) -> None:
+def _write(
+    segmenter: Segmenter, to: Target, precision: Precision, calibration: Pictures | None, path: Path
+) -> None:
     description, model = segmenter.description, segmenter.model
     channels = description.intensity.channels
     text = description.to_json()
-    if options.to == "torch":
+    if to == "torch":
         save_program(to_program(model, description.size, channels), path, text)
         return
     if calibration is None:
-        with half_constants() if options.precision == "float16" else nullcontext():
+        with half_constants() if precision == "float16" else nullcontext():
             graph = to_graph(model, description.size, channels=channels)
     else:
         graph = to_graph(
             fold_batch_norms(model), description.size, to_int8(calibration.pixels), channels=channels
         )
-    if options.precision != "float32":
+    if precision != "float32":
         graph = with_half_weights(graph)
     helper.set_model_props(graph, {KEY: text})
     onnx.checker.check_model(graph)
     onnx.save(graph, path.with_suffix(".onnx"))
-    if options.to == "openvino":
+    if to == "openvino":
         import openvino
 
         converted = openvino.convert_model(path.with_suffix(".onnx"))
         path.with_suffix(".onnx").unlink()
         converted.set_rt_info(text, [KEY])
-        openvino.save_model(converted, path, compress_to_fp16=options.precision != "float32")
+        openvino.save_model(converted, path, compress_to_fp16=precision != "float32")
 
 
 def _opened(path: Path, target: Target) -> Logits:
@@ -205,34 +216,18 @@ def _opened(path: Path, target: Target) -> Logits:
     return logits
 
 
-def _judge(parity: Parity, options: ExportOptions) -> tuple[dict[str, float], str]:
+def judge(parity: Parity, precision: Precision, max_loss: float) -> tuple[dict[str, float], str]:
     """Return what the file is measured by, with its limit, and why it failed, "" where it passed."""
-    if options.precision != "int8":
+    if precision != "int8":
         failure = f"only {parity.equal_pixels:.4%} of the pixels are equal, {EQUAL_PIXELS:.1%} must be"
         return {"equal_pixels": EQUAL_PIXELS}, failure if parity.equal_pixels < EQUAL_PIXELS else ""
     if parity.has_truth:
         lost = 100 * parity.mean_iou_lost
-        failure = f"{lost:.2f} points of mean IoU are lost, at most {options.max_loss:g} may be"
-        return {"points_of_mean_iou": options.max_loss}, failure if lost > options.max_loss else ""
+        failure = f"{lost:.2f} points of mean IoU are lost, at most {max_loss:g} may be"
+        return {"points_of_mean_iou": max_loss}, failure if lost > max_loss else ""
     agreement = 1.0 if parity.mean_iou_file is None else parity.mean_iou_file
     failure = (
         f"its masks and the model's have a mean IoU of {agreement:.3f}, at least {AGREEMENT:g} it must be; "
         "calibrate on images like those that it will get (--calibrate)"
     )
     return {"mean_iou_with_the_models_masks": AGREEMENT}, failure if agreement < AGREEMENT else ""
-
-
-def as_json(exported: Exported, source: str | Path, options: ExportOptions) -> dict[str, Any]:
-    """Return the report that is written beside the file."""
-    return {
-        "source": str(source),
-        "file": exported.path.name,
-        "to": options.to,
-        "precision": options.precision,
-        "passed": not exported.failure,
-        "failure": exported.failure,
-        "limits": _judge(exported.parity, options)[0],
-        "bytes": exported.size_bytes,
-        **asdict(exported.parity),
-        "versions": {name: version(name) for name in _VERSIONS if is_installed(name)},
-    }

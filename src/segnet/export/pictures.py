@@ -71,15 +71,14 @@ def compared_pictures(
             raise
         if instead is not None:
             return _photos(instead, segmenter, _COMPARED)
-        samples = [SyntheticSample(0, index) for index in range(_DRAWN)]
-        pixels = np.stack([_drawn(segmenter, sample) for sample in samples])
+        pixels = np.stack([_drawn(segmenter, SyntheticSample(0, index)) for index in range(_DRAWN)])
         what = f"{_DRAWN} pictures drawn by segnet, since the model's own data isn't here"
         return Pictures(pixels, None, what)
     dataset = in_order_of(segmenter.classes, dataset)
     identity = segmenter.description.data
     own_val = identity is not None and identity.splits["val"].count
-    chosen = choose_samples(segmenter, dataset, "val" if own_val else None)
-    return _cached(chosen.samples, dataset, segmenter, _COMPARED, str(chosen.scored_on))
+    samples, _, scored_on = choose_samples(segmenter, dataset, "val" if own_val else None)
+    return _cached(samples, dataset, segmenter, _COMPARED, str(scored_on))
 
 
 def calibration_pictures(

@@ -348,8 +348,10 @@ class _Drawing:
         """Draw what passes between encoder and decoder, behind what it passes by."""
         rows = {part.name: self.rows.index(part.places) for part in structure.parts if part.multiplying}
         if not structure.passed:
-            middle: dict[str, Any] = {"ha": "center", "va": "center", "color": SOFT_INK}
-            self.axes.text(0, self.middle(0), "nothing passes here", fontsize=9.5, **middle)
+            self.axes.text(
+                0, self.middle(0), "nothing passes here", fontsize=9.5, ha="center", va="center",
+                color=SOFT_INK,
+            )  # fmt: skip
         ways = [(each.source, each.target) for each in structure.passed]
         for each in structure.passed:
             aside = _APART if ways.count((each.source, each.target)) > 1 else 0.0

@@ -224,7 +224,9 @@ def pooled_picture(name: str, picture: Image.Image) -> PooledPicture:
     flat = ranges == 0
     if flat.all():
         raise SegnetError(f"{name} has nothing to keep the place of: in each 2x2 window its greys are equal")
-    at_edges = _widest(ranges)
+    # the tenth of the windows of widest range, and all that equal the last of them
+    count = max(1, round(EDGE_SHARE * ranges.numel()))
+    at_edges = (ranges >= ranges.flatten().sort(descending=True).values[count - 1]) & ~flat
     ways = {INDICES: max_unpool_2x2, **WAYS}
     restored = {}
     for way in _SHOWN:
@@ -243,13 +245,6 @@ def pooled_picture(name: str, picture: Image.Image) -> PooledPicture:
         restored,
         densest_corner(at_edges.numpy(), (_ZOOM, _ZOOM)),
     )
-
-
-def _widest(ranges: Tensor) -> Tensor:
-    """Return the tenth of the windows ``(h, w)`` of widest range, and all that equal the last of them."""
-    count = max(1, round(EDGE_SHARE * ranges.numel()))
-    least = ranges.flatten().sort(descending=True).values[count - 1]
-    return (ranges >= least) & (ranges > 0)
 
 
 def _distances(before: Tensor, after: Tensor) -> Tensor:

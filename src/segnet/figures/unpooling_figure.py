@@ -28,7 +28,7 @@ from segnet.models.inspection.unpooling import INDICES, unpooling, unpooling_sta
 from segnet.runs.identity import ImageRecord
 from segnet.runs.image_scores import ImageScores
 from segnet.runs.remarks import tolerance_line
-from segnet.runs.scores import ScoredOn, Scores, score_text
+from segnet.runs.scores import ScoredOn, Scores, score_text, share_text
 from segnet.scoring.boundary import BAND_PX
 from segnet.scoring.data_to_score import choose_samples, open_data
 from segnet.scoring.evaluate import open_chosen
@@ -95,15 +95,15 @@ def score_swapped(name: str, ways: Sequence[str], given: Mapping[str, Any]) -> U
         given = {"data": "synthetic"}
     dataset = open_data(name, segmenter, given, download=bool(given))
     dataset = in_order_of(segmenter.classes, dataset)
-    chosen = choose_samples(segmenter, dataset)
-    _, split, _ = open_chosen(segmenter, dataset, chosen)
+    samples, records, scored_on = choose_samples(segmenter, dataset)
+    _, split, _ = open_chosen(segmenter, dataset, samples)
     return compare_ways(
         short,
         lambda way: segmenter.model,
         split,
         dataset.classes,
-        chosen.scored_on,
-        chosen.records,
+        scored_on,
+        records,
         ways,
         f"{dataset.matched}. {SWAPPED}" if dataset.matched else SWAPPED,
     )
@@ -169,7 +169,7 @@ def ways_table(figure: UnpoolingFigure) -> Table:
             _change(first.mean_iou, result.scores.mean_iou),
             score_text(result.scores.boundary_f1),
             _change(first.boundary_f1, result.scores.boundary_f1),
-            _percent(result.error_at_edges),
+            share_text(result.error_at_edges),
         )
         for result in figure.results
     )
@@ -191,10 +191,6 @@ def _change(before: float | None, after: float | None) -> str:
     return f"{after - before:+.3f}".replace("-", "−")
 
 
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f} %"
-
-
 def draw_ways(figure: UnpoolingFigure, path: Path) -> None:
     """Draw input, truth and the prediction of each way with its scores; PNG or SVG by the file's name."""
     classes = figure.classes
@@ -210,7 +206,7 @@ def draw_ways(figure: UnpoolingFigure, path: Path) -> None:
             below = (
                 f"mean IoU {score_text(result.scores.mean_iou)}\n"
                 f"boundary F1 {score_text(result.scores.boundary_f1)}\n"
-                f"wrong at edges {_percent(result.error_at_edges)}"
+                f"wrong at edges {share_text(result.error_at_edges)}"
             )
             tile(next(axes), classes.paint(result.predicted), result.way, below)
         headline(canvas, f"{figure.name}: with pooling indices and without\nscores of {figure.scored_on}")

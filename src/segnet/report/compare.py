@@ -68,13 +68,14 @@ def differences(runs: Sequence[RunRecord]) -> dict[str, list[str]]:
 
 def _decides_pixels(setting: str, config: Mapping[str, Any]) -> bool:
     """Say whether a setting has a say in which pixels the scores of a run are counted on."""
-    if setting == "border":
-        return config.get("data") == "oxford-pets"
-    if setting == "holdout":  # the drawn images have a validation split of their own
-        return config.get("data") != "synthetic"
-    if setting == "seed":  # it draws the synthetic images, and the part that is held out of others
-        return config.get("data") == "synthetic" or bool(config.get("holdout"))
-    return True
+    data = config.get("data")
+    decides = {
+        "border": data == "oxford-pets",
+        "holdout": data != "synthetic",  # the drawn images have a validation split of their own
+        # it draws the synthetic images, and the part that is held out of others
+        "seed": data == "synthetic" or bool(config.get("holdout")),
+    }
+    return decides.get(setting, True)
 
 
 def runs_table(runs: Sequence[RunRecord]) -> Table:

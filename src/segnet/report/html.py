@@ -22,7 +22,6 @@ from segnet.report.sections import (
     encode,
     headline,
     metric_table,
-    share_text,
     worst_section,
     write_page,
 )
@@ -30,7 +29,7 @@ from segnet.runs.image_scores import rank_worst, read_image_scores
 from segnet.runs.records import Outcome, RunRecord, read_run
 from segnet.runs.remarks import warnings_of
 from segnet.runs.run_folder import RunFolder
-from segnet.runs.scores import Scores, score_text
+from segnet.runs.scores import Scores, score_text, share_text
 
 _HEADLINE = ("mean_iou", "pixel_accuracy", "mean_dice")
 
@@ -86,7 +85,7 @@ def _view(folder: RunFolder, record: RunRecord) -> dict[str, Any]:
         "majority": (outcome.val.majority[0], score_text(outcome.val.majority[1])) if outcome else None,
         "facts": _facts(record),
         "command": environment.get("command"),
-        "gif": _data_uri(folder.gif, "image/gif"),
+        "gif": encode(folder.gif.read_bytes(), "image/gif") if folder.gif.is_file() else None,
         "panel": _panel(folder, best_epoch),
         "charts": [
             (title, encode(svg.encode(), "image/svg+xml"), _loss_note(config) if title == "Loss" else "")
@@ -118,9 +117,9 @@ def _panel(folder: RunFolder, best_epoch: int | None) -> tuple[str, str] | None:
         return None
     kept = best_epoch is not None and folder.preview(best_epoch) in pictures
     chosen = folder.preview(best_epoch) if kept and best_epoch else pictures[-1]
-    uri = _data_uri(chosen, "image/png")
     number = chosen.stem.removeprefix("epoch_").lstrip("0")
-    return (f"epoch {number}, the one that was kept" if kept else f"epoch {number}", uri) if uri else None
+    name = f"epoch {number}, the one that was kept" if kept else f"epoch {number}"
+    return name, encode(chosen.read_bytes(), "image/png")
 
 
 def _worst(
@@ -135,10 +134,6 @@ def _worst(
     pictures = [(images[i], folder.worst(rank)) for rank, i in enumerate(ranked, 1)]
     shown = [(image, picture.read_bytes()) for image, picture in pictures if picture.is_file()]
     return worst_section(shown, "iou", f"the {split} split", colours) if shown else None
-
-
-def _data_uri(path: Path, media_type: str) -> str | None:
-    return encode(path.read_bytes(), media_type) if path.is_file() else None
 
 
 def _class_colours(record: RunRecord, splits: Mapping[str, Scores]) -> dict[str, Colour]:

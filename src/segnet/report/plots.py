@@ -71,7 +71,12 @@ def learning_curves(
         return []
     epochs = [record.epoch for record in records]
     val = [record.val for record in records]
-    sizes = _size_changes(records)
+    # where training went on with another image size curves jump
+    sizes = {
+        record.epoch: " × ".join(map(str, record.size)) + " px"
+        for before, record in pairwise(records)
+        if record.size and before.size and record.size != before.size
+    }
     charts = [
         Chart(
             "Loss",
@@ -224,7 +229,9 @@ def _draw(chart: Chart) -> Figure:
             markersize=6 if alone else 3.5,
             clip_on=False,
         )
-    _set_scale(axes, chart)
+    finite = [v for curve in chart.curves for v in map(_number, curve.values) if math.isfinite(v)]
+    whole = min(0.0, 1.1 * min(finite, default=0.0)), max(1.1 * max(finite, default=1.0), 1e-12)
+    axes.set_ylim((0, 1) if chart.scale == "score" else whole)
     small: dict[str, Any] = {
         "transform": axes.get_xaxis_transform(),
         "va": "bottom",
@@ -248,15 +255,6 @@ def bare(axes: Axes) -> None:
     axes.tick_params(colors=SOFT_INK, length=0)
     axes.grid(axis="y", color=_RULE, linewidth=0.6)
     axes.set_axisbelow(True)
-
-
-def _set_scale(axes: Axes, chart: Chart) -> None:
-    finite = [v for curve in chart.curves for v in map(_number, curve.values) if math.isfinite(v)]
-    low, high = min(finite, default=0.0), max(finite, default=1.0)
-    if chart.scale == "score":
-        axes.set_ylim(0, 1)
-    else:
-        axes.set_ylim(min(0.0, 1.1 * low), max(1.1 * high, 1e-12))
 
 
 def _label_ends(axes: Axes, chart: Chart) -> None:
@@ -285,15 +283,6 @@ def _label_ends(axes: Axes, chart: Chart) -> None:
             color=_on_white(colour),
             parse_math=False,
         )
-
-
-def _size_changes(records: Sequence[EpochRecord]) -> dict[int, str]:
-    """Find the epochs at which training went on with another image size: curves jump there."""
-    return {
-        record.epoch: " × ".join(map(str, record.size)) + " px"
-        for before, record in pairwise(records)
-        if record.size and before.size and record.size != before.size
-    }
 
 
 def _apart(heights: Sequence[float], distance: float) -> list[float]:

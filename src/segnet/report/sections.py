@@ -17,7 +17,7 @@ from segnet.base.files import write_text
 from segnet.report.plots import draw_calibration
 from segnet.runs.image_scores import ImageScores, Worst
 from segnet.runs.remarks import confusions, largest_confusions, tolerance_text
-from segnet.runs.scores import Scores, score_text
+from segnet.runs.scores import Scores, score_text, share_text
 from segnet.scoring.mistakes import SURE, UNSURE
 
 METRICS: dict[str, tuple[str, str]] = {
@@ -230,11 +230,6 @@ def _confusion_cell(share: float, *, right: bool) -> tuple[str, str]:
 def css_colour(colour: Colour) -> str:
     """Return a colour as style sheets have it."""
     return "rgb({}, {}, {})".format(*colour)
-
-
-def share_text(value: float | None) -> str:
-    """Return a share as per cent for people."""
-    return "absent" if value is None else f"{100 * value:.1f} %"
 
 
 _RANKED = {

@@ -153,9 +153,16 @@ class RunFolder:
     def write_epochs(self, epochs: Sequence[Mapping[str, Any]]) -> None:
         """Write metrics.jsonl and metrics.csv, the latter with one flat column for each score."""
         write_text(self.metrics, "".join(json.dumps(epoch) + "\n" for epoch in epochs))
-        rows = [{name: value for name, value in dotted(each) if name != "val.confusion"} for each in epochs]
+        rows = [
+            {
+                name: "x".join(map(str, value)) if isinstance(value, list | tuple) else value
+                for name, value in dotted(epoch)
+                if name != "val.confusion"
+            }
+            for epoch in epochs
+        ]
         columns = list(dict.fromkeys(name for row in rows for name in row))
-        values = [[_in_a_cell(row.get(column)) for column in columns] for row in rows]
+        values = [[row.get(column) for column in columns] for row in rows]
         write_csv(self.path / "metrics.csv", [columns, *values])
 
     @contextmanager
@@ -193,10 +200,6 @@ def locked(place: Path, what: Path) -> Iterator[None]:
         lock.release()
 
 
-def _in_a_cell(value: object) -> object:
-    return "x".join(map(str, value)) if isinstance(value, list | tuple) else value
-
-
 def require_free(out: Path | None) -> None:
     """Check, before any work is done for it, that a run may have this folder.
 
@@ -211,10 +214,9 @@ def require_free(out: Path | None) -> None:
         place = (out or Path("runs")).absolute()
         while not place.exists():
             place = place.parent
-        if not place.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(place))
-        if not os.access(place, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
+        if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+            reason = errno.EACCES if place.is_dir() else errno.ENOTDIR
+            raise OSError(reason, os.strerror(reason))
     except OSError as error:
         raise _no_folder(out, error) from error
 

@@ -229,11 +229,9 @@ def _number(value: object) -> float | None:
     raise TypeError(f"{value!r} is no number")
 
 
-def _range(value: object) -> tuple[float, float] | None:
+def _range(value: Any) -> tuple[float, float] | None:
     if value is None:
         return None
-    if not isinstance(value, list | tuple) or len(value) != 2:
-        raise TypeError(f"{value!r} is no lowest and highest number")
     low, high = map(_number, value)
     return None if low is None or high is None else (low, high)
 
@@ -251,6 +249,11 @@ def mean_of(values: Iterable[float | None]) -> float | None:
     """Return the mean of the values that are there; None where none is."""
     present = [value for value in values if value is not None]
     return math.fsum(present) / len(present) if present else None
+
+
+def share_text(value: float | None) -> str:
+    """Return a share as per cent for people."""
+    return "absent" if value is None else f"{100 * value:.1f} %"
 
 
 def score_text(value: float | None, digits: int = 3) -> str:

@@ -146,8 +146,7 @@ def read_seeds(path: Path) -> SeedRuns:
     """
     folder = SeedFolder(path)
     seeds = folder.seeds()
-    there = [folder.run(seed) for seed in seeds if folder.run(seed).is_dir()]
-    runs = tuple(read_run(run) for run in there)
+    runs = tuple(read_run(folder.run(seed)) for seed in seeds if folder.run(seed).is_dir())
     done = sum(run.outcome is not None and run.outcome.finished for run in runs)
     if done < len(seeds):
         raise SegnetError(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from segnet.base.errors import SegnetError, did_you_mean, refuse
 from segnet.base.files import expand_home
@@ -98,19 +98,12 @@ def _own_options(model: str | Path, segmenter: Segmenter) -> Mapping[str, Any]:
     return {}
 
 
-class Chosen(NamedTuple):
-    """The images to score a model on."""
-
-    samples: list[Sample]
-    records: list[ImageRecord]
-    """How each is known again."""
-    scored_on: ScoredOn
-
-
 def choose_samples(
     segmenter: Segmenter, dataset: Dataset, split: str | None = None, *, allow_trained_on: bool = False
-) -> Chosen:
-    """Return the images to score a model on, told by their content wherever they lie, and what they are.
+) -> tuple[list[Sample], list[ImageRecord], ScoredOn]:
+    """Return the images to score a model on, how each is known again, and what they are together.
+
+    They are told by their content, wherever they lie.
 
     Of data that the model was trained with, ``train``, ``val`` and ``test`` are the model's own splits, and
     the default is the one it is reported on. Of other data they are the dataset's, and the default is all
@@ -176,7 +169,7 @@ def choose_samples(
         ),
     )
     scored_on = ScoredOn(dataset.name, name, len(chosen), trained_on, note)
-    return Chosen([samples[i] for i in chosen], [records[i] for i in chosen], scored_on)
+    return [samples[i] for i in chosen], [records[i] for i in chosen], scored_on
 
 
 def _may_be_trained_on(segmenter: Segmenter, dataset: Dataset, split: str) -> bool:
@@ -186,7 +179,5 @@ def _may_be_trained_on(segmenter: Segmenter, dataset: Dataset, split: str) -> bo
         return False
     if options is None or options.source in ("folder", "hf"):
         return True
-    if options.source == "synthetic":
-        return split != "val"
-    held_out = options.holdout or options.fold or options.val_list
-    return split not in (("test",) if held_out else ("val", "test"))
+    held_out = ("test",) if options.holdout or options.fold or options.val_list else ("val", "test")
+    return split not in (("val",) if options.source == "synthetic" else held_out)

@@ -12,14 +12,14 @@ from torch import Tensor
 
 from segnet.base.classes import ClassTable
 from segnet.data.by_name import in_order_of
-from segnet.data.dataset import Dataset
+from segnet.data.dataset import Dataset, Sample
 from segnet.data.groups import groups_of
 from segnet.data.store.open_split import open_pixels
 from segnet.data.store.split import Split
 from segnet.inference.segmenter import Segmenter
 from segnet.runs.image_scores import GroupScores, ImageScores, score_groups
 from segnet.runs.scores import ScoredOn, Scores
-from segnet.scoring.data_to_score import Chosen, choose_samples
+from segnet.scoring.data_to_score import choose_samples
 from segnet.scoring.mistakes import draw_mistakes
 from segnet.scoring.score_split import Predictor, evaluate_images, is_articles, predictor, with_flip
 
@@ -89,11 +89,11 @@ def score_model(
         SegnetError: as ``in_order_of``, ``choose_samples`` and ``groups_of``.
     """
     dataset = in_order_of(segmenter.classes, dataset)
-    chosen = choose_samples(segmenter, dataset, split, allow_trained_on=allow_trained_on)
-    names = [record.name for record in chosen.records]
+    samples, records, scored_on = choose_samples(segmenter, dataset, split, allow_trained_on=allow_trained_on)
+    names = [record.name for record in records]
     group_names = None if group_by is None else groups_of(dataset, names, group_by, group_table)
-    begin(chosen.scored_on)
-    predict, pixels, device = open_chosen(segmenter, dataset, chosen)
+    begin(scored_on)
+    predict, pixels, device = open_chosen(segmenter, dataset, samples)
     if flip:
         predict = with_flip(predict)
     scores, images = evaluate_images(
@@ -101,8 +101,8 @@ def score_model(
         pixels,
         dataset.classes,
         device,
-        chosen.scored_on,
-        chosen.records,
+        scored_on,
+        records,
         article=is_articles(dataset.name, segmenter.description.training.get("recipe")),
         threshold=segmenter.description.threshold,
     )
@@ -116,10 +116,10 @@ def score_model(
 
 
 def open_chosen(
-    segmenter: Segmenter, dataset: Dataset, chosen: Chosen
+    segmenter: Segmenter, dataset: Dataset, samples: Sequence[Sample]
 ) -> tuple[Predictor, Split, torch.device]:
     """Return what predicts, the images that ``choose_samples`` chose, for this model, and its device."""
-    cached = open_pixels(chosen.samples, dataset.classes, segmenter.description.fit, data=dataset.name)
+    cached = open_pixels(samples, dataset.classes, segmenter.description.fit, data=dataset.name)
     runtime = segmenter.runtime
     if runtime.name == "torch":
         return predictor(segmenter.model), cached, torch.device(segmenter.device)

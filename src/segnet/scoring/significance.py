@@ -57,7 +57,8 @@ def bootstrap_difference(
         some = min(together, resamples - done)
         weights = _draw(random, some, len(first))
         drawn.append(_difference((weights @ flat).reshape(some, *counts.shape[1:])))
-    tail = _tail(len(first))
+    images = len(first)  # 2.5 % of many are left out at either end, 1.9 % of 30
+    tail = statistics.NormalDist().cdf(-student_t(images - 1) * math.sqrt(images / (images - 1)))
     low, high = np.nanquantile(np.concatenate(drawn), (tail, 1 - tail))
     whole = float(_difference(counts.sum(0)[None])[0])
     if math.isnan(whole):
@@ -74,11 +75,6 @@ def _draw(random: np.random.Generator, resamples: int, images: int) -> npt.NDArr
     chosen += images * np.arange(resamples)[:, None]
     times = np.bincount(chosen.ravel(), minlength=resamples * images)
     return times.reshape(resamples, images).astype(np.float64)
-
-
-def _tail(images: int) -> float:
-    """Return the share to leave out at either end: 2.5 % of many images, 1.9 % of 30."""
-    return statistics.NormalDist().cdf(-student_t(images - 1) * math.sqrt(images / (images - 1)))
 
 
 def _counts(images: Sequence[ImageScores]) -> npt.NDArray[np.float64]:

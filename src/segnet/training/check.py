@@ -117,16 +117,18 @@ def require_batch(config: TrainConfig, count: int, least: int) -> None:
         least: pixels that a side of the network's smallest map stands for.
     """
     processes, accumulate, size = this_process().total, config.accumulate, config.batch_size
-    if processes > count:
-        raise SegnetError(
-            f"{processes} processes are more than the {count} images of an epoch; start {count} or fewer"
-        )
-    if size < (needed := processes * accumulate):
-        spread = f"{processes} processes, " if processes > 1 else ""
-        raise SegnetError(
+    needed, spread = processes * accumulate, f"{processes} processes, " if processes > 1 else ""
+    refuse(
+        (
+            processes > count,
+            f"{processes} processes are more than the {count} images of an epoch; start {count} or fewer",
+        ),
+        (
+            size < needed,
             f"--batch-size {size} is the whole batch, too small for {spread}--accumulate {accumulate}: "
-            f"give {needed} or more ({needed}, {2 * needed}, {3 * needed}, ... share evenly)"
-        )
+            f"give {needed} or more ({needed}, {2 * needed}, {3 * needed}, ... share evenly)",
+        ),
+    )
     apart = 1 if config.sync_batch_norm else processes  # who batch norm's images are shared between
     batches = {len(batch) for batch in split_into_batches(range(count), size)}
     smallest = min(smallest_share(images, size, accumulate, apart) for images in batches)

@@ -10,9 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 # a closed terminal sends SIGHUP, which Windows doesn't know
-_LIKE_CTRL_C = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-_STOPS = (signal.SIGINT, *_LIKE_CTRL_C)
-
+_STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 INTERRUPTED = 130
 """The exit code of a program that was stopped like this."""

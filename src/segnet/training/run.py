@@ -273,20 +273,24 @@ def _origin_in(
         if name in settings and now[name] != settings[name] and not _may_change(config, name, settings[name])
         if not (name == "epochs" and name in changes)
     ]
-    if changed:
-        raise SegnetError(
+    manifest = folder.read_manifest()
+    refuse(
+        (
+            changed,
             f"{folder.config} was changed since the run began ({'; '.join(changed)}): undo that, or start a "
-            f"new run with segnet train --config {folder.config}; for another end there is --epochs N"
-        )
+            f"new run with segnet train --config {folder.config}; for another end there is --epochs N",
+        ),
+        (
+            manifest is None,
+            f"{folder.data} is missing: nobody knows what the run was trained on; train anew",
+        ),
+    )
     derived = {name: reason for name, reason in config.derived.items() if name not in changes}
     config = replace(config, derived=derived, **changes)
     if data is not None:
         place = "data_root" if config.source == "oxford-pets" else "data"
         moved: dict[str, Any] = {"archive": (), place: data}
         config = replace(config, **moved)
-    manifest = folder.read_manifest()
-    if manifest is None:
-        raise SegnetError(f"{folder.data} is missing: nobody knows what the run was trained on; train anew")
     return Origin(config, folder, checkpoint, manifest, damage, checkpoint.state)
 
 

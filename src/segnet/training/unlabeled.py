@@ -134,9 +134,8 @@ class Unlabeled:
         return [orders[place // total][place % total] for place in range(first, first + count)]
 
 
-@lru_cache(maxsize=2)  # a step spans two rounds at the most, but where images are fewer than it takes
-def _order(count: int, seed: int) -> list[int]:
-    return shuffled_order(count, seed)
+# a step spans two rounds at the most, but where images are fewer than it takes
+_order = lru_cache(maxsize=2)(shuffled_order)
 
 
 def require_unlabeled(config: TrainConfig) -> None:

@@ -55,7 +55,10 @@ def joined() -> Iterator[None]:
         set_meeting(_with_board(met))
         yield
     except RuntimeError as error:
-        if not _is_of_another(error):
+        # what torch.distributed makes of a process that doesn't answer
+        words = ("gloo", "NCCL", "nccl", "Connection", "connection", "Broken pipe", "socket")
+        is_known = isinstance(error, torch.distributed.DistError)
+        if not is_known and not any(word in str(error) for word in words):
             raise
         raise ProcessLostError(
             "another process of this run has died, or doesn't answer; segnet resume goes on from the last "
@@ -109,12 +112,6 @@ def _with_board(met: Meeting) -> Meeting:
     if file is not None and is_writer():
         file.unlink(missing_ok=True)
     return met if one_has_none else met._replace(board=board)
-
-
-def _is_of_another(error: RuntimeError) -> bool:
-    """Say whether an error is what torch.distributed makes of a process that doesn't answer."""
-    words = ("gloo", "NCCL", "nccl", "Connection", "connection", "Broken pipe", "socket")
-    return isinstance(error, torch.distributed.DistError) or any(word in str(error) for word in words)
 
 
 def total(tensor: Tensor) -> Tensor:

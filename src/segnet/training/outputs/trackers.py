@@ -214,11 +214,10 @@ def _open_trackio(
 
     name = known or f"{folder.path.resolve().name}-{secrets.token_hex(4)}"  # its runs are known by name
     trackio.init(project=_PROJECT, name=name, config=dict(settings), resume="allow", embed=False)
-    tracker = Tracker(
+    return Tracker(
         lambda numbers, step: trackio.log(dict(numbers), step=step),
         lambda failed: trackio.finish(),  # its runs don't fail
-    )
-    return tracker, name
+    ), name
 
 
 def _open_wandb(
@@ -239,11 +238,10 @@ def _open_wandb(
         config=dict(settings),
         settings=wandb.Settings(console="off", silent=True, disable_git=True, disable_code=True),
     )
-    tracker = Tracker(
+    return Tracker(
         lambda numbers, step: run.log(dict(numbers), step=step),
         lambda failed: run.finish(exit_code=int(failed)),
-    )
-    return tracker, number
+    ), number
 
 
 def _has_key() -> bool:
