@@ -107,7 +107,7 @@ def models() -> list[str]:
 def figures() -> list[str]:
     """What every model was published with, and what it reaches here."""
     from segnet.models import MODELS
-    from segnet.report.published import FIGURES
+    from segnet.report.models import FIGURES
 
     rows = [
         (f"`{name}`", known.published, known.source, known.ours)

@@ -10,8 +10,7 @@ from onnx.reference import ReferenceEvaluator
 from PIL import Image
 
 from segnet import SegnetError, load
-from segnet.export.exporter import export, judge
-from segnet.export.parity import Parity
+from segnet.export.exporter import Parity, export, judge
 
 from ..tracing import traced_once
 

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from segnet import MODELS, SegnetError
-from segnet.report.models import costs_table, describe_model, figures_table, layers_table, summary
-from segnet.report.published import FIGURES
+from segnet.report.models import FIGURES, costs_table, describe_model, figures_table, layers_table, summary
 
 
 @pytest.fixture(scope="module")

@@ -52,6 +52,7 @@ def number_table(
     *,
     texts: Collection[int] = (0,),
     sums: Sequence[str] = (),
+    least: Sequence[int] = (),
     **options: Any,
 ) -> Table:
     """Return a table of texts, and of numbers, which end below each other.
@@ -61,6 +62,7 @@ def number_table(
         rows: what is in them, each a text of its own kind or rich's.
         texts: which columns hold texts, counted from 0.
         sums: a last line with the columns' sums.
+        least: characters of the first columns that are never folded, where more may be.
         options: of rich's ``Table``.
     """
     from rich.box import SIMPLE_HEAD
@@ -70,6 +72,8 @@ def number_table(
     table = Table(**look | options)
     for place, (title, total) in enumerate(zip_longest(columns, sums, fillvalue="")):
         table.add_column(title, total, justify="left" if place in texts else "right")
+    for column, width in zip(table.columns, least, strict=False):
+        column.overflow, column.min_width = "fold", width
     for row in rows:
         table.add_row(*row)
     return table

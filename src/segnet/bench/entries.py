@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import torch
 from onnx import ModelProto, TensorProto
@@ -20,6 +19,7 @@ from segnet.base.files import expand_home
 from segnet.bench.pooling import stock_copy
 from segnet.bench.side import Side
 from segnet.core.pooling import Size
+from segnet.data.images.pixel_values import Pixels
 from segnet.data.synthetic import SyntheticSample
 from segnet.export.onnx_graph import OPSET, quiet, to_graph
 from segnet.export.smaller import to_int8
@@ -28,8 +28,6 @@ from segnet.inference.opening import load
 from segnet.models import MODELS, create_model, require_image_size
 from segnet.models.folding import fold_batch_norms
 from segnet.models.inspection.costs import count_parameters
-
-Pixels = npt.NDArray[np.uint8]
 
 STOCK = ", stock"
 """What is put behind a model's name to call the same network of stock layers."""
@@ -135,20 +133,18 @@ def sides_of_stock(
     """
     stock = stock_copy(model.module).eval()
     name = model.name + STOCK
-    torch_sides = sides_of_model(
+    sides = sides_of_model(
         Model(name, stock, None), [each for each in runtimes if each in _TORCH], size, batch_sizes, _NONE, to
     )
-    asked = [runtime for runtime in runtimes if runtime in _FLOAT]
-    if not asked:
-        return torch_sides
-    path = to / "stock.onnx"
-    try:
-        export_by_torch(stock, torch.zeros(2, 3, *size), path, any_batch=True)
-    except Exception as error:  # whatever stops the exporter, there is no file
-        raise SegnetError(f"stock PyTorch can't export {model.name}") from error
-    parameters, size_bytes = count_parameters(stock), path.stat().st_size
-    exported = [Side(name, each, path, 1.0, parameters, size_bytes, batch_sizes) for each in asked]
-    return torch_sides + exported
+    if asked := [runtime for runtime in runtimes if runtime in _FLOAT]:
+        path = to / "stock.onnx"
+        try:
+            export_by_torch(stock, torch.zeros(2, 3, *size), path, any_batch=True)
+        except Exception as error:  # whatever stops the exporter, there is no file
+            raise SegnetError(f"stock PyTorch can't export {model.name}") from error
+        parameters, size_bytes = count_parameters(stock), path.stat().st_size
+        sides += [Side(name, each, path, 1.0, parameters, size_bytes, batch_sizes) for each in asked]
+    return sides
 
 
 def export_by_torch(module: nn.Module, example: Tensor, path: Path, *, any_batch: bool) -> None:

@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -37,6 +37,7 @@ from segnet.models.compact import CompactSegNet
 OPSET = 18  # what the exporter itself speaks; ONNX Runtime has had it since 1.14, OpenVINO since 2023.1
 _MOST_STEPS = 512  # that a side may have; the exporter's arithmetic wants a bound, which the file hasn't
 
+Made = TypeVar("Made")
 Change = Callable[[ModelProto], ModelProto]
 
 
@@ -78,11 +79,7 @@ def to_graph(
         with even_sizes():
             even = change(_traced(model, size, channels, multiple))
         return _either(even, change(_traced(model, size, channels)), multiple, channels)
-    step: int = getattr(model, "size_multiple", 1)
-    try:
-        return change(_traced(model, size, channels, step))
-    except SegnetError:
-        return change(_traced(model, size, channels, None))
+    return change(_for_all_sizes(model, lambda step: _traced(model, size, channels, step)))
 
 
 def to_program(model: nn.Module, size: tuple[int, int], channels: int = 3) -> ExportedProgram:
@@ -91,11 +88,15 @@ def to_program(model: nn.Module, size: tuple[int, int], channels: int = 3) -> Ex
     Raises:
         SegnetError: as ``to_graph``.
     """
-    step: int = getattr(model, "size_multiple", 1)
+    return _for_all_sizes(model, lambda step: _exported_program(model, size, channels, step))
+
+
+def _for_all_sizes(model: nn.Module, make: Callable[[int | None], Made]) -> Made:
+    """Return what is made for sides that are multiples of a step, or, where that can't be, for one size."""
     try:
-        return _exported_program(model, size, channels, step)
+        return make(getattr(model, "size_multiple", 1))
     except SegnetError:
-        return _exported_program(model, size, channels, None)
+        return make(None)
 
 
 def save_program(program: ExportedProgram, path: Path, description: str) -> None:

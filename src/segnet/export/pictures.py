@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from segnet.base.errors import SegnetError
 from segnet.data.by_name import in_order_of
 from segnet.data.dataset import Dataset, Sample
 from segnet.data.identify import records_of
+from segnet.data.images.pixel_values import Pixels
 from segnet.data.store.batches import evenly_spread
 from segnet.data.store.fit_to_size import window
 from segnet.data.store.open_split import open_pixels
@@ -21,8 +21,6 @@ from segnet.data.synthetic import SyntheticSample
 from segnet.inference.predict_files import find_images
 from segnet.inference.segmenter import ImageSource, Segmenter
 from segnet.scoring.data_to_score import choose_samples, open_data
-
-Pixels = npt.NDArray[np.uint8]
 
 _COMPARED, _CALIBRATED, _DRAWN = 256, 128, 64
 

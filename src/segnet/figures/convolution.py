@@ -241,12 +241,11 @@ def draw_convolution(example: ConvolutionExample, path: Path) -> None:
         # One kernel: the picture beside the map, below them window, kernel and products side by side.
         grid = figure.add_gridspec(len(rows_in), columns if several else 6, height_ratios=rows_in)
         row, column = example.corner
-        first = figure.add_subplot(grid[0, 0] if several else grid[0, :3])
-        mark = (row, column, len(example.window))
-        _picture(first, example.picture, f"{example.name}, {height}x{width}", mark)
+        first, second = (grid[0, 0], grid[1, 0]) if several else (grid[0, :3], grid[1, :2])
+        mark, title = (row, column, len(example.window)), f"{example.name}, {height}x{width}"
+        _picture(figure.add_subplot(first), example.picture, title, mark)
         greys = [[hex_code((int(v), int(v), int(v))) for v in line] for line in example.window]
-        axes = figure.add_subplot(grid[1, 0] if several else grid[1, :2])
-        _numbers(axes, example.window, greys, "window, in the square above")
+        _numbers(figure.add_subplot(second), example.window, greys, "window, in the square above")
         if several:
             axes = figure.add_subplot(grid[2, 0])
             axes.axis("off")

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from segnet.base.colours import BLACK, BLUE, BLUISH_GREEN, ORANGE, REDDISH_PURPLE, SKY_BLUE, VERMILION
 from segnet.base.errors import refuse
+from segnet.base.readable import number_table
 from segnet.report.plots import Chart, Curve, write_chart
 from segnet.report.spread import has_images
 from segnet.runs.identity import SplitIdentity
@@ -20,7 +20,7 @@ from segnet.runs.scores import ClassScores, Scores, score_text
 
 # Those furthest apart first.
 _COLOURS = (BLUE, VERMILION, BLUISH_GREEN, REDDISH_PURPLE, ORANGE, SKY_BLUE, BLACK)
-SCORES = ("mean_iou", "pixel_accuracy", "mean_dice")
+SCORES = {"mean_iou": "Mean IoU", "pixel_accuracy": "Pixel accuracy", "mean_dice": "Mean Dice"}
 _MOST_CLASSES = 24  # of more a table shows those that differ most
 _LABEL, _VALUE = 20, 12  # characters of a row's name and of a value that are never folded
 
@@ -165,14 +165,10 @@ def warnings_of(runs: Sequence[RunRecord], *, need_images: bool) -> Iterator[str
 
 def _narrow_table(title: str, runs: Sequence[RunRecord], rows: Mapping[str, Sequence[str]]) -> Table:
     """Return a table with a column for each run that fits a terminal: names and long values are folded."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column(title, overflow="fold", min_width=min(_LABEL, max(map(len, rows))))
-    for number, run in enumerate(runs):
-        longest = max(len(values[number]) for values in rows.values())
-        table.add_column(run.name, justify="right", overflow="fold", min_width=min(longest, _VALUE))
-    for name, values in rows.items():
-        table.add_row(name, *values)
-    return table
+    longest = [max(map(len, column)) for column in zip(*rows.values(), strict=True)]
+    least = min(_LABEL, max(map(len, rows))), *(min(_VALUE, each) for each in longest)
+    lines = ((name, *values) for name, values in rows.items())
+    return number_table((title, *(run.name for run in runs)), lines, least=least, pad_edge=False)
 
 
 def _classes(runs: Sequence[RunRecord]) -> list[str]:
@@ -214,8 +210,7 @@ def draw_runs(runs: Sequence[RunRecord], path: Path, *, score: str = "mean_iou")
     for run, name, colour in zip(runs, names, _COLOURS, strict=False):
         by_epoch = {epoch.epoch: _value(epoch.val, score) for epoch in run.epochs}
         curves.append(Curve(name, [by_epoch.get(epoch) for epoch in range(1, last + 1)], colour))
-    titles = {"mean_iou": "Mean IoU", "pixel_accuracy": "Pixel accuracy", "mean_dice": "Mean Dice"}
-    title = f"{titles.get(score, f'IoU of {score}')} on the validation images"
+    title = f"{SCORES.get(score, f'IoU of {score}')} on the validation images"
     write_chart(Chart(title, range(1, last + 1), curves), path)
 
 

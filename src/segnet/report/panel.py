@@ -11,15 +11,13 @@ from collections.abc import Iterable
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.font_manager import findfont
 from PIL import Image, ImageDraw, ImageFont
 
 from segnet.base.classes import ClassTable
 from segnet.base.colours import Colour
+from segnet.data.images.pixel_values import Pixels
 from segnet.report.plots import INK, SOFT_INK
-
-Pixels = npt.NDArray[np.uint8]
 
 PREVIEW_IMAGES = 21
 """As many validation images as a run draws at each epoch, and as the article's figures show."""

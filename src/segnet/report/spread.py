@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from segnet.base.errors import SegnetError, refuse
 from segnet.base.files import expand_home
+from segnet.base.readable import number_table
 from segnet.runs.identity import digest
 from segnet.runs.image_scores import COUNTS, ImageScores, read_image_scores
 from segnet.runs.records import RunRecord
@@ -79,42 +79,40 @@ def require_alike(groups: Sequence[SeedRuns]) -> None:
 
 def spread_table(group: SeedRuns) -> Table:
     """Return a row for each score with its mean, its standard deviation and every seed's value."""
-    table = _table(group.split, group.reported)
-    for column in ("mean ± sd", *(f"seed {seed}" for seed in group.seeds)):
-        table.add_column(column, justify="right")
-    for name, values in _shown(group).items():
-        table.add_row(name, spread_text(values), *(score_text(value, 4) for value in values))
-    return table
+    columns = (f"score, {group.split} split", "mean ± sd", *(f"seed {seed}" for seed in group.seeds))
+    rows = (
+        (name, spread_text(values), *(score_text(value, 4) for value in values))
+        for name, values in _shown(group).items()
+    )
+    said = _on_outlines(group.reported)
+    return number_table(columns, rows, least=(_LEAST,), pad_edge=False, caption=said)
 
 
 def difference_table(first: SeedRuns, second: SeedRuns) -> Table:
     """Return a row for each score: both spreads, the difference of the means and what chance gives."""
-    table = _table(first.split, [*first.reported, *second.reported])
-    for column in (first.name, second.name, "difference", "95 % interval"):
-        table.add_column(column, justify="right", overflow="fold", min_width=_LEAST)
-    table.add_column("", no_wrap=True, min_width=len("beyond chance"))
-    others = _shown(second)
+    columns = (f"score, {first.split} split", first.name, second.name, "difference", "95 % interval", "")
+    rows, others = [], _shown(second)
     for name, values in _shown(first).items():
         if name in others:
             found = welch_difference(values, others[name])
-            table.add_row(
-                name,
-                spread_text(values),
-                spread_text(others[name]),
-                f"{found.difference:+.4f}",
-                f"{found.low:+.4f} to {found.high:+.4f}",
-                "beyond chance" if found.beyond_chance else "within chance",
+            rows.append(
+                (
+                    name,
+                    spread_text(values),
+                    spread_text(others[name]),
+                    f"{found.difference:+.4f}",
+                    f"{found.low:+.4f} to {found.high:+.4f}",
+                    "beyond chance" if found.beyond_chance else "within chance",
+                )
             )
-    return table
+    least, said = (*[_LEAST] * 5, len("beyond chance")), _on_outlines([*first.reported, *second.reported])
+    return number_table(columns, rows, texts=(0, 5), least=least, pad_edge=False, caption=said)
 
 
-def _table(split: str, reported: Sequence[Scores]) -> Table:
-    """Return a table whose first column names scores, and that says how boundary F1 was taken."""
+def _on_outlines(reported: Sequence[Scores]) -> str | None:
+    """Return how boundary F1 was taken; None where it wasn't."""
     tolerance = tolerance_text(reported)
-    said = f"boundary F1 at {tolerance}" if tolerance else None
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, caption=said)
-    table.add_column(f"score, {split} split", overflow="fold", min_width=_LEAST)
-    return table
+    return f"boundary F1 at {tolerance}" if tolerance else None
 
 
 def verdict_of_seeds(first: SeedRuns, second: SeedRuns) -> str:

@@ -52,22 +52,22 @@ def read_options(path: Path, typed: Mapping[str, str]) -> dict[str, Any]:
         SegnetError: no such file, no YAML mapping, or a setting that doesn't exist.
     """
     values = {name: value for name, value in _read_yaml(path).items() if value is not None}
-    if values.get("data") == "synthetic":
-        values.pop("holdout", None)  # 0 whatever its recipe says: drawn images have a split of their own
-    if values.get("size") == values.get("patch"):
-        values.pop("size", None)  # it only repeats what the patches say
-    if "size" in typed and "patch" not in typed:
-        values = {name: value for name, value in values.items() if name not in _PATCHES}
     if "recipe" in typed or "model" in typed:
         own_recipe = str(values.get("recipe", TrainConfig.recipe))
         own = recipe_settings(own_recipe, str(values.get("model", ""))) if own_recipe in RECIPES else {}
         values = {name: value for name, value in values.items() if name not in own or value != own[name]}
+    taken = {name for names in TAKES.values() for name in names}
     dropped = {*typed, "undecided", "derived", *values.get("undecided", ())}
-    if _STEPS & typed.keys():
-        dropped |= values.get("derived", {}).keys()
-    if "data" in typed:
-        others = {name for names in TAKES.values() for name in names}
-        dropped |= others - set(TAKES[source_of(typed["data"])])
+    for is_so, names in (
+        # 0 whatever its recipe says: drawn images have a split of their own
+        (values.get("data") == "synthetic", {"holdout"}),
+        # it only repeats what the patches say
+        (values.get("size") == values.get("patch"), {"size"}),
+        ("size" in typed and "patch" not in typed, _PATCHES),
+        (_STEPS & typed.keys(), {*values.get("derived", {})}),
+        ("data" in typed, taken - {*TAKES[source_of(typed.get("data", TrainConfig.data))]}),
+    ):
+        dropped |= names if is_so else set()
     if dropped & _HOLD_OUT:
         dropped |= _HOLD_OUT
     for name in dropped:

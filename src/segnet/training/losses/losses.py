@@ -15,7 +15,6 @@ such means, are a mean over the parts, weighted by their images.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -177,18 +176,8 @@ def tversky(
     return _of_part(loss, mask, whole)
 
 
-class Loss(Protocol):
-    """Takes logits, a mask, class weights and, where these are a part of a batch, the whole batch's mask."""
-
-    def __call__(
-        self,
-        logits: Tensor,
-        mask: Tensor,
-        class_weights: Tensor | None = None,
-        whole: Tensor | None = None,
-    ) -> Tensor:
-        """Return the loss, a scalar."""
-
+Loss = Callable[[Tensor, Tensor, Tensor | None, Tensor | None], Tensor]
+"""From logits, a mask, class weights and, where these are a part of a batch, its whole mask, to a scalar."""
 
 LOSSES: dict[str, Loss] = {
     "cross-entropy": cross_entropy,

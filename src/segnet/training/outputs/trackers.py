@@ -72,36 +72,33 @@ class Tracking:
     def __init__(self, folder: RunFolder, config: TrainConfig, settings: Mapping[str, Any], console: Console):
         names = parse_trackers(config.track) if is_writer() else ()
         self._folder, self._console = folder, console
-        noted = read_mapping(folder.trackers)
-        self._ids: dict[str, str] = dict(noted.get("ids", {}))
-        self._logged: int = noted.get("epochs", 0)
-        self._ended: bool = noted.get("ended", False)
+        self._noted = {"ids": {}, "epochs": 0, "ended": False} | read_mapping(folder.trackers)
         self._open: dict[str, Tracker] = {}
         for name in names:
             with self._excused(name):
-                known = self._ids.get(name)
-                self._open[name], self._ids[name] = _OPEN[name](folder, known, settings, self._logged)
+                ids, logged = self._noted["ids"], self._noted["epochs"]
+                self._open[name], ids[name] = _OPEN[name](folder, ids.get(name), settings, logged)
         if names:
             self._note()
 
     def epochs(self, records: Sequence[EpochRecord]) -> None:
         """Log the epochs that haven't been."""
-        if not self._open or self._logged == len(records):
+        if not self._open or self._noted["epochs"] == len(records):
             return
-        for record in records[self._logged :]:
+        for record in records[self._noted["epochs"] :]:
             self._log(_numbers_of(record), record.epoch)
-        self._logged, self._ended = len(records), False
+        self._noted |= {"epochs": len(records), "ended": False}
         self._note()
 
     def end(self, outcome: Outcome | None) -> None:
         """Log the final scores of a run that has ended, where they haven't been."""
-        if self._open and outcome is not None and outcome.finished and not self._ended:
+        if self._open and outcome is not None and outcome.finished and not self._noted["ended"]:
             found = {"best/val": outcome.val} | ({"best/test": outcome.test} if outcome.test else {})
             numbers = {
                 name: value for place, scores in found.items() for name, value in _scores(place, scores)
             }
             self._log(numbers, outcome.best_epoch)
-            self._ended = True
+            self._noted["ended"] = True
             self._note()
 
     def __enter__(self) -> Tracking:
@@ -121,8 +118,7 @@ class Tracking:
                 what(tracker)
 
     def _note(self) -> None:
-        noted = {"ids": self._ids, "epochs": self._logged, "ended": self._ended}
-        write_text(self._folder.trackers, json.dumps(noted) + "\n")
+        write_text(self._folder.trackers, json.dumps(self._noted) + "\n")
 
     @contextmanager
     def _excused(self, name: str) -> Iterator[None]:
