@@ -55,6 +55,12 @@ def print_folded(table: Table) -> None:
     console.print(table)
 
 
+def print_all(*said: Table | str) -> None:
+    """Print lines, and tables as wide as they are."""
+    for each in said:
+        print(each) if isinstance(each, str) else print_whole(each)
+
+
 def say_error(error: object) -> None:
     """Print an error as one line."""
     text = " ".join(str(error).split())

@@ -12,7 +12,7 @@ from cyclopts import Parameter, Token
 from segnet.base.errors import SegnetError
 from segnet.base.files import expand_home
 from segnet.base.settings import Whole
-from segnet.cli.app import OptionalPath, OptionalWhole, app, print_whole
+from segnet.cli.app import OptionalPath, OptionalWhole, app, print_all
 from segnet.training.configuration.option_types import SizeOption
 
 bench = cyclopts.App(name="bench", help="Measure this machine, ours beside stock PyTorch in one run.")
@@ -139,8 +139,7 @@ def bench_models(
         stock=stock,
         say=lambda line: print(line, flush=True),
     )
-    print_whole(latency.latency_table(rows, title))
-    print(latency.LEGEND, end="")
+    print_all(latency.latency_table(rows, title), latency.LEGEND.rstrip("\n"))
     if csv is not None:
         latency.write_csv(expand_home(csv), rows, machine)
     return 0

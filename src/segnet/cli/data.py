@@ -20,7 +20,17 @@ from segnet.base.errors import refuse
 from segnet.base.files import expand_home
 from segnet.base.readable import counted, number_table
 from segnet.base.settings import Whole
-from segnet.cli.app import BAD_INPUT, SOME_FAILED, Flag, Json, OptionalPath, OptionalWhole, app, print_whole
+from segnet.cli.app import (
+    BAD_INPUT,
+    SOME_FAILED,
+    Flag,
+    Json,
+    OptionalPath,
+    OptionalWhole,
+    app,
+    print_all,
+    print_whole,
+)
 
 if TYPE_CHECKING:
     from segnet.data.check.inspect_folder import Inspection
@@ -181,12 +191,15 @@ def _print_classes(found: Inspection) -> None:
 def _print_copy(repaired: Repaired, target: Path | None) -> None:
     from segnet.data.faults import KINDS
 
-    print(f"\nwrote {counted(repaired.pairs, 'pair')} to {target}")
-    for kind, count in repaired.mended.items():
-        print(f"  mended {count:,}: {KINDS[kind].title} ({KINDS[kind].fix})")
-    for kind, count in repaired.left_out.items():
-        print(f"  left out {count:,}: {KINDS[kind].title}")
-    print(f"next: segnet data check {shlex.quote(str(target))}")
+    print_all(
+        f"\nwrote {counted(repaired.pairs, 'pair')} to {target}",
+        *(
+            f"  mended {count:,}: {KINDS[kind].title} ({KINDS[kind].fix})"
+            for kind, count in repaired.mended.items()
+        ),
+        *(f"  left out {count:,}: {KINDS[kind].title}" for kind, count in repaired.left_out.items()),
+        f"next: segnet data check {shlex.quote(str(target))}",
+    )
 
 
 @data.command
@@ -260,8 +273,7 @@ def _class_names(classes: str, like: str) -> tuple[str, ...]:
 def _print_converted(done: Converted, folder: str) -> None:
     from segnet.base.class_roles import is_background
 
-    for warning in done.warnings:
-        print(f"warning: {warning}")
+    print_all(*(f"warning: {warning}" for warning in done.warnings))
     _print_tally(done.tally)
     splits = ", ".join(f"{count:,} in {split}" for split, count in done.images.items() if split)
     pairs = counted(sum(done.images.values()), "pair")

@@ -20,7 +20,7 @@ from segnet.cli.app import (
     OptionalWhole,
     app,
     given,
-    print_whole,
+    print_all,
 )
 from segnet.runs.image_scores import Worst, rank_worst
 
@@ -153,20 +153,19 @@ def _print(found: ModelScores, ranked: Sequence[int], group_by: str | None) -> N
     from segnet.runs.remarks import largest_confusions, shortcomings
 
     print_scores(found.scores)
-    for each in largest_confusions(found.scores):
-        print(f"{each.truth} is taken for {each.predicted}, {100 * each.share:.1f} % of its pixels")
-    for line in shortcomings(found.scores):
-        print(f"warning: {line}")
-    if found.groups:
-        print_whole(groups_table(str(group_by), found.groups))
-    for i in ranked:
-        print(f"{found.images[i].image}: {describe_image(found.images[i])}")
+    print_all(
+        *(
+            f"{each.truth} is taken for {each.predicted}, {100 * each.share:.1f} % of its pixels"
+            for each in largest_confusions(found.scores)
+        ),
+        *(f"warning: {line}" for line in shortcomings(found.scores)),
+        *([groups_table(str(group_by), found.groups)] if found.groups else []),
+        *(f"{found.images[i].image}: {describe_image(found.images[i])}" for i in ranked),
+    )
 
 
 def print_scores(scores: Scores) -> None:
     """Print the table of classes, and below it the scores of all of them together."""
     from segnet.report.evaluation import classes_table, score_lines
 
-    print_whole(classes_table(scores))
-    for line in score_lines(scores):
-        print(line)
+    print_all(classes_table(scores), *score_lines(scores))

@@ -15,6 +15,7 @@ from segnet.cli.app import (
     OptionalText,
     app,
     given,
+    print_all,
     say_error,
 )
 
@@ -93,21 +94,19 @@ def _print_comparison(exported: Exported, *, int8: bool) -> None:
     from segnet.runs.scores import score_text
 
     parity = exported.parity
-    print(f"{exported.path}  {exported.size_bytes / 1e6:.2f} MB")
-    print(f"compared with the model on {parity.images}:")
+    of_model, of_file = (score_text(each, digits=4) for each in (parity.mean_iou_model, parity.mean_iou_file))
+    with_masks = {"mean IoU with the model's own masks": of_file}
     rows = {
         "equal pixels": f"{parity.equal_pixels:.4%}",
         "largest difference of a logit": f"{parity.largest_logit_difference:.3g}",
+        **({"mean IoU, model and file": f"{of_model}  {of_file}"} if parity.has_truth else with_masks),
+        "one image, model and file": f"{parity.latency_ms_model:.1f} ms  {parity.latency_ms_file:.1f} ms",
     }
-    if not parity.has_truth:
-        rows["mean IoU with the model's own masks"] = score_text(parity.mean_iou_file, digits=4)
-    else:
-        rows["mean IoU, model and file"] = (
-            f"{score_text(parity.mean_iou_model, digits=4)}  {score_text(parity.mean_iou_file, digits=4)}"
-        )
-    rows["one image, model and file"] = f"{parity.latency_ms_model:.1f} ms  {parity.latency_ms_file:.1f} ms"
-    for what, value in rows.items():
-        print(f"  {what:36}{value}")
-    if int8 and not parity.has_truth:
-        print("  what that costs of the score only the model's own data can tell (--data, --data-root)")
-    print(f"report {exported.report}")
+    cost = "  what that costs of the score only the model's own data can tell (--data, --data-root)"
+    print_all(
+        f"{exported.path}  {exported.size_bytes / 1e6:.2f} MB",
+        f"compared with the model on {parity.images}:",
+        *(f"  {what:36}{value}" for what, value in rows.items()),
+        *([cost] if int8 and not parity.has_truth else []),
+        f"report {exported.report}",
+    )

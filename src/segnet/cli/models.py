@@ -8,7 +8,7 @@ from dataclasses import asdict
 from rich.console import Console
 
 from segnet.base.errors import SegnetError
-from segnet.cli.app import Json, OptionalText, OptionalWhole, app, print_whole
+from segnet.cli.app import Json, OptionalText, OptionalWhole, app, print_all
 from segnet.training.configuration.option_types import ModelOptions, SizeOption
 
 
@@ -39,8 +39,7 @@ def models(
         if json_:
             print(json.dumps(asdict(facts)))
         else:
-            print_whole(report.layers_table(facts, size))
-            print(report.summary(facts))
+            print_all(report.layers_table(facts, size), report.summary(facts))
         return 0
     if model_options is not None or num_classes is not None:
         raise SegnetError("--num-classes and --model-options are for one model; name it")
@@ -49,9 +48,6 @@ def models(
     if json_:
         print(json.dumps([asdict(facts) for facts in every]))
         return 0
-    print_whole(report.costs_table(every, size))
-    print_whole(report.figures_table(every))
-    print(report.LEGEND)
-    for mistake in refused:
-        print(f"left out: {mistake}")
+    tables = report.costs_table(every, size), report.figures_table(every)
+    print_all(*tables, report.LEGEND, *(f"left out: {mistake}" for mistake in refused))
     return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from textwrap import fill
@@ -21,16 +21,12 @@ from segnet.cli.app import (
     OptionalWhole,
     app,
     given,
-    print_whole,
+    print_all,
     require_drawable,
 )
 
 if TYPE_CHECKING:
-    from PIL import Image
     from rich.table import Table
-
-    from segnet.data.images.pixel_values import Pixels
-    from segnet.figures.subjects import ShownModel
 
 Figure = TypeVar("Figure")
 
@@ -38,24 +34,9 @@ show = cyclopts.App(name="show", help="Draw the articles' figures from live code
 app.command(show)
 
 
-def _pictures(shown: ShownModel, images: Sequence[str], count: int) -> list[Image.Image | Pixels]:
-    """Return the images that are named as a model takes them, and where none is so many drawn pets."""
-    from segnet.figures.subjects import drawn_pets
-
-    if images:
-        return [shown.open(image) for image in images]
-    if shown.channels not in (1, 3):
-        print(
-            f"drawn pets stand in for images of {shown.channels} channels: red, green and blue take turns; "
-            "name images of your own to see more"
-        )
-    return [*drawn_pets(count)]
-
-
 def _show(figure: Figure, draw: Callable[[Figure, Path], None], out: Path | None, *said: Table | str) -> int:
     """Print what is said of a figure, and draw it where a file is named."""
-    for each in said:
-        print(each) if isinstance(each, str) else print_whole(each)
+    print_all(*said)
     if out is not None:
         draw(figure, expand_home(out))
         print(f"drawn in {out}")
@@ -86,7 +67,7 @@ def show_activations(
 
     require_drawable(out)
     shown = open_model(model, trained=True)
-    figure = step_by_step(shown, _pictures(shown, images, 8), layer)
+    figure = step_by_step(shown, shown.pictures(images, 8, print), layer)
     return _show(figure, draw_activations, out, steps_table(figure))
 
 
@@ -176,7 +157,7 @@ def show_filters(
 
     require_drawable(out)
     shown = open_model(model, trained=True)
-    figure = look_inside(shown, _pictures(shown, images, 32), layer, channel)
+    figure = look_inside(shown, shown.pictures(images, 32, print), layer, channel)
     return _show(figure, draw_filters, out, layers_table(figure), describe_filters(figure))
 
 
@@ -237,7 +218,7 @@ def show_receptive_field(
 
     require_drawable(out)
     shown = open_model(model)
-    figure = measure_fields(shown, _pictures(shown, images, 16))
+    figure = measure_fields(shown, shown.pictures(images, 16, print))
     return _show(figure, draw_fields, out, fields_table(figure), describe_fields(figure))
 
 
@@ -319,6 +300,5 @@ def show_separable() -> int:
     """What depthwise-separable convolutions save: Part 3's cost table, counted now, with its slip."""
     from segnet.figures.separable import NOTE, separable_costs, separable_table
 
-    print_whole(separable_table(separable_costs()))
-    print(NOTE)
+    print_all(separable_table(separable_costs()), NOTE)
     return 0

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import cyclopts
 from cyclopts import Parameter
-from rich.console import Console
 
 from segnet.base.distributed.rank import started_as
 from segnet.base.errors import SegnetError
 from segnet.base.files import expand_home
 from segnet.base.settings import Whole
-from segnet.cli.app import app, print_folded
+from segnet.cli.app import app, print_all, print_folded
 from segnet.cli.eval import print_scores
 from segnet.training.configuration.config import RUN, TrainConfig
 from segnet.training.interrupt import INTERRUPTED
@@ -150,22 +149,19 @@ def _say_result(run: Run) -> int:
 
     if started_as().rank:  # another process says it
         return 0 if run.finished else INTERRUPTED
-    console = Console(highlight=False, soft_wrap=True)
     if run.val is not None:
-        console.print(f"epoch {run.best_epoch}, the best, on {run.val.scored_on}")
+        print(f"epoch {run.best_epoch}, the best, on {run.val.scored_on}")
         print_scores(run.val)
         if not no_better_than_one_class(run.val):  # else a warning has said it
             majority, share = run.val.majority
-            console.print(f"predicting {majority} everywhere gives pixel accuracy {share:.3f}")
+            print(f"predicting {majority} everywhere gives pixel accuracy {share:.3f}")
     if run.test is not None:
-        console.print(f"the same model on {run.test.scored_on}")
+        print(f"the same model on {run.test.scored_on}")
         print_scores(run.test)
     folder = RunFolder(run.folder)
-    if run.val is not None:
-        console.print(f"model    {folder.model}")
-        console.print(f"GIF      {folder.gif}")
-    console.print(f"report   {folder.report}")
+    best = () if run.val is None else (f"model    {folder.model}", f"GIF      {folder.gif}")
+    print_all(*best, f"report   {folder.report}")
     if not run.finished:
-        console.print(f"stopped; go on with: segnet resume {run.folder}")
+        print(f"stopped; go on with: segnet resume {run.folder}")
         return INTERRUPTED
     return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,6 +90,25 @@ class ShownModel:
         if image == DRAWN and not path.exists():
             return _PET.read()[0]
         return self.fit.intensity.open(path)[0]
+
+    def pictures(
+        self, images: Sequence[str], count: int, say: Callable[[str], object]
+    ) -> list[Image.Image | Pixels]:
+        """Return the images that are named, and where none is drawn pets.
+
+        Args:
+            images: as ``open`` takes them.
+            count: how many pets are drawn.
+            say: told where those are no images as the model has learnt from.
+        """
+        if images:
+            return [self.open(image) for image in images]
+        if self.channels not in (1, 3):
+            say(
+                f"drawn pets stand in for images of {self.channels} channels: red, green and blue take "
+                "turns; name images of your own to see more"
+            )
+        return [*drawn_pets(count)]
 
     def pixels(self, picture: Image.Image | Pixels) -> Pixels:
         """Return ``(H, W, C)`` as the model gets it; of a model that takes patches, the middle one.

@@ -72,7 +72,8 @@ class Tracking:
     def __init__(self, folder: RunFolder, config: TrainConfig, settings: Mapping[str, Any], console: Console):
         names = parse_trackers(config.track) if is_writer() else ()
         self._folder, self._console = folder, console
-        self._noted = {"ids": {}, "epochs": 0, "ended": False} | read_mapping(folder.trackers)
+        nothing: dict[str, Any] = {"ids": {}, "epochs": 0, "ended": False}
+        self._noted = nothing | read_mapping(folder.trackers)
         self._open: dict[str, Tracker] = {}
         for name in names:
             with self._excused(name):
