@@ -103,14 +103,14 @@ def test_targets_are_the_sure_classes_of_the_weak_view_and_the_strong_one_is_in_
         kept["weak"] = images
         return images
 
-    views = replace(unlabeled, labeller=Sure(0.97), strong=strong).views(0, 0, 4, SIZE, CPU)
-    assert torch.equal(views.answers.targets == 1, kept["weak"][:, 0] > 0.5)
-    assert torch.equal(views.images, kept["weak"])
-    assert set(views.answers.targets.unique().tolist()) == {0, 1}
-    assert float(views.answers.measured()["confident_share"]) == 1
-    unsure = replace(unlabeled, labeller=Sure(0.94)).views(0, 0, 4, SIZE, CPU)
-    assert set(unsure.answers.targets.unique().tolist()) == {255}
-    assert float(unsure.answers.measured()["confident_share"]) == 0
+    views, answers = replace(unlabeled, labeller=Sure(0.97), strong=strong).views(0, 0, 4, SIZE, CPU)
+    assert torch.equal(answers.targets == 1, kept["weak"][:, 0] > 0.5)
+    assert torch.equal(views, kept["weak"])
+    assert set(answers.targets.unique().tolist()) == {0, 1}
+    assert float(answers.measured()["confident_share"]) == 1
+    _, unsure = replace(unlabeled, labeller=Sure(0.94)).views(0, 0, 4, SIZE, CPU)
+    assert set(unsure.targets.unique().tolist()) == {255}
+    assert float(unsure.measured()["confident_share"]) == 0
 
 
 def test_strong_colour_moves_no_pixel():
@@ -159,13 +159,13 @@ def test_a_teacher_answers_for_all_pixels_and_needs_no_average(config, taught, q
         kept["weak"] = images
         return 1 - images
 
-    views = replace(unlabeled, strong=strong).views(0, 0, 4, SIZE, CPU)
+    views, answers = replace(unlabeled, strong=strong).views(0, 0, 4, SIZE, CPU)
     teacher, _ = read_model(taught / "model.safetensors")
-    assert torch.equal(views.images, 1 - kept["weak"])
+    assert torch.equal(views, 1 - kept["weak"])
     logits = torch.randn(4, 2, *SIZE)
     theirs, ours = ((each / 3).log_softmax(1) for each in (teacher.eval()(kept["weak"]), logits))
     expected = 9 * (theirs.exp() * (theirs - ours)).sum(1).mean()
-    assert float(views.answers.loss(logits)) == pytest.approx(float(expected.detach()), rel=1e-5)
+    assert float(answers.loss(logits)) == pytest.approx(float(expected.detach()), rel=1e-5)
 
     images, masks = torch.rand(4, 3, *SIZE), torch.randint(2, (4, *SIZE), dtype=torch.uint8)
     loss, measured = loss_of(setup, setup.model.train(), images, masks, Step(1, 0, 3))
@@ -208,7 +208,7 @@ def test_views_are_a_function_of_seed_epoch_and_step(config, quiet):
     def views(seed, epoch, first):
         torch.manual_seed(torch.randint(1000, ()).item())
         unlabeled = build(config(seed=seed, crop_scale=0.5), quiet).unlabeled
-        return unlabeled.views(epoch, first, 4, SIZE, CPU).images
+        return unlabeled.views(epoch, first, 4, SIZE, CPU)[0]
 
     assert torch.equal(views(0, 1, 4), views(0, 1, 4))
     for other in ((1, 1, 4), (0, 2, 4), (0, 1, 8)):

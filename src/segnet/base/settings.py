@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from cyclopts import Group, Parameter, Token
 
-from segnet.base.errors import SegnetError, did_you_mean
+from segnet.base.errors import SegnetError, did_you_mean, refuse
 from segnet.base.files import expand_home
 
 Settings = TypeVar("Settings")
@@ -105,11 +105,15 @@ def require_choices(settings: Any) -> None:
     """
     for entry in fields(settings):
         kind, value = type_of(entry), getattr(settings, entry.name)
-        if kind is bool and not isinstance(value, bool):
-            raise SegnetError(f"{option(entry.name)} must be true or false, got {value!r}")
-        if get_origin(kind) is Literal and value not in get_args(kind):
-            known = did_you_mean(str(value), get_args(kind))
-            raise SegnetError(f"{option(entry.name)} can't be {value!r}{known}")
+        choices = get_args(kind) if get_origin(kind) is Literal else (value,)
+        known = "" if value in choices else did_you_mean(str(value), choices)
+        refuse(
+            (
+                kind is bool and not isinstance(value, bool),
+                f"{option(entry.name)} must be true or false, got {value!r}",
+            ),
+            (value not in choices, f"{option(entry.name)} can't be {value!r}{known}"),
+        )
 
 
 def require_ranges(settings: Any) -> None:

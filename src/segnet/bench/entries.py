@@ -108,11 +108,8 @@ def sides_of_model(
     for kind, name in ((_FLOAT, "float32.onnx"), (_INT8, "int8.onnx")):
         if asked := [runtime for runtime in runtimes if runtime in kind]:
             path = to / name
-            if kind is _FLOAT:
-                graph = to_graph(model.module, size)
-            else:
-                graph = to_graph(fold_batch_norms(model.module), size, to_int8(pictures))
-            onnx.save(graph, path)
+            int8 = [] if kind is _FLOAT else [to_int8(pictures)]
+            onnx.save(to_graph(fold_batch_norms(model.module) if int8 else model.module, size, *int8), path)
             sides += [(runtime, path, 255.0, path.stat().st_size) for runtime in asked]
     return [
         Side(model.name, runtime, path, scale, parameters, size_bytes, batch_sizes)

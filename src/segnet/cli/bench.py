@@ -49,8 +49,7 @@ def bench_pooling(
     if batch_size < 1 or repeats < 1:
         raise SegnetError(f"--batch-size and --repeats must be at least 1, got {batch_size} and {repeats}")
     machine = describe_machine(torch.get_num_threads(), pick_device(device))
-    print(machine.removeprefix("# "))
-    print(f"{'':42}{'stock':>10}{'ours':>10}{'':5}{'ours/stock':>12}")
+    print_all(machine.removeprefix("# "), f"{'':42}{'stock':>10}{'ours':>10}{'':5}{'ours/stock':>12}")
     rows = []
     for row in compare_pooling(batch_size=batch_size, repeats=repeats, device=device, training=training):
         rows.append(row)

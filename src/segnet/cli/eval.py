@@ -91,13 +91,15 @@ def evaluate(
         json_: print one JSON object in place of the table.
     """
     from segnet.inference.opening import load
-    from segnet.report.evaluation import to_plain, write_evaluation
+    from segnet.report.evaluation import require_no_run, to_plain, write_evaluation
     from segnet.scoring.data_to_score import open_data
     from segnet.scoring.evaluate import score_model
     from segnet.scoring.mistakes import WORST
 
     out = None if out is None else expand_home(out)
     _check(worst, by, out, group_by, group_table)
+    if out is not None:
+        require_no_run(out)
     segmenter = load(model, device=device, runtime=runtime)
     images = given(image_column=image_column, mask_column=mask_column, dataset_yaml=dataset_yaml)
     pets = given(data_root=data_root, archive=archive, extra_list=extra_list, border=border)
@@ -135,10 +137,6 @@ def _check(worst: int | None, by: Worst, out: Path | None, group_by: str | None,
             "--group-table needs --group-by, the column to group by",
         ),
     )
-    if out is not None:
-        from segnet.report.evaluation import require_no_run
-
-        require_no_run(out)
 
 
 def _print_begin(model: str, scored_on: ScoredOn) -> None:

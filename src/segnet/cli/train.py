@@ -138,8 +138,7 @@ def _say_seeds(path: Path) -> int:
         return INTERRUPTED
     found = read_seeds(path)
     print_folded(spread_table(found))
-    print(found.sentence())
-    print(f"summary  {summary}")
+    print_all(found.sentence(), f"summary  {summary}")
     return 0
 
 

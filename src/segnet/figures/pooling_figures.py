@@ -81,9 +81,7 @@ def describe_pooling(example: PoolingExample) -> str:
         "",
     ]
     for y, row in enumerate(example.before):
-        cells = []
-        for x, value in enumerate(row):
-            cells.append(f"[{value}]" if example.won(y, x) else f" {value} ")
+        cells = [f"[{value}]" if example.won(y, x) else f" {value} " for x, value in enumerate(row)]
         left = "".join(cells[:2]) + " │ " + "".join(cells[2:])
         restored = " ".join(str(value) for value in example.restored[y])
         pooled = codes = ""

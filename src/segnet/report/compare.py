@@ -14,7 +14,7 @@ from segnet.base.errors import refuse
 from segnet.base.readable import number_table
 from segnet.report.plots import Chart, Curve, write_chart
 from segnet.report.spread import has_images
-from segnet.runs.identity import SplitIdentity
+from segnet.runs.identity import digest
 from segnet.runs.records import RunRecord, read_run
 from segnet.runs.scores import ClassScores, Scores, score_text
 
@@ -50,13 +50,9 @@ def differences(runs: Sequence[RunRecord]) -> dict[str, list[str]]:
     """
     found = {}
     if all(run.manifest is not None for run in runs):
-        identities = [SplitIdentity.of(run.manifest.splits["val"]) for run in runs if run.manifest]
-        if len({identity.digest for identity in identities}) > 1:
-            found["validation images"] = [
-                f"{identity.count} of {run.manifest.name}"
-                for identity, run in zip(identities, runs, strict=True)
-                if run.manifest
-            ]
+        manifests = [run.manifest for run in runs if run.manifest]
+        if len({digest(each.splits["val"]) for each in manifests}) > 1:
+            found["validation images"] = [f"{len(each.splits['val'])} of {each.name}" for each in manifests]
     else:
         for setting in ("data", "border", "holdout", "seed"):
             values = [_text(run.config.get(setting)) for run in runs if _decides_pixels(setting, run.config)]

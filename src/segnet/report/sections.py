@@ -145,9 +145,11 @@ def metric_table(splits: Sequence[Scores]) -> list[tuple[str, str, list[str]]]:
         for key, found in values.items()
         if found != [None] * len(found)
     ]
-    for key in dict.fromkeys(name for scores in splits for name in scores.others):
-        rows.append((key.replace("_", " "), "", [score_text(scores.others.get(key)) for scores in splits]))
-    return rows
+    others = dict.fromkeys(name for scores in splits for name in scores.others)
+    return rows + [
+        (key.replace("_", " "), "", [score_text(scores.others.get(key)) for scores in splits])
+        for key in others
+    ]
 
 
 def class_metrics(splits: Sequence[Scores]) -> dict[str, tuple[str, str]]:

@@ -123,13 +123,6 @@ class SplitIdentity:
     digest: str
     ids: frozenset[bytes]
 
-    @classmethod
-    def of(cls, records: Iterable[ImageRecord]) -> SplitIdentity:
-        """Return the identity of these images, whatever their order and names."""
-        records = list(records)
-        ids = frozenset(each for record in records for each in record.ids)
-        return cls(len(records), digest(records), ids)
-
 
 class NotWholeError(SegnetError):
     """Not all of a model's own split is there, or a mask of it has changed."""
@@ -157,9 +150,11 @@ class DataIdentity:
     def of(cls, manifest: Manifest, paths: Iterable[str]) -> DataIdentity:
         """Shorten a manifest; ``paths`` are the options that would tell strangers of this machine."""
         options = {name: value for name, value in manifest.options.items() if name not in paths}
-        splits = {name: SplitIdentity.of(records) for name, records in manifest.splits.items()}
-        unlabeled = frozenset(each for record in manifest.unlabeled for each in record.ids)
-        return cls(manifest.name, options, splits, unlabeled, manifest.before)
+        splits = {
+            name: SplitIdentity(len(records), digest(records), _ids_of(records))
+            for name, records in manifest.splits.items()
+        }
+        return cls(manifest.name, options, splits, _ids_of(manifest.unlabeled), manifest.before)
 
     def to_plain(self) -> dict[str, Any]:
         """Return what JSON holds: ids as one text in base64, sorted."""
@@ -218,14 +213,12 @@ class DataIdentity:
         for chosen in (*exact, here, once):
             if digest([records[each] for each in chosen]) == wanted.digest:
                 return sorted(chosen)
-        if len(found) < wanted.count:
-            raise NotWholeError(
-                f"the model's own {split} split has {wanted.count} images, of which {len(found)} are here"
-            )
-        raise NotWholeError(
+        missing = f"the model's own {split} split has {wanted.count} images, of which {len(found)} are here"
+        changed = (
             f"masks of the model's own {split} split ({wanted.count} images) have changed since it was "
             "trained, or what their values mean"
         )
+        raise NotWholeError(missing if len(found) < wanted.count else changed)
 
     @cached_property
     def trained(self) -> frozenset[bytes]:
@@ -235,6 +228,10 @@ class DataIdentity:
     def trained_on(self, records: Iterable[ImageRecord]) -> int:
         """Return how many of these images the model was trained on, under whatever name."""
         return sum(not self.trained.isdisjoint(record.ids) for record in records)
+
+
+def _ids_of(records: Iterable[ImageRecord]) -> frozenset[bytes]:
+    return frozenset(each for record in records for each in record.ids)
 
 
 def _packed_under(name: str, ids: frozenset[bytes]) -> dict[str, str]:

@@ -189,15 +189,12 @@ def locked(place: Path, what: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     place.parent.mkdir(exist_ok=True)
-    lock = FileLock(place, timeout=0)
     try:
-        lock.acquire()
+        held = FileLock(place, timeout=0).acquire()
     except Timeout:
         raise SegnetError(f"another process is still at work on {what}; wait for it, or end it") from None
-    try:
+    with held:
         yield
-    finally:
-        lock.release()
 
 
 def require_free(out: Path | None) -> None:

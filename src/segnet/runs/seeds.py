@@ -8,7 +8,6 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from segnet.base.errors import SegnetError, refuse
 from segnet.base.files import write_text
@@ -117,14 +116,6 @@ class SeedRuns:
         rows = [_flat(scores) for scores in self.reported]
         return {name: [row[name] for row in rows] for name in rows[0] if all(name in row for row in rows)}
 
-    def summary(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        scores = {
-            name: {"mean": statistics.fmean(values), "sd": statistics.stdev(values), "values": values}
-            for name, values in self.values().items()
-        }
-        return {"seeds": list(self.seeds), "split": self.split, "scores": scores}
-
 
 def _flat(scores: Scores) -> dict[str, float]:
     """Return the scores that have a value, by names for people."""
@@ -162,7 +153,12 @@ def write_summary(path: Path) -> SeedRuns:
         SegnetError: as ``read_seeds``.
     """
     found = read_seeds(path)
-    write_text(SeedFolder(path).summary, json.dumps(found.summary(), indent=2) + "\n")
+    scores = {
+        name: {"mean": statistics.fmean(values), "sd": statistics.stdev(values), "values": values}
+        for name, values in found.values().items()
+    }
+    plain = {"seeds": list(found.seeds), "split": found.split, "scores": scores}
+    write_text(SeedFolder(path).summary, json.dumps(plain, indent=2) + "\n")
     return found
 
 

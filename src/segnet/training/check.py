@@ -53,7 +53,11 @@ def check(
             require_own(config, model)
             sketch = model
         else:
-            require_known(config)
+            if is_own(config.model):  # named like a class: only its owner can build it
+                raise SegnetError(
+                    f"segnet has no model {config.model}; a module of your own is trained through Python: "
+                    f"segnet.train(config, model={short_name(config.model)}(...))"
+                )
             with torch.device("meta"):
                 sketch = create_model(config.model, in_channels=config.channels or 3, **config.model_options)
         require_all(
@@ -177,15 +181,6 @@ def require_compiler(device: torch.device) -> None:
             "--compile needs a working C++ compiler (and Triton on a GPU), such as g++; install one or leave "
             "--compile out"
         ) from error
-
-
-def require_known(config: TrainConfig) -> None:
-    """Raise SegnetError where the model is named like a class: only its owner can build it."""
-    if is_own(config.model):
-        raise SegnetError(
-            f"segnet has no model {config.model}; a module of your own is trained through Python: "
-            f"segnet.train(config, model={short_name(config.model)}(...))"
-        )
 
 
 def require_own(config: TrainConfig, model: nn.Module) -> None:

@@ -52,15 +52,10 @@ def interrupts_wait() -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
-    came = False
-
-    def remember(number: int, frame: FrameType | None) -> None:
-        nonlocal came
-        came = True
-
-    with _stops_call(remember):
-        yield lambda: came
-    if came:
+    noted = threading.Event()
+    with _stops_call(lambda *_: noted.set()):
+        yield noted.is_set
+    if noted.is_set():
         raise KeyboardInterrupt
 
 

@@ -31,7 +31,7 @@ from segnet.training.epoch import epoch_batches
 from segnet.training.interrupt import interrupts_wait
 from segnet.training.loss_watch import LossWatch, require_finite, require_finite_logits
 from segnet.training.outputs.artifacts import finish, keep_epoch
-from segnet.training.outputs.console import epoch_progress, say_end, say_epoch, say_start, step_status
+from segnet.training.outputs.console import epoch_progress, say_end, say_epoch, start_lines, step_status
 from segnet.training.outputs.trackers import Tracking
 from segnet.training.schedule import Step, train_size
 from segnet.training.setup import Learner, Setup
@@ -63,7 +63,7 @@ def fit(setup: Setup, folder: RunFolder, state: State) -> Run:
     """
     writes = is_writer()
     with Tracking(folder, setup.config, setup.settings, setup.console) as tracking:
-        say_start(setup, folder)
+        say(setup.console, *start_lines(setup, folder))
         finished = _train(setup, folder, state, tracking)
         leave()  # what is left is the writer's; to itself, each is now alone
         outcome = _finish(setup, folder, state, tracking, finished) if writes else None

@@ -334,10 +334,13 @@ def _take_along(folder: RunFolder, checkpoint: Checkpoint, new: RunFolder) -> No
     new.write_epochs([record.to_dict() for record in state.records])
     assert model_file is not None
     assert state.best is not None  # read_epoch has looked
-    files = [(model_file, new.model), (folder.preview_images, new.preview_images)]
-    for epoch in (record.epoch for record in state.records):
-        files.append((folder.preview(epoch), new.preview(epoch)))
-        files.append((folder.predictions(epoch), new.predictions(epoch)))
+    epochs = [record.epoch for record in state.records]
+    files = [
+        (model_file, new.model),
+        (folder.preview_images, new.preview_images),
+        *((folder.preview(epoch), new.preview(epoch)) for epoch in epochs),
+        *((folder.predictions(epoch), new.predictions(epoch)) for epoch in epochs),
+    ]
     for source, target in files:
         if source.is_file():  # a picture may have been deleted
             with replacing(target) as temporary:

@@ -126,21 +126,21 @@ def loss_of(
         step: which step it is.
         whole: the masks of the whole step, where these are a part of it; the parts' losses then sum up.
     """
-    config, teacher, views = learner.config, learner.teacher, None
+    config, teacher, strong, answers = learner.config, learner.teacher, None, None
     if learner.unlabeled is not None:  # as many images without masks as there are with masks
         first, size = step.number * config.batch_size, train_size(config, step.epoch)
-        views = learner.unlabeled.views(step.epoch, first, len(images), size, learner.device)
+        strong, answers = learner.unlabeled.views(step.epoch, first, len(images), size, learner.device)
     with autocast(learner.device, config.precision):
-        logits = network(images if views is None else torch.cat((images, views.images)))
+        logits = network(images if strong is None else torch.cat((images, strong)))
         taught = None if teacher is None else teacher.logits(images)
 
-    with_masks = logits if views is None else logits[: len(images)]
+    with_masks = logits if answers is None else logits[: len(images)]
     loss = make_loss(config.loss)(with_masks, masks, learner.class_weights, whole)
     if teacher is not None and taught is not None:
         loss = teacher.mixed(loss, with_masks, taught, masks, whole)
-    if views is None:
+    if answers is None:
         return loss, {}
 
-    without = views.answers.loss(logits[len(images) :])
+    without = answers.loss(logits[len(images) :])
     weight = warm_up(config, step.epoch, step.progress) * config.unlabeled_weight
-    return loss + weight * without, {"unlabeled_loss": without} | views.answers.measured()
+    return loss + weight * without, {"unlabeled_loss": without} | answers.measured()

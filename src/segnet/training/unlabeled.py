@@ -74,14 +74,6 @@ class Taught(NamedTuple):
 Answers = SureClasses | Taught
 
 
-class Views(NamedTuple):
-    """Strong views of images without masks, and what is to be answered to them."""
-
-    images: Tensor
-    """float32 ``(N, C, H, W)`` in [0, 1]."""
-    answers: Answers
-
-
 @dataclass(frozen=True)
 class Unlabeled:
     """Images without masks, and who labels them."""
@@ -98,8 +90,10 @@ class Unlabeled:
     line: str
     """What a run says of them at its start."""
 
-    def views(self, epoch: int, first: int, count: int, size: tuple[int, int], device: torch.device) -> Views:
-        """Return the views of one step, a function of (seed, epoch, step).
+    def views(
+        self, epoch: int, first: int, count: int, size: tuple[int, int], device: torch.device
+    ) -> tuple[Tensor, Answers]:
+        """Return the strong views of one step, a function of (seed, epoch, step), and what is to be answered.
 
         Seeds torch's global generator, as ``Augmentation`` does.
 
@@ -109,6 +103,9 @@ class Unlabeled:
             count: images to take.
             size: ``(H, W)`` of the views.
             device: where they are computed.
+
+        Returns:
+            The views, float32 ``(N, C, H, W)`` in [0, 1], and what the labeller says of the weak ones.
         """
         taken = self.split.take(self._numbers(epoch * self.per_epoch + first, count))
         photos, filled = (torch.from_numpy(array).to(device) for array in taken)
@@ -116,7 +113,7 @@ class Unlabeled:
         weak, filled = self.weak(photos.permute(0, 3, 1, 2), filled, size, seed)
         with torch.no_grad(), autocast(device, self.config.precision):
             answers = self._answers(weak, filled)
-        return Views(self.strong(weak), answers)
+        return self.strong(weak), answers
 
     def _answers(self, weak: Tensor, filled: Tensor) -> Answers:
         if isinstance(self.labeller, Teacher):

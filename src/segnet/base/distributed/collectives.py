@@ -186,10 +186,8 @@ def from_writer(make: Callable[[], Made]) -> Made:
         except Exception as error:
             raised, answer = error, [error if isinstance(error, SegnetError) else _ended_elsewhere(error)]
     torch.distributed.broadcast_object_list(answer, src=0)
-    if raised is not None:
-        raise raised
-    if isinstance(answer[0], SegnetError):
-        raise answer[0]
+    if raised is not None or isinstance(answer[0], SegnetError):
+        raise raised or answer[0]
     return answer[0]
 
 

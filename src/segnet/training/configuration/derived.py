@@ -87,9 +87,8 @@ def too_few_steps(config: TrainConfig, images: int, done: int) -> str:
 
 def _for_the_number_of_images(config: TrainConfig, images: int) -> Derived:
     """Yield batches that leave an epoch steps enough, and epochs that leave the run enough."""
-    batch_size = config.batch_size
-    if "batch_size" in config.undecided:
-        batch_size = _batch_size(config, images)
+    is_open = "batch_size" in config.undecided
+    batch_size = _batch_size(config, images) if is_open else config.batch_size
     if batch_size < config.batch_size:
         would = counted(_steps(images, config.batch_size), "step")
         things = "images" if config.patch is None else "patches"

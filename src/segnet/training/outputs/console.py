@@ -35,12 +35,8 @@ _REFRESH_S = 0.25
 _LINE_S = 60.0  # between the lines of an epoch in a log
 
 
-def say_start(setup: Setup, folder: RunFolder) -> None:
-    """Print what is trained on what, and what isn't as it should be."""
-    say(setup.console, *_on_start(setup, folder))
-
-
-def _on_start(setup: Setup, folder: RunFolder) -> Iterator[str]:
+def start_lines(setup: Setup, folder: RunFolder) -> Iterator[str]:
+    """Yield what is trained on what, and what isn't as it should be."""
     config, dataset, images = setup.config, setup.dataset, epoch_length(setup.config, setup.train)
     yield (
         f"{config.model} ({count_parameters(setup.model):,} parameters) on {dataset.name}: "

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 
 from segnet.base.distributed.rank import is_writer
-from segnet.base.errors import SegnetError, did_you_mean
+from segnet.base.errors import did_you_mean, refuse
 from segnet.base.extras import require_package
 from segnet.base.files import write_text
 from segnet.base.progress import say
@@ -48,11 +48,11 @@ def parse_trackers(text: str | None) -> tuple[str, ...]:
         SegnetError: one that there isn't, or one twice.
     """
     names = tuple(name.strip() for name in text.split(",")) if text is not None else ()
-    for name in names:
-        if name not in NAMES:
-            raise SegnetError(f"there is no tracker {name!r}{did_you_mean(name, NAMES)}")
-    if len(set(names)) < len(names):
-        raise SegnetError(f"--track {text} names a tracker twice")
+    unknown = next((name for name in names if name not in NAMES), None)
+    refuse(
+        (unknown is not None, f"there is no tracker {unknown!r}{did_you_mean(str(unknown), NAMES)}"),
+        (len(set(names)) < len(names), f"--track {text} names a tracker twice"),
+    )
     return names
 
 
