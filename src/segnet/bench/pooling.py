@@ -151,9 +151,9 @@ def _compare_time(
             repeats,
             device,
         )
-        totals = [total + 1000 * median for total, median in zip(totals, medians, strict=True)]
-        stock, ours = medians
-        yield Comparison("pair", f"{_name(dtype)} {channels}x{side}x{side}", "ms", 1000 * stock, 1000 * ours)
+        in_ms = [1000 * median for median in medians]
+        totals = [total + each for total, each in zip(totals, in_ms, strict=True)]
+        yield Comparison("pair", f"{_name(dtype)} {channels}x{side}x{side}", "ms", *in_ms)
     yield Comparison("pair", f"{_name(dtype)} all four", "ms", *totals)
 
 

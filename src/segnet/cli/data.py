@@ -242,7 +242,6 @@ def convert(
     from segnet.base.progress import counting
     from segnet.data.labels.convert import convert as write
 
-    said = Console(stderr=True)
     done = write(
         expand_home(source),
         expand_home(folder),
@@ -250,7 +249,7 @@ def convert(
         classes=_class_names(classes, like),
         skip=skip,
         empty_as_background=empty_as_background,
-        progress=partial(counting, said, "converting"),
+        progress=partial(counting, Console(stderr=True), "converting"),
     )
     _print_converted(done, folder)
     return SOME_FAILED if done.some_failed else 0

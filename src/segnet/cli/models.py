@@ -34,8 +34,12 @@ def models(
     from segnet.report import models as report
 
     if name is not None:
-        classes = 3 if num_classes is None else num_classes
-        facts = report.describe_model(name, num_classes=classes, options=model_options, size=size)
+        facts = report.describe_model(
+            name,
+            num_classes=3 if num_classes is None else num_classes,
+            options=model_options,
+            size=size,
+        )
         if json_:
             print(json.dumps(asdict(facts)))
         else:

@@ -143,9 +143,8 @@ def export(
     segmenter = Segmenter(TorchRuntime(opened), description)
     target = _target(source, to, precision) if out is None else expand_home(out)
     compared = compared_pictures(source, segmenter, images, data or {}, instead=calibrate)
-    calibration = None
-    if precision == "int8":
-        calibration = calibration_pictures(source, segmenter, calibrate, data or {})
+    is_int8, data = precision == "int8", data or {}
+    calibration = calibration_pictures(source, segmenter, calibrate, data) if is_int8 else None
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / target.name
         _write(segmenter, to, precision, calibration, draft)

@@ -240,7 +240,7 @@ def draw_convolution(example: ConvolutionExample, path: Path) -> None:
     with drawn(path, columns * cell_in, sum(rows_in) + 0.35 * columns, layout="constrained") as figure:
         # One kernel: the picture beside the map, below them window, kernel and products side by side.
         grid = figure.add_gridspec(len(rows_in), columns if several else 6, height_ratios=rows_in)
-        row, column = example.corner
+        (row, column), (rows, across) = example.corner, example.results[0].values.shape
         first, second = (grid[0, 0], grid[1, 0]) if several else (grid[0, :3], grid[1, :2])
         mark, title = (row, column, len(example.window)), f"{example.name}, {height}x{width}"
         _picture(figure.add_subplot(first), example.picture, title, mark)
@@ -254,12 +254,11 @@ def draw_convolution(example: ConvolutionExample, path: Path) -> None:
                 ha="center", va="center", fontsize=9.5, color=SOFT_INK, linespacing=1.5,
             )  # fmt: skip
         for place, result in enumerate(example.results, 1):
-            axes = figure.add_subplot(grid[0, place] if several else grid[0, 3:])
-            down, across = result.values.shape
-            _picture(axes, result.shown(), f"{result.kernel.name}, {down}x{across}", (*example.place, 1))
+            first, second = (grid[0, place], grid[1, place]) if several else (grid[0, 3:], grid[1, 2:4])
+            title = f"{result.kernel.name}, {rows}x{across}"
+            _picture(figure.add_subplot(first), result.shown(), title, (*example.place, 1))
             weights = np.array(result.kernel.weights)
-            axes = figure.add_subplot(grid[1, place] if several else grid[1, 2:4])
-            _numbers(axes, weights, _signs(weights), "× kernel")
+            _numbers(figure.add_subplot(second), weights, _signs(weights), "× kernel")
             axes = figure.add_subplot(grid[2, place] if several else grid[1, 4:])
             _numbers(axes, result.products, _signs(result.products), "= products")
             per = f" / {result.kernel.divisor}" if result.kernel.divisor > 1 else ""

@@ -20,7 +20,6 @@ from PIL import Image
 from rich.table import Table
 
 from segnet.base.readable import counted, number_table
-from segnet.core.pooling import Size
 from segnet.data.images.pixel_values import Pixels, visible
 from segnet.figures.figure import drawn, headline
 from segnet.figures.subjects import ShownModel
@@ -130,13 +129,15 @@ def look_inside(
     pixels = [visible(shown.pixels(picture)) for picture in pictures]
     # what the value sees, or its middle where that is most of the image
     side = max(8, min(sees or max(shown.size), min(shown.size) * 3 // 8))
+    (height, width), (_, rows, columns) = shown.size, shapes[layer]
     patches: dict[int, list[StrongestPatch]] = {}
     for each in chosen:
         order = places.values[:, each].argsort(descending=True, stable=True)[:SHOWN_PATCHES].tolist()
         patches[each] = []
         for image in order:
             at = int(places.rows[image, each]), int(places.columns[image, each])
-            centre = _in_image(at, shapes[layer][1:], shown.size)
+            # the pixel in the middle of what the value stands for
+            centre = int((at[0] + 0.5) * height / rows), int((at[1] + 0.5) * width / columns)
             patches[each].append(
                 StrongestPatch(
                     float(places.values[image, each]), image, centre, _cut(pixels[image], centre, side)
@@ -170,14 +171,6 @@ def _strongest_apart(maps: Numbers, count: int) -> list[int]:
             chosen.append(each)
             taken.add(place)
     return sorted(chosen)
-
-
-def _in_image(place: tuple[int, int], maps: tuple[int, int], size: Size) -> tuple[int, int]:
-    """Return the pixel in the middle of what a value of a map stands for."""
-    row, column = (
-        int((at + 0.5) * whole / cells) for at, cells, whole in zip(place, maps, size, strict=True)
-    )
-    return row, column
 
 
 def _cut(pixels: Pixels, centre: tuple[int, int], side: int) -> Pixels:

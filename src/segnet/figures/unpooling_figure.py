@@ -26,7 +26,6 @@ from segnet.figures.figure import class_colours, colour_legend, drawn, headline,
 from segnet.figures.subjects import open_trained
 from segnet.models.inspection.unpooling import INDICES, unpooling, unpooling_stages
 from segnet.runs.identity import ImageRecord
-from segnet.runs.image_scores import ImageScores
 from segnet.runs.remarks import tolerance_line
 from segnet.runs.scores import ScoredOn, Scores, score_text, share_text
 from segnet.scoring.boundary import BAND_PX
@@ -144,19 +143,14 @@ def compare_ways(
             predict = predictor(model)
             torch.manual_seed(0)  # where maxima are put at random
             scores, images = evaluate_images(predict, split, classes, _CPU, scored_on, records)
-            shown = shown if results else _median(images)
+            order = sorted(range(len(images)), key=lambda i: images[i].mean_iou or 0.0)
+            shown = shown if results else order[(len(order) - 1) // 2]  # of an even count the worse of two
             logits, masks = next(predict_split(predict, split, _CPU, [shown]))
         results.append(WayScored(way, scores, logits[0].argmax(0).byte().numpy()))
     return UnpoolingFigure(
         name, scored_on, classes, split.names[shown], visible(np.array(split.images[shown])),
         masks[0].numpy(), tuple(results), note,
     )  # fmt: skip
-
-
-def _median(images: Sequence[ImageScores]) -> int:
-    """Return the number of the image of median mean IoU; of an even count the worse of the two."""
-    order = sorted(range(len(images)), key=lambda i: images[i].mean_iou or 0.0)
-    return order[(len(order) - 1) // 2]
 
 
 def ways_table(figure: UnpoolingFigure) -> Table:

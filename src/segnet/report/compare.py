@@ -201,11 +201,12 @@ def draw_runs(runs: Sequence[RunRecord], path: Path, *, score: str = "mean_iou")
     """
     require_score(runs, score)
     last = max(run.epochs[-1].epoch for run in runs)
-    curves = []
+    by_epoch = [{epoch.epoch: _value(epoch.val, score) for epoch in run.epochs} for run in runs]
     names = _told_apart([Path(run.name).name for run in runs])
-    for run, name, colour in zip(runs, names, _COLOURS, strict=False):
-        by_epoch = {epoch.epoch: _value(epoch.val, score) for epoch in run.epochs}
-        curves.append(Curve(name, [by_epoch.get(epoch) for epoch in range(1, last + 1)], colour))
+    curves = [
+        Curve(name, [values.get(epoch) for epoch in range(1, last + 1)], colour)
+        for name, values, colour in zip(names, by_epoch, _COLOURS, strict=False)
+    ]
     title = f"{SCORES.get(score, f'IoU of {score}')} on the validation images"
     write_chart(Chart(title, range(1, last + 1), curves), path)
 

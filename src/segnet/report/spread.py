@@ -35,11 +35,14 @@ def read_groups(paths: Sequence[Path]) -> list[SeedRuns] | None:
         return None
     if not all(of_seeds):
         single = paths[of_seeds.index(False)]
-        if not expand_home(single).is_dir():
-            raise SegnetError(f"there is no folder {single}")
-        raise SegnetError(
-            f"{single} is one run, and one seed has no spread to compare; train it with --seeds 3, or "
-            f"compare it with one run of {paths[of_seeds.index(True)]}"
+        is_run = expand_home(single).is_dir()
+        refuse(
+            (not is_run, f"there is no folder {single}"),
+            (
+                is_run,
+                f"{single} is one run, and one seed has no spread to compare; train it with --seeds 3, or "
+                f"compare it with one run of {paths[of_seeds.index(True)]}",
+            ),
         )
     return [read_seeds(expand_home(path)) for path in paths]
 

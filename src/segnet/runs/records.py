@@ -145,8 +145,7 @@ class RunRecord:
     def best(self) -> EpochRecord:
         """The epoch that was kept; there must be one."""
         best = best_of(self.epochs)
-        if best is None:
-            raise ValueError(f"{self.name} has no epoch")
+        assert best is not None, f"{self.name} has no epoch"
         return best
 
     @property

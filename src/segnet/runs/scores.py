@@ -128,10 +128,8 @@ class Scores:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, without what only a full evaluation or the article's takes."""
         silent = {"others", *(name for name in _WHERE_THEY_APPLY if getattr(self, name) is None)}
-        outlines: tuple[str, ...] = ()
-        if not self.calibration:
-            silent |= {*_OF_IMAGES, "calibration"}
-            outlines = _CLASS_OUTLINES
+        silent |= set() if self.calibration else {*_OF_IMAGES, "calibration"}
+        outlines = () if self.calibration else _CLASS_OUTLINES
         where = self.scored_on
         plain = vars(self) | {
             "confusion": [list(row) for row in self.confusion],

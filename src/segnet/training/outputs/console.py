@@ -74,8 +74,8 @@ def say_end(setup: Setup, epochs: int, outcome: Outcome) -> None:
         epochs: how many were done.
         outcome: how it ended.
     """
-    lines = (*_on_too_few_steps(setup, epochs), *shortcomings(outcome.test or outcome.val))
-    say(setup.console, *(f"warning: {line}" for line in lines))
+    few, poor = _on_too_few_steps(setup, epochs), shortcomings(outcome.test or outcome.val)
+    say(setup.console, *(f"warning: {line}" for line in (*few, *poor)))
 
 
 def _on_too_few_steps(setup: Setup, epochs: int) -> Iterator[str]:
