@@ -218,10 +218,10 @@ def test_views_are_a_function_of_seed_epoch_and_step(config, quiet):
 def test_filling_of_images_that_keep_their_proportions_is_no_target(config, tmp_path, quiet):
     wide = draw_photos(tmp_path / "wide", shape=(16, 32, 3))
     unlabeled = build(config(unlabeled=wide, keep_aspect=True), quiet).unlabeled
-    views = replace(unlabeled, labeller=Sure(0.99)).views(0, 0, 4, SIZE, CPU)
-    assert (views.answers.targets[:, 16:] == 255).all()
-    assert (views.answers.targets[:, :16] != 255).all()
-    assert float(views.answers.measured()["confident_share"]) == 1
+    _, answers = replace(unlabeled, labeller=Sure(0.99)).views(0, 0, 4, SIZE, CPU)
+    assert (answers.targets[:, 16:] == 255).all()
+    assert (answers.targets[:, :16] != 255).all()
+    assert float(answers.measured()["confident_share"]) == 1
 
 
 @pytest.mark.campaign
