@@ -11,6 +11,7 @@ from PIL import Image
 import segnet
 from segnet import SegnetError, TrainConfig
 from segnet.data.pets import PET_CLASSES
+from segnet.data.synthetic import load_synthetic
 from segnet.figures.learning import choose_image, draw_learning, learning_of_run, learning_table
 from segnet.training import in_memory
 
@@ -126,8 +127,7 @@ def test_a_small_network_learns_on_the_spot(monkeypatch):
 
 def test_the_same_seed_learns_the_same_weights(monkeypatch):
     monkeypatch.setattr(in_memory, "_OPTIONS", {"stages": ((4, 1), (4, 1)), "bottleneck": (4, 1, 3)})
-    train, _ = in_memory._pets(16, 4)
-    split = in_memory.read_samples(train, 32)
+    split = in_memory.read_samples(load_synthetic(train=16, val=4).train, 32)
     models = []
     for seed in (0, 0, 1):
         models.append(in_memory.small_segnet(seed))
