@@ -1,6 +1,7 @@
 """What tests share: real data, caches of their own, threads that spin little, and the segnet command."""
 
 import ctypes
+import gc
 import io
 import os
 import signal
@@ -22,6 +23,17 @@ ALL_TESTS = pytest.StashKey[list[pytest.Item]]()
 """What was collected, before options such as ``-m`` leave some out."""
 
 OXFORD_PETS = Path(__file__).parents[2] / "shared" / "oxford-pets"
+
+
+def pytest_collection():
+    """Search no garbage while all libraries and tests come in, which stay: that took seconds."""
+    gc.disable()
+
+
+def pytest_collection_finish():
+    """From here on none is searched among them."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -305,6 +305,7 @@ def test_the_suggested_size_has_the_proportions_of_the_images(sizes, thickness, 
     assert _suggest(classes, sizes).startswith(f"--size {size}: regions of post are {thickness:.1f} px thick")
 
 
+@pytest.mark.usefixtures("plain_runs")
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_check_refuses_few_images_where_training_does(number, here, segnet):
     draw(here / "few", number)

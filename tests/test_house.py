@@ -6,6 +6,7 @@ And nothing depends on where the repository lies: a clone's folder is called seg
 import ast
 import itertools
 from collections import Counter
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -28,12 +29,19 @@ FLOORS = {
 FILES = sorted(SOURCE.rglob("*.py"))
 
 
+@cache
+def parsed(file):
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+@cache
 def modules_imported_by(file):
     """Every module of the package that a file imports, at its top or inside a function."""
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    found = set()
+    for node in ast.walk(parsed(file)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("segnet"):
-            yield node.module
-            yield from (f"{node.module}.{name.name}" for name in node.names)
+            found |= {node.module, *(f"{node.module}.{name.name}" for name in node.names)}
+    return found
 
 
 def rooms_imported_by(file):
@@ -58,7 +66,7 @@ def test_a_room_imports_nothing_from_above(room):
 
 def test_no_file_imports_itself_by_way_of_others():
     names = {".".join(file.relative_to(SOURCE.parent).with_suffix("").parts): file for file in FILES}
-    imports = {name: names.keys() & {*modules_imported_by(file)} for name, file in names.items()}
+    imports = {name: names.keys() & modules_imported_by(file) for name, file in names.items()}
     TopologicalSorter(imports).prepare()  # raises CycleError
 
 
@@ -70,7 +78,7 @@ def test_no_file_is_longer_than_400_lines():
 def test_no_function_has_a_body_of_more_than_60_lines():
     long = {}
     for file in FILES:
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(file)):
             if isinstance(node, ast.FunctionDef):
                 first = node.body[1:2] if ast.get_docstring(node) else node.body[:1]
                 lines = node.end_lineno - first[0].lineno + 1 if first else 0
@@ -95,7 +103,7 @@ def test_no_two_files_have_public_classes_of_one_name():
     names = Counter(
         node.name
         for file in FILES
-        for node in ast.parse(file.read_text(encoding="utf-8")).body
+        for node in parsed(file).body
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
     )
     assert [name for name, count in names.items() if count > 1] == []
@@ -107,7 +115,7 @@ def test_nothing_looks_for_the_package_in_the_parts_of_a_path(folder):
     found = [
         f"{file.relative_to(ROOT)}:{node.lineno}"
         for file in sorted((ROOT / folder).rglob("*.py"))
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        for node in ast.walk(parsed(file))
         if isinstance(node, ast.Compare)
         for one, other in itertools.permutations((node.left, *node.comparators), 2)
         if isinstance(one, ast.Constant) and isinstance(one.value, str) and "segnet" in one.value

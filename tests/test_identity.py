@@ -4,8 +4,8 @@ The ways in which scores on training images once came about, and what must be re
 """
 
 import json
+import runpy
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from PIL import Image
 import segnet as package
 from segnet import DataOptions, SegnetError, TrainConfig, load_dataset
 from segnet.data.identify import records_of
+
+pytestmark = pytest.mark.usefixtures("plain_runs")
 
 TINY = {"stages": [[8, 1], [8, 1]], "bottleneck": [8, 0, 3]}
 SETTINGS = {
@@ -49,7 +51,7 @@ def names(samples):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(plain_runs, tmp_path_factory):
     """A folder of sixty images, and a run that held a part of them out."""
     root = tmp_path_factory.mktemp("photos")
     data = draw(root / "data", 60)
@@ -385,7 +387,7 @@ def test_pets_are_known_by_their_official_names_in_copies_of_another_size(oxford
 
 
 @pytest.fixture(scope="module")
-def begun(tmp_path_factory):
+def begun(plain_runs, tmp_path_factory):
     """A folder where a run has begun, with one of its data, and a copy of the two as they were."""
     folder = tmp_path_factory.mktemp("begun")
     data = draw(folder / "work/data", 12)
@@ -570,13 +572,15 @@ def test_an_empty_name_is_not_the_whole_folder(segnet):
     segnet("resume", "").is_a_mistake_in_one_line("the run's name is empty")
 
 
-def test_python_m_segnet_notes_its_command(tmp_path):
-    data = draw(tmp_path / "data", 8)
+def test_python_m_segnet_notes_its_command(here, monkeypatch):
+    data = draw(here / "data", 8)
     options = ["--data", data, "--model", "segnet-lite", "--size", 32, "--epochs", 1, "--batch-size", 4]
     options += ["--model-options", json.dumps(TINY)]
-    command = [sys.executable, "-m", "segnet", "train", *map(str, options), "--out", "run"]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
-    noted = json.loads((tmp_path / "run" / "environment.json").read_text())["command"]
+    monkeypatch.setattr(sys, "argv", ["-m", "train", *map(str, options), "--out", "run"])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_module("segnet", run_name="__main__", alter_sys=True)  # what python -m does
+    assert not end.value.code
+    noted = json.loads((here / "run" / "environment.json").read_text())["command"]
     assert noted.startswith("segnet train --data")
 
 

@@ -624,6 +624,7 @@ def test_a_folder_holds_from_any_working_directory_and_a_name_stays_a_name(here,
         )
 
 
+@pytest.mark.usefixtures("plain_runs")
 def test_a_run_on_a_dataset_is_trained_scored_and_gone_on_with(here, segnet, monkeypatch):
     from segnet.inference.opening import load as open_model
 

@@ -9,8 +9,8 @@ from segnet import TrainConfig
 TINY = {"stages": [[8, 1], [8, 1]], "bottleneck": [8, 0, 3]}
 
 
-def draw_folder(root, count=12, side=32):
-    for split, total in (("train", count), ("val", 4)):
+def draw_folder(root, count=12, side=32, val=4):
+    for split, total in (("train", count), ("val", val)):
         for kind in ("images", "masks"):
             (root / split / kind).mkdir(parents=True)
         for index in range(total):

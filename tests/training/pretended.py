@@ -6,8 +6,8 @@ A process of its own, since PyTorch can't forget a device again.
 """
 
 import json
+import os
 import sys
-import traceback
 from collections import Counter
 from concurrent.futures import Future
 from pathlib import Path
@@ -23,7 +23,7 @@ from segnet.data.store import batches
 from segnet.training import loss_watch
 
 NAME = "pretended"
-SEGNET, KORNIA = (Path(package.__file__).parent for package in (segnet, kornia))
+SEGNET, KORNIA = (f"{Path(package.__file__).parent}{os.sep}" for package in (segnet, kornia))
 WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "equal.", "unique", "_unique", "bincount")
 noted = Counter()
 
@@ -68,12 +68,13 @@ class Everything(TorchDispatchMode):
 
 def note(what):
     """Count who did it, the innermost first: kornia, or functions of segnet."""
-    frames = [(Path(frame.filename), frame.name) for frame in traceback.extract_stack()]
-    if any(file.is_relative_to(KORNIA) for file, _ in frames):
+    frames, frame = [], sys._getframe()
+    while frame := frame.f_back:  # inspect and traceback read every source file
+        frames.append((frame.f_code.co_filename, frame.f_code.co_name))
+    if any(file.startswith(KORNIA) for file, _ in frames):
         who = "kornia"
     else:
-        own = [f"{file.stem}.{name}" for file, name in reversed(frames) if file.is_relative_to(SEGNET)]
-        who = " < ".join(own)
+        who = " < ".join(f"{Path(file).stem}.{name}" for file, name in frames if file.startswith(SEGNET))
     noted[what, who] += 1
 
 

@@ -147,7 +147,6 @@ def test_five_channels_train_and_show_three_of_them(deep, tmp_path, patch):
     assert result.image.mode == "RGB"
     assert (run.folder / "previews/epoch_001.png").exists()
     assert (run.folder / "worst").exists()
-    assert export(run.folder).failure == ""
 
 
 def test_transparency_is_a_fourth_channel_of_8_bits_where_asked_for(tmp_path):
@@ -224,9 +223,10 @@ def test_data_check_finds_nothing_wrong_with_deep_images(deep):
         assert found.layouts == {(channels, 16): 16}
 
 
-def test_a_model_of_your_own_gets_as_many_channels(deep, tmp_path):
+def test_a_model_of_your_own_gets_as_many_channels_and_its_exported_file_too(deep, tmp_path):
     own = nn.Conv2d(5, 2, 1)
     run = train(config_of(deep[5], 5, model_options={}, out=tmp_path / "run"), model=own)
+    assert export(run.folder, ExportOptions(), model=own).failure == ""
     found = load(run.folder, model=nn.Conv2d(5, 2, 1)).predict(deep[5] / "images/00.tif")
     assert found.mask.shape == (32, 32)
 

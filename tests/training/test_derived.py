@@ -82,13 +82,22 @@ def length(images, **typed):
     return config.batch_size, config.epochs, steps
 
 
+@pytest.fixture(scope="module")
+def lengths():
+    """The length of a run of one process on any number of images up to 3,000."""
+    return {images: length(images) for images in range(2, 3001)}
+
+
 @pytest.mark.parametrize("accumulate", [1, 3, 8])
 @pytest.mark.parametrize("processes", [1, 3, 4])
-def test_no_number_of_images_makes_a_run_too_short_or_batches_too_small(monkeypatch, accumulate, processes):
+def test_no_number_of_images_makes_a_run_too_short_or_batches_too_small(
+    monkeypatch, lengths, accumulate, processes
+):
     monkeypatch.setattr("segnet.training.configuration.derived.this_process", lambda: Process(0, processes))
     needed = min(2 * accumulate * processes, 32)
-    for images in range(2, 3001, 1 if accumulate == processes == 1 else 7):
-        batch_size, _, steps = length(images, accumulate=accumulate)
+    if accumulate != 1 or processes != 1:
+        lengths = {images: length(images, accumulate=accumulate) for images in range(2, 3001, 7)}
+    for batch_size, _, steps in lengths.values():
         assert steps >= 900
         assert needed <= batch_size <= 32
 
@@ -102,10 +111,9 @@ def test_the_sizes_of_published_tables_have_the_batches_and_epochs_of_the_rule_t
     assert length(images)[:2] == (batch_size, max(60, -(-900 // steps)))
 
 
-def test_an_image_more_or_less_changes_little():
-    before = length(2)
-    for images in range(3, 3001):
-        now = length(images)
+def test_an_image_more_or_less_changes_little(lengths):
+    before = lengths[2]
+    for images, now in lengths.items():
         assert before[0] <= now[0] <= before[0] + 2
         least, most = sorted((before[2], now[2]))
         assert most <= 1.2 * least, images

@@ -113,8 +113,8 @@ def test_the_start_says_how_many_patches_there_are(config, capsys):
 
 
 def test_a_resumed_run_ends_with_the_same_weights(config, tmp_path):
-    whole = train(config(crop_scale=0.5, epochs=3, out=tmp_path / "whole"))
-    part = train(config(crop_scale=0.5, epochs=1, out=tmp_path / "part"))
+    whole = train(config(crop_scale=0.5, epochs=3, patches=24, out=tmp_path / "whole"))
+    part = train(config(crop_scale=0.5, epochs=1, patches=24, out=tmp_path / "part"))
     resume(part.folder, epochs=3)
     states = [torch.load(run.folder / "last" / "state.pt")["parts"]["model"] for run in (part, whole)]
     assert all(torch.equal(states[0][name], tensor) for name, tensor in states[1].items())
@@ -140,7 +140,7 @@ def test_crops_show_things_larger_as_often_as_smaller(config):
 
 
 def test_batch_norms_statistics_are_taken_from_patches(config):
-    assert train(config(epochs=2, recompute_statistics=True)).finished
+    assert train(config(epochs=2, patches=24, recompute_statistics=True)).finished
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_settings_that_do_not_go_together_are_refused(config, changes, says):
 
 
 def test_a_saved_configuration_is_read_back_and_its_patch_may_be_typed_over(config, tmp_path):
-    run = train(config(epochs=1))
+    run = train(config(epochs=1, patches=24))
     saved = run.folder / "config.yaml"
     assert read_config(saved).patch == (32, 32)
     assert read_options(saved, {})["patch"] == "32x32"

@@ -364,7 +364,6 @@ def test_two_damaged_states_are_one_clear_error(tiny_config):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.usefixtures("whole_runs")
 def test_a_state_without_checksum_of_an_older_version_goes_on(tiny_config, tmp_path):
     whole = segnet.train(tiny_config(epochs=2, out=tmp_path / "whole"))
     with ctrl_c_at(STEPS + 1):
