@@ -158,11 +158,10 @@ def test_a_branch_of_a_module_of_ones_own(drawn_folder, tmp_path):
         torch.manual_seed(0)
         return torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3, padding=1), torch.nn.BatchNorm2d(2))
 
-    config = modern(drawn_folder, tmp_path / "run", model="segnet", model_options={}, epochs=3, keep_epochs=3)
+    config = modern(drawn_folder, tmp_path / "run", model="segnet", model_options={}, epochs=2, keep_epochs=3)
     left = segnet.train(config, model=tiny()).folder
-    for start in (1, 2):
-        run = segnet.resume(left, from_epoch=start, model=tiny(), out=tmp_path / str(start))
-        require_same(run.folder, left)
+    run = segnet.resume(left, from_epoch=1, model=tiny(), out=tmp_path / "branch")
+    require_same(run.folder, left)
 
 
 def test_what_a_kill_has_left_of_a_kept_pair_goes_with_the_others(drawn_folder, tmp_path):

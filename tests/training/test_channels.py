@@ -226,7 +226,7 @@ def test_data_check_finds_nothing_wrong_with_deep_images(deep):
 def test_a_model_of_your_own_gets_as_many_channels_and_its_exported_file_too(deep, tmp_path):
     own = nn.Conv2d(5, 2, 1)
     run = train(config_of(deep[5], 5, model_options={}, out=tmp_path / "run"), model=own)
-    assert export(run.folder, ExportOptions(), model=own).failure == ""
+    assert export(run.folder, model=own).failure == ""
     found = load(run.folder, model=nn.Conv2d(5, 2, 1)).predict(deep[5] / "images/00.tif")
     assert found.mask.shape == (32, 32)
 

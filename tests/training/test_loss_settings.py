@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("plain_runs")
 
 @pytest.mark.parametrize("loss", [*NAMES, "cross-entropy+0.5*dice"])
 def test_every_loss_trains(tiny_config, loss):
-    run = segnet.train(tiny_config(loss=loss, epochs=4))
+    run = segnet.train(tiny_config(loss=loss, epochs=2))
     lines = (run.folder / "metrics.jsonl").read_text().splitlines()
     losses = [json.loads(line)["train_loss"] for line in lines]
     assert losses[-1] < losses[0]

@@ -164,7 +164,10 @@ def assert_the_losses_of_one(forker, settings, processes, folder, steps):
 
 @pytest.mark.parametrize(
     ("model", "model_options"),
-    [("segnet-lite", {}), pytest.param("segnet", {"stages": 2}, marks=pytest.mark.campaign)],
+    [
+        ("segnet-lite", {"stages": [[16, 1], [32, 2]], "bottleneck": [32, 2, 3]}),
+        pytest.param("segnet", {"stages": 2}, marks=pytest.mark.campaign),
+    ],
 )
 def test_two_of_8_images_have_the_losses_of_one_of_16(forker, full_batches, tmp_path, model, model_options):
     """Small images and steps: one process's own float32 is off by more where many pixels are summed."""
