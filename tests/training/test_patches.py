@@ -70,7 +70,7 @@ def config(specks, tmp_path):
 def run(specks, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "run"
     with whole():
-        return train(config_for(specks, out, epochs=4, batch_size=4, lr=0.03, class_weights=(1, 4)))
+        return train(config_for(specks, out, epochs=5, batch_size=4, lr=0.02, class_weights=(1, 4)))
 
 
 def test_what_is_small_is_found(run):
