@@ -121,8 +121,8 @@ def lines_of(folder):
     return [json.loads(line) for part in parts for line in part.read_text().splitlines()]
 
 
-def worker_of(model, place, file_systems, **options):
-    return Worker({model.name: model.read_bytes()}, Options(**options), place, file_systems, __version__, "0")
+def worker_of(model, place, **options):
+    return Worker({model.name: model.read_bytes()}, Options(**options), place, __version__, "0")
 
 
 # One worker, without Ray
@@ -136,9 +136,9 @@ def test_a_piece_gives_the_ordinary_commands_files_and_lines(segnet, here, onnx_
     )
     ordinary = segnet("predict", "in", "--model", onnx_file, "--out", "out", "--probabilities", "--regions")
     shutil.move("out", "ordinary")
-    file_systems, sources = find_sources(["in"])
+    sources = find_sources(["in"])
     place = Address.at("out")
-    worker = worker_of(onnx_file, place, file_systems, probabilities=True, least_region=1)
+    worker = worker_of(onnx_file, place, probabilities=True, least_region=1)
     lines = worker.do(0, sources[:16]) + worker.do(1, sources[16:])
     assert files_of(here / "out") == files_of(here / "ordinary")
     good = [line for line in lines if "error" not in line]
@@ -148,9 +148,9 @@ def test_a_piece_gives_the_ordinary_commands_files_and_lines(segnet, here, onnx_
 
 def test_what_is_there_is_not_written_again(here, onnx_file):
     draw(here / "in", 3)
-    file_systems, sources = find_sources(["in"])
+    sources = find_sources(["in"])
     place = Address.at("out")
-    worker = worker_of(onnx_file, place, file_systems)
+    worker = worker_of(onnx_file, place)
     lines = worker.do(0, sources)
 
     def seen():
@@ -163,9 +163,9 @@ def test_what_is_there_is_not_written_again(here, onnx_file):
 
 def test_no_half_file_gets_a_name(here, onnx_file, monkeypatch):
     draw(here / "in", 1)
-    file_systems, sources = find_sources(["in"])
+    sources = find_sources(["in"])
     place = Address.at("out")
-    worker = worker_of(onnx_file, place, file_systems)
+    worker = worker_of(onnx_file, place)
 
     def stop_half_way(target, content, **options):
         Path(target).write_bytes(content[:20])
@@ -180,8 +180,8 @@ def test_no_half_file_gets_a_name(here, onnx_file, monkeypatch):
 
 def test_a_piece_that_killed_its_workers_before_is_not_tried_for_ever(here, onnx_file):
     draw(here / "in", 1)
-    file_systems, sources = find_sources(["in"])
-    worker = worker_of(onnx_file, Address.at("out"), file_systems)
+    sources = find_sources(["in"])
+    worker = worker_of(onnx_file, Address.at("out"))
     for _ in range(3):
         worker.place.begin_again("0-0", 3)
     with pytest.raises(SegnetError, match=r"3 workers died while they did in/0/0000.jpg"):
@@ -190,9 +190,9 @@ def test_a_piece_that_killed_its_workers_before_is_not_tried_for_ever(here, onnx
 
 def test_a_worker_of_another_version_says_so(here, onnx_file):
     draw(here / "in", 1)
-    file_systems, sources = find_sources(["in"])
+    sources = find_sources(["in"])
     model = {"model.onnx": onnx_file.read_bytes()}
-    worker = Worker(model, Options(), Address.at("out"), file_systems, "9.9", "0")
+    worker = Worker(model, Options(), Address.at("out"), "9.9", "0")
     with pytest.raises(SegnetError, match=f"a worker has segnet {__version__}, and not 9.9"):
         worker.do(0, sources)
 
@@ -239,11 +239,11 @@ def test_addresses_stand_for_what_paths_do(here):
         for file in sorted((here / "in").rglob("*.*")):
             archive.write(file, file.relative_to(here / "in"))
     for pattern in ("", "0", "**/*.jpg", "1/0001.jpg"):
-        expected = [(each.path, each.name) for each in find_sources([f"in/{pattern}"])[1]]
+        expected = [(each.path, each.name) for each in find_sources([f"in/{pattern}"])]
         for protocol in ("file", "local"):
-            found = find_sources([f"{protocol}://{here}/in/{pattern}"])[1]
+            found = find_sources([f"{protocol}://{here}/in/{pattern}"])
             assert [(each.path, each.name) for each in found] == expected
-        zipped = find_sources([f"zip://{pattern}::{here}/in.zip"])[1]
+        zipped = find_sources([f"zip://{pattern}::{here}/in.zip"])
         assert [each.name for each in zipped] == [name for _, name in expected]
     assert zipped[0].shown == f"zip://1/0001.jpg::{here}/in.zip"
 
@@ -338,7 +338,7 @@ def test_what_listens_but_is_no_ray_is_not_waited_for(here, monkeypatch):
             pytest.raises(
                 SegnetError, match=f"no Ray cluster can be reached at {address}: .* in 3 s; start one"
             ),
-            bulk_cluster.cluster(address, 1, 0),
+            bulk_cluster.cluster(address, 1),
         ):
             pass
 

@@ -70,7 +70,7 @@ def test_pages_and_files_named_like_pages_give_outputs_of_their_own(segnet, here
     red.save(here / "in/scan.tif", save_all=True, append_images=[red])
     blue.save(here / "in/scan.page2.png")
     pictures = [*pictures_of(find_images(["in"]), ["in"])]
-    _, sources = find_sources(["in"])
+    sources = find_sources(["in"])
     assert {each.name for each in sources} == {"scan", "scan.page2-2"}, "the same in bulk"
     written = {}
     for picture, result in predict_files(brightest_channel, pictures):
@@ -186,9 +186,9 @@ def test_bulk_prediction_writes_the_same_maps(segnet, here, onnx_file):
     geotiff(here / "in/a.tif", nodata=0)
     geotiff(here / "in/b.tif", pages=2)
     segnet("predict", "in", "--model", onnx_file, "--out", "out")
-    file_systems, sources = find_sources(["in"])
+    sources = find_sources(["in"])
     model = {onnx_file.name: onnx_file.read_bytes()}
-    Worker(model, Options(), Address.at("bulk"), file_systems, _version(), "0").do(0, sources)
+    Worker(model, Options(), Address.at("bulk"), _version(), "0").do(0, sources)
     names = {"a.mask.tif", "b.page1.mask.tif", "b.page2.mask.tif"}
     assert {file.name for file in (here / "out").glob("*.mask.*")} == names
     for name in names:

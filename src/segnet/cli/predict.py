@@ -237,7 +237,7 @@ def _predict_bulk(
         say_error(said_skipped(begun.skipped))
     if begun.left < begun.files:
         print(f"segnet: {begun.files - begun.left} of {begun.files} files are done already", file=sys.stderr)
-    failed, done = [*begun.failed], begun.done
+    failed, done = [line for line in begun.before if "error" in line], len(begun.before)
     with _counted(begun.left) as count_one, closing(begun.lines) as pieces:
         printed = sys.stdout  # Ray prints to what bears this name later
         for lines in pieces:

@@ -10,28 +10,30 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
 from segnet.base.errors import SegnetError
 from segnet.inference.bulk.places import explained
 
-_STORE = 256 << 20  # bytes for what processes hand to each other: names and lines, beside the model
 _CONNECT_S, _ANSWER_S, _END_S = 5, 20, 10
+_START = "; start one with: ray start --head, and segnet on one of its machines"
 
 
 @contextmanager
-def cluster(address: str | None, cores: int, model_bytes: int) -> Iterator[Any]:
+def cluster(address: str | None, cores: int) -> Iterator[tuple[Any, str | None]]:
     """Give Ray, connected to the cluster at an address, or to a new one of this machine's cores.
 
-    Meanwhile nothing that is printed to ``sys.stdout`` appears.
+    The second value is a folder for temporary files of a new cluster's workers: what killed ones leave goes
+    with it. Meanwhile nothing that is printed to ``sys.stdout`` appears.
 
     Raises:
         SegnetError: no cluster answers there, or none can be started here.
     """
+    what, remedy, to = f"no Ray cluster can be reached at {address}", _START, dict[str, Any](address=address)
     if address not in (None, "auto"):
-        _require_answer(str(address))
+        _require_answer(str(address), what)
     # Ray reports nothing to anyone, ships no folder of ours, and keeps its log out of our output
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
     os.environ["RAY_BACKEND_LOG_LEVEL"] = "fatal"
@@ -43,22 +45,13 @@ def cluster(address: str | None, cores: int, model_bytes: int) -> Iterator[Any]:
         # Ray prints there what becomes of its tasks, some of it when it ends; the caller keeps the true one
         redirect_stdout(nothing),
     ):
-        to: dict[str, Any] = {"address": address}
-        what = f"no Ray cluster can be reached at {address}"
         if address is None:
-            what = "Ray can't start on this machine"
+            what, remedy = "Ray can't start on this machine", ""
+            to = {"address": "local", "num_cpus": cores, "include_dashboard": False, "_temp_dir": folder}
             # its ports are open to the network: a token keeps others out, and isn't left in the home folder
             if "RAY_AUTH_MODE" not in os.environ:
                 os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-            to = {
-                "address": "local",
-                "num_cpus": cores,
-                "include_dashboard": False,
-                "object_store_memory": _STORE + 3 * model_bytes,
-                "_temp_dir": folder,
-            }
-        temporary = nullcontext() if address else _temporary_files_in(folder)
-        with temporary, explained(what, _START if address else ""), _without_standard_error(nothing.fileno()):
+        with explained(what, remedy), _without_standard_error(nothing.fileno()):
             import psutil
             import ray.data
 
@@ -71,7 +64,7 @@ def cluster(address: str | None, cores: int, model_bytes: int) -> Iterator[Any]:
             context = ray.data.DataContext.get_current()
             context.enable_progress_bars = context.print_on_execution_start = False
             context.raise_original_map_exception = True
-            yield ray
+            yield ray, None if address else folder
         finally:
             family = list(rays)
             for each in rays:
@@ -81,22 +74,6 @@ def cluster(address: str | None, cores: int, model_bytes: int) -> Iterator[Any]:
             for each in psutil.wait_procs(family, timeout=_END_S)[1]:  # busy workers may outlive it
                 with suppress(psutil.Error):
                     each.kill()
-
-
-@contextmanager
-def _temporary_files_in(folder: str) -> Iterator[None]:
-    """Let processes that are started now put temporary files there: what killed workers leave goes with it.
-
-    Ray's own way, ``runtime_env``, starts no worker where Python's path has a space in it.
-    """
-    before = os.environ.get("TMPDIR")
-    os.environ["TMPDIR"] = folder
-    try:
-        yield
-    finally:
-        del os.environ["TMPDIR"]
-        if before is not None:
-            os.environ["TMPDIR"] = before
 
 
 @contextmanager
@@ -112,28 +89,11 @@ def _without_standard_error(nothing: int) -> Iterator[None]:
         os.close(kept)
 
 
-def said_of(error: Exception) -> Exception:
-    """Return what to say of an error from a worker: what it raised where that is ours, else what Ray says."""
-    cause = getattr(error, "cause", error)
-    lines = str(cause).splitlines() or [""]
-    if isinstance(cause, SegnetError):
-        return SegnetError(lines[0])  # below it Ray puts advice
-    if "died" in str(error) or "unavailable" in str(error).lower():
-        return SegnetError(
-            f"workers died and could not be replaced ({lines[-1].strip()}); what is done is kept, and a "
-            "second start does the rest"
-        )
-    return RuntimeError(f"{type(cause).__name__}: {lines[0]}")
-
-
-_START = "; start one with: ray start --head, and segnet on one of its machines"
-
-
-def _require_answer(address: str) -> None:
+def _require_answer(address: str, what: str) -> None:
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or "://" in address:
         raise SegnetError(f"--ray-address is HOST:PORT of a cluster's head, or auto, not {address}")
-    with explained(f"no Ray cluster can be reached at {address}", _START):
+    with explained(what, _START):
         socket.create_connection((host, int(port)), timeout=_CONNECT_S).close()
         # something listens; whether it is Ray, ray.init would take minutes to find out
         health = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]

@@ -24,8 +24,8 @@ MANIFEST = "manifest"
 class Source(NamedTuple):
     """An image to segment, wherever it lies."""
 
-    file_system: int
-    """Which one, of those that ``find_sources`` returns."""
+    address: str
+    """What was asked for, whose file system it lies in."""
     path: str
     """Its path there."""
     shown: str
@@ -54,14 +54,14 @@ class Address:
         """
         if not address.strip():
             raise SegnetError("--out is empty; name a folder or an address")
-        place = address.rstrip("/") if _is_address(address) else str(expand_home(address))
-        file_system, root = _open(place if _is_address(address) else str(Path(place).absolute()))
-        return cls(place, file_system, root.rstrip("/"))
+        shown = address.rstrip("/") if is_address(address) else str(expand_home(address))
+        file_system, root = open_address(shown)
+        return cls(shown, file_system, root.rstrip("/"))
 
     def show(self, name: str) -> str:
         """Return what lines call a file; of a chain, the first address is the one inside all others."""
         first, chain, rest = self.shown.partition("::")
-        return f"{first}/{name}{chain}{rest}" if _is_address(self.shown) else str(Path(self.shown) / name)
+        return f"{first}/{name}{chain}{rest}" if is_address(self.shown) else str(Path(self.shown) / name)
 
     def publish(self, name: str, content: bytes, *, anew: bool = False) -> None:
         """Write a file, whole or not at all; one that is there already stays, unless it is to be ``anew``."""
@@ -98,8 +98,7 @@ class Address:
     def read(self, name: str) -> bytes | None:
         """Return a file's bytes, or None where there is none of this name."""
         with explained(f"can't read {self.show(name)}"), suppress(FileNotFoundError, NotADirectoryError):
-            content: bytes = self.file_system.cat_file(f"{self.root}/{name}")
-            return content
+            return bytes(self.file_system.cat_file(f"{self.root}/{name}"))
         return None
 
     def names(self, folder: str = "") -> list[str]:
@@ -114,32 +113,26 @@ class Address:
         return []
 
 
-def find_sources(
-    sources: Sequence[str], skipped: list[PurePath] | None = None
-) -> tuple[list[AbstractFileSystem], list[Source]]:
+def find_sources(sources: Sequence[str], skipped: list[PurePath] | None = None) -> list[Source]:
     """Return the images that paths, folders, patterns and addresses stand for, each once, in their order.
 
     Args:
         sources: what is asked for.
         skipped: is given the files of folders that have no suffix of a picture.
 
-    Returns:
-        The file systems, and the images in them.
-
     Raises:
         SegnetError: as ``find_images``, or an address that can't be opened.
     """
-    file_systems = [_open("/")[0]]
-    images: dict[str, tuple[int, str, PurePath]] = {}  # by what they are called
+    images: dict[str, tuple[str, str, PurePath]] = {}  # by what they are called
     folders: list[PurePath] = []
     skipped = [] if skipped is None else skipped
     for source in sources:
-        if not _is_address(source):
+        if not is_address(source):
             folders += [expand_home(source)] * expand_home(source).is_dir()
             for file in find_images([source], skipped):
-                images.setdefault(str(file), (0, str(file.absolute()), file))
+                images.setdefault(str(file), ("", str(file.absolute()), file))
             continue
-        file_system, path = _open(source)
+        file_system, path = open_address(source)
         with explained(f"can't list {source}"):
             found, is_folder = _list(file_system, path, skipped)
         if not found:
@@ -149,45 +142,41 @@ def find_sources(
         chain = "".join(source.partition("::")[1:])
         for each in found:
             address = str(file_system.unstrip_protocol(each))
-            images.setdefault(f"{address}{chain}", (len(file_systems), each, PurePosixPath(address)))
-        file_systems.append(file_system)
+            images.setdefault(f"{address}{chain}", (source, each, PurePosixPath(address)))
     kept = without_outputs(images.items(), sources, lambda item: item[1][2].name)
-    names = names_of((path for _, (_, _, path) in kept), folders)
-    return file_systems, [
-        Source(number, path, shown, name)
-        for (shown, (number, path, _)), name in zip(kept, names, strict=True)
-    ]
+    names = names_of((file for _, (_, _, file) in kept), folders)
+    return [Source(*place[:2], shown, name) for (shown, place), name in zip(kept, names, strict=True)]
 
 
 def _list(file_system: AbstractFileSystem, path: str, skipped: list[PurePath]) -> tuple[list[str], bool]:
     """Return the images at a path, and whether it is a folder."""
-    is_folder = file_system.isdir(path)
-    if is_folder:
-        own_parts, found = len(PurePosixPath(path).parts), file_system.find(path)
+    if is_folder := file_system.isdir(path):
+        found = file_system.find(path)
     elif file_system.isfile(path):
         return [path], False
-    else:  # as in a shell, patterns don't match what is hidden unless they say so
-        own_parts = len(PurePosixPath(path).parts) if "/." in path else 0
+    else:
         matches = file_system.glob(path, detail=True)
         found = [each for each, info in matches.items() if info["type"] != "directory"]
-    files = {each: PurePosixPath(each) for each in found}
-    seen = [each for each in found if not any(part.startswith(".") for part in files[each].parts[own_parts:])]
-    if is_folder:
-        skipped += [files[each] for each in seen if files[each].suffix.lower() not in IMAGE_SUFFIXES]
-        seen = [each for each in seen if files[each].suffix.lower() in IMAGE_SUFFIXES]
-    return sorted(seen, key=lambda each: files[each].parts), is_folder
+    # as in a shell, patterns don't match what is hidden unless they say so
+    own_parts = len(PurePosixPath(path).parts) if is_folder or "/." in path else 0
+    files = sorted(map(PurePosixPath, found), key=lambda file: file.parts)
+    seen = [file for file in files if not any(part.startswith(".") for part in file.parts[own_parts:])]
+    images = [file for file in seen if not is_folder or file.suffix.lower() in IMAGE_SUFFIXES]
+    skipped += [file for file in seen if file not in images]
+    return [*map(str, images)], is_folder
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
+    """Say whether a text is an address that fsspec opens, and no path."""
     return "://" in text or "::" in text
 
 
-def _open(address: str) -> tuple[AbstractFileSystem, str]:
-    """Return the file system of an address or an absolute path, and the path in it."""
+def open_address(address: str) -> tuple[AbstractFileSystem, str]:
+    """Return the file system of an address or a path, and the whole path in it."""
     from fsspec.core import url_to_fs
 
     with explained(f"can't open {address}"):
-        file_system, path = url_to_fs(address)
+        file_system, path = url_to_fs(address if is_address(address) else str(Path(address).absolute()))
         return file_system, str(path)
 
 
@@ -199,10 +188,5 @@ def explained(what: str, remedy: str = "") -> Iterator[None]:
     except SegnetError:
         raise
     except Exception as error:
-        raise SegnetError(f"{what}: {reason(error)}{remedy}") from error
-
-
-def reason(error: BaseException) -> str:
-    """Return what an error of any library says, in one line."""
-    said = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-    return " ".join(said.split())
+        said = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+        raise SegnetError(f"{what}: {' '.join(said.split())}{remedy}") from error

@@ -23,7 +23,7 @@ from segnet.base.errors import SegnetError
 from segnet.base.extras import require_package
 from segnet.base.threads import count_cores
 from segnet.data.images.reading import pixels_of
-from segnet.inference.bulk.cluster import cluster, said_of
+from segnet.inference.bulk.cluster import cluster
 from segnet.inference.bulk.places import MANIFEST, Address, find_sources
 from segnet.inference.bulk.worker import Line, Options, Worker
 from segnet.inference.opening import find_model, load, wants_exported
@@ -32,6 +32,7 @@ from segnet.inference.predict_files import FILES_TOGETHER
 _BLOCKS = 1000  # so many tasks at most, however many pieces: each costs Ray memory, and moves the progress
 _SETTINGS = f"{MANIFEST}/settings.json"
 _PART = re.compile(r"part-(\d{8})\.jsonl")
+_SAID = {"True": "on", "False": "off", "None": "left out"}
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,8 @@ class Begun:
     files: int
     left: int
     """How many of the files no earlier start has done."""
-    done: int
-    """How many images, each page of a file one, an earlier start has done."""
-    failed: list[Line]
-    """What was said of those of them that couldn't be read."""
+    before: list[Line]
+    """What was said of the images, each page of a file one, that an earlier start has done."""
     lines: Generator[list[Line], None, None]
     """The lines of each piece that is done now, in no order. Closing it ends the workers; until then what is
     printed to ``sys.stdout``, where Ray prints too, is dropped."""
@@ -93,20 +92,16 @@ def predict_bulk(
     beside = [path.with_suffix(".bin")] if path.suffix.lower() == ".xml" else []
     files = {file.name: file.read_bytes() for file in (path, *beside)}
     skipped: list[PurePath] = []
-    file_systems, images = find_sources(sources, skipped)
-    listed = json.dumps([image[2:] for image in images]).encode()
-    digests = [hashlib.sha256(content).hexdigest() for content in (listed, *files.values())]
-    settings = {
-        "model": digests[1:],
-        "images": len(images),
-        "list": digests[0],
-        **asdict(options),
-        "format": 1,
-    }
-    done = begin(place, settings)
-    pieces = [images[start : start + FILES_TOGETHER] for start in range(0, len(images), FILES_TOGETHER)]
-    todo = {number: piece for number, piece in enumerate(pieces) if number not in done}
-    worker = (files, options, place, file_systems, __version__, secrets.token_hex(4))
+    images = find_sources(sources, skipped)
+    listed = json.dumps([(image.shown, image.name) for image in images]).encode()
+    digest, *of_model = [hashlib.sha256(content).hexdigest() for content in (listed, *files.values())]
+    asked = {"model": of_model, "images": len(images), "list": digest, **asdict(options), "format": 1}
+    done = begin(place, asked)
+    pieces = enumerate(
+        images[first : first + FILES_TOGETHER] for first in range(0, len(images), FILES_TOGETHER)
+    )
+    todo = {number: piece for number, piece in pieces if number not in done}
+    worker = Worker(files, options, place, __version__, secrets.token_hex(4))
 
     def lines() -> Generator[list[Line], None, None]:
         rows = [{"piece": number, "sources": json.dumps(piece)} for number, piece in todo.items()]
@@ -116,16 +111,15 @@ def predict_bulk(
         place.drop_temporaries()
 
     before = [line for said in done.values() for line in said]
-    failed = [line for line in before if "error" in line]
-    return Begun(len(images), sum(map(len, todo.values())), len(before), failed, lines(), skipped)
+    return Begun(len(images), sum(map(len, todo.values())), before, lines(), skipped)
 
 
 def _computed(
-    rows: list[dict[str, Any]], worker: tuple[Any, ...], workers: int | None, ray_address: str | None
+    rows: list[dict[str, Any]], worker: Worker, workers: int | None, ray_address: str | None
 ) -> Generator[tuple[int, list[Line]], None, None]:
     """Yield number and lines of each piece that workers have done."""
-    files, options, *_ = worker
-    with cluster(ray_address, workers or count_cores(), sum(map(len, files.values()))) as ray:
+    options = worker.options
+    with cluster(ray_address, workers or count_cores()) as (ray, temporary):
         has = ray.cluster_resources()
         on_gpus = options.device == "cuda" or (options.device == "auto" and options.runtime == "torch")
         gpus = int(has.get("GPU", 0)) if on_gpus else 0
@@ -135,7 +129,7 @@ def _computed(
         size = max(1, min(workers or room, room, len(rows)))
         done = ray.data.from_items(rows, override_num_blocks=min(len(rows), _BLOCKS)).map_batches(
             Worker,
-            fn_constructor_args=worker,
+            fn_constructor_kwargs=vars(worker) | {"temporary": temporary},
             batch_size=1,
             compute=ray.data.ActorPoolStrategy(min_size=1, max_size=size, initial_size=size),
             num_cpus=1,
@@ -144,8 +138,17 @@ def _computed(
         try:
             for row in done.iter_rows():
                 yield row["piece"], json.loads(row["lines"])
-        except Exception as error:
-            raise said_of(error) from error
+        except ray.exceptions.RayTaskError as error:  # what the worker raised; below it Ray puts advice
+            what, said = type(error.cause), str(error.cause).partition("\n")[0]
+            if issubclass(what, SegnetError):
+                raise SegnetError(said) from error
+            raise RuntimeError(f"{what.__name__}: {said}") from error
+        except ray.exceptions.RayError as error:
+            why = str(error).splitlines()[-1].strip()
+            raise SegnetError(
+                f"workers died and could not be replaced ({why}); what is done is kept, and a second start "
+                "does the rest"
+            ) from error
 
 
 def begin(place: Address, settings: Mapping[str, Any]) -> dict[int, list[Line]]:
@@ -186,15 +189,9 @@ def _require_same(place: Address, before: bytes, settings: Mapping[str, Any]) ->
     for key in (*settings, *theirs):
         one, other = theirs.get(key), settings.get(key)
         if one != other:
-            said = {
-                "model": "another model",
-                "images": f"other images, {one} and not {other}",
-                "list": "other images",
-            }.get(key, f"{key} {_said(one)} and not {_said(other)}")
-            raise SegnetError(f"{place.shown} was begun with {said}; go on so, or give another --out")
-
-
-def _said(value: Any) -> str:
-    if isinstance(value, bool):  # 0 and 1 are numbers, though equal to these
-        return "on" if value else "off"
-    return "left out" if value is None else str(value)
+            counted = f", {one} and not {other}" if key == "images" else ""
+            what = {"model": "another model", "images": "other images", "list": "other images"}.get(key)
+            said = what or f"{key} {_SAID.get(str(one), one)} and not {_SAID.get(str(other), other)}"
+            raise SegnetError(
+                f"{place.shown} was begun with {said}{counted}; go on so, or give another --out"
+            )

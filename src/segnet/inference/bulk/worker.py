@@ -5,26 +5,24 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from segnet import __version__
 from segnet.base.errors import SegnetError
-from segnet.base.threads import in_order
 from segnet.data.images.reading import allow_pixels
-from segnet.inference.bulk.places import Address, Source, explained
+from segnet.inference.bulk.places import Address, Source, explained, open_address
 from segnet.inference.opening import load
-from segnet.inference.predict_files import FILES_TOGETHER, Page, finish_files, pages_of, predict_files
+from segnet.inference.predict_files import Page, finish_files, pages_of, predict_files
 from segnet.inference.segmentation import Segmentation
 from segnet.inference.segmenter import Segmenter
 from segnet.inference.write_results import describe, write_segmentation
 
-if TYPE_CHECKING:
-    from fsspec import AbstractFileSystem
-
+_opened = cache(open_address)  # an archive once, not for each image in it
 _ATTEMPTS = 3  # a piece that so many workers have begun and not ended is at fault itself
 
 Line = dict[str, Any]
@@ -59,12 +57,12 @@ class Worker:
     options: Options
     place: Address
     """Where results go."""
-    file_systems: Sequence[AbstractFileSystem]
-    """What the images lie in."""
     version: str
     """That of segnet where it was started."""
     start: str
     """Tells one start from the next."""
+    temporary: str | None = None
+    """The folder for what is left behind where a worker is killed; None for the system's own."""
 
     @cached_property
     def segmenter(self) -> Segmenter:
@@ -73,7 +71,7 @@ class Worker:
         if here != there:
             raise SegnetError(f"a worker has segnet {here}, and not {there}; install one everywhere")
         # Ray ends workers by killing them, so nothing may wait for their end to be removed
-        with tempfile.TemporaryDirectory(prefix="segnet-model-", ignore_cleanup_errors=True) as folder:
+        with self._folder() as folder:
             files = [Path(folder) / name for name in self.model]
             for file in files:
                 file.write_bytes(self.model[file.name])
@@ -92,6 +90,7 @@ class Worker:
         Raises:
             SegnetError: results that can't be written, images that can't be fetched, or as ``segmenter``.
         """
+        # Ray tries again, but tells nobody which rows a worker died with, nor how often
         if not self.place.begin_again(f"{self.start}-{number}", _ATTEMPTS):
             raise SegnetError(
                 f"{_ATTEMPTS} workers died while they did {sources[0].shown} and the files after it, perhaps "
@@ -99,60 +98,55 @@ class Worker:
                 "--workers perhaps"
             )
         allowed = allow_pixels(self.options.max_megapixels)
-        with tempfile.TemporaryDirectory(prefix="segnet-piece-") as folder, allowed:
+        with self._folder() as folder, allowed:
             return list(self._segment(sources, Path(folder)))
 
+    def _folder(self) -> tempfile.TemporaryDirectory[str]:
+        return tempfile.TemporaryDirectory(prefix="segnet-", dir=self.temporary, ignore_cleanup_errors=True)
+
     def _segment(self, sources: Sequence[Source], folder: Path) -> Iterator[Line]:
-        options, pages = self.options, list[tuple[Page, str]]()
+        pages: list[tuple[Page, str]] = []  # and what each one's image is called
 
-        def pictures() -> Iterator[Page]:
+        def read() -> Iterator[Page]:
             targets = [folder / f"{number}" for number in range(len(sources))]
-            fetched = in_order(
-                self._fetch,
-                zip(sources, targets, strict=True),
-                most=FILES_TOGETHER,
-                weigh=lambda _: 0,
-                budget=0,
-            )
-            for source, file in zip(sources, fetched, strict=True):
-                for page in pages_of(file, source.name):
-                    pages.append((page, source.shown))
-                    yield page
+            with ThreadPoolExecutor(len(sources)) as pool:
+                for source, file in zip(sources, pool.map(_fetch, sources, targets), strict=True):
+                    for page in pages_of(file, source.name):
+                        pages.append((page, source.shown))
+                        yield page
 
-        results = predict_files(self.segmenter, pictures(), samples=options.samples, seed=options.seed)
+        results = predict_files(self.segmenter, read(), samples=self.options.samples, seed=self.options.seed)
         finished = finish_files(results, partial(self._finish, folder / "results"))
         with closing(finished) as lines:
-            for line, (found, shown) in zip(lines, pages, strict=False):  # pages grow ahead of the lines
+            for line, (page, shown) in zip(lines, pages, strict=False):  # pages grow ahead of the lines
                 if isinstance(line, SegnetError):
-                    page = {} if found.number is None else {"page": found.number}
-                    error = str(line).replace(str(found.file), shown)
-                    yield {"image": shown, **page, "error": error}
+                    number = {} if page.number is None else {"page": page.number}
+                    yield {"image": shown, **number, "error": str(line).replace(str(page.file), shown)}
                 else:
                     yield line | {"image": shown}
-
-    def _fetch(self, source_and_target: tuple[Source, Path]) -> Path:
-        """Return where a file is on this machine; one that isn't there will be missed where it is read."""
-        source, target = source_and_target
-        file_system = self.file_systems[source.file_system]
-        if getattr(file_system, "local_file", False):
-            return Path(source.path)
-        target = target.with_suffix(Path(source.path).suffix)
-        with explained(f"can't fetch {source.shown}"):  # it may be there at the next start
-            try:
-                file_system.get_file(source.path, str(target))
-            except FileNotFoundError:
-                target.unlink(missing_ok=True)
-        return target
 
     def _finish(self, folder: Path, page: Page, result: Segmentation) -> Line:
         """Write what was found in an image, in any thread; return what is said of it."""
         options, files = self.options, {}
         wanted = {"overlay": options.overlay, "probabilities": options.probabilities}
-        written = write_segmentation(result, folder, page.name, **wanted, like=page.like)
-        for kind, file in written.items():
+        for kind, file in write_segmentation(result, folder, page.name, **wanted, like=page.like).items():
             name = file.relative_to(folder).as_posix()
             self.place.publish(name, file.read_bytes())
             file.unlink()
             files[kind] = self.place.show(name)
         least = options.least_region
         return describe(page, result, files, None if least is None else result.regions(least_px=least))
+
+
+def _fetch(source: Source, target: Path) -> Path:
+    """Return where a file is on this machine; one that isn't there will be missed where it is read."""
+    file_system = _opened(source.address)[0] if source.address else None
+    if file_system is None or getattr(file_system, "local_file", False):
+        return Path(source.path)
+    target = target.with_suffix(Path(source.path).suffix)
+    with explained(f"can't fetch {source.shown}"):  # it may be there at the next start
+        try:
+            file_system.get_file(source.path, str(target))
+        except FileNotFoundError:
+            target.unlink(missing_ok=True)
+    return target
