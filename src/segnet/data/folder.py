@@ -23,7 +23,7 @@ from segnet.base.classes import ClassTable
 from segnet.base.errors import SegnetError
 from segnet.base.settings import option
 from segnet.base.threads import in_threads
-from segnet.data.check.pairing import DESCRIPTION, Paired
+from segnet.data.check.pairing import DESCRIPTION, Pair
 from segnet.data.check.recognition import find_dataset
 from segnet.data.dataset import Dataset, Mask, Sample
 from segnet.data.faults import Fault, lines, raise_errors
@@ -236,11 +236,11 @@ def _lossy_faults(looks: Sequence[Look], code: MaskCode) -> list[Fault]:
     return faults
 
 
-def same_images(pairs: Sequence[Paired]) -> list[Fault]:
+def same_images(pairs: Sequence[Pair[File]]) -> list[Fault]:
     """Return a fault for each image whose bytes another one has too: in another split, or beside it."""
     images = [pair.image for pair in pairs]
     digests = in_threads(file_digest, images, lambda image: is_seen(image, "digest"))
-    first: dict[bytes, Paired] = {}
+    first: dict[bytes, Pair[File]] = {}
     faults = []
     for pair, digest in zip(pairs, digests, strict=True):
         other = first.setdefault(digest, pair)

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from segnet.base.errors import SegnetError, did_you_mean
+from segnet.base.errors import SegnetError, did_you_mean, refuse
 from segnet.data.dataset import Dataset
 
 _OF_PETS = ("species", "breed")
@@ -27,16 +27,18 @@ def groups_of(dataset: Dataset, names: Sequence[str], by: str, table: Path | Non
     """
     if table is not None:
         return _from_table(table, names, by)
-    if dataset.options is None or dataset.options.source != "oxford-pets":
-        raise SegnetError(
+    refuse(
+        (
+            dataset.options is None or dataset.options.source != "oxford-pets",
             f"{dataset.name} doesn't say which {by} an image is of; give --group-table a CSV file that does, "
-            f"with the columns image and {by}"
-        )
-    if by not in _OF_PETS:
-        raise SegnetError(
+            f"with the columns image and {by}",
+        ),
+        (
+            by not in _OF_PETS,
             f"oxford-pets groups by species or breed, or by a column of your own --group-table, not {by!r}"
-            f"{did_you_mean(by, _OF_PETS)}"
-        )
+            f"{did_you_mean(by, _OF_PETS)}",
+        ),
+    )
     if by == "species":
         return ["cat" if name[:1].isupper() else "dog" for name in names]
     return [name.rpartition("_")[0].replace("_", " ").lower() for name in names]

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
-from segnet.base.errors import SegnetError, require_all
+from segnet.base.errors import SegnetError, refuse, require_all
 from segnet.base.files import expand_home
 from segnet.base.settings import (
     Whole,
@@ -154,21 +154,31 @@ class DataOptions:
             value = getattr(self, name)
             if (value is not None or name == "data") and (not isinstance(value, str) or not value.strip()):
                 raise SegnetError(f"{option(name)} is empty; name one there, or leave it out")
-        if not cut_data(self.data)[1].strip():
-            raise SegnetError(f"--data {self.data} names no dataset; give {HF}OWNER/NAME or {HF}FOLDER")
-        if self.channels is not None and (
-            not isinstance(self.channels, int) or not 1 <= self.channels <= MOST_CHANNELS
-        ):
-            raise SegnetError(
-                f"--channels must be a whole number from 1 to {MOST_CHANNELS}, got {self.channels}"
-            )
+        channels, is_listed = self.channels, self.val_list is not None
+        is_count = isinstance(channels, int) and 1 <= channels <= MOST_CHANNELS
+        refuse(
+            (
+                not cut_data(self.data)[1].strip(),
+                f"--data {self.data} names no dataset; give {HF}OWNER/NAME or {HF}FOLDER",
+            ),
+            (
+                channels is not None and not is_count,
+                f"--channels must be a whole number from 1 to {MOST_CHANNELS}, got {channels}",
+            ),
+        )
         if self.fold is not None:
             self.fold_of()
-        if self.fold is not None and self.val_list is not None:
-            raise SegnetError("--fold and --val-list both say what to validate on; give only one")
+        refuse(
+            (
+                self.fold is not None and is_listed,
+                "--fold and --val-list both say what to validate on; give only one",
+            ),
+            (
+                self.group_by is not None and is_listed,
+                "--val-list names each image to validate on and takes no --group-by",
+            ),
+        )
         if self.group_by is not None:
-            if self.val_list is not None:
-                raise SegnetError("--val-list names each image to validate on and takes no --group-by")
             try:
                 re.compile(self.group_by)
             except (re.error, TypeError) as error:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from segnet.base.classes import IGNORE_INDEX, ClassTable
 from segnet.base.colours import NIGHT_BLUE
-from segnet.base.errors import SegnetError, did_you_mean
+from segnet.base.errors import SegnetError, did_you_mean, refuse
 from segnet.base.files import cache_folder
 from segnet.data.dataset import Dataset, Mask
 from segnet.data.download import Archive, install
@@ -230,12 +230,11 @@ def _from_archives(archives: Sequence[Path], source: Sequence[Archive]) -> Path:
     local = {file.name: file for file in archives}
     published = [archive.name for archive in source]
     for name, file in local.items():
-        if name not in published:
-            raise SegnetError(
-                f"--archive {file} is none of the official archives{did_you_mean(name, published)}"
-            )
-        if not file.is_file():
-            raise SegnetError(f"--archive {file} does not exist; check the path")
+        near = did_you_mean(name, published)
+        refuse(
+            (name not in published, f"--archive {file} is none of the official archives{near}"),
+            (not file.is_file(), f"--archive {file} does not exist; check the path"),
+        )
     for archive in source:
         install(archive, root, _ADVICE, local.get(archive.name))
     return root

@@ -22,7 +22,7 @@ from segnet import __version__
 from segnet.base.class_roles import background_of
 from segnet.base.classes import ClassTable
 from segnet.base.colours import hex_code
-from segnet.base.errors import SegnetError
+from segnet.base.errors import refuse
 from segnet.base.files import write_text
 from segnet.inference.predict_files import Page
 from segnet.inference.regions import Polygon, Region, outline_all
@@ -64,10 +64,11 @@ class AnnotationWriter:
     _annotations: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        if self.format not in get_args(Format):
-            raise SegnetError(f"annotations are {', '.join(get_args(Format))}, not {self.format!r}")
-        if not 0 <= self.tolerance_px < 1000:
-            raise SegnetError(f"--tolerance must be from 0 to 1000 pixels, got {self.tolerance_px:g}")
+        known, tolerance = get_args(Format), self.tolerance_px
+        refuse(
+            (self.format not in known, f"annotations are {', '.join(known)}, not {self.format!r}"),
+            (not 0 <= tolerance < 1000, f"--tolerance must be from 0 to 1000 pixels, got {tolerance:g}"),
+        )
 
     def describe(self, result: Segmentation, page: Page) -> Annotated:
         """Outline what was found in a page, and write it where it has a file of its own; in any thread."""

@@ -114,20 +114,18 @@ def _from_plain(values: Mapping[str, Any]) -> Description:
         | {"intensity": Intensity.from_plain(values["intensity"]) if "intensity" in values else RGB}
         | {"data": None if data is None else DataIdentity.from_plain(data)}
     )
-    if not isinstance(description.model, str):
-        raise ValueError(f"model {description.model!r}")
-    if not all(0 <= channel <= 255 for colour in colours for channel in colour):
-        raise ValueError(f"colours {colours}")
-    scale = description.patch_scale
-    if not (scale is None or (isinstance(scale, int | float) and 0 < scale <= 1)):
-        raise ValueError(f"patch_scale {scale!r}")
-    threshold = description.threshold
-    if not (threshold is None or (isinstance(threshold, int | float) and 0 < threshold < 1)):
-        raise ValueError(f"threshold {threshold!r}")
-    if not isinstance(description.keep_aspect, bool):
-        raise ValueError(f"keep_aspect {description.keep_aspect!r}")
-    if description.resize not in RESIZE or min(description.size) < 1:
-        raise ValueError(f"size {description.size}, resize {description.resize!r}")
+    scale, threshold = description.patch_scale, description.threshold
+    fits = {
+        "model": isinstance(description.model, str),
+        "classes": all(0 <= channel <= 255 for colour in colours for channel in colour),
+        "patch_scale": scale is None or (isinstance(scale, int | float) and 0 < scale <= 1),
+        "threshold": threshold is None or (isinstance(threshold, int | float) and 0 < threshold < 1),
+        "keep_aspect": isinstance(description.keep_aspect, bool),
+        "resize": description.resize in RESIZE,
+        "size": min(description.size) >= 1,
+    }
+    for name in (name for name, is_good in fits.items() if not is_good):
+        raise ValueError(f"{name} {getattr(description, name)!r}")
     return description
 
 

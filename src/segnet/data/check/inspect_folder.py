@@ -271,7 +271,7 @@ class _Read:
     """The images that training holds out where there is no val/ and no option says otherwise."""
 
 
-def _held_out(pairs: Sequence[Pair], found: Pairs, root: Path) -> frozenset[Path]:
+def _held_out(pairs: Sequence[Pair[Path]], found: Pairs, root: Path) -> frozenset[Path]:
     train: list[Sample] = [
         FolderSample(pair.name, pair.image, pair.mask, MaskCode(()))
         for pair in pairs

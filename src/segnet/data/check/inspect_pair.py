@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -33,7 +34,7 @@ _MOST_VALUES = 300  # of a mask that are kept: what has more was smoothed
 class Surveyed:
     """What is kept of a pair."""
 
-    pair: Pair
+    pair: Pair[Path]
     look: Look
     faults: tuple[Fault, ...]
     """All of this pair alone, those of ``look`` among them."""
@@ -49,7 +50,7 @@ class Surveyed:
     """Pixels of the image without data."""
 
 
-def survey(pairs: Sequence[Pair], *, by_colour: bool, channels: int = 3) -> Iterator[Surveyed]:
+def survey(pairs: Sequence[Pair[Path]], *, by_colour: bool, channels: int = 3) -> Iterator[Surveyed]:
     """Yield what is in each pair, in order, while threads read the next; few are held at a time.
 
     Args:
@@ -59,13 +60,13 @@ def survey(pairs: Sequence[Pair], *, by_colour: bool, channels: int = 3) -> Iter
     """
     compared = frozenset(pairs[:: -(-len(pairs) // MOST_IMAGES) or 1])
 
-    def one(pair: Pair) -> Surveyed:
+    def one(pair: Pair[Path]) -> Surveyed:
         return _survey(pair, by_colour, channels, pair in compared)
 
     return in_order(one, pairs, most=_AHEAD, weigh=_pixels, budget=_AHEAD_PIXELS)
 
 
-def _survey(pair: Pair, by_colour: bool, channels: int, compared: bool) -> Surveyed:
+def _survey(pair: Pair[Path], by_colour: bool, channels: int, compared: bool) -> Surveyed:
     look = look_at(pair, channels)
     faults = [*look.faults]
     readable, view, stored, edges, missing_px = False, None, None, {}, 0
@@ -133,7 +134,7 @@ def edges_of(numbers: Numbers, known: Sequence[int]) -> dict[int, int]:
     return dict(zip(known, counts.tolist(), strict=True))
 
 
-def _pixels(pair: Pair) -> int:
+def _pixels(pair: Pair[Path]) -> int:
     with suppress(SegnetError):  # what is wrong is said where it is read
         return math.prod(read_header(pair.image).stored)
     return 0

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Generic, NamedTuple, TypeVar
 
 from segnet.base.errors import SegnetError, did_you_mean
 from segnet.base.walking import files_below
@@ -38,42 +38,25 @@ _OTHER_DESCRIPTIONS = ("dataset.yml", "data.yaml", "data.yml")
 # Pictures in formats that aren't read, or not as masks; JPEG and WebP have their own message there.
 _PICTURES = {*UNREAD_SUFFIXES, *IMAGE_SUFFIXES} - {".jpg", ".jpeg", ".webp"}
 
+PairFile = TypeVar("PairFile", bound=File, covariant=True)
 
-class Paired(Protocol):
+
+class Pair(NamedTuple, Generic[PairFile]):
     """An image and its mask, wherever they lie."""
 
-    @property
-    def split(self) -> str:
-        """One of ``SPLITS``."""
-
-    @property
-    def name(self) -> str:
-        """What reports call it."""
-
-    @property
-    def image(self) -> File:
-        """The image's file."""
-
-    @property
-    def mask(self) -> File:
-        """The mask's file."""
-
-
-class Pair(NamedTuple):
-    """An image file and its mask file."""
-
     split: str
+    """One of ``SPLITS``."""
     name: str
-    """The image's path below ``images/`` without suffix, with / on every system."""
-    image: Path
-    mask: Path
+    """What reports call it; of files the image's path below ``images/`` without suffix, with / everywhere."""
+    image: PairFile
+    mask: PairFile
 
 
 @dataclass
 class Pairs:
     """What a folder holds."""
 
-    pairs: list[Pair] = field(default_factory=list)
+    pairs: list[Pair[Path]] = field(default_factory=list)
     """Sorted by split and name."""
     splits: tuple[str, ...] = ()
     """The splits that have a folder; one level counts as ``train``."""

@@ -19,11 +19,11 @@ from segnet.base.classes import IGNORE_INDEX, ClassTable
 from segnet.base.errors import SegnetError
 from segnet.base.extras import require_package
 from segnet.base.files import cache_folder
-from segnet.data.check.pairing import DESCRIPTION
+from segnet.data.check.pairing import DESCRIPTION, Pair
 from segnet.data.dataset import Dataset
 from segnet.data.faults import lines, raise_errors
 from segnet.data.folder import dataset_of, same_images
-from segnet.data.huggingface.hf_table import Columns, Row, find_columns, rows_of
+from segnet.data.huggingface.hf_table import Cell, Columns, find_columns, rows_of
 from segnet.data.images.headers import faults_of, look_at_all
 from segnet.data.masks.dataset_yaml import read_description
 from segnet.data.masks.mask_code import MaskCode
@@ -102,7 +102,9 @@ def load_hf(options: DataOptions) -> Dataset:
     )
 
 
-def _described(options: DataOptions, columns: Columns, pairs: list[Row]) -> tuple[ClassTable, MaskCode]:
+def _described(
+    options: DataOptions, columns: Columns, pairs: list[Pair[Cell]]
+) -> tuple[ClassTable, MaskCode]:
     """Return the classes: from a file, from the column's own names, and else from what all masks hold."""
     beside = options.place / DESCRIPTION if options.place is not None else None
     if options.dataset_yaml is not None:

@@ -5,11 +5,11 @@ Columns are told by their types, then by their names.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from segnet.base.errors import SegnetError, did_you_mean
+from segnet.base.errors import SegnetError, did_you_mean, refuse
+from segnet.data.check.pairing import Pair
 from segnet.data.faults import Fault
 from segnet.data.images.embedded_files import Blob
 from segnet.data.images.reading import require_file
@@ -66,14 +67,14 @@ def find_columns(
     grids = [name for name, feature in features.items() if _is_grid(feature)]
     there = ", ".join(f"{name} ({_kind(feature)})" for name, feature in features.items())
     for option, given, fitting in (("image", image, pictures), ("mask", mask, [*pictures, *grids])):
-        if given is not None and given not in features:
-            raise SegnetError(
-                f"--{option}-column {given}: {data} has no such column{did_you_mean(given, features)}"
+        if given is not None:
+            near = did_you_mean(given, features)
+            refuse(
+                (given not in features, f"--{option}-column {given}: {data} has no such column{near}"),
+                (given not in fitting, f"--{option}-column {given} holds no pictures; {data} has {there}"),
             )
-        if given is not None and given not in fitting:
-            raise SegnetError(f"--{option}-column {given} holds no pictures; {data} has {there}")
-    if image is not None and image == mask:
-        raise SegnetError(f"--image-column and --mask-column are both {image}; name two columns")
+    both = f"--image-column and --mask-column are both {image}; name two columns"
+    refuse((image is not None and image == mask, both))
 
     masks = [name for name in (*pictures, *grids) if name != image and _words(name) & _MASK_WORDS]
     if mask is None and len(masks) == 1:
@@ -156,28 +157,20 @@ def _kind(feature: Any) -> str:
 
 
 class Cells:
-    """One column of one split, read row by row; of what was read it keeps the digests alone."""
+    """One column of one split, read row by row."""
 
     def __init__(self, table: datasets.Dataset, column: str, where: str, *, grid: bool) -> None:
         self.column, self.where, self.grid = column, where, grid
         self._table = table.select_columns([column]).with_format("numpy" if grid else None)
-        self._digests: list[bytes | None] = [None] * len(table)
 
     def value(self, row: int) -> Any:
         """Return what the table holds, with an image's bytes as they are."""
         return self._table[row][self.column]
 
-    def digest(self, row: int, content: Blob) -> bytes:
-        """Return the sha256 of a row's bytes, which don't change while the table is open."""
-        known = self._digests[row]
-        if known is None:
-            known = self._digests[row] = hashlib.sha256(content.read()).digest()
-        return known
-
 
 @dataclass(frozen=True, eq=False)
 class Cell(Blob):
-    """An image or a mask in a row."""
+    """An image or a mask in a row; of what was read it keeps the digest alone."""
 
     cells: Cells
     row: int
@@ -186,8 +179,12 @@ class Cell(Blob):
         return f"{self.cells.where} row {self.row} ({self.cells.column})"
 
     def digest(self) -> bytes:
-        """Return the sha256 of its bytes."""
-        return self.cells.digest(self.row, self)
+        """Return the sha256 of its bytes, which don't change while the table is open."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> bytes:
+        return super().digest()
 
     def read(self) -> bytes:
         """Return the bytes that the row holds or names the file of; a grid of numbers becomes a TIFF.
@@ -230,17 +227,7 @@ class Cell(Blob):
         return stream.getvalue()
 
 
-@dataclass(frozen=True)
-class Row:
-    """An image and its mask: a ``Paired``."""
-
-    split: str
-    name: str
-    image: Cell
-    mask: Cell
-
-
-def rows_of(data: str, split: str, name: str, table: datasets.Dataset, columns: Columns) -> list[Row]:
+def rows_of(data: str, split: str, name: str, table: datasets.Dataset, columns: Columns) -> list[Pair[Cell]]:
     """Return the rows of a table, of which none is read.
 
     Args:
@@ -253,7 +240,7 @@ def rows_of(data: str, split: str, name: str, table: datasets.Dataset, columns: 
     images = Cells(table, columns.image, f"{data} {name}", grid=False)
     masks = Cells(table, columns.mask, f"{data} {name}", grid=columns.mask_is_grid)
     return [
-        Row(split, called, Cell(images, row), Cell(masks, row))
+        Pair(split, called, Cell(images, row), Cell(masks, row))
         for row, called in enumerate(_names(name, table, columns.image))
     ]
 

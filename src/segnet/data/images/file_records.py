@@ -32,7 +32,7 @@ from segnet.data.images.embedded_files import Blob, File
 What = Literal["digest", "header", "stored"]
 
 TABLE = "files.sqlite"
-_VERSION = f"2 {PIL.__version__}".encode()  # raise the number when other bytes are remembered of a file
+_VERSION = f"3 {PIL.__version__}".encode()  # raise the number when other bytes are remembered of a file
 _SETTLED_S = 2.0
 _ROWS_AT_ONCE = 2000
 _CREATE = (
@@ -135,10 +135,8 @@ def look_at_files(files: Iterable[Path]) -> None:
     """Ask for the dates of many files in one go, which threads would do slower; inside ``one_look``."""
     look, now = _looks[-1], time.time()
     for file in files:
-        try:
+        with suppress(OSError):  # what is wrong is said where it is read
             _look_at(file, look, now)
-        except OSError:  # what is wrong is said where it is read
-            continue
 
 
 def is_seen(file: object, what: What) -> bool:

@@ -13,7 +13,7 @@ from PIL import Image
 from segnet.base.errors import SegnetError
 from segnet.base.readable import counted
 from segnet.base.threads import in_threads
-from segnet.data.check.pairing import Paired
+from segnet.data.check.pairing import Pair
 from segnet.data.faults import Fault
 from segnet.data.images.embedded_files import File
 from segnet.data.images.file_records import What, is_seen, recall
@@ -51,7 +51,7 @@ def read_header(file: File, *, with_digest: bool = False) -> Header:
 class Look(NamedTuple):
     """What the headers of a pair show."""
 
-    pair: Paired
+    pair: Pair[File]
     image: Header | None
     mask: Header | None
     faults: tuple[Fault, ...]
@@ -76,7 +76,7 @@ class Look(NamedTuple):
         return self.mask.stored == self.image.size
 
 
-def look_at(pair: Paired, channels: int = 3) -> Look:
+def look_at(pair: Pair[File], channels: int = 3) -> Look:
     """Read the headers of an image, which is to have so many channels, and of its mask."""
     image, faults = _look_at_file(pair.image, partial(_faults_of_image, channels=channels))
     mask, more = _look_at_file(pair.mask, _faults_of_mask)
@@ -87,10 +87,10 @@ def look_at(pair: Paired, channels: int = 3) -> Look:
     return Look(pair, image, mask, tuple(faults))
 
 
-def look_at_all(pairs: Sequence[Paired], channels: int = 3) -> list[Look]:
+def look_at_all(pairs: Sequence[Pair[File]], channels: int = 3) -> list[Look]:
     """Read the headers of many pairs, whose images are to have so many channels."""
 
-    def is_quick(pair: Paired) -> bool:
+    def is_quick(pair: Pair[File]) -> bool:
         return is_seen(pair.image, "header") and is_seen(pair.mask, "header")
 
     return in_threads(partial(look_at, channels=channels), pairs, is_quick)

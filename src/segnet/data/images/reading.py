@@ -274,14 +274,14 @@ class Picture:
             return use(_identified(self._stream, self.name))
 
 
-def decode(source: Source, *, page: int = 1) -> Image.Image:
-    """Open a picture and load it, or one of its pages, in the mode and the position it is stored in.
+def decode(source: Source) -> Image.Image:
+    """Open a picture and load it in the mode and the position it is stored in.
 
     Raises:
         SegnetError: as ``Picture``.
     """
     with Picture(source) as picture:
-        return picture.stored(page)
+        return picture.stored()
 
 
 def open_rgb(source: Source, *, page: int = 1) -> Image.Image:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from segnet.data.labels.fields import (
     size_of,
 )
 from segnet.data.labels.finding import find_image, name_below, split_of
-from segnet.data.labels.shapes import Labelled, Labels, Shape, outlined, read_json_of, with_background
+from segnet.data.labels.shapes import Labelled, Labels, Shape, outlined, with_background
 
 _OURS = "predicted by segnet"  # how the description in a file of segnet predict begins
 _CAPTION = "caption"
@@ -36,7 +36,7 @@ def is_coco(content: Any) -> bool:
     return isinstance(content, dict) and len({"images", "annotations", "categories"} & content.keys()) > 1
 
 
-def read_coco(files: Sequence[Path], folders: Sequence[Path]) -> Labels:
+def read_coco(files: Sequence[Path], folders: Sequence[Path], load: Callable[[Path], Any]) -> Labels:
     """Read one or several files of one dataset.
 
     Larger shapes lie below smaller ones: COCO doesn't say which is in front, and a small one that lay below
@@ -48,20 +48,21 @@ def read_coco(files: Sequence[Path], folders: Sequence[Path]) -> Labels:
     Args:
         files: the JSON files; the split is what a file's path tells.
         folders: where images may be.
+        load: returns a file's content.
 
     Raises:
         Fault: a file that isn't JSON or is of panoptic segmentation, where it is the only one.
     """
     labels = Labels("COCO")
-    for file, content in labels.read_files(files, _read):
+    for file, content in labels.read_files(files, partial(_read, load)):
         split = split_of(file.stem) or split_of(file.resolve().parent.name)
         _add(labels, file, content, [*_beside(file), *folders], split if len(files) > 1 else "")
     labels.classes = with_background(labels.classes)
     return labels
 
 
-def _read(file: Path) -> Any:
-    content = read_json_of(is_coco, "is no file of COCO")(file)
+def _read(load: Callable[[Path], Any], file: Path) -> Any:
+    content = load(file)
     if any("segments_info" in entry for entry in list_of(content, "annotations") if isinstance(entry, dict)):
         said = "is of panoptic segmentation, whose masks are PNG files beside it"
         raise Fault("bad-label", file, said, "export instances (polygons or run lengths) instead")
@@ -174,10 +175,10 @@ def _shapes(
     where: str,
 ) -> list[Shape]:
     """Return the shapes of an image's annotations, the largest first."""
-    read = partial(_shape, names=names, size=size)
+    read = partial(_shape, names=names)
     shapes = [
         labels.read_shape(
-            each, _kind(each), f"{where}, annotation {_said(each, 'id')}", read, lambda e: [_box(e, size)]
+            each, _kind(each), f"{where}, annotation {_said(each, 'id')}", size, read, lambda *e: [_box(*e)]
         )
         for each in annotations
     ]
@@ -201,7 +202,7 @@ def _area(shape: Shape) -> float:
     return sum(abs(float(x @ np.roll(y, 1) - y @ np.roll(x, 1))) / 2 for x, y in pairs)
 
 
-def _shape(entry: Any, names: Mapping[Hashable, str], size: tuple[int, int]) -> Shape:
+def _shape(entry: Any, size: tuple[int, int], names: Mapping[Hashable, str]) -> Shape:
     require(isinstance(entry, dict), "is no annotation")
     label, stored = names.get(_id(entry, "category_id"), ""), entry.get("segmentation")
     require(label, f"has the unknown category {_said(entry, 'category_id')}")

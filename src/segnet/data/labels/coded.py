@@ -6,23 +6,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
-from segnet.base.colours import Colour, pack, unpack
+from segnet.base.colours import Colour, unpack
 from segnet.data.dataset import Mask
 from segnet.data.faults import Fault
 from segnet.data.images.headers import read_header
 from segnet.data.images.reading import decode
 from segnet.data.labels.fields import require
 from segnet.data.labels.shapes import NOT_ANNOTATED, Labelled, Labels
-from segnet.data.masks.stored_values import read_index_mask
+from segnet.data.masks.mask_code import NO_CLASS, MaskCode
+from segnet.data.masks.stored_values import Numbers, read_index_mask
 
 _SHOWN = 5
-_UNKNOWN = -1
 _LOSSY = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WebP"}
 _PALETTED, _GREY = ("P", "PA"), ("L", "1", "LA")
 _COLOURED = ("RGB", "RGBA", "RGBX", "CMYK", *_PALETTED, *_GREY)
@@ -50,13 +48,14 @@ class MaskTable:
             SegnetError: it can't be read, or holds a value or colour that the table lacks.
         """
         image = decode(file)
-        if image.mode in _COLOURED and self.colours and not self._is_by_value(image):
-            packed = pack(np.asarray(image.convert("RGB")))
-            return self._known(self._ids_of(packed), packed, "colour", unpack, file)
-        values = read_index_mask(image)
-        table = np.full(256, _UNKNOWN, np.int16)
-        table[[*self.values]] = [*self.values.values()]
-        return self._known(table[values], values, "value", str, file)
+        in_colour = image.mode in _COLOURED and bool(self.colours) and not self._is_by_value(image)
+        image = image.convert("RGB") if in_colour else Image.fromarray(read_index_mask(image))
+        code = MaskCode(tuple(self.values.items()), tuple(self.colours.items()) if in_colour else ())
+        _, numbers, ids = code.exactly(image)
+        unknown = ids == NO_CLASS
+        if unknown.any():
+            raise self._fault(numbers[unknown], file, in_colour=in_colour)
+        return ids.astype(np.uint8)
 
     def _is_by_value(self, image: Image.Image) -> bool:
         if image.mode in _PALETTED:
@@ -66,38 +65,22 @@ class MaskTable:
         counts = image.convert("L").histogram()
         return not all((grey, grey, grey) in self.colours for grey, count in enumerate(counts) if count)
 
-    def _ids_of(self, packed: npt.NDArray[np.uint32]) -> npt.NDArray[np.int16]:
-        known = sorted((r << 16 | g << 8 | b, class_id) for (r, g, b), class_id in self.colours.items())
-        keys = np.array([key for key, _ in known], np.uint32)
-        places = np.searchsorted(keys, packed).clip(max=len(keys) - 1)
-        ids: npt.NDArray[np.int16] = np.array([class_id for _, class_id in known], np.int16)[places]
-        ids[keys[places] != packed] = _UNKNOWN
-        return ids
-
-    def _known(
-        self,
-        ids: npt.NDArray[np.int16],
-        stored: npt.NDArray[Any],
-        what: str,
-        spelled: Callable[[int], object],
-        file: Path,
-    ) -> Mask:
-        """Return the ids, if there is one for every pixel."""
-        unknown = ids == _UNKNOWN
-        if unknown.any():
-            values, counts = np.unique(stored[unknown], return_counts=True)
-            few = ", ".join(str(spelled(int(values[place]))) for place in np.argsort(-counts)[:_SHOWN])
-            name = _LOSSY.get(file.suffix.lower())
-            lossy = f"{name} changes values and colours: export the masks as PNG" if name else ""
-            more = f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
-            raise Fault(
-                "unknown-value",
-                file,
-                f"holds the {what}{'s' if len(values) > 1 else ''} {few}{more} ({counts.sum():,} pixels), "
-                f"which {self.said_by} doesn't name",
-                lossy or self.remedy or f"correct the mask, or add the {what} there",
-            )
-        return ids.astype(np.uint8)
+    def _fault(self, unknown: Numbers, file: Path, *, in_colour: bool) -> Fault:
+        """Return what is wrong with a mask that has pixels of values or colours that the table lacks."""
+        what, spelled = ("colour", unpack) if in_colour else ("value", int)
+        values, counts = np.unique(unknown, return_counts=True)
+        most = values[np.argsort(-counts)[:_SHOWN]].tolist()
+        few = ", ".join(str(spelled(each)) for each in most)
+        more = f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
+        name = _LOSSY.get(file.suffix.lower())
+        lossy = f"{name} changes values and colours: export the masks as PNG" if name else ""
+        return Fault(
+            "unknown-value",
+            file,
+            f"holds the {what}{'s' if len(values) > 1 else ''} {few}{more} ({counts.sum():,} pixels), "
+            f"which {self.said_by} doesn't name",
+            lossy or self.remedy or f"correct the mask, or add the {what} there",
+        )
 
 
 def add_pairs(

@@ -14,7 +14,7 @@ from PIL import Image
 
 from segnet.base.class_roles import background_of
 from segnet.base.classes import IGNORE_INDEX, ClassTable
-from segnet.base.errors import SegnetError
+from segnet.base.errors import SegnetError, refuse
 from segnet.base.extras import require_package
 from segnet.base.files import new_folder, write_text
 from segnet.base.threads import in_order
@@ -115,13 +115,14 @@ def _convert(
     if any(shape.polygons for each in chosen for shape in each.shapes):
         require_package(f"filling the polygons of {source}", "pycocotools")
     tally, what = labels.tally, f"{source} ({labels.format})"
-    if not chosen:
-        raise SegnetError(f"{what} holds no image with labels{_said(labels)}")
-    if len(labels.classes) > IGNORE_INDEX:
-        raise SegnetError(
+    refuse(
+        (not chosen, f"{what} holds no image with labels{_said(labels)}"),
+        (
+            len(labels.classes) > IGNORE_INDEX,
             f"{what} declares {len(labels.classes):,} classes with the background, and a "
-            f"mask holds {IGNORE_INDEX}; name those that you want with --classes a,b,c"
-        )
+            f"mask holds {IGNORE_INDEX}; name those that you want with --classes a,b,c",
+        ),
+    )
     palette = ClassTable.named(labels.classes).palette().tobytes() if labels.classes else b""
     counts, splits = np.zeros(256, np.int64), Counter[str]()
 

@@ -123,9 +123,8 @@ def _image(
     name, subset = entry.get("name"), entry.get("subset", "")
     found = find_image([f"{subset}/{name}", name] if subset and name else name, folders)
     size = size_of(entry.get("width"), entry.get("height"), found)
-    read, extent = partial(_shape, size=size), partial(_extent, size=size)
     shapes = [
-        labels.read_shape(shape, shape.tag, f"{where}, shape {number}", read, extent)
+        labels.read_shape(shape, shape.tag, f"{where}, shape {number}", size, _shape, _extent)
         for number, shape in enumerate(entries, 1)
     ]
     ordered = sorted(zip(map(_order, entries), shapes, strict=True), key=lambda pair: pair[0])

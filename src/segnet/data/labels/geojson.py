@@ -5,7 +5,7 @@ https://www.rfc-editor.org/rfc/rfc7946 and https://qupath.readthedocs.io/en/stab
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from segnet.data.images.suffixes import IMAGE_SUFFIXES
 from segnet.data.labels.draw import fill
 from segnet.data.labels.fields import Polygon, class_name, field_of, kind_of, list_of, polygon, require
 from segnet.data.labels.finding import find_image
-from segnet.data.labels.shapes import Labelled, Labels, Shape, outlined, read_json_of
+from segnet.data.labels.shapes import Labelled, Labels, Shape, outlined
 
 _WITHOUT_AREA = ("Point", "MultiPoint", "LineString", "MultiLineString")
 _NAMES = ("class", "label", "category", "class_name")  # of the property that names the class
@@ -37,7 +37,9 @@ def is_geojson(content: Any) -> bool:
     )
 
 
-def read_geojson(root: Path, files: Sequence[Path], folders: Sequence[Path]) -> Labels:
+def read_geojson(
+    root: Path, files: Sequence[Path], folders: Sequence[Path], load: Callable[[Path], Any]
+) -> Labels:
     """Read files whose coordinates are pixels; later features lie on top.
 
     A feature's class is its property ``class``, ``label`` or ``category``, or QuPath's classification. The
@@ -48,9 +50,10 @@ def read_geojson(root: Path, files: Sequence[Path], folders: Sequence[Path]) -> 
         root: what the files lie below; their paths below it are those of the images.
         files: the files.
         folders: where images may be.
+        load: returns a file's content.
     """
     labels = Labels("GeoJSON")
-    for file, content in labels.read_files(files, read_json_of(is_geojson, "is no GeoJSON"), images=True):
+    for file, content in labels.read_files(files, load, images=True):
         features = _features(content)
         drawn = [each for each in features or () if not _is_nowhere(each)]
         labels.tally.no_shapes.update(_NO_PLACE for each in features or () if _is_nowhere(each))
@@ -91,9 +94,8 @@ def _image(
         names = [f"{stem}{suffix}" for stem in stems for suffix in suffixes]
     found = find_image(names, folders)
     size = read_header(found).size
-    read, extent = partial(_shape, size=size), partial(_extent, size=size)
     shapes = [
-        labels.read_shape(feature, _kind(feature), f"{file}, feature {number}", read, extent)
+        labels.read_shape(feature, _kind(feature), f"{file}, feature {number}", size, _shape, _extent)
         for number, feature in enumerate(drawn, 1)
     ]
     return Labelled(found, kept, str(file), "", size, shapes)

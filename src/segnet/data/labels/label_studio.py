@@ -5,7 +5,7 @@ Its regions are polygons, rectangles, ellipses, brushes and bitmasks, in percent
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -34,7 +34,7 @@ from segnet.data.labels.fields import (
     turned,
 )
 from segnet.data.labels.finding import find_image
-from segnet.data.labels.shapes import NOT_ANNOTATED, Labelled, Labels, Shape, outlined, read_json_of
+from segnet.data.labels.shapes import NOT_ANNOTATED, Labelled, Labels, Shape, outlined
 
 _UPLOAD_PREFIX = 9  # eight hexadecimal digits and a dash, which an upload puts before a file's name
 _TASKS_LOOKED_AT = 5
@@ -77,7 +77,7 @@ def _is_minimal(content: Any) -> bool:
     return isinstance(content, dict) and "data" not in content and any(key in content for key in _MINIMAL)
 
 
-def read_label_studio(files: Sequence[Path], folders: Sequence[Path]) -> Labels:
+def read_label_studio(files: Sequence[Path], folders: Sequence[Path], load: Callable[[Path], Any]) -> Labels:
     """Read exports. Of several annotations of a task the ground truth counts, else the last submitted one.
 
     Classes are in the order of their names, later shapes lie on top. A task without an annotation, or with
@@ -88,7 +88,7 @@ def read_label_studio(files: Sequence[Path], folders: Sequence[Path]) -> Labels:
         Fault: a file that isn't JSON or is of the format JSON-MIN, where it is the only one.
     """
     labels = Labels("Label Studio")
-    for file, tasks in labels.read_files(files, _read):
+    for file, tasks in labels.read_files(files, partial(_read, load)):
         for place, entry in enumerate(tasks, 1):
             task = entry["task"] | {"annotations": [entry]} if _is_annotation(entry) else entry
             number = task.get("id", place) if isinstance(task, dict) else place
@@ -98,8 +98,8 @@ def read_label_studio(files: Sequence[Path], folders: Sequence[Path]) -> Labels:
     return labels
 
 
-def _read(file: Path) -> list[Any]:
-    content = read_json_of(is_label_studio, "is no export of Label Studio")(file)
+def _read(load: Callable[[Path], Any], file: Path) -> list[Any]:
+    content = load(file)
     tasks = content if isinstance(content, list) else [content]
     if any(map(_is_minimal, tasks)) and not any(map(_is_task, tasks)):
         said = "is a JSON-MIN export of Label Studio, which leaves out what shapes are"
@@ -133,9 +133,9 @@ def _add(labels: Labels, task: Any, where: str, folders: Sequence[Path]) -> None
         size = _size(regions, found)
         named = [each for each in results if field_of(each, "type") == "labels"]
         of_region = {str(each.get("id")): field_of(each, "value") for each in named}
-        read, extent = partial(_shape, of_region=of_region, size=size), partial(_extent, size=size)
+        read = partial(_shape, of_region=of_region)
         shapes = [
-            labels.read_shape(each, _kind(each), f"{where}, shape {number}", read, extent)
+            labels.read_shape(each, _kind(each), f"{where}, shape {number}", size, read, _extent)
             for number, each in enumerate(regions, 1)
         ]
         return Labelled(found, found.stem, where, "", size, shapes)
@@ -197,7 +197,7 @@ def _path_of(address: str) -> str:
 # Regions
 
 
-def _shape(entry: Any, of_region: Mapping[str, Any], size: tuple[int, int]) -> Shape:
+def _shape(entry: Any, size: tuple[int, int], of_region: Mapping[str, Any]) -> Shape:
     kind, value = _kind(entry), entry["value"]
     require(kind in _SHAPES, f"is of the type {kind}, which can't be drawn")
     turn = entry.get("image_rotation") or 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,7 @@ from segnet.data.labels.fields import (
     size_of,
 )
 from segnet.data.labels.finding import find_image, images_below, read_json
-from segnet.data.labels.shapes import NOT_ANNOTATED, Labelled, Labels, Shape, outlined, read_json_of
+from segnet.data.labels.shapes import NOT_ANNOTATED, Labelled, Labels, Shape, outlined
 
 _WITHOUT_AREA = ("point", "points", "line", "linestrip")
 _FOUR_CORNERS = ("rectangle", "rotation", "oriented_rectangle", "quadrilateral")
@@ -45,7 +45,9 @@ def is_labelme(content: Any) -> bool:
     return isinstance(content, dict) and "images" not in content and len(entries & content.keys()) > 1
 
 
-def read_labelme(root: Path, files: Sequence[Path], folders: Sequence[Path]) -> Labels:
+def read_labelme(
+    root: Path, files: Sequence[Path], folders: Sequence[Path], load: Callable[[Path], Any]
+) -> Labels:
     """Read the files of a folder; later shapes lie on top of earlier ones, as LabelMe shows them.
 
     Classes are in the order of their names. A file without shapes says that its image is background; an image
@@ -55,10 +57,10 @@ def read_labelme(root: Path, files: Sequence[Path], folders: Sequence[Path]) -> 
         root: what the files lie below; their paths below it are those of the images.
         files: the JSON files.
         folders: where images may be; with the root among them, images that no file labels are counted.
+        load: returns a file's content.
     """
     labels = Labels("LabelMe")
-    read = read_json_of(is_labelme, "is no file of LabelMe")
-    for file, content in labels.read_files(files, read, images=True):
+    for file, content in labels.read_files(files, load, images=True):
         kept = file.relative_to(root).with_suffix("").as_posix()
         image = partial(_image, labels, content, file, kept, [file.parent, *folders])
         labels.read_image(image, str(file), map(_kind, list_of(content, "shapes")))
@@ -93,9 +95,8 @@ def _image(
             raise
         image = _Picture(file)
     size = size_of(content.get("imageWidth"), content.get("imageHeight"), image)
-    read, extent = partial(_shape, size=size), partial(_extent, size=size)
     shapes = [
-        labels.read_shape(entry, _kind(entry), f"{file}, shape {number}", read, extent)
+        labels.read_shape(entry, _kind(entry), f"{file}, shape {number}", size, _shape, _extent)
         for number, entry in enumerate(content["shapes"], 1)
     ]
     return Labelled(image, kept, str(file), "", size, shapes)

@@ -66,12 +66,12 @@ def _image(labels: Labels, image: Path, masks: Sequence[Path], name: str, kept: 
     if header.stored != size and read_header(masks[0]).stored == header.stored:
         size = header.stored  # drawn before EXIF data turned the image
 
-    def read(mask: Path) -> Shape:
+    def read(mask: Path, size: tuple[int, int]) -> Shape:
         if wrong := size_fault(size, read_header(mask).stored, image, mask):
             raise wrong
         return Shape(name, bitmap=partial(_decode, mask), alone=True)
 
-    shapes = [labels.read_shape(mask, _KIND, str(mask), read) for mask in masks]
+    shapes = [labels.read_shape(mask, _KIND, str(mask), size, read) for mask in masks]
     return Labelled(image, kept, str(image), split, size, shapes)
 
 

@@ -32,13 +32,13 @@ _KNOWN = (
     "one mask file an object or of images with masks, or a .zip of these"
 )
 
-JsonReader = Callable[[Path, Sequence[Path], Sequence[Path]], Labels]
-"""Reads files that lie below a folder, whose images may be in other folders."""
+JsonReader = Callable[[Path, Sequence[Path], Sequence[Path], Callable[[Path], Any]], Labels]
+"""Reads files below a folder, whose images may be in other folders; the last says what a file holds."""
 
 _FORMATS_OF_JSON: tuple[tuple[str, Callable[[Any], bool], JsonReader], ...] = (
-    ("COCO", is_coco, lambda _, files, folders: read_coco(files, folders)),
+    ("COCO", is_coco, lambda _, *others: read_coco(*others)),
     ("LabelMe", is_labelme, read_labelme),
-    ("Label Studio", is_label_studio, lambda _, files, folders: read_label_studio(files, folders)),
+    ("Label Studio", is_label_studio, lambda _, *others: read_label_studio(*others)),
     ("GeoJSON", is_geojson, read_geojson),
 )
 
@@ -157,10 +157,23 @@ def _find_json(
         for name, is_it, read in _FORMATS_OF_JSON:
             if is_it(content):
                 said = f"holds labels of {name} ({file.relative_to(root).as_posix()})"
-                return Found(said, partial(read, root, files, folders))
+                load = partial(_load, {file: content}, is_it, name)
+                return Found(said, partial(read, root, files, folders, load))
     if broken and not any(file.suffix.lower() == ".xml" for file in below):
         raise broken[0]
     return None
+
+
+def _load(read: dict[Path, Any], is_it: Callable[[Any], bool], name: str, file: Path) -> Any:
+    """Return the content of a file of JSON; what was read to tell the format isn't read again.
+
+    Raises:
+        Fault: it can't be read, or is of another format.
+    """
+    content = read.pop(file) if file in read else read_json(file)
+    if not is_it(content):
+        raise Fault("other-file", file, f"is no file of {name}")
+    return content
 
 
 def _is_data_set(folder: Path) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,6 @@ from segnet.data.dataset import Mask
 from segnet.data.faults import KINDS, Fault
 from segnet.data.images.embedded_files import File
 from segnet.data.labels.fields import MALFORMED, Malformed, Polygon, require, shortened
-from segnet.data.labels.finding import read_json
 
 NOT_ANNOTATED = "not annotated"
 """Why an image is left out that nobody has labelled."""
@@ -236,8 +235,9 @@ class Labels:
         entry: T,
         kind: str,
         where: str,
-        read: Callable[[T], Shape],
-        extent: Callable[[T], Iterable[Polygon]] = lambda entry: (),
+        size: tuple[int, int],
+        read: Callable[[T, tuple[int, int]], Shape],
+        extent: Callable[[T, tuple[int, int]], Iterable[Polygon]] = lambda entry, size: (),
     ) -> Shape:
         """Return the shape of an entry; where that fails, one that is left out, and collect the fault.
 
@@ -245,20 +245,21 @@ class Labels:
             entry: what stands in the file.
             kind: what the format calls the shape.
             where: where it stands, for messages.
+            size: width and height of the image.
             read: as for ``read_image``; of the kind ``flat-label`` for what has no area, so that nothing is
                 lost.
             extent: returns polygons within which a shape that can't be read must lie, such as its box.
                 Without one its image is left out.
         """
         try:
-            return replace(read(entry), kind=kind, where=where)
+            return replace(read(entry, size), kind=kind, where=where)
         except (Fault, *MALFORMED) as error:
             fault = fault_of(error, where, kind)
         self.faults.append(fault)
         harmless = fault.kind == "flat-label"
         covered: tuple[Polygon, ...] = ()
         with suppress(*MALFORMED):
-            covered = () if harmless else tuple(filter(None, extent(entry)))
+            covered = () if harmless else tuple(filter(None, extent(entry, size)))
         spoils = not harmless and not covered
         return Shape("", covered, kind=kind, where=where, left_out=why(fault), spoils=spoils)
 
@@ -266,18 +267,6 @@ class Labels:
         """Take the classes that the shapes name, in the order of their names, behind the background."""
         names = {shape.label for image in self.images for shape in image.shapes if shape.label}
         self.classes = with_background(sorted(names.difference(no_class)))
-
-
-def read_json_of(is_known: Callable[[Any], bool], other: str) -> Callable[[Path], Any]:
-    """Return what reads a JSON file of one format, of which ``other`` says that it is of another."""
-
-    def read(file: Path) -> Any:
-        content = read_json(file)
-        if not is_known(content):
-            raise Fault("other-file", file, other)
-        return content
-
-    return read
 
 
 def fault_of(error: Exception, where: str, what: str) -> Fault:

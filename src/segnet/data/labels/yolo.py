@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from segnet.base.errors import SegnetError
+from segnet.base.errors import SegnetError, refuse
 from segnet.data.faults import Fault
 from segnet.data.images.headers import read_header
 from segnet.data.labels.fields import Malformed, Polygon, corners, polygon, require, shortened
@@ -115,9 +115,9 @@ def _add(
             shapes = [Shape("", kind=kind) for kind in kinds]
             return Labelled(None, name, where, split, shapes=shapes, left_out=left_out)
         size = read_header(image).size
-        shape, extent = partial(_shape, description=description, size=size), partial(_extent, size=size)
+        shape = partial(_shape, description=description)
         shapes = [
-            labels.read_shape(entry, entry[0], f"{where}, line {number}", shape, extent)
+            labels.read_shape(entry, entry[0], f"{where}, line {number}", size, shape, _extent)
             for number, entry in entries.items()
         ]
         return Labelled(image, name, where, split, size, shapes, looked_at=text is not None)
@@ -193,7 +193,7 @@ def _kind(line: str) -> str:
     return "box" if len(_words(line)) == _NUMBERS_OF_A_BOX + 1 else "polygon"
 
 
-def _shape(entry: tuple[str, str], description: YoloYaml, size: tuple[int, int]) -> Shape:
+def _shape(entry: tuple[str, str], size: tuple[int, int], description: YoloYaml) -> Shape:
     kind, line = entry
     words, apart = _words(line), line.split()
     is_comma = len(apart) > 1 and any(map(_DECIMAL_COMMA.fullmatch, apart))
@@ -263,10 +263,11 @@ def read_description(file: Path) -> YoloYaml:
     except _UNREAD as error:
         said = " ".join(str(error).split())
         raise SegnetError(f"{file} can't be read as YAML with names: {said}; correct it") from error
-    if not names:
-        raise SegnetError(f"{file} names no classes; it needs 'names: [..]'")
-    if count != len(names):
-        raise SegnetError(f"{file} has nc: {count}, but names has {len(names)}; correct one of them")
+    differ = f"{file} has nc: {count}, but names has {len(names)}; correct one of them"
+    refuse(
+        (not names, f"{file} names no classes; it needs 'names: [..]'"),
+        (count != len(names), differ),
+    )
     return YoloYaml(file, names, tuple(entries), is_of_poses)
 
 

@@ -21,7 +21,9 @@ from segnet.data.images.reading import decode
 from segnet.data.masks.nearest_class import DISTANCE, NEEDED_GAP, Known, look_at_unknown, nearest_classes
 from segnet.data.masks.stored_values import HIGHEST_VALUE, Numbers, Stored, grey, stored_numbers
 
-_NO_CLASS = -1
+NO_CLASS = -1
+"""In place of the class id of a pixel whose value or colour stands for none."""
+
 _ONE_LINE = 1 << 20  # characters
 _OBJECTS = 8  # more values that are no class and fill areas look like instances
 _OBJECTS_OF_TWO = 2  # where two classes are named
@@ -66,8 +68,8 @@ class MaskCode:
             Fault: not readable as a mask, or a value or colour that stands for no class.
         """
         image = decode(file)
-        _, numbers, mask = self._exactly(image)
-        if (mask == _NO_CLASS).any():
+        _, numbers, mask = self.exactly(image)
+        if (mask == NO_CLASS).any():
             ids = self.reading(Stored.of(image, by_colour=bool(self.colours), file=file), file).ids
             values, back = np.unique(numbers, return_inverse=True)
             mask = np.array([ids[value] for value in values.tolist()])[back].reshape(mask.shape)
@@ -79,15 +81,15 @@ class MaskCode:
         Raises:
             Fault: not readable as a mask.
         """
-        in_colour, numbers, mask = self._exactly(decode(file))
-        if (mask == _NO_CLASS).any():
+        in_colour, numbers, mask = self.exactly(decode(file))
+        if (mask == NO_CLASS).any():
             return nearest_classes(numbers, Known(self.ids(in_colour=in_colour), in_colour=in_colour))
         return mask.astype(np.uint8)
 
-    def _exactly(self, image: Image.Image) -> tuple[bool, Numbers, npt.NDArray[np.int16]]:
+    def exactly(self, image: Image.Image) -> tuple[bool, Numbers, npt.NDArray[np.int16]]:
         """Return whether a mask is read by colours, what it stores, and its class ids, -1 for none."""
         in_colour, numbers = stored_numbers(image, by_colour=bool(self.colours))
-        unnamed = _NO_CLASS if self.others is None else self.others
+        unnamed = NO_CLASS if self.others is None else self.others
         ids = self.ids(in_colour=in_colour)
         if in_colour:
             mask = np.full(numbers.shape, unnamed, np.int16)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -89,21 +90,15 @@ class Stored:
         return cls.of(decode(file), file=file)  # which says what is wrong with the file
 
     def _to_bytes(self) -> bytes:
-        palette = {value: int(pack(np.array(colour, np.uint8))) for value, colour in self.palette.items()}
-        numbers = [*self.counts, *self.counts.values(), *palette.values()]
-        flags = self.in_colour | self.is_lossy << 1
-        return b"%d %d " % (flags, len(self.counts)) + " ".join(map(str, numbers)).encode()
+        return json.dumps(
+            [self.in_colour, [*self.counts.items()], [*self.palette.items()], self.is_lossy]
+        ).encode()
 
     @classmethod
     def _from_bytes(cls, remembered: bytes) -> Stored:
-        flags, count, *numbers = map(int, remembered.split())
-        values, counts, palette = numbers[:count], numbers[count : 2 * count], numbers[2 * count :]
-        return cls(
-            bool(flags & 1),
-            dict(zip(values, counts, strict=True)),
-            {value: unpack(colour) for value, colour in zip(values, palette, strict=False)},
-            bool(flags & 2),
-        )
+        in_colour, counts, palette, is_lossy = json.loads(remembered)
+        colours = {value: (red, green, blue) for value, (red, green, blue) in palette}
+        return cls(in_colour, dict(counts), colours, is_lossy)
 
     @property
     def is_grey(self) -> bool:

@@ -19,7 +19,7 @@ from pathlib import PurePath
 from typing import Any
 
 from segnet import __version__
-from segnet.base.errors import SegnetError
+from segnet.base.errors import SegnetError, refuse
 from segnet.base.extras import require_package
 from segnet.base.threads import count_cores
 from segnet.data.images.reading import pixels_of
@@ -76,10 +76,11 @@ def predict_bulk(
     """
     for package in ("ray", "fsspec", "psutil"):
         require_package("--engine ray", package)
-    if workers is not None and workers < 1:
-        raise SegnetError(f"--workers is a number from 1, got {workers}")
-    if options.device.startswith("cuda:"):
-        raise SegnetError(f"Ray gives each worker a GPU of its own; give --device cuda, not {options.device}")
+    own = f"Ray gives each worker a GPU of its own; give --device cuda, not {options.device}"
+    refuse(
+        (workers is not None and workers < 1, f"--workers is a number from 1, got {workers}"),
+        (options.device.startswith("cuda:"), own),
+    )
     pixels_of(options.max_megapixels)
     place = Address.at(out)
     path = find_model(model, exported=wants_exported(options.runtime, options.device))
