@@ -178,7 +178,12 @@ def _shapes(
     read = partial(_shape, names=names)
     shapes = [
         labels.read_shape(
-            each, _kind(each), f"{where}, annotation {_said(each, 'id')}", size, read, lambda *e: [_box(*e)]
+            each,
+            _kind(each),
+            f"{where}, annotation {_said(each, 'id')}",
+            size,
+            read,
+            lambda entry, size: [_box(entry, size)],
         )
         for each in annotations
     ]
