@@ -257,8 +257,7 @@ def _cells(small: Floats, x: Floats, y: Floats) -> Floats:
         for which in (row, row + 1)
     )
     greys = (upper * (1 - below) + lower * below).reshape(_CELLS, 8, _CELLS, 8)
-    cells: Floats = greys.transpose(0, 2, 1, 3).reshape(_CELLS**2, 64)
-    return cells
+    return greys.transpose(0, 2, 1, 3).reshape(_CELLS**2, 64)
 
 
 # What names say

@@ -364,8 +364,7 @@ def _layout_of_mode(image: Image.Image) -> Layout:
 
 def _stored_size(image: Image.Image) -> tuple[int, int]:
     """Return width and height as stored; of a TIFF that is to be turned, Pillow tells those it will have."""
-    size: tuple[int, int] = getattr(image, "_tile_size", image.size)
-    return size
+    return getattr(image, "_tile_size", image.size)
 
 
 def _identified(stream: BinaryIO, name: str) -> ImageFile.ImageFile:

@@ -101,5 +101,4 @@ def fill(polygons: Sequence[Sequence[float]], size: tuple[int, ...]) -> npt.NDAr
     from pycocotools import mask as coco
 
     runs = coco.merge(coco.frPyObjects([[*polygon] for polygon in polygons], size[1], size[0]))
-    covered: npt.NDArray[np.bool_] = coco.decode(runs).astype(np.bool_)
-    return covered
+    return coco.decode(runs).astype(np.bool_)

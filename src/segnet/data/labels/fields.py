@@ -194,8 +194,7 @@ def decode_picture(content: bytes, size: tuple[int, int]) -> npt.NDArray[np.bool
         values = values[..., 3]
     elif values.ndim == 3:
         values = values[..., :3].max(-1)
-    shown: npt.NDArray[np.bool_] = values > 0
-    return shown
+    return values > 0
 
 
 def decode_runs(runs: Sequence[int], shape: tuple[int, int]) -> npt.NDArray[np.bool_]:

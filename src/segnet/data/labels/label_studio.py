@@ -290,5 +290,4 @@ def decode_brush(stored: Any, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
         values = [take(width) for _ in range(1 if repeated else length)]
         runs.append(np.resize(np.array(values, np.uint8), min(length, total)))
         done += length
-    painted: npt.NDArray[np.bool_] = np.concatenate(runs)[:total].reshape(size[1], size[0], 4)[..., 3] > 0
-    return painted
+    return np.concatenate(runs)[:total].reshape(size[1], size[0], 4)[..., 3] > 0

@@ -80,5 +80,4 @@ def _decode(mask: Path) -> npt.NDArray[np.bool_]:
     picture = decode(mask)
     values = np.asarray(picture if picture.mode not in ("LA", "PA", "RGBA") else picture.convert("RGB"))
     values = values.max(-1) if values.ndim == 3 else values
-    pixels: npt.NDArray[np.bool_] = values > values.max() / 2
-    return pixels
+    return values > values.max() / 2

@@ -73,8 +73,7 @@ class Known:
 
 
 def _distances(a: Channels, b: Channels) -> npt.NDArray[np.float32]:
-    distances: npt.NDArray[np.float32] = np.abs(a[:, None] - b[None]).max(2)
-    return distances
+    return np.abs(a[:, None] - b[None]).max(2)
 
 
 def solid(numbers: Numbers) -> Flags:
@@ -173,8 +172,7 @@ def _to_segment(points: Channels, a: Channels, b: Channels) -> npt.NDArray[np.fl
     """Return how far points ``(N, C)`` are from the line between two others."""
     along = b - a
     share = ((points - a) @ along / max(float(along @ along), 1e-9)).clip(0, 1)
-    distances: npt.NDArray[np.float32] = np.abs(points - (a + share[:, None] * along)).max(1)
-    return distances
+    return np.abs(points - (a + share[:, None] * along)).max(1)
 
 
 def _present(

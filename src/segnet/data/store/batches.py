@@ -25,8 +25,7 @@ def shuffled_order(count: int, seed: int) -> list[int]:
 
 def evenly_spread(count: int, most: int) -> list[int]:
     """Return up to ``most`` of ``range(count)``, evenly spread, since many datasets are sorted by class."""
-    rows: list[int] = np.linspace(0, count - 1, min(most, count)).round().astype(int).tolist()
-    return rows
+    return np.linspace(0, count - 1, min(most, count)).round().astype(int).tolist()
 
 
 def split_into_batches(order: Sequence[Item], batch_size: int) -> list[Sequence[Item]]:

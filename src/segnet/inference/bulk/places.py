@@ -161,9 +161,10 @@ def _list(file_system: AbstractFileSystem, path: str, skipped: list[PurePath]) -
     own_parts = len(PurePosixPath(path).parts) if is_folder or "/." in path else 0
     files = sorted(map(PurePosixPath, found), key=lambda file: file.parts)
     seen = [file for file in files if not any(part.startswith(".") for part in file.parts[own_parts:])]
-    images = [file for file in seen if not is_folder or file.suffix.lower() in IMAGE_SUFFIXES]
-    skipped += [file for file in seen if file not in images]
-    return [*map(str, images)], is_folder
+    if is_folder:
+        skipped += [file for file in seen if file.suffix.lower() not in IMAGE_SUFFIXES]
+        seen = [file for file in seen if file.suffix.lower() in IMAGE_SUFFIXES]
+    return [*map(str, seen)], is_folder
 
 
 def is_address(text: str) -> bool:

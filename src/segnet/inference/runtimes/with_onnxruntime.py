@@ -49,8 +49,7 @@ class OnnxRuntime(ExportedRuntime[Any]):
     def logits(self, images: Images) -> Logits:
         """Return float32 logits ``(N, classes, h, w)`` of uint8 images ``(N, h, w, C)``."""
         pixels = np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32)
-        logits: Logits = self._opened.get().run([OUTPUT], {INPUT: pixels})[0]
-        return logits
+        return self._opened.get().run([OUTPUT], {INPUT: pixels})[0]
 
     @staticmethod
     def open_file(path: Path, device: str, threads: int | None) -> tuple[Any, Description]:

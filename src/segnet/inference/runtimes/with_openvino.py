@@ -67,8 +67,7 @@ class OpenVino(ExportedRuntime[Any]):
         # A request of its own for each call: what it gives is a copy, and threads don't meet in it.
         pixels = np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32)
         found = self._opened.get().create_infer_request().infer({INPUT: pixels})
-        logits: Logits = found[OUTPUT].copy()
-        return logits
+        return found[OUTPUT].copy()
 
     @staticmethod
     def open_file(path: Path, device: str, threads: int | None) -> tuple[Any, Description]:
