@@ -16,6 +16,7 @@ CASES = {
     "segnet-nano": ({"stages": [[48, 1], [48, 2]], "bottleneck": [48, 2, 3]}, 87_714),
     "segnet-lite": ({"stages": [[8, 1], [16, 2]], "bottleneck": [16, 2, 3]}, 737_938),
     "segnet-plus": ({"stages": [[8, 1], [8, 2]], "bottleneck": [8, 2, 3]}, 2_825_490),
+    "segnet-efficient": ({"width": 0.25}, 3_122_284),
     "segnet-vgg16": ({"width": 4}, 29_436_809),
     "fcn": ({"width": 4, "head": 16, "dropout": 0.0}, 134_290_159),
     "unet": ({"width": 4}, 31_037_769),

@@ -11,6 +11,7 @@ from torch import nn
 
 from segnet.base.errors import SegnetError, did_you_mean
 from segnet.models.compact import WIDTHS, CompactSegNet
+from segnet.models.efficient import SegNetEfficient
 from segnet.models.fcn import FCN
 from segnet.models.segnet import SegNet
 from segnet.models.segnet_basic import SegNetBasic
@@ -24,6 +25,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "segnet-basic": SegNetBasic,
     "segnet-dsc": SegNetDSC,
     **{name: partial(CompactSegNet, width=width) for name, width in WIDTHS.items()},
+    "segnet-efficient": SegNetEfficient,
     "segnet-vgg16": SegNetVGG16,
     "fcn": FCN,
     "unet": UNet,

@@ -95,8 +95,8 @@ class CompactSegNet(nn.Module):
     ) -> None:
         super().__init__()
         _check(width, stages, bottleneck, stride)
-        table = [(_scaled(channels, width), units) for channels, units in stages]
-        deepest = _scaled(bottleneck[0], width)
+        table = [(scaled(channels, width), units) for channels, units in stages]
+        deepest = scaled(bottleneck[0], width)
         self.stride = stride
         self.minimum_size = stride * 2 ** len(table)
         self.normalise = nn.BatchNorm2d(in_channels)
@@ -130,7 +130,8 @@ def _stem(in_channels: int, channels: int, stride: int) -> ConvBNReLU:
     return ConvBNReLU(in_channels, channels, stride + 2, stride=stride)
 
 
-def _scaled(channels: int, width: float) -> int:
+def scaled(channels: int, width: float) -> int:
+    """Return how many channels a factor leaves: a multiple of 16, which suits the runtimes."""
     return channels if width == 1 else max(_BLOCK, round(channels * width / _BLOCK) * _BLOCK)
 
 

