@@ -24,6 +24,7 @@ SMALL = {
     "segnet-nano": {"stages": [[48, 1], [48, 1]], "bottleneck": [48, 1, 3]},
     "segnet-lite": {"stages": [[8, 1], [16, 1]], "bottleneck": [16, 1, 3]},
     "segnet-plus": {"stages": [[8, 1]], "bottleneck": [8, 1, 3], "features": False, "stride": 1},
+    "segnet-efficient": {"width": 0.25},
     "segnet-vgg16": {"width": 2},
     "fcn": {"width": 4, "head": 16},
     "unet": {"width": 4},

@@ -199,5 +199,7 @@ def test_a_published_file_of_another_content_is_refused(tmp_path, monkeypatch):
 
 
 def test_an_unknown_encoder_is_named_with_the_nearest():
-    with pytest.raises(SegnetError, match="no encoder 'efficientnet-lit0'; did you mean 'efficientnet-lite0'"):
+    with pytest.raises(
+        SegnetError, match="no encoder 'efficientnet-lit0'; did you mean 'efficientnet-lite0'"
+    ):
         create_model("segnet-efficient", encoder="efficientnet-lit0")

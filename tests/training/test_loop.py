@@ -253,7 +253,7 @@ def test_eval_scores_the_part_that_was_held_out_and_not_what_was_trained_on(
         ({"device": "meta"}, "'meta' can't be used here"),
         (
             {"encoder_weights": "vgg16.pth"},
-            "segnet-lite takes no --encoder-weights; segnet, segnet-vgg16, fcn and unet do",
+            "segnet-lite takes no --encoder-weights; segnet, segnet-vgg16, fcn, unet and segnet-efficient do",
         ),
         (
             {"model": "vit", "model_options": {}, "size": (40, 32)},

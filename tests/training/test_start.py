@@ -73,6 +73,7 @@ SMALL = {
     "segnet-nano": TINY,
     "segnet-lite": TINY,
     "segnet-plus": TINY,
+    "segnet-efficient": {"width": 0.25},
     "segnet-vgg16": {"width": 4},
     "fcn": {"width": 4, "head": 16, "dropout": 0.0},
     "unet": {"width": 4},

@@ -33,6 +33,7 @@ from segnet.core.kernels.exported import even_sizes
 from segnet.inference.description import KEY
 from segnet.inference.runtimes import INPUT, OUTPUT
 from segnet.models.compact import CompactSegNet
+from segnet.models.efficient import SegNetEfficient
 
 OPSET = 18  # what the exporter itself speaks; ONNX Runtime has had it since 1.14, OpenVINO since 2023.1
 _MOST_STEPS = 512  # that a side may have; the exporter's arithmetic wants a bound, which the file hasn't
@@ -70,7 +71,7 @@ def to_graph(
     Raises:
         SegnetError: a model that torch's exporter can't export; gives its reason.
     """
-    if isinstance(model, CompactSegNet):
+    if isinstance(model, CompactSegNet | SegNetEfficient):  # they pad images to even maps themselves
         multiple = model.minimum_size
         with even_sizes():
             return _padded(change(_traced(model, size, channels, multiple)), multiple, channels)

@@ -19,20 +19,36 @@ from segnet.training.schedule import learning_rate
 def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """Return the optimizer, as it is for the first step.
 
-    Only weights of two or more dimensions decay, not norms and biases.
+    Only weights of two or more dimensions decay, not norms and biases. Where the encoder learns at a rate of
+    its own, its groups stand behind the others and say so by ``lr_share``.
     """
     lr = learning_rate(config, 0, 0.0)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+    if config.encoder_lr == 1:
+        groups = _groups(parameters, config)
+    else:
+        own = {id(parameter) for parameter in model.get_submodule("encoder").parameters()}
+        groups = _groups([p for p in parameters if id(p) not in own], config)
+        groups += _groups([p for p in parameters if id(p) in own], config, lr_share=config.encoder_lr)
     kinds: dict[str, Callable[..., torch.optim.Optimizer]] = {
         "sgd": partial(torch.optim.SGD, momentum=0.9),
         "adamw": torch.optim.AdamW,
         "adam": torch.optim.Adam,
     }
     return kinds[config.optimizer](groups, lr=lr)
+
+
+def _groups(parameters: list[nn.Parameter], config: TrainConfig, **more: float) -> list[dict[str, Any]]:
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay, **more},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0, **more},
+    ]
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of the next step; a group with an ``lr_share`` takes that part of it."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group.get("lr_share", 1.0)
 
 
 def has_average(config: TrainConfig) -> bool:

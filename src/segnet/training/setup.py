@@ -41,7 +41,15 @@ from segnet.training.configuration.derived import derive
 from segnet.training.epoch import epoch_length
 from segnet.training.losses.class_weights import median_frequency_weights
 from segnet.training.optimizer import ModelEMA, build_average, build_optimizer
-from segnet.training.start import IMAGENET, Started, require_unfrozen_epochs, seen_before, start_weights
+from segnet.training.start import (
+    Started,
+    encoder_notes,
+    encoder_notice,
+    require_unfrozen_epochs,
+    seen_before,
+    start_weights,
+    with_encoder_weights,
+)
 from segnet.training.teacher import Teacher, open_teacher
 from segnet.training.unlabeled import Unlabeled, on_threshold
 
@@ -85,7 +93,7 @@ class Setup(Learner):
     warnings: tuple[str, ...] = ()
     """What is odd about the data, a line each."""
     notes: tuple[str, ...] = ()
-    """What has not come along from the model to start from, a line each."""
+    """What has not come along as it was from the weights to start from, a line each."""
 
     @property
     def stem(self) -> str:
@@ -145,8 +153,10 @@ def build(
     channels = config.channels or 3
     if model is None:
         model = create_model(config.model, len(classes), channels, **config.model_options)
-    # a run that goes on has its weights in its state
-    started = start_weights(config, model, classes.names) if begun is None else None
+    started = None
+    if begun is None:  # a run that goes on has its weights in its state
+        config = with_encoder_weights(config, model)
+        started = start_weights(config, model, classes.names)
     dataset = dataset or load_dataset(config)
     samples = dataset.splits["train"]
     if is_own(config.model):
@@ -182,7 +192,7 @@ def build(
         teacher=teacher,
         unlabeled=unlabeled,
         console=console,
-        notice=_notice(config, model, dataset, *learnt_from.values()),
+        notice=_notice(dataset.notice, encoder_notice(config, model), *learnt_from.values()),
         warnings=(
             *dataset.warnings,
             *(alone.warnings if alone else ()),
@@ -191,7 +201,7 @@ def build(
             *(teacher.on_other_values(dataset.intensity) if teacher else ()),
             *on_threshold(config, len(classes)),
         ),
-        notes=started.notes if started else (),
+        notes=(*encoder_notes(config, model), *(started.notes if started else ())),
     )
 
 
@@ -251,11 +261,9 @@ def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
     return replace(config, **absolute_paths(config, names=DATASET_NAMES))
 
 
-def _notice(config: TrainConfig, model: nn.Module, dataset: Dataset, *others: Description) -> str:
-    """Return the licences of the data, of published weights, and of what other models had learnt from."""
-    published: Any = getattr(model, "published", None) if config.encoder_weights == IMAGENET else None
-    notices = (dataset.notice, published and published.notice, *(other.notice for other in others))
-    return "; ".join(dict.fromkeys(filter(None, notices)))
+def _notice(data: str, encoder: str, *others: Description) -> str:
+    """Return the licences of all that was learnt from, also by other models, each once."""
+    return "; ".join(dict.fromkeys(filter(None, (data, encoder, *(other.notice for other in others)))))
 
 
 def fit_of(config: TrainConfig, intensity: Intensity = RGB) -> Fit:

