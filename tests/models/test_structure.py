@@ -68,6 +68,10 @@ PASSED = {
     "segnet-nano": [*both((16, 32, 80))],
     "segnet-lite": [*both((32, 96, 256))],
     "segnet-plus": [*both((64, 192, 512))],
+    "segnet-efficient": [
+        maps(f"laterals.{depth}", f"decoder.{4 - depth}", (channels, 64 >> depth, 64 >> depth))
+        for depth, channels in enumerate((48, 64, 96, 128))
+    ],
     "unet": [
         maps(f"encoder.{depth}", f"decoder.{3 - depth}", (64 << depth, 128 >> depth, 128 >> depth))
         for depth in range(4)
