@@ -1,12 +1,13 @@
-"""What images without masks bring where few have one: the same training with and without ``--unlabeled``.
+"""What few masks are worth, to which network, and what images without masks bring (``--unlabeled``).
 
 Of Oxford-IIIT Pet's trainval part 30 % are held out to choose the best epoch; of the rest, or of that and
-one more list, ``--labels`` images are drawn, the same for both ways and another draw for each seed.
-``modern`` sets batches and epochs by their number, so both ways take as many steps, and the one with
+one more list, ``--labels`` images are drawn, the same for all networks and ways and another draw for each
+seed. ``modern`` sets batches and epochs by their number, so both ways take as many steps, and the one with
 ``--unlabeled`` twice the time. The official test part is scored once, by the best epoch. A run is a folder
 below ``--runs``: one that was stopped goes on, and one that is done is only read::
 
     python benchmarks/few_labels.py train DATA_ROOT --unlabeled DATA_ROOT/unlabeled --runs runs --csv few.csv
+    python benchmarks/few_labels.py train DATA_ROOT --model segnet-efficient --runs runs --csv pretrained.csv
     python benchmarks/few_labels.py picture --csv few.csv --out few.png
 """
 
@@ -46,16 +47,17 @@ def lay_out(dataset: segnet.Dataset, labels: int, seed: int, folder: Path) -> No
     (folder / "dataset.yaml").write_text(DESCRIPTION)
 
 
-def train(seed: int, unlabeled: Path | None, data: Path, out: Path, model: str) -> None:
+def train(seed: int, unlabeled: Path | None, data: Path, out: Path, args: argparse.Namespace) -> None:
     """Train, or go on where a run was stopped; one that is done stays as it is."""
     if out.exists():
         segnet.resume(out, console=Console(quiet=True))
         return
     config = segnet.TrainConfig(
         data=str(data),
-        model=model,
+        model=args.model,
+        encoder_weights=args.encoder_weights,
         recipe="modern",
-        loss="cross-entropy",
+        loss=args.loss,
         seed=seed,
         unlabeled=unlabeled,
         out=out,
@@ -71,6 +73,8 @@ def row_of(labels: int, seed: int, way: str, out: Path) -> dict[str, Any]:
     assert record.outcome.test is not None
     return {
         "model": record.config["model"],
+        "encoder_weights": record.config.get("encoder_weights") or "",
+        "loss": record.config["loss"],
         "labels": labels,
         "unlabeled": way,
         "seed": seed,
@@ -93,24 +97,23 @@ def train_all(args: argparse.Namespace) -> None:
         data="oxford-pets", data_root=args.data_root, holdout=0.3, extra_list=args.extra_list
     )
     dataset = segnet.load_dataset(options)
-    rows = []
+    rows = [*read_rows(args.csv)] if args.csv.exists() else []
+    name = "-".join(filter(None, (args.model, args.encoder_weights, args.loss)))
+    ways = {"no": None} if args.unlabeled is None else {"no": None, "yes": args.unlabeled}
     there = len(dataset.train) + len(dataset.extra)
     for labels in [wanted or there for wanted in args.labels]:
         for seed in args.seeds:
             data = args.runs / f"data-{labels}-{seed}"
             if not data.exists():
                 lay_out(dataset, labels, seed, data)
-            for way, folder in (("no", None), ("yes", args.unlabeled)):
-                out = args.runs / f"{args.model}-{labels}-{way}-{seed}"
-                train(seed, folder, data, out, args.model)
-                rows.append(row_of(labels, seed, way, out))
+            for way, folder in ways.items():
+                out = args.runs / f"{name}-{labels}-{way}-{seed}"
+                train(seed, folder, data, out, args)
+                new = row_of(labels, seed, way, out)
+                same = ("model", "encoder_weights", "loss", "labels", "unlabeled", "seed")
+                rows = [row for row in rows if any(str(row[key]) != str(new[key]) for key in same)] + [new]
                 print(", ".join(f"{name} {value}" for name, value in rows[-1].items()), flush=True)
                 write_rows(args.csv, rows)
-        for way in ("no", "yes"):
-            found = [
-                row["test_mean_iou"] for row in rows if (row["labels"], row["unlabeled"]) == (labels, way)
-            ]
-            print(f"{labels} labels, unlabeled {way}: median test mean IoU {statistics.median(found):.3f}")
 
 
 def picture(args: argparse.Namespace) -> None:
@@ -150,13 +153,15 @@ def main() -> None:
     steps = parser.add_subparsers(required=True, metavar="STEP")
     step = steps.add_parser("train", help="train and score both ways")
     step.add_argument("data_root", type=Path)
-    step.add_argument("--unlabeled", type=Path, required=True, help="a folder of images without masks")
+    step.add_argument("--unlabeled", type=Path, help="a folder of images without masks, to learn from too")
     step.add_argument("--runs", type=Path, required=True, help="where the run folders are kept")
     step.add_argument("--csv", type=Path, required=True)
     step.add_argument("--labels", type=int, nargs="+", default=[65, 200], help="how many; 0 = all there are")
     step.add_argument("--extra-list", help="one more list of images to draw from")
     step.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     step.add_argument("--model", default="segnet-lite")
+    step.add_argument("--encoder-weights", help="in place of the model's own; none = it starts from nothing")
+    step.add_argument("--loss", help="in place of the recipe's")
     step.set_defaults(run=train_all)
     step = steps.add_parser("picture", help="draw mean IoU over the number of masks")
     step.add_argument("--csv", type=Path, required=True)

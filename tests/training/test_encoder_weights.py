@@ -1,4 +1,4 @@
-"""Where an encoder with published weights starts: from them where they are installed, which every run says."""
+"""Where an encoder with published weights starts: from them where they are installed; each run says so."""
 
 from dataclasses import replace
 
@@ -117,7 +117,7 @@ def test_other_channels_than_three_are_told_how_they_start(config, installed, tm
     [
         (
             {"model": "segnet-vgg16", "model_options": {"width": 2}, "encoder_weights": "imagenet"},
-            "--encoder-weights imagenet is for segnet-efficient; segnet-vgg16 takes a file of VGG's, or starts",
+            "--encoder-weights imagenet is for segnet-efficient; segnet-vgg16 takes a file of VGG's, or",
         ),
         (
             {"model": "segnet-lite", "model_options": {}, "encoder_weights": "imagenet"},

@@ -1,11 +1,11 @@
-"""segnet-efficient: a light SegNet decoder on an encoder that has seen ImageNet.
+"""segnet-efficient: the compact SegNets' decoder on an encoder that has learnt from ImageNet.
 
 The encoder is EfficientNet-Lite (``models/encoders/efficientnet_lite.py``). Each of its five maps goes to the
 decoder through a 1x1 convolution. There the deepest one passes depthwise-separable units, as in the compact
 family, is doubled in height and width, and the map of the next level is added; and so on up. Logits come out
 of channels at the end (``pixel_shuffle``, arXiv 1609.05158), so no map has the image's full size.
 
-With efficientnet-lite0 3,146,320 parameters, of which the encoder has 2,958,848.
+With efficientnet-lite0 it has 3,122,284 parameters, 2,958,848 of them in the encoder.
 """
 
 from __future__ import annotations

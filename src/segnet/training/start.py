@@ -52,7 +52,8 @@ def require_encoder(config: TrainConfig, model: nn.Module, *, new: bool) -> None
         ),
         (
             weights is not None and not hasattr(model, "load_encoder"),
-            f"{config.model} takes no --encoder-weights; segnet, segnet-vgg16, fcn, unet and segnet-efficient do",
+            f"{config.model} takes no --encoder-weights; segnet, segnet-vgg16, fcn, unet and "
+            "segnet-efficient do",
         ),
         (
             weights in (IMAGENET, NONE) and published is None and hasattr(model, "load_encoder"),

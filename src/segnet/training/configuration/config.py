@@ -62,7 +62,7 @@ class TrainConfig(DataOptions):
         "segnet", group=MODEL,
         help="segnet (the article's, 15,274,892 parameters), segnet-dsc (Part 3's, 1,749,671), vit (Part "
         "4's, 86,284,806), segnet-nano, segnet-lite and segnet-plus (ours for CPUs and devices, 87,714, "
-        "737,938 and 2,825,490), segnet-efficient (the same on an encoder that has seen ImageNet, "
+        "737,938 and 2,825,490), segnet-efficient (on an encoder that has learnt from ImageNet, "
         "3,122,284), segnet-vgg16 and segnet-basic (the paper's, 29,436,809 and 1,415,561), "
         "unet (31,037,769) or fcn (134,290,159). segnet models compares them.")
 
@@ -183,8 +183,8 @@ class TrainConfig(DataOptions):
         help="sgd has momentum 0.9.")
 
     lr: float = setting(
-        group=RECIPE, recipes={"article": 0.001, "article vit": 0.0004, "modern": 0.004}, at_least=0,
-        at_most=1000,
+        group=RECIPE, recipes={"article": 0.001, "article vit": 0.0004, "modern": 0.004,
+        "modern segnet-efficient": 0.002}, at_least=0, at_most=1000,
         help="Peak learning rate.")
 
     weight_decay: float = setting(
