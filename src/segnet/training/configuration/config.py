@@ -79,7 +79,7 @@ class TrainConfig(DataOptions):
         "none = it starts from nothing.")
 
     encoder_lr: float = setting(
-        group=RECIPE, recipes={"article": 1.0, "modern": 1.0, "modern segnet-efficient": 0.5}, at_least=0,
+        group=RECIPE, recipes={"article": 1.0, "modern": 1.0, "modern segnet-efficient": 0.3}, at_least=0,
         at_most=1,
         help="Learning rate of the encoder, as a share of --lr: less where it has learnt before.")
 
