@@ -26,6 +26,10 @@ def by_hand(layers):
 
 POOL = (2, 2)
 ARTICLE = [*[(3, 1)] * 2, POOL, *[(3, 1)] * 2, POOL, *[(3, 1)] * 3, POOL, *[(3, 1)] * 3, POOL]
+EFFICIENT = [
+    (3, 2), (3, 1), (3, 2), (3, 1), (5, 2), (5, 1), (3, 2), *[(3, 1)] * 2, *[(5, 1)] * 3,
+    (5, 2), *[(5, 1)] * 3, (3, 1), *[(3, 1)] * 2,
+]  # fmt: skip
 LITE = [(4, 2), POOL, *[(3, 1)] * 2, POOL, *[(3, 1)] * 2, POOL, *[(5, 1)] * 6]
 
 
@@ -36,6 +40,7 @@ LITE = [(4, 2), POOL, *[(3, 1)] * 2, POOL, *[(3, 1)] * 2, POOL, *[(5, 1)] * 6]
         ("segnet", ARTICLE, 100),
         ("segnet-dsc", ARTICLE, 100),
         ("segnet-lite", LITE, 450),
+        ("segnet-efficient", EFFICIENT, 979),
         ("segnet-vgg16", [*ARTICLE, *[(3, 1)] * 3, POOL], 212),
         ("fcn", [*ARTICLE, *[(3, 1)] * 3, POOL, (7, 1)], 404),
         ("unet", [*[*[(3, 1)] * 2, POOL] * 4, *[(3, 1)] * 2], 140),

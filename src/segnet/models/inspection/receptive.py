@@ -133,6 +133,8 @@ def _look_down(model: nn.Module, in_channels: int) -> tuple[float, Tensor, list[
     for module in duplicate.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.reset_running_stats()
+        if isinstance(module, nn.ReLU6):
+            module.max_val = math.inf  # a value at its limit would have no gradient
     for parameter in duplicate.parameters():
         # divided by the inputs of a value, so that values stay near 1
         parameter.requires_grad_(False).uniform_(0.5, 1.5, generator=random).div_(parameter[0].numel())
