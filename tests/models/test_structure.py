@@ -69,8 +69,8 @@ PASSED = {
     "segnet-lite": [*both((32, 96, 256))],
     "segnet-plus": [*both((64, 192, 512))],
     "segnet-efficient": [
-        maps(f"laterals.{depth}", f"decoder.{4 - depth}", (channels, 64 >> depth, 64 >> depth))
-        for depth, channels in enumerate((48, 64, 96, 128))
+        maps(f"encoder.{depth}", f"decoder.{4 - depth}", (channels, 64 >> depth, 64 >> depth))
+        for depth, channels in enumerate((16, 24, 40, 112))
     ],
     "unet": [
         maps(f"encoder.{depth}", f"decoder.{3 - depth}", (64 << depth, 128 >> depth, 128 >> depth))

@@ -16,6 +16,7 @@ NOT_PLAIN = {
     "model_options": "build a model: the run's, one to start from, one to compare shapes with",
     "teacher": "a model of its own, with checks, a loss and a line as the run begins",
     "unlabeled": "data of its own, with checks, a loss and a line as the run begins",
+    "encoder_lr": "the optimizer, and a check that there is an encoder",
     "start_from": "brings weights, classes and a licence",
     "size": "images, batches, patches, masks and the model file",
     "patch": "another kind of data: chosen, cut, predicted and described otherwise",

@@ -12,7 +12,7 @@ from PIL import Image
 
 from segnet.base.classes import IGNORE_INDEX, ClassTable
 from segnet.base.errors import SegnetError
-from segnet.data.dataset import Dataset, HasValues, Mask, Sample, read_as
+from segnet.data.dataset import Dataset, HasValues, Mask, Sample
 from segnet.data.faults import Fault
 from segnet.data.images.intensity import Intensity
 from segnet.data.images.pixel_values import Pixels, Values
@@ -121,8 +121,11 @@ class _OtherIds:
         return isinstance(self.sample, HasValues) and self.sample.is_deep
 
     def read_as(self, intensity: Intensity) -> tuple[Image.Image | Pixels, Mask]:
-        image, mask = read_as(self.sample, intensity)
-        return image, self._looked_up(mask)
+        if isinstance(self.sample, HasValues):
+            image, mask = self.sample.read_as(intensity)
+            return image, self._looked_up(mask)
+        rgb, mask = self.read()  # of a source that has nothing but RGB
+        return intensity.open(rgb)[0], mask
 
     def read_values(self, channels: int) -> Values:
         assert isinstance(self.sample, HasValues)  # others hold 8 bits

@@ -64,18 +64,6 @@ class HasValues(Protocol):
         """Return the image's values ``(H, W, channels)`` as they are stored."""
 
 
-def read_as(sample: Sample, intensity: Intensity) -> tuple[Image.Image | Pixels, Mask]:
-    """Return a sample's image in these channels and ranges, mode RGB or ``(H, W, C)``, and its mask.
-
-    Raises:
-        SegnetError: as ``Sample.read``, or another number of channels.
-    """
-    if isinstance(sample, HasValues):
-        return sample.read_as(intensity)
-    rgb, mask = sample.read()  # of a source that has nothing but RGB
-    return intensity.open(rgb)[0], mask
-
-
 @dataclass(frozen=True)
 class Dataset:
     """The splits of one dataset.

@@ -1,9 +1,10 @@
 """segnet-efficient: the compact SegNets' decoder on an encoder that has learnt from ImageNet.
 
-The encoder is EfficientNet-Lite (``models/encoders/efficientnet_lite.py``). Each of its five maps goes to the
-decoder through a 1x1 convolution. There the deepest one passes depthwise-separable units, as in the compact
-family, is doubled in height and width, and the map of the next level is added; and so on up. Logits come out
-of channels at the end (``pixel_shuffle``, arXiv 1609.05158), so no map has the image's full size.
+The encoder is EfficientNet-Lite (``models/encoders/efficientnet_lite.py``). Each of its five maps goes to a
+level of the decoder through a 1x1 convolution. From the deepest up a level passes depthwise-separable units,
+as in the compact family, and its map, doubled in height and width, is added to the next level's. The encoder
+halves maps by strides, so there are no pooling positions to hand over. Logits come out of channels at the end
+(``pixel_shuffle``, arXiv 1609.05158), so no map has the image's full size.
 
 With efficientnet-lite0 it has 3,122,284 parameters, 2,958,848 of them in the encoder.
 """
@@ -18,7 +19,6 @@ from torch.nn import functional as F
 
 from segnet.base.errors import SegnetError, did_you_mean
 from segnet.core.blocks import ConvBN, crop, pad_to_multiple
-from segnet.core.pooling import max_pool_2x2, max_unpool_2x2
 from segnet.models.compact import SeparableUnit, scaled
 from segnet.models.encoders.efficientnet_lite import SCALES, efficientnet_lite
 from segnet.models.encoders.efficientnet_weights import PUBLISHED, load_efficientnet
@@ -30,8 +30,24 @@ UNITS = 2  # of each level
 _SCALE, _SHIFT = 255 / 128, -127 / 128
 
 
+class DecoderLevel(nn.Module):
+    """Take an encoder's map and what comes from the level below, and pass units over their sum."""
+
+    def __init__(self, given: int, channels: int, after: int) -> None:
+        super().__init__()
+        self.lateral = ConvBN(given, channels, 1)
+        self.units = nn.Sequential(
+            *(SeparableUnit(channels, channels) for _ in range(UNITS - 1)), SeparableUnit(channels, after)
+        )
+
+    def forward(self, encoded: Tensor, below: Tensor | None) -> Tensor:
+        """Map ``(N, given, H, W)`` and ``(N, channels, H / 2, W / 2)`` to ``(N, after, H, W)``."""
+        x = self.lateral(encoded)
+        return self.units(x if below is None else F.interpolate(below, scale_factor=2.0, mode="nearest") + x)
+
+
 class SegNetEfficient(nn.Module):
-    """A SegNet decoder on EfficientNet-Lite. Images ``(N, C, H, W)`` in [0, 1], H and W at least 32.
+    """The compact decoder on EfficientNet-Lite. Images ``(N, C, H, W)`` in [0, 1], H and W at least 32.
 
     Sides that can't be halved five times are padded with the last row and column, so no map is ever odd.
 
@@ -40,7 +56,6 @@ class SegNetEfficient(nn.Module):
         in_channels: channels of the image.
         encoder: efficientnet-lite0, -lite1 or -lite2.
         width: factor on the decoder's channels, 0.25 to 4; multiples of 16.
-        upsampling: "nearest", or "indices": each value goes to where the largest one of the added map is.
 
     Raises:
         SegnetError: one of these is out of its range.
@@ -53,50 +68,37 @@ class SegNetEfficient(nn.Module):
         *,
         encoder: str = "efficientnet-lite0",
         width: float = 1.0,
-        upsampling: str = "nearest",
     ) -> None:
         super().__init__()
         if encoder not in SCALES:
             raise SegnetError(f"there is no encoder {encoder!r}{did_you_mean(encoder, SCALES)}")
-        if upsampling not in ("nearest", "indices"):
-            raise SegnetError(f"segnet-efficient upsamples by nearest or indices, got {upsampling!r}")
+        if not 0.25 <= width <= 4:
+            raise SegnetError(f"the width of segnet-efficient goes from 0.25 to 4, got {width}")
         self.encoder, given = efficientnet_lite(encoder, in_channels)
         self.minimum_size = 2 ** len(given)
         self.encoder_name = encoder
         self.published = PUBLISHED[encoder]
-        self.by_indices = upsampling == "indices"
         taken = [scaled(channels, width) for channels in CHANNELS]
-        self.laterals = nn.ModuleList(ConvBN(*channels, 1) for channels in zip(given, taken, strict=True))
         self.decoder = nn.ModuleList(
-            nn.Sequential(
-                *(SeparableUnit(before, before) for _ in range(UNITS - 1)), SeparableUnit(before, after)
+            DecoderLevel(channels, before, after)
+            for channels, (before, after) in zip(
+                reversed(given), pairwise((*reversed(taken), taken[0])), strict=True
             )
-            for before, after in pairwise((*reversed(taken), taken[0]))
         )
         self.classifier = nn.Conv2d(taken[0], num_classes * 4, 1)
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits ``(N, classes, H, W)``."""
         x = pad_to_multiple(image, self.minimum_size) * _SCALE + _SHIFT
-        maps = []
-        for level, lateral in zip(self.encoder, self.laterals, strict=True):
+        maps, decoded = [], None
+        for level in self.encoder:
             x = level(x)
-            maps.append(lateral(x))
-        x = maps.pop()
-        for stage in self.decoder:
-            x = stage(x)
-            if maps:
-                x = self._upsampled(x, maps[-1]) + maps.pop()
-        logits = F.pixel_shuffle(self.classifier(x), 2)
+            maps.append(x)
+        for level in self.decoder:
+            decoded = level(maps.pop(), decoded)
+        logits = F.pixel_shuffle(self.classifier(decoded), 2)
         return crop(logits, (image.shape[-2], image.shape[-1]))
 
     def load_encoder(self, path: Path) -> None:
         """Start the encoder from weights of the same EfficientNet-Lite; see ``efficientnet_weights.py``."""
         load_efficientnet(path, self.encoder, self.encoder_name)
-
-    def _upsampled(self, x: Tensor, beside: Tensor) -> Tensor:
-        """Return a map twice as high and wide, as high and wide as the one that it is added to."""
-        if not self.by_indices:
-            return F.interpolate(x, scale_factor=2.0, mode="nearest")
-        _, codes = max_pool_2x2(beside)
-        return max_unpool_2x2(x, codes, (beside.shape[-2], beside.shape[-1]))

@@ -158,9 +158,8 @@ def build(
         config = with_encoder_weights(config, model)
         started = start_weights(config, model, classes.names)
     dataset = dataset or load_dataset(config)
-    samples = dataset.splits["train"]
     if is_own(config.model):
-        require_logits(model, config, classes.names, len(samples), device)
+        require_logits(model, config, classes.names, len(dataset.splits["train"]), device)
     manifest, alone = _list_images(config, dataset, channels, started, begun)
     dataset = _measured(dataset, channels, console)
     train, val = _open_both(dataset, config, console)
@@ -169,7 +168,6 @@ def build(
     config = derive(config, epoch_length(config, train), classes.names, pixels)
     require_unfrozen_epochs(config)
     weights = _class_weights(config, len(classes), train)
-    class_weights = None if weights is None else torch.tensor(weights, device=device)
     model = move(model, device)
     require_batch(config, epoch_length(config, train), getattr(model, "minimum_size", 1))
     learnt_from = {str(config.start_from): started.description} if started else {}
@@ -188,7 +186,7 @@ def build(
         ema=ema,
         optimizer=build_optimizer(model, config),
         augment=Augmentation(**_settings(config, GEOMETRY + (COLOURS if channels == 3 else GREYS))),
-        class_weights=class_weights,
+        class_weights=None if weights is None else torch.tensor(weights, device=device),
         teacher=teacher,
         unlabeled=unlabeled,
         console=console,

@@ -26,7 +26,7 @@ from segnet.base.classes import IGNORE_INDEX, ClassTable
 from segnet.base.errors import SegnetError
 from segnet.base.files import cache_folder
 from segnet.base.threads import in_order, in_threads
-from segnet.data.dataset import Mask, Progress, Sample, read_as, uncounted
+from segnet.data.dataset import HasValues, Mask, Progress, Sample, uncounted
 from segnet.data.faults import Fault, raise_errors
 from segnet.data.images.file_records import new_look, one_look
 from segnet.data.images.intensity import Intensity
@@ -239,7 +239,11 @@ def read_checked(
     Raises:
         SegnetError: as ``Sample.read``, or a value that is no class.
     """
-    image, mask = read_as(sample, intensity)
+    if isinstance(sample, HasValues):
+        image, mask = sample.read_as(intensity)
+    else:  # of a source that has nothing but RGB
+        rgb, mask = sample.read()
+        image, _ = intensity.open(rgb)
     values = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
     count = len(classes.names)
     wrong = values[(values >= count) & (values != classes.ignore_index)]

@@ -103,8 +103,7 @@ class TrainConfig(DataOptions):
 
     keep_aspect: bool = setting(
         False, group=DATA,
-        help="Keep the proportions of images: fit them into --size, and fill up with mirrored, ignored "
-        "pixels.")
+        help="Keep the proportions of images: fit them into --size, filled up by mirrored, ignored pixels.")
 
     patch: PatchOption = setting(
         group=DATA, spell=spell_size,
@@ -141,13 +140,11 @@ class TrainConfig(DataOptions):
 
     accumulate: Whole = setting(
         1, group=DEVICE, at_least=1, at_most=MANY,
-        help="Parts that a batch is computed in, one after another, to need less memory; batch norm sees a "
-        "part.")
+        help="Parts that a batch is computed in, one after another: less memory; batch norm sees a part.")
 
     sync_batch_norm: bool = setting(
         True, group=DEVICE,
-        help="With many processes: batch norm over the images of all of them. Without, each normalises its "
-        "own.")
+        help="With many processes: batch norm over the images of all. Without, each normalises its own.")
 
     loss: str = setting(
         group=LOSS, recipes={"article": "cross-entropy", "modern": "cross-entropy"}, fits=("modern",),
@@ -267,8 +264,7 @@ class TrainConfig(DataOptions):
 
     progressive: bool = setting(
         group=RECIPE, recipes={"article": False, "modern": True},
-        help="Train small first: half size for 40 % of the epochs, three quarters for 25 %; never in the "
-        "last.")
+        help="Small first: half size for 40 % of the epochs, three quarters for 25 %; never in the last.")
 
     recompute_statistics: bool = setting(
         False, group=RECIPE,
@@ -322,13 +318,11 @@ class TrainConfig(DataOptions):
 
     track: str | None = setting(
         group=RUN, may_change=True,
-        help="Show the numbers in tensorboard, mlflow, trackio or wandb too, or in several, between "
-        "commas.")
+        help="Show the numbers in tensorboard, mlflow, trackio or wandb too, several between commas.")
 
     undecided: tuple[str, ...] = setting(
-        (), help="Settings that nobody gave and that the recipe may still fit to the data, once that is "
-        "known: what they hold until then is for plenty of data. Found by itself; ``dataclasses.replace`` "
-        "keeps it.")
+        (), help="Settings that nobody gave and that the recipe may still fit to the data; until then they "
+        "hold what is for plenty of data. Found by itself; ``dataclasses.replace`` keeps it.")
 
     derived: Mapping[str, str] = setting(
         dict, help="The settings that the recipe has fitted to the data, and why. Found by itself.")
