@@ -69,7 +69,7 @@ PASSED = {
     "segnet-lite": [*both((32, 96, 256))],
     "segnet-plus": [*both((64, 192, 512))],
     "segnet-efficient": [
-        maps(f"encoder.{depth}", f"decoder.{4 - depth}", (channels, 64 >> depth, 64 >> depth))
+        maps(f"encoder.{depth}", f"decoder.{4 - depth}", (channels, 64 >> depth, 64 >> depth), is_alone=True)
         for depth, channels in enumerate((16, 24, 40, 112))
     ],
     "unet": [
