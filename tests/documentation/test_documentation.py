@@ -156,6 +156,10 @@ RUN = {
         "drawing the pets takes ten seconds, and is seen above",
     ),
     "segnet train --data my/folder --model segnet-lite --recipe modern": (TINY, "an epoch of small images"),
+    "segnet train --data my/folder --model segnet-efficient --recipe modern": (
+        f"--out runs/new {TINY}",
+        "an epoch of small images",
+    ),
     "segnet train --data my/folder *--seeds *": (
         f"--out runs/new --model segnet-lite --seeds 2 {TINY} {SMALL_LITE}",
         "two seeds of a small network, small images, and a folder of its own",
