@@ -1,4 +1,4 @@
-"""What few masks are worth, to which network, and what images without masks bring (``--unlabeled``).
+"""How well networks learn from few masks, and what images without masks bring beside them (``--unlabeled``).
 
 Of Oxford-IIIT Pet's trainval part 30 % are held out to choose the best epoch; of the rest, or of that and
 one more list, ``--labels`` images are drawn, the same for all networks and ways and another draw for each

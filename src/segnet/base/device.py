@@ -1,4 +1,4 @@
-"""Where a run computes, in which precision, and from which random numbers."""
+"""The device of a run, the precision it computes in, and its random numbers."""
 
 from __future__ import annotations
 

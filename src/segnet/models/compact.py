@@ -130,14 +130,19 @@ def _stem(in_channels: int, channels: int, stride: int) -> ConvBNReLU:
     return ConvBNReLU(in_channels, channels, stride + 2, stride=stride)
 
 
+def require_width(network: str, width: float) -> None:
+    """Raise SegnetError where a factor on a network's channels is out of its range."""
+    if not _LEAST <= width <= _MOST:
+        raise SegnetError(f"{network} takes a width from {_LEAST:g} to {_MOST:g}, got {width:g}")
+
+
 def scaled(channels: int, width: float) -> int:
     """Return how many channels a factor leaves: a multiple of 16, which suits the runtimes."""
     return channels if width == 1 else max(_BLOCK, round(channels * width / _BLOCK) * _BLOCK)
 
 
 def _check(width: float, stages: Sequence[Sequence[int]], bottleneck: Sequence[int], stride: int) -> None:
-    if not _LEAST <= width <= _MOST:
-        raise SegnetError(f"a compact SegNet takes a width from {_LEAST:g} to {_MOST:g}, got {width:g}")
+    require_width("a compact SegNet", width)
     if not stages or any(len(stage) != 2 or min(stage) < 1 for stage in stages):
         raise SegnetError(f"a compact SegNet takes stages as (channels, units) pairs, got {stages}")
     if len(bottleneck) != 3 or bottleneck[0] < 1 or bottleneck[1] < 0 or bottleneck[2] % 2 == 0:

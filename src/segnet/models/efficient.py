@@ -19,14 +19,14 @@ from torch.nn import functional as F
 
 from segnet.base.errors import SegnetError, did_you_mean
 from segnet.core.blocks import ConvBN, crop, pad_to_multiple
-from segnet.models.compact import SeparableUnit, scaled
+from segnet.models.compact import SeparableUnit, require_width, scaled
 from segnet.models.encoders.efficientnet_lite import SCALES, efficientnet_lite
 from segnet.models.encoders.efficientnet_weights import PUBLISHED, load_efficientnet
 
 CHANNELS = (48, 64, 96, 128, 128)
 """Channels of the decoder's maps at width 1, from half the image's size down."""
 UNITS = 2  # of each level
-# What the encoder's weights were trained on: values from 0 to 255, less 127, divided by 128.
+# The encoder's weights expect values from 0 to 255, less 127, divided by 128.
 _SCALE, _SHIFT = 255 / 128, -127 / 128
 
 
@@ -72,8 +72,7 @@ class SegNetEfficient(nn.Module):
         super().__init__()
         if encoder not in SCALES:
             raise SegnetError(f"there is no encoder {encoder!r}{did_you_mean(encoder, SCALES)}")
-        if not 0.25 <= width <= 4:
-            raise SegnetError(f"the width of segnet-efficient goes from 0.25 to 4, got {width}")
+        require_width("segnet-efficient", width)
         self.encoder, given = efficientnet_lite(encoder, in_channels)
         self.minimum_size = 2 ** len(given)
         self.encoder_name = encoder

