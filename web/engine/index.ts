@@ -1,6 +1,7 @@
 /** The engine: reads a model file for the web and runs it, as WebAssembly or as plain TypeScript. */
 
-export { Engine, type Backend, type FeatureMap, type Picture } from "./engine.ts";
+export { Engine, type Backend } from "./engine.ts";
 export { ModelError, type Header, type Layer, type Model } from "./model.ts";
+export type { FeatureMap, Picture } from "./picture.ts";
 export { readModel } from "./read.ts";
 export { prepare, segment, type Segmentation } from "./segment.ts";

@@ -60,7 +60,6 @@ export interface Header {
   size: [number, number];
   resize: "nearest" | "area" | "bilinear";
   keep_aspect: boolean;
-  threshold: number | null;
   notice: string;
   input: { channels: number; multiple: number; scale: number[]; shift: number[] };
   layers: Layer[];
