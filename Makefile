@@ -7,14 +7,14 @@ BIN = $(VENV)/bin
 JOBS ?= 2
 PYTEST = $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test campaigns lint docs figures notebook install clean
+.PHONY: demo test campaigns lint docs figures notebook page install clean
 
 # pets drawn by the package, our compact SegNet, a few minutes on two CPU cores
 demo: $(VENV)/installed
 	$(BIN)/segnet train --data synthetic --model segnet-lite --recipe modern \
 		--epochs 20 --crop-scale 1 --no-progressive
 
-test: $(VENV)/installed
+test: $(VENV)/installed web/node_modules
 	$(PYTEST) -m "not campaign"
 
 # what `make test` leaves out: one behaviour over many models, formats, commands or interruptions
@@ -34,6 +34,15 @@ docs: $(VENV)/installed
 figures: $(VENV)/installed
 	$(BIN)/python docs/figures.py $(PICTURES) $(if $(DATA_ROOT),--data-root '$(DATA_ROOT)')
 
+# the page that `segnet export --to html` fills, and the engine for Node, from web/
+page: web/node_modules
+	cd web && npm run --silent build
+
+# Node's packages for web/; without Node its tests are left out, and pytest says so
+web/node_modules: web/package-lock.json
+	@if command -v npm > /dev/null; then cd web && npm ci --silent --no-audit --no-fund && touch node_modules; \
+	else echo "npm isn't here: the tests of web/ are left out"; fi
+
 # notebooks/segnet_pets.ipynb from its source, notebooks/segnet_pets.py; what the cells gave is not kept
 notebook: $(VENV)/installed
 	$(BIN)/python -m jupytext --quiet --update --to ipynb notebooks/segnet_pets.py
@@ -48,4 +57,4 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site web/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis
