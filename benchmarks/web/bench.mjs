@@ -1,10 +1,11 @@
-// Time ONNX files in onnxruntime-web (WebAssembly, one thread, as in a browser without special headers), run
-// by Node. In a folder that has `npm install onnxruntime-web`, whichever it is:
+// Time networks as a browser runs them, in WebAssembly with one thread, by Node: .onnx files in onnxruntime-web and
+// .segnet files in segnet's own engine. In a folder that has `npm install onnxruntime-web`, whichever it is:
 //
-//     node .../benchmarks/web/bench.mjs [--size HEIGHTxWIDTH] [--repeats N] model.onnx other.onnx ...
+//     node .../benchmarks/web/bench.mjs [--size HEIGHTxWIDTH] [--repeats N] model.onnx model.segnet ...
 //
 // The files take turns, each a run that isn't counted and one that is. Prints the fastest and the median
-// milliseconds of one image, and the median's ratio to that of the first file.
+// milliseconds of one image, and the median's ratio to that of the first file. The engine uses relaxed SIMD where
+// Node has it, as browsers do; Node before 22 takes --experimental-wasm-relaxed-simd before the script's name.
 
 import { createRequire } from "node:module";
 import { readFileSync } from "node:fs";
@@ -18,7 +19,7 @@ const { values, positionals: files } = parseArgs({
 const [height, width = height] = values.size.split("x").map(Number);
 const repeats = Number(values.repeats);
 if (files.length === 0 || !(height > 0 && width > 0) || !(repeats >= 1)) {
-  console.error("usage: node bench.mjs [--size HEIGHTxWIDTH] [--repeats N] model.onnx other.onnx ...");
+  console.error("usage: node bench.mjs [--size HEIGHTxWIDTH] [--repeats N] model.onnx model.segnet ...");
   process.exit(2);
 }
 
@@ -26,13 +27,27 @@ const ort = createRequire(join(process.cwd(), "here.js"))("onnxruntime-web");
 ort.env.wasm.numThreads = 1;
 ort.env.logLevel = "fatal";
 
-const pixels = Float32Array.from({ length: 3 * height * width }, () => Math.random() * 255);
-const image = new ort.Tensor("float32", pixels, [1, 3, height, width]);
-const sides = [];
-for (const file of files) {
+const bytes = Uint8Array.from({ length: 3 * height * width }, () => Math.random() * 256);
+
+async function inOnnxRuntime(file) {
+  const planes = Float32Array.from(bytes, (_, i) => bytes[(i % (height * width)) * 3 + Math.floor(i / (height * width))]);
+  const image = new ort.Tensor("float32", planes, [1, 3, height, width]);
   const session = await ort.InferenceSession.create(readFileSync(file));
   const input = session.inputNames[0];
-  sides.push({ file, run: () => session.run({ [input]: image }), times: [] });
+  return { name: basename(file), run: () => session.run({ [input]: image }) };
+}
+
+async function inEngine(file) {
+  const built = new URL("../../src/segnet/export/web/engine.mjs", import.meta.url);
+  const { Engine, readModel } = await import(built.href);
+  const engine = await Engine.create(readModel(readFileSync(file)));
+  return { name: `${basename(file)} (${engine.backend})`, run: () => engine.run({ width, height, channels: 3, data: bytes }) };
+}
+
+const sides = [];
+for (const file of files) {
+  const side = await (file.endsWith(".segnet") ? inEngine(file) : inOnnxRuntime(file));
+  sides.push({ ...side, times: [] });
 }
 
 const COLD_ROUNDS = 3;
@@ -54,7 +69,7 @@ function median(times) {
 console.log(`onnxruntime-web ${ort.env.versions.web}, one thread, ${height}x${width}, ${repeats} rounds`);
 console.log(`${"".padEnd(36)}${"fastest ms".padStart(12)}${"median ms".padStart(12)}${"ratio".padStart(9)}`);
 const first = median(sides[0].times);
-for (const { file, times } of sides) {
+for (const { name, times } of sides) {
   const numbers = [Math.min(...times).toFixed(2), median(times).toFixed(2)].map((text) => text.padStart(12));
-  console.log(basename(file).padEnd(36) + numbers.join("") + (median(times) / first).toFixed(3).padStart(9));
+  console.log(name.padEnd(36) + numbers.join("") + (median(times) / first).toFixed(3).padStart(9));
 }
