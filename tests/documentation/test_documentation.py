@@ -246,6 +246,7 @@ RUN = {
     ),
     "python benchmarks/bayesian_samples.py *": ("--samples 2", "two samples in place of 16"),
     "python benchmarks/drawn_cells.py *": ("", "nothing to shorten"),
+    "python docs/tutorial/microsegnet.py": ("1", "one training step in place of 160"),
     "python benchmarks/*": (its_script_takes_the_options, "takes minutes, on an idle machine"),
     "torchrun *": (segnet_takes_the_options, "tests/training/test_processes.py starts processes"),
     "srun torchrun *": (segnet_takes_the_options, "there is no SLURM here"),
