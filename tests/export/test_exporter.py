@@ -10,7 +10,8 @@ from onnx.reference import ReferenceEvaluator
 from PIL import Image
 
 from segnet import SegnetError, load
-from segnet.export.exporter import Parity, export, judge
+from segnet.export.exporter import export
+from segnet.export.parity import Parity, judge
 
 from ..tracing import traced_once
 

@@ -20,7 +20,8 @@ from segnet.cli.app import (
 )
 
 if TYPE_CHECKING:
-    from segnet.export.exporter import Exported, Precision
+    from segnet.export.exporter import Exported
+    from segnet.export.parity import Precision
 
 
 @app.command
@@ -28,7 +29,7 @@ def export(
     model: str,
     /,
     *,
-    to: Literal["onnx", "openvino", "torch"] = "onnx",
+    to: Literal["onnx", "openvino", "torch", "web", "html"] = "onnx",
     fp16: Flag = False,
     int8: Flag = False,
     out: OptionalPath = None,
@@ -43,19 +44,21 @@ def export(
 ) -> int:
     """Write a model as one file for another runtime, and prove that it still says the same.
 
-    The file takes any number of images of any size and holds all that prediction needs: scaling, classes,
-    colours, size. It is compared with the model on the images that the model was validated on; the comparison
-    is printed and written beside it. Where they differ too much, the file gets the name NAME.failed and the
-    exit code is 1.
+    The file takes images of any size and holds all that prediction needs: scaling, classes, colours, size. It
+    is compared with the model on the images that the model was validated on; the comparison is printed and
+    written beside it. Where they differ too much, the file gets the name NAME.failed and the exit code is 1.
 
     Args:
         model: a run folder, a .safetensors file or a bundled name.
-        to: onnx for ONNX Runtime, browsers and most other runtimes; openvino; or torch, its exported program.
-        fp16: keep weights as float16: half the size, the same speed.
-        int8: compute the larger convolutions in int8, calibrated on training images: a third of the size.
+        to: onnx for ONNX Runtime and most other runtimes; openvino; torch, its exported program; html, one
+            HTML file that segments photos in a browser, offline; or web, a model file for a page of your own,
+            with the engine beside it.
+        fp16: keep weights as float16: half the size, the same speed. web and html always do.
+        int8: compute the larger convolutions in int8, calibrated on training images: a third of the size. web
+            and html keep weights alone in 8 bits, which needs no images: half the size.
         out: the file to write; by default beside the model, or in this folder for a bundled one.
         images: compare on these photos, a folder or a pattern, in place of the model's validation images.
-        calibrate: int8: photos to calibrate on, in place of the model's training images.
+        calibrate: int8 of onnx and openvino: photos to calibrate on, in place of the model's training images.
         max_loss: int8: how many points of mean IoU may be lost, where the model's own data is there.
         data: where the model's own data is, if it has moved.
         data_root: the same for oxford-pets: a folder in the official layout.
@@ -108,5 +111,6 @@ def _print_comparison(exported: Exported, *, int8: bool) -> None:
         f"compared with the model on {parity.images}:",
         *(f"  {what:36}{value}" for what, value in rows.items()),
         *([cost] if int8 and not parity.has_truth else []),
+        *exported.remarks,
         f"report {exported.report}",
     )

@@ -27,7 +27,7 @@ CHANNELS = (48, 64, 96, 128, 128)
 """Channels of the decoder's maps at width 1, from half the image's size down."""
 UNITS = 2  # of each level
 # The encoder's weights expect values from 0 to 255, less 127, divided by 128.
-_SCALE, _SHIFT = 255 / 128, -127 / 128
+SCALE, SHIFT = 255 / 128, -127 / 128
 
 
 class DecoderLevel(nn.Module):
@@ -88,7 +88,7 @@ class SegNetEfficient(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits ``(N, classes, H, W)``."""
-        x = pad_to_multiple(image, self.minimum_size) * _SCALE + _SHIFT
+        x = pad_to_multiple(image, self.minimum_size) * SCALE + SHIFT
         maps, decoded = [], None
         for level in self.encoder:
             x = level(x)
