@@ -2,6 +2,8 @@
 
 import re
 import runpy
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +12,28 @@ from PIL import Image
 
 from segnet import ClassTable, load
 from segnet.data.images.intensity import Intensity
+from segnet.data.synthetic import SyntheticSample
+from segnet.export.exporter import export
+from segnet.export.web.under_node import ENGINE
 from segnet.inference.description import Description
 
 from ..exported import small_network, write_onnx
 
+# What a browser has and Node hasn't: files by their names, and a canvas that holds the photo.
+BROWSER = """
+import { readFileSync, writeFileSync } from "node:fs";
+globalThis.fetch = async (name) => {
+  const bytes = Uint8Array.from(readFileSync(name));
+  return { arrayBuffer: async () => bytes.buffer, blob: async () => bytes };
+};
+const [width0, height0] = readFileSync("size.txt", "utf8").split(" ").map(Number);
+globalThis.createImageBitmap = async (bytes) => ({ width: width0, height: height0, bytes });
+globalThis.OffscreenCanvas = class {
+  getContext() { return this; }
+  drawImage(photo) { this.photo = photo; }
+  getImageData() { return { ...this.photo, data: new Uint8ClampedArray(this.photo.bytes) }; }
+};
+"""
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "deploy.md"
 
 
@@ -71,3 +91,20 @@ def test_what_the_lines_cannot_do_they_refuse_by_name(lines, changes, mode, says
     with pytest.raises(SystemExit, match=says):
         runpy.run_path(str(lines))
     assert not Path("photo.mask.png").exists()
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node on the PATH")
+@pytest.mark.skipif(not ENGINE.is_file(), reason="needs the engine, built from web/engine")
+def test_the_lines_for_a_browser_give_the_mask_of_predict(tmp_path, photos):
+    done = export("pets-nano", to="web", images=str(photos), out=tmp_path / "model.segnet")
+    assert done.failure == ""
+    photo = SyntheticSample(0, 1).read()[0].resize((201, 150))
+    (tmp_path / "photo.jpg").write_bytes(photo.convert("RGBA").tobytes())  # as a canvas has it
+    (tmp_path / "size.txt").write_text("201 150")
+    (lines,) = re.findall(r"```js\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "page.mjs").write_text(f'{BROWSER}{lines}writeFileSync("mask", mask);\n')
+    subprocess.run(["node", "page.mjs"], cwd=tmp_path, check=True)
+    found = np.frombuffer((tmp_path / "mask").read_bytes(), np.uint8).reshape(150, 201)
+    expected = load("pets-nano").predict(photo).mask
+    assert np.mean(found == expected) >= 0.999
+    assert len(np.unique(expected)) > 1

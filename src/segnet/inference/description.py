@@ -22,6 +22,11 @@ from segnet.runs.identity import DataIdentity
 KEY = "segnet"
 """The one metadata key under which every kind of model file keeps the text."""
 
+_OPENED_ELSEWHERE = {
+    ".pt2": "; torch.export.load opens it",
+    ".segnet": "; segnet's engine for browsers opens it",
+}
+
 REMEDY = "give a run folder or the model.safetensors of one"
 
 # What came later, and what it is where a file says nothing of it.
@@ -144,7 +149,7 @@ def opened(path: Path, framework: str) -> Iterator[Any]:
         raise SegnetError(f"the model file {path} can't be read: {error}") from error
     except SafetensorError as error:
         if path.suffix.lower() != ".safetensors":
-            other = "; torch.export.load opens it" if path.suffix == ".pt2" else ""
+            other = _OPENED_ELSEWHERE.get(path.suffix, "")
             raise SegnetError(
                 f"{path} is no model file that segnet opens; those end in .safetensors, .onnx and .xml{other}"
             ) from error

@@ -16,7 +16,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from segnet.base.errors import SegnetError
 from segnet.core.blocks import ConvBN, ConvBNReLU, DecoderStage, EncoderStage, SeparableBNReLU
-from segnet.export.web.network import Activation, Layer, Network, Scaling, Weights
+from segnet.export.web.network import Activation, Network, Scaling, WebLayer, Weights
 from segnet.inference.description import Description
 from segnet.models.compact import CompactSegNet, SeparableUnit
 from segnet.models.efficient import SCALE, SHIFT, DecoderLevel, SegNetEfficient
@@ -194,7 +194,7 @@ class _Layers:
     """The layers so far. A method that adds one returns the number of the tensor that it gives."""
 
     def __init__(self, model: nn.Module) -> None:
-        self.layers: list[Layer] = []
+        self.layers: list[WebLayer] = []
         self.weights: list[Weights | None] = []
         self._names = {module: name for name, module in model.named_modules()}
 
@@ -228,7 +228,7 @@ class _Layers:
             self.refuse(conv)
         weight, bias = self._folded(conv, norm)  # (given, taken, kernel, kernel)
         ordered = weight[:, 0].permute(1, 2, 0) if depthwise else weight.permute(2, 3, 1, 0)
-        layer = Layer(
+        layer = WebLayer(
             "depthwise" if depthwise else "conv",
             self._names[named],
             x,
@@ -242,16 +242,16 @@ class _Layers:
         return self._add(layer, Weights(_float32(ordered), _float32(bias)))
 
     def pool(self, stage: nn.Module, x: int) -> int:
-        return self._add(Layer("pool", self._names[stage], x))
+        return self._add(WebLayer("pool", self._names[stage], x))
 
     def unpool(self, stage: nn.Module, x: int, codes: int, *, add: int | None) -> int:
-        return self._add(Layer("unpool", self._names[stage], x, codes=codes, add=add))
+        return self._add(WebLayer("unpool", self._names[stage], x, codes=codes, add=add))
 
     def upsample(self, level: nn.Module, x: int, *, add: int) -> int:
-        return self._add(Layer("upsample", self._names[level], x, add=add))
+        return self._add(WebLayer("upsample", self._names[level], x, add=add))
 
     def shuffle(self, x: int, factor: int) -> int:
-        return self._add(Layer("shuffle", "pixel_shuffle", x, factor=factor))
+        return self._add(WebLayer("shuffle", "pixel_shuffle", x, factor=factor))
 
     def activation(self, module: nn.Module) -> Activation:
         self.require(module, *_ACTIVATIONS)
@@ -262,7 +262,7 @@ class _Layers:
             self.refuse(module)
 
     def refuse(self, module: nn.Module) -> NoReturn:
-        what = f"{self._names[module]}, a {type(module).__name__}({module.extra_repr()})"
+        what = f"{self._names[module]}, which is {type(module).__name__}({module.extra_repr()})"
         raise SegnetError(f"segnet's engine for browsers can't run {what}; {_INSTEAD}")
 
     def _folded(self, conv: nn.Conv2d, norm: nn.Module | None) -> tuple[Tensor, Tensor]:
@@ -289,7 +289,7 @@ class _Layers:
             self.refuse(conv)
         return conv.padding[0], conv.padding[0]
 
-    def _add(self, layer: Layer, weights: Weights | None = None) -> int:
+    def _add(self, layer: WebLayer, weights: Weights | None = None) -> int:
         self.layers.append(layer)
         self.weights.append(weights)
         return len(self.layers)

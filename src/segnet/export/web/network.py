@@ -26,7 +26,7 @@ _MAY_BE_ABSENT = "add"
 
 
 @dataclass(frozen=True)
-class Layer:
+class WebLayer:
     """One layer. Tensor 0 is the scaled image, and layer ``i`` gives tensor ``i + 1``."""
 
     op: Op
@@ -54,7 +54,7 @@ class Layer:
         return {"op": self.op, "name": self.name, "from": self.source, **present}
 
     @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> Layer:
+    def from_plain(cls, plain: Mapping[str, Any]) -> WebLayer:
         """Return what ``to_plain`` gave.
 
         Raises:
@@ -102,12 +102,12 @@ class Network:
     """All that is needed to get logits of an image."""
 
     scaling: Scaling
-    layers: tuple[Layer, ...]
+    layers: tuple[WebLayer, ...]
     weights: tuple[Weights | None, ...]
     """One entry for each layer; None for those without."""
 
 
-def kernel_shapes(scaling: Scaling, layers: tuple[Layer, ...]) -> list[tuple[int, ...] | None]:
+def kernel_shapes(scaling: Scaling, layers: tuple[WebLayer, ...]) -> list[tuple[int, ...] | None]:
     """Return the shape of each layer's kernel as ``Weights`` has it, None for layers without weights.
 
     Raises:

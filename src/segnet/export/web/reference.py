@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from segnet.data.images.pixel_values import Pixels
-from segnet.export.web.network import Layer, Network, Weights
+from segnet.export.web.network import Network, WebLayer, Weights
 
 
 class Reference:
@@ -66,7 +66,7 @@ class Reference:
         return F.pad(x, (0, right, 0, below), "replicate") * scale + shift
 
 
-def _activated(layer: Layer, x: Tensor) -> Tensor:
+def _activated(layer: WebLayer, x: Tensor) -> Tensor:
     if layer.activation == "none":
         return x
     return F.relu(x) if layer.activation == "relu" else F.relu6(x)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import tempfile
@@ -83,9 +84,9 @@ class EngineUnderNode:
     def _failed(self) -> bytes:
         self._process.wait()
         self._errors.seek(0)
-        lines = self._errors.read().decode(errors="replace").splitlines()
-        says = next((line for line in lines if "Error" in line), "nothing")
-        raise SegnetError(f"the engine for browsers fails under Node; it says: {says.strip()}")
+        found = re.search(r"^\w*Error\b.*", self._errors.read().decode(errors="replace"), re.MULTILINE)
+        says = found[0] if found else f"exit code {self._process.returncode}"
+        raise SegnetError(f"the engine for browsers fails under Node; it says: {says}")
 
 
 @contextmanager

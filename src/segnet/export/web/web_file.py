@@ -15,7 +15,7 @@ import numpy.typing as npt
 from segnet import __version__
 from segnet.base.class_roles import background_of
 from segnet.base.errors import SegnetError
-from segnet.export.web.network import Layer, Network, Scaling, Weights, kernel_shapes
+from segnet.export.web.network import Network, Scaling, WebLayer, Weights, kernel_shapes
 from segnet.inference.segmenter import Segmenter
 
 WebPrecision = Literal["float16", "int8"]
@@ -25,10 +25,7 @@ _LARGEST_INT8 = 127
 
 
 def about(segmenter: Segmenter) -> dict[str, Any]:
-    """Return what the header says besides the network: what an image becomes before it, and its mask after.
-
-    ``threshold`` is that of the segmenter, so a page gives the masks of ``segnet predict``.
-    """
+    """Return what the header says besides the network: what happens before and after it."""
     description, classes = segmenter.description, segmenter.classes
     background = background_of(classes.names)
     return {
@@ -39,7 +36,6 @@ def about(segmenter: Segmenter) -> dict[str, Any]:
         "size": description.size,
         "resize": description.resize,
         "keep_aspect": description.keep_aspect,
-        "threshold": segmenter.threshold,
         "notice": description.notice,
     }
 
@@ -107,7 +103,7 @@ def from_bytes(data: bytes, file: Path) -> tuple[dict[str, Any], Network]:
 
 
 def _network(header: Mapping[str, Any], weights: bytes) -> Network:
-    layers = tuple(Layer.from_plain(each) for each in header["layers"])
+    layers = tuple(WebLayer.from_plain(each) for each in header["layers"])
     image = header["input"]
     scaling = Scaling(
         int(image["channels"]), int(image["multiple"]), tuple(image["scale"]), tuple(image["shift"])
@@ -124,7 +120,7 @@ def _network(header: Mapping[str, Any], weights: bytes) -> Network:
     return Network(scaling, layers, read)
 
 
-def _parts(layer: Layer, weights: Weights, precision: WebPrecision) -> Iterator[bytes]:
+def _parts(layer: WebLayer, weights: Weights, precision: WebPrecision) -> Iterator[bytes]:
     """Give what is stored of a layer, in order."""
     kernel = weights.kernel
     if precision == "float16":

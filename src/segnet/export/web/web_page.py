@@ -17,7 +17,7 @@ PAGE = Path(__file__).with_name("page.html")
 """The page without a model, built from web/; a broken installation has none."""
 _TITLE = "<title>segnet</title>"
 _BEFORE, _AFTER = '<script type="application/octet-stream" id="model">', "</script>"
-_FULL = re.compile(f"{re.escape(_BEFORE)}([A-Za-z0-9+/=]*){re.escape(_AFTER)}")
+_FULL = re.compile(f"{re.escape(_BEFORE)}([A-Za-z0-9+/=]+){re.escape(_AFTER)}")
 
 
 def require_page() -> None:
