@@ -7,6 +7,7 @@ import { PLAIN } from "./plain.ts";
 import { Plan } from "./plan.ts";
 import { upTo } from "./shapes.ts";
 import { simdOperator } from "./simd.ts";
+import type { Unpooling } from "./unpooling.ts";
 
 /** What computes: WebAssembly with relaxed SIMD (a fused multiply-add), with SIMD, or plain TypeScript. */
 export type Backend = "relaxed-simd" | "simd" | "plain";
@@ -18,6 +19,15 @@ const OPERATORS: Record<Backend, () => Promise<Operator | null>> = {
 };
 
 const LEAST_PX = 16;
+
+export interface RunOptions {
+  /** Whether every map stays readable by `map` and `codes` until the next run; takes more memory. */
+  keep?: boolean;
+  /** Where un-pools put their values; "first" and "random" also change what `codes` gives. */
+  unpooling?: Unpooling;
+  /** Whether the decoder gets the encoder's maps, where the network hands them over. */
+  lateral?: boolean;
+}
 
 export class Engine {
   private plan: Plan | null = null;
@@ -48,10 +58,10 @@ export class Engine {
    * Return the logits of a picture, at its own size.
    *
    * @param picture - at least 16 by 16 pixels.
-   * @param keep - whether every map stays readable by `map` and `codes` until the next run; takes more memory.
    * @throws ModelError for a picture that the network can't take.
    */
-  run(picture: Picture, keep = false): FeatureMap {
+  run(picture: Picture, options: RunOptions = {}): FeatureMap {
+    const { keep = false, unpooling = "positions", lateral = true } = options;
     this.check(picture);
     const { multiple } = this.model.header.input;
     const [height, width] = [upTo(multiple, picture.height), upTo(multiple, picture.width)];
@@ -59,7 +69,7 @@ export class Engine {
       this.plan = null; // its memory is given back before the next is taken
       this.plan = new Plan(this.model, this.operator, height, width, keep);
     }
-    return this.plan.run(picture);
+    return this.plan.run(picture, unpooling, lateral);
   }
 
   /** Return a map of the last run, which kept them: 0 is the scaled image, layer i gives tensor i + 1. */

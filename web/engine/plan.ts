@@ -3,6 +3,7 @@
 import type { Activation, Layer, Model } from "./model.ts";
 import type { Convolution, Operations, Operator, Tensor } from "./operations.ts";
 import { enter, featureMap, scaledValues, shuffle, type FeatureMap, type Picture } from "./picture.ts";
+import { enlarge, moveMaxima, type Unpooling } from "./unpooling.ts";
 import { Layout, shapesOf, tensorsRead, type Shape } from "./shapes.ts";
 
 const SPARE_PIXELS = 3; // behind a map: the last tile of a small one reaches over its end
@@ -81,15 +82,16 @@ export class Plan {
   }
 
   /** Return the logits of a picture, at its own size. */
-  run(picture: Picture): FeatureMap {
+  run(picture: Picture, unpooling: Unpooling, lateral: boolean): FeatureMap {
     enter(picture, this.scaled, this.tensors[0]!);
-    this.layers.forEach((layer, index) => this.compute(layer, index));
+    this.layers.forEach((layer, index) => this.compute(layer, index, unpooling, lateral));
     return featureMap(this.tensors.at(-1)!, picture.height, picture.width);
   }
 
-  private compute(layer: Layer, index: number): void {
+  private compute(layer: Layer, index: number, unpooling: Unpooling, lateral: boolean): void {
     const [x, y] = [this.tensors[layer.from]!, this.tensors[index + 1]!];
-    const add = "add" in layer ? this.tensors[layer.add!]! : null;
+    const isDropped = !lateral && layer.op !== "conv"; // a convolution adds its unit's input, not a lateral map
+    const add = "add" in layer && !isDropped ? this.tensors[layer.add!]! : null;
     const convolution = this.convolutions[index]!;
     switch (layer.op) {
       case "conv":
@@ -97,8 +99,12 @@ export class Plan {
       case "depthwise":
         return this.operations.depthwise(x, convolution, y);
       case "pool":
-        return this.operations.pool(x, y, this.codes[index + 1]!);
+        this.operations.pool(x, y, this.codes[index + 1]!);
+        return moveMaxima(this.codes[index + 1]!, unpooling);
       case "unpool":
+        if (unpooling === "everywhere" || unpooling === "bilinear") {
+          return enlarge(x, unpooling === "bilinear", add, y);
+        }
         return this.operations.unpool(x, this.codes[layer.codes]!, add, y);
       case "upsample":
         return this.operations.upsample(x, add, y);

@@ -1,7 +1,14 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { Engine, ModelError, readModel, type Backend, type FeatureMap } from "../engine/index.ts";
+import {
+  Engine,
+  ModelError,
+  readModel,
+  type Backend,
+  type FeatureMap,
+  type RunOptions,
+} from "../engine/index.ts";
 import { simdOperator } from "../engine/simd.ts";
 import { FIXTURES, bytes, picture, truth } from "./fixtures.ts";
 
@@ -87,7 +94,7 @@ describe.each(NETWORKS)("%s", (network) => {
     let [pixels, others, rounded] = [0, 0, 0];
     for (const number of numbers) {
       const expected = truth(network, number);
-      const logits = engine.run(picture(number, channels), true);
+      const logits = engine.run(picture(number, channels), { keep: true });
       const compared = model.header.layers.every((layer, i) => {
         const map = expected.get(`${i + 1}`);
         if (map) expect(difference(engine.map(i + 1), map), `${layer.op} ${layer.name}`).toBeLessThan(EQUAL);
@@ -129,7 +136,7 @@ test("an RGBA picture gives what its RGB values give", async () => {
 
 test("positions are where the maxima were, and the first of equal ones", async () => {
   const engine = await Engine.create(readModel(bytes("nano.segnet")));
-  engine.run(picture(1, 3), true);
+  engine.run(picture(1, 3), { keep: true });
   const { layers } = engine.model.header;
   layers.forEach((layer, i) => {
     if (layer.op !== "pool") return;
@@ -141,9 +148,61 @@ test("positions are where the maxima were, and the first of equal ones", async (
 test("the same engine takes pictures of other sizes in turn, and gives each the same as before", async () => {
   const engine = await Engine.create(readModel(bytes("lite.segnet")));
   const first = engine.run(picture(0, 3));
-  engine.run(picture(3, 3), true);
+  engine.run(picture(3, 3), { keep: true });
   expect(engine.run(picture(0, 3))).toEqual(first);
-  expect(engine.run(picture(0, 3), true)).toEqual(first);
+  expect(engine.run(picture(0, 3), { keep: true })).toEqual(first);
+});
+
+describe("without the positions", () => {
+  const broken = async (options: RunOptions): Promise<[Engine, FeatureMap]> => {
+    const engine = await Engine.create(readModel(bytes("nano.segnet")));
+    return [engine, engine.run(picture(1, 3), { keep: true, ...options })];
+  };
+  const layers = readModel(bytes("nano.segnet")).header.layers;
+  const unpools = layers.flatMap((layer, i) => (layer.op === "unpool" ? [{ layer, tensor: i + 1 }] : []));
+
+  test.each([
+    ["first", (values: number[], value: number) => expect(values).toEqual([value, 0, 0, 0])],
+    [
+      "random",
+      (values: number[], value: number) =>
+        expect(values.filter((each) => each !== 0)).toEqual(value === 0 ? [] : [value]),
+    ],
+    ["everywhere", (values: number[], value: number) => expect(values).toEqual([value, value, value, value])],
+  ] as const)("un-pools %s", async (unpooling, check) => {
+    const [engine] = await broken({ unpooling, lateral: false });
+    for (const { layer, tensor } of unpools) {
+      const [small, large] = [engine.map(layer.from), engine.map(tensor)];
+      small.data.forEach((value, at) => check(windowOf(large, small, at), value));
+    }
+  });
+
+  test("bilinear is what the mean of neighbours is: a plane stays a plane but at its edges", async () => {
+    const [engine] = await broken({ unpooling: "bilinear", lateral: false });
+    for (const { layer, tensor } of unpools) {
+      const [small, large] = [engine.map(layer.from), engine.map(tensor)];
+      const value = (map: FeatureMap, row: number, column: number): number =>
+        map.data[(row * map.width + column) * map.channels]!;
+      const expected =
+        (9 * value(small, 0, 0) + 3 * value(small, 0, 1) + 3 * value(small, 1, 0) + value(small, 1, 1)) / 16;
+      expect(value(large, 1, 1)).toBeCloseTo(expected, 4);
+    }
+  });
+
+  test("lateral maps are what an un-pool adds", async () => {
+    const [engine] = await broken({});
+    const [without] = await broken({ lateral: false });
+    const { layer, tensor } = unpools[0]!;
+    if (layer.op !== "unpool") throw new Error("no un-pool");
+    const [sum, alone, added] = [engine.map(tensor), without.map(tensor), engine.map(layer.add!)];
+    sum.data.forEach((value, i) => expect(value).toBeCloseTo(alone.data[i]! + added.data[i]!, 4));
+  });
+
+  test("the next run has them again", async () => {
+    const [engine] = await broken({ unpooling: "random", lateral: false });
+    const [, intact] = await broken({});
+    expect(engine.run(picture(1, 3), { keep: true })).toEqual(intact);
+  });
 });
 
 describe("bad input", () => {
@@ -190,7 +249,7 @@ describe("bad input", () => {
     const engine = await Engine.create(readModel(file));
     engine.run(picture(0, 3));
     expect(() => engine.map(1)).toThrow("kept no maps");
-    engine.run(picture(0, 3), true);
+    engine.run(picture(0, 3), { keep: true });
     expect(() => engine.map(1000)).toThrow("no tensor 1000");
     expect(() => engine.codes(1)).toThrow("from a pool");
   });
