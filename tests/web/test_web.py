@@ -55,7 +55,8 @@ def test_the_package_carries_what_the_sources_build(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def fixtures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fixtures")
-    subprocess.run([sys.executable, str(Path(__file__).with_name("make_fixtures.py")), str(folder)], check=True)
+    script = Path(__file__).with_name("make_fixtures.py")
+    subprocess.run([sys.executable, str(script), str(folder)], check=True)
     return folder
 
 
