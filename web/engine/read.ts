@@ -27,7 +27,7 @@ export function readModel(bytes: Uint8Array): Model {
   }
   const begin = FIXED_BYTES + view.getUint32(8, true);
   const header = readHeader(bytes.subarray(FIXED_BYTES, begin));
-  const weights = bytes.slice(begin); // a copy, so that it begins at a multiple of 4
+  const weights = new Uint8Array(bytes.subarray(begin)); // a copy, so that it begins at a multiple of 4
   const expected = header.weights.bytes;
   if (weights.length !== expected) {
     const what = weights.length < expected ? "is cut" : "is too long";
