@@ -5,11 +5,14 @@ import type { FeatureMap, Picture } from "./picture.ts";
 export type Method = "nearest" | "area" | "bilinear";
 
 const BITS = 22; // of a weight's fraction, for 8-bit values
+const HALF = 1 << (BITS - 1); // sums are rounded, not cut
 
-/** Of each value given: the first value taken, and the weights from there on. */
-interface Filter {
+/** Of each value given: the first value taken, and from there on as many weights; `most` places for each. */
+interface Filter<Weights> {
   first: Int32Array;
-  weights: Float64Array[];
+  counts: Int32Array;
+  weights: Weights;
+  most: number;
 }
 
 /** Resize 8-bit pixels. `area` is Pillow's BOX and averages over all that a pixel covers, `bilinear` too. */
@@ -44,105 +47,190 @@ export function forEachResizedRow(
 ): void {
   const { channels } = map;
   const wide = map.width === width ? map.data : widened(map, width);
-  const { first, weights } = filterOf(map.height, height, "bilinear");
-  const count = width * channels;
-  const values = new Float32Array(count);
-  const sums = new Float64Array(count);
+  const length = width * channels;
+  const values = new Float32Array(length);
+  const sums = new Float64Array(length);
+  const filter = filterOf(map.height, height, "bilinear");
   for (let row = 0; row < height; row++) {
-    if (map.height === height) {
-      visit(wide.subarray(row * count, (row + 1) * count), row);
-      continue;
+    const from = filter.first[row]! * length;
+    const weights = weightsOf(filter, row);
+    if (weights.length === 2)
+      between(wide.subarray(from, from + 2 * length), weights[0]!, weights[1]!, values);
+    else {
+      sums.fill(0);
+      weights.forEach((weight, i) => {
+        for (let j = 0; j < length; j++) sums[j]! += wide[from + i * length + j]! * weight;
+      });
+      values.set(sums);
     }
-    sums.fill(0);
-    weights[row]!.forEach((weight, i) => {
-      const from = (first[row]! + i) * count;
-      for (let j = 0; j < count; j++) sums[j]! += wide[from + j]! * weight;
-    });
-    values.set(sums);
     visit(values, row);
   }
 }
 
+/** Write what lies between two rows, the one after the other. */
+function between(rows: Float32Array, upper: number, lower: number, values: Float32Array): void {
+  const length = values.length;
+  for (let i = 0; i < length; i++) values[i] = rows[i]! * upper + rows[length + i]! * lower;
+}
+
 function widened(map: FeatureMap, width: number): Float32Array {
   const { height, channels, data } = map;
-  const { first, weights } = filterOf(map.width, width, "bilinear");
-  const result = new Float32Array(height * width * channels);
-  let to = 0;
+  const filter = filterOf(map.width, width, "bilinear");
+  const [taken, given] = [map.width * channels, width * channels];
+  const result = new Float32Array(height * given);
   for (let row = 0; row < height; row++) {
-    for (let column = 0; column < width; column++) {
-      const from = (row * map.width + first[column]!) * channels;
-      const some = weights[column]!;
-      for (let c = 0; c < channels; c++) {
-        let sum = 0;
-        for (let i = 0; i < some.length; i++) sum += data[from + i * channels + c]! * some[i]!;
-        result[to++] = sum;
-      }
-    }
+    const from = data.subarray(row * taken, (row + 1) * taken);
+    widenRow(from, channels, filter, result.subarray(row * given, (row + 1) * given));
   }
   return result;
 }
 
+function widenRow(
+  from: Float32Array,
+  channels: number,
+  { first, counts, weights, most }: Filter<Float64Array>,
+  to: Float32Array,
+): void {
+  for (let column = 0, at = 0; column < first.length; column++) {
+    const begin = first[column]! * channels;
+    const weight = column * most;
+    const count = counts[column]!;
+    if (count === 2) {
+      const [left, right] = [weights[weight]!, weights[weight + 1]!];
+      for (let j = begin; j < begin + channels; j++, at++)
+        to[at] = from[j]! * left + from[j + channels]! * right;
+      continue;
+    }
+    for (let c = 0; c < channels; c++, at++) {
+      let sum = 0;
+      for (let i = 0, j = begin + c; i < count; i++, j += channels) sum += from[j]! * weights[weight + i]!;
+      to[at] = sum;
+    }
+  }
+}
+
 /** Return the weights that Pillow gives the values around each new one: a box, or a triangle twice as wide. */
-function filterOf(taken: number, given: number, method: Method): Filter {
+function filterOf(taken: number, given: number, method: Method): Filter<Float64Array> {
   const scale = taken / given;
   const stretched = Math.max(1, scale);
   const reach = (method === "area" ? 0.5 : 1) * stretched;
+  const most = Math.ceil(2 * reach) + 1;
   const first = new Int32Array(given);
-  const weights: Float64Array[] = [];
+  const counts = new Int32Array(given);
+  const weights = new Float64Array(given * most);
   for (let i = 0; i < given; i++) {
     const centre = (i + 0.5) * scale;
     const begin = Math.max(0, Math.trunc(centre - reach + 0.5));
-    const end = Math.min(taken, Math.trunc(centre + reach + 0.5));
-    const some = Float64Array.from({ length: end - begin }, (_, j) => {
+    const count = Math.min(taken, Math.trunc(centre + reach + 0.5)) - begin;
+    let sum = 0;
+    for (let j = 0; j < count; j++) {
       const distance = (j + begin - centre + 0.5) * (1 / stretched);
-      if (method === "area") return distance > -0.5 && distance <= 0.5 ? 1 : 0;
-      return Math.max(0, 1 - Math.abs(distance));
-    });
-    const sum = some.reduce((a, b) => a + b, 0);
+      const inside = distance > -0.5 && distance <= 0.5 ? 1 : 0;
+      const weight = method === "area" ? inside : Math.max(0, 1 - Math.abs(distance));
+      weights[i * most + j] = weight;
+      sum += weight;
+    }
+    if (sum !== 0) for (let j = 0; j < count; j++) weights[i * most + j]! /= sum;
     first[i] = begin;
-    weights.push(sum === 0 ? some : some.map((weight) => weight / sum));
+    counts[i] = count;
   }
-  return { first, weights };
+  return { first, counts, weights, most };
 }
 
-/** Return the weights as whole numbers of 2^-22. */
-function wholeNumbers({ first, weights }: Filter): Filter {
-  return {
-    first,
-    weights: weights.map((some) => some.map((weight) => Math.trunc(0.5 + weight * 2 ** BITS))),
-  };
+/** Return the weights of one value. */
+function weightsOf<Weights extends Float64Array | Int32Array>(filter: Filter<Weights>, i: number): Weights {
+  return filter.weights.subarray(i * filter.most, i * filter.most + filter.counts[i]!) as Weights;
+}
+
+/** Return the weights as whole numbers of 2^-22; they add up to 1, so that sums of bytes stay below 2^31. */
+function wholeNumbers({ weights, ...filter }: Filter<Float64Array>): Filter<Int32Array> {
+  return { ...filter, weights: Int32Array.from(weights, (weight) => Math.trunc(0.5 + weight * 2 ** BITS)) };
 }
 
 type Bytes = Uint8Array | Uint8ClampedArray;
 
-function alongRows(data: Bytes, height: number, width: number, channels: number, filter: Filter): Bytes {
-  const result = new Uint8ClampedArray(height * filter.first.length * channels);
-  let to = 0;
+function alongRows(
+  data: Bytes,
+  height: number,
+  width: number,
+  channels: number,
+  filter: Filter<Int32Array>,
+): Bytes {
+  const [taken, given] = [width * channels, filter.first.length * channels];
+  const result = new Uint8ClampedArray(height * given);
   for (let row = 0; row < height; row++) {
-    for (let column = 0; column < filter.first.length; column++) {
-      const from = (row * width + filter.first[column]!) * channels;
-      const weights = filter.weights[column]!;
-      for (let c = 0; c < channels; c++) {
-        let sum = 2 ** (BITS - 1);
-        for (let i = 0; i < weights.length; i++) sum += data[from + i * channels + c]! * weights[i]!;
-        result[to++] = sum >> BITS;
-      }
-    }
+    const from = data.subarray(row * taken, (row + 1) * taken);
+    (channels === 4 ? alongRgbaRow : alongRow)(
+      from,
+      channels,
+      filter,
+      result.subarray(row * given, (row + 1) * given),
+    );
   }
   return result;
 }
 
-function alongColumns(data: Bytes, count: number, filter: Filter): Bytes {
-  const result = new Uint8ClampedArray(filter.first.length * count);
-  const sums = new Float64Array(count);
-  filter.weights.forEach((weights, row) => {
-    sums.fill(2 ** (BITS - 1));
-    weights.forEach((weight, i) => {
-      const from = (filter.first[row]! + i) * count;
-      for (let j = 0; j < count; j++) sums[j]! += data[from + j]! * weight;
-    });
-    for (let j = 0; j < count; j++) result[row * count + j] = sums[j]! >> BITS;
-  });
+function alongRow(
+  from: Bytes,
+  channels: number,
+  { first, counts, weights, most }: Filter<Int32Array>,
+  to: Bytes,
+): void {
+  for (let column = 0, at = 0; column < first.length; column++) {
+    const begin = first[column]! * channels;
+    const weight = column * most;
+    const count = counts[column]!;
+    for (let c = 0; c < channels; c++, at++) {
+      let sum = HALF;
+      for (let i = 0, j = begin + c; i < count; i++, j += channels) {
+        sum = (sum + Math.imul(from[j]!, weights[weight + i]!)) | 0;
+      }
+      to[at] = sum >> BITS;
+    }
+  }
+}
+
+/** The same for pixels of a canvas, in half the time. */
+function alongRgbaRow(
+  from: Bytes,
+  _: number,
+  { first, counts, weights, most }: Filter<Int32Array>,
+  to: Bytes,
+): void {
+  for (let column = 0; column < first.length; column++) {
+    let [red, green, blue, alpha] = [HALF, HALF, HALF, HALF];
+    const at = column * most;
+    const end = at + counts[column]!;
+    for (let i = at, j = first[column]! * 4; i < end; i++, j += 4) {
+      const weight = weights[i]!;
+      red = (red + Math.imul(from[j]!, weight)) | 0;
+      green = (green + Math.imul(from[j + 1]!, weight)) | 0;
+      blue = (blue + Math.imul(from[j + 2]!, weight)) | 0;
+      alpha = (alpha + Math.imul(from[j + 3]!, weight)) | 0;
+    }
+    to[column * 4] = red >> BITS;
+    to[column * 4 + 1] = green >> BITS;
+    to[column * 4 + 2] = blue >> BITS;
+    to[column * 4 + 3] = alpha >> BITS;
+  }
+}
+
+function alongColumns(
+  data: Bytes,
+  length: number,
+  { first, counts, weights, most }: Filter<Int32Array>,
+): Bytes {
+  const result = new Uint8ClampedArray(first.length * length);
+  const sums = new Int32Array(length);
+  for (let row = 0; row < first.length; row++) {
+    sums.fill(HALF);
+    for (let i = 0; i < counts[row]!; i++) {
+      const weight = weights[row * most + i]!;
+      const from = (first[row]! + i) * length;
+      for (let j = 0; j < length; j++) sums[j] = (sums[j]! + Math.imul(data[from + j]!, weight)) | 0;
+    }
+    for (let j = 0; j < length; j++) result[row * length + j] = sums[j]! >> BITS;
+  }
   return result;
 }
 

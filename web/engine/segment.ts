@@ -20,22 +20,28 @@ export function segment(engine: Engine, photo: Picture): Segmentation {
   const [innerHeight, innerWidth] = innerSize(photo, header);
   const { width, height } = photo;
   const mask = new Uint8Array(width * height);
-  const pixels = new Array<number>(logits.channels).fill(0);
+  const pixels = new Int32Array(logits.channels);
   forEachResizedRow(upperLeft(logits, innerHeight, innerWidth), height, width, (values, row) => {
-    for (let column = 0; column < width; column++) {
-      const best = largest(values, column * logits.channels, logits.channels);
-      mask[row * width + column] = best;
-      pixels[best]!++;
-    }
+    classify(values, mask.subarray(row * width, (row + 1) * width), pixels);
   });
-  return { width, height, mask, areas: pixels.map((count) => count / mask.length) };
+  return { width, height, mask, areas: Array.from(pixels, (count) => count / mask.length) };
 }
 
-/** Return which of some values is the largest, the first of equal ones. */
-function largest(values: Float32Array, at: number, count: number): number {
-  let best = 0;
-  for (let i = 1; i < count; i++) if (values[at + i]! > values[at + best]!) best = i;
-  return best;
+/** Write which of each pixel's values is the largest, the first of equal ones, and count them. */
+function classify(values: Float32Array, mask: Uint8Array, pixels: Int32Array): void {
+  const channels = pixels.length;
+  for (let i = 0, at = 0; i < mask.length; i++, at += channels) {
+    let best = 0;
+    let most = values[at]!;
+    for (let c = 1; c < channels; c++) {
+      const value = values[at + c]!;
+      if (value <= most) continue;
+      best = c;
+      most = value;
+    }
+    mask[i] = best;
+    pixels[best]!++;
+  }
 }
 
 /** Return a photo as the network takes it: resized, and mirrored below or right where it keeps its proportions. */
