@@ -1,0 +1,25 @@
+/** What the page says of its model: name, classes, size, licence. */
+
+import type { Model } from "../engine/index.ts";
+import { find, say } from "./elements.ts";
+import { bytes, count, oneOf } from "./words.ts";
+
+/** Fills the header and the footer, and invites photos. */
+export function introduce({ header, weights }: Model, fileBytes: number): void {
+  const { model, classes, size, notice, segnet } = header;
+  const numbers = weights.reduce((sum, { kernel, bias }) => sum + kernel.length + bias.length, 0);
+  const [height, width] = size;
+  const found = classes.names.filter((_, id) => id !== header.background);
+  document.title = `${found.join(", ")} · segnet`;
+  say(find("name", HTMLElement), model);
+  say(find("task", HTMLElement), `Paints each pixel of a photo as ${oneOf(classes.names)}.`);
+  say(
+    find("facts", HTMLElement),
+    `Works at ${width} × ${height} pixels · ${count(numbers)} weights · ${bytes(fileBytes)}`,
+  );
+  say(find("notice", HTMLElement), notice || "The model file names no licence for its weights.");
+  say(find("version", HTMLElement), `segnet ${segnet}`);
+  say(find("invitation", HTMLElement), "Drop photos here, paste one, or start the camera");
+  say(find("hint", HTMLElement), "Any image that your browser opens, such as JPEG, PNG or WebP.");
+  find("panel", HTMLElement).hidden = false;
+}
