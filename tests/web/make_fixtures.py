@@ -4,7 +4,8 @@
 
 For each network in NETWORKS it writes NAME.segnet and, for each picture, NAME-N.bin with values and
 NAME-N.json with what they are; pictures.json tells the pictures, resized.json what Pillow resized. The truth
-of a map is what the module of its name gave: the exporter's own idea of the network has no part in it.
+of a map is what the module of its name gave: the exporter's own idea of the network has no part in it. The
+page is tried with pet-N.png.
 """
 
 from __future__ import annotations
@@ -82,6 +83,8 @@ def main(folder: Path) -> None:
         write_network(name, build(model, options), model, pictures, folder)
     write_resized(folder)
     write_photos(folder)
+    for number in range(3):
+        SyntheticSample(0, 2 * number).read()[0].save(folder / f"pet-{number}.png")
 
 
 def build(model: str, options: dict[str, Any]) -> nn.Module:

@@ -2,7 +2,7 @@
  * What the page's tests need: a browser, and files in the folder that SEGNET_FIXTURES names, made by
  * `tests/web/make_fixtures.py`:
  *
- * - `pets-nano.segnet`: the bundled pets-nano, as `segnet export --to web` writes it;
+ * - `squeezed.segnet`: the bundled pets-nano, as `segnet export --to web` writes it;
  * - `pet-0.png`, `pet-1.png`, `pet-2.png`: pets that segnet draws.
  *
  * Tests skip without either, and their name says which.
@@ -29,10 +29,7 @@ export const chromiumPath = ["chromium", "chromium-browser", "google-chrome"]
     }
   });
 
-const lacking = [
-  chromiumPath ? "" : "Chromium",
-  existsSync(fixture("pets-nano.segnet")) ? "" : "SEGNET_FIXTURES",
-];
+const lacking = [chromiumPath ? "" : "Chromium", existsSync(fixture("pet-0.png")) ? "" : "SEGNET_FIXTURES"];
 
 /** What is not here: `Chromium`, `SEGNET_FIXTURES`, both, or an empty text. */
 export const missing = lacking.filter(Boolean).join(" and ");
