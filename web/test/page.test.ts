@@ -203,8 +203,8 @@ describe.skipIf(missing)(`the page${missing && ` (skipped: needs ${missing})`}`,
         })
         .toBe(true);
     };
+    const chooser = page.waitForEvent("filechooser"); // asked for before it is near: the browser answers late
     await tabTo("#choose");
-    const chooser = page.waitForEvent("filechooser");
     await page.keyboard.press("Enter");
     await (await chooser).setFiles([fixture("pet-0.png"), fixture("pet-1.png")]);
     await page.waitForSelector("#strip li + li");
