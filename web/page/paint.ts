@@ -60,18 +60,34 @@ export class Painter {
     const ids = this.ids;
     for (let i = 0; i < mask.length; i++) ids[i] = shown[mask[i]!]!;
     const far = Math.max(1, Math.round(Math.min(width, height) / LINES_ACROSS));
-    for (let y = 0; y < height; y++) {
-      const row = y * width;
-      const above = Math.max(0, y - far) * width;
-      const below = Math.min(height - 1, y + far) * width;
-      for (let x = 0; x < width; x++) {
-        const id = ids[row + x]!;
-        const left = row + (x < far ? 0 : x - far);
-        const right = row + (x + far < width ? x + far : width - 1);
-        const inside =
-          ids[above + x] === id && ids[below + x] === id && ids[left] === id && ids[right] === id;
-        into[row + x] = colours[inside ? id : id + 256]!;
-      }
+    const last = Math.max(far, width - far);
+    for (let row = 0; row < height; row++) {
+      const here = row * width;
+      const above = Math.max(0, row - far) * width;
+      const below = Math.min(height - 1, row + far) * width;
+      // What lies beyond the edge is not another class: there a pixel is compared with itself.
+      outline(ids, colours, into, [here, here, here + far, above, below], 0, far);
+      outline(ids, colours, into, [here, here - far, here + far, above, below], far, last);
+      outline(ids, colours, into, [here, here - far, here, above, below], last, width);
     }
+  }
+}
+
+type Starts = readonly [here: number, left: number, right: number, above: number, below: number];
+
+/** Paints some pixels of a row: on an outline lie those that differ from one of four neighbours. */
+function outline(
+  ids: Uint8Array,
+  colours: Uint32Array,
+  into: Uint32Array,
+  [here, left, right, above, below]: Starts,
+  from: number,
+  to: number,
+): void {
+  for (let x = from; x < to; x++) {
+    const id = ids[here + x];
+    const inside =
+      ids[left + x] === id && ids[right + x] === id && ids[above + x] === id && ids[below + x] === id;
+    into[here + x] = colours[inside ? id! : id! + 256]!;
   }
 }
