@@ -13,10 +13,8 @@ export function introduce({ header, weights }: Model, fileBytes: number): void {
   document.title = `${found.join(", ")} · segnet`;
   say(find("name", HTMLElement), model);
   say(find("task", HTMLElement), `Paints each pixel of a photo as ${oneOf(classes.names)}.`);
-  say(
-    find("facts", HTMLElement),
-    `Works at ${width} × ${height} pixels · ${count(numbers)} weights · ${bytes(fileBytes)}`,
-  );
+  const facts = [`Works at ${width} × ${height} pixels`, `${count(numbers)} weights`, bytes(fileBytes)];
+  say(find("facts", HTMLElement), facts.map((fact) => fact.replaceAll(" ", "\u00a0")).join(" · "));
   say(find("notice", HTMLElement), notice || "The model file names no licence for its weights.");
   say(find("version", HTMLElement), `segnet ${segnet}`);
   say(find("invitation", HTMLElement), "Drop photos here, paste one, or start the camera");
