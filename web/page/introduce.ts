@@ -21,3 +21,9 @@ export function introduce({ header, weights }: Model, fileBytes: number): void {
   say(find("hint", HTMLElement), "Any image that your browser opens, such as JPEG, PNG or WebP.");
   find("panel", HTMLElement).hidden = false;
 }
+
+/** Invites a model file, where the page holds none. */
+export function askForModel(): void {
+  say(find("invitation", HTMLElement), "Open a model file");
+  say(find("hint", HTMLElement), "Choose or drop a .segnet file that segnet export RUN --to web wrote.");
+}

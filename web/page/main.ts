@@ -5,7 +5,7 @@ import { segment, type Engine, type Picture, type Segmentation } from "../engine
 import { attempt, forget, report } from "./attempt.ts";
 import { Camera } from "./camera.ts";
 import { download, find, painted, say } from "./elements.ts";
-import { introduce } from "./introduce.ts";
+import { askForModel, introduce } from "./introduce.ts";
 import { Legend } from "./legend.ts";
 import { embeddedModel, isModelFile, openModel } from "./models.ts";
 import { readPhoto, type Photo } from "./photos.ts";
@@ -175,14 +175,12 @@ async function save(kind: "mask" | "overlay"): Promise<void> {
   download(blob, `${name.replace(/\.[^.]*$/, "")}-${kind}.png`);
 }
 
-function toggleCamera(): void {
-  if (camera.isOn) stopCamera();
-  else void attempt("The camera can’t be started", startCamera);
-}
-
 async function begin(): Promise<void> {
   takeFiles(chooseButton, openAll);
-  cameraButton.addEventListener("click", toggleCamera);
+  cameraButton.addEventListener("click", () => {
+    if (camera.isOn) stopCamera();
+    else void attempt("The camera can’t be started", startCamera);
+  });
   find("looks", HTMLElement).addEventListener("change", dress);
   for (const kind of ["mask", "overlay"] as const) {
     const saving = (): void => void attempt(`The ${kind} can’t be saved`, () => save(kind));
@@ -193,8 +191,7 @@ async function begin(): Promise<void> {
     if (bytes) await useModel(bytes);
   });
   if (engine) return;
-  say(find("invitation", HTMLElement), "Open a model file");
-  say(find("hint", HTMLElement), "Choose or drop a .segnet file that segnet export RUN --to web wrote.");
+  askForModel();
   say(chooseButton, "Choose a model file");
   chooseButton.disabled = false;
 }
