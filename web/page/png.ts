@@ -1,5 +1,7 @@
 /** A mask as a PNG file with a palette: values are class ids, the look is the classes' colours. */
 
+import { crc32 } from "../engine/read.ts";
+
 type Colour = readonly [red: number, green: number, blue: number];
 
 /** Returns the file. A canvas would not do: it writes colours, and the class ids would be lost. */
@@ -39,16 +41,4 @@ function chunk(name: string, data: Uint8Array): Uint8Array<ArrayBuffer> {
   bytes.set(data, 8);
   view.setUint32(8 + data.length, crc32(bytes.subarray(4, 8 + data.length)));
   return bytes;
-}
-
-const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
-  let value = byte;
-  for (let bit = 0; bit < 8; bit++) value = value & 1 ? (value >>> 1) ^ 0xedb88320 : value >>> 1;
-  return value;
-});
-
-function crc32(bytes: Uint8Array): number {
-  let crc = 0xffffffff;
-  for (const byte of bytes) crc = (crc >>> 8) ^ TABLE[(crc ^ byte) & 255]!;
-  return ~crc >>> 0;
 }
