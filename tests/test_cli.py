@@ -344,6 +344,8 @@ TRAINING_MISTAKES = {
     '--data synthetic --model-options {"stagez":3}': "no option 'stagez'; did you mean 'stages'?",
     "--model-options stages": "a JSON object",
     "synthetic": "No option takes synthetic. See: segnet train --help",
+    "a.jpg b.jpg c.jpg d.jpg e.jpg": "No option takes a.jpg b.jpg c.jpg and 2 more words; a pattern such as "
+    "'photos/*.jpg' needs quotation marks. See: segnet train --help",
     "--epochs": "--epochs requires an argument",
     "--config none.yaml": "none.yaml",
     "--config .": "can't read the configuration .",

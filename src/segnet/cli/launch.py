@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -31,6 +32,7 @@ from segnet.cli.app import BAD_INPUT, OUR_FAULT, PIPE_CLOSED, PROCESS_LOST, app,
 from segnet.training.interrupt import INTERRUPTED, stop_like_ctrl_c
 
 _EXPECTED = (SegnetError, cyclopts.CycloptsError, OSError)
+_NAMED = 3  # of the words that no option takes
 
 
 @app.meta.default
@@ -108,7 +110,7 @@ def _as_line(error: Exception) -> str:
     if isinstance(error, cyclopts.CycloptsError):
         text = str(error)
         if isinstance(error, cyclopts.UnusedCliTokensError):
-            text = f"No option takes {' '.join(error.unused_tokens or ())}."
+            text = _no_option_takes(error.unused_tokens or [])
         text += "" if text.endswith((".", "?")) else "."
         return f"{text} See: {' '.join(('segnet', *(error.command_chain or ())))} --help"
     if isinstance(error, OSError):
@@ -118,6 +120,15 @@ def _as_line(error: Exception) -> str:
     if isinstance(error, SegnetError):
         return str(error)
     return f"{type(error).__name__}: {error} (this is a fault of segnet; --debug shows where)"
+
+
+def _no_option_takes(words: Sequence[str]) -> str:
+    if len(words) <= _NAMED:
+        return f"No option takes {' '.join(words)}."
+    return (
+        f"No option takes {' '.join(words[:_NAMED])} and {len(words) - _NAMED} more words; a pattern such as "
+        "'photos/*.jpg' needs quotation marks."
+    )
 
 
 def _is_out_of_memory(error: Exception) -> bool:
