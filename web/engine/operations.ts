@@ -23,7 +23,7 @@ export interface Convolution {
 /** A backend before it has a memory. */
 export interface Operator {
   /** Lay the kernel of a convolution (row, column, channel taken, channel given) out for `conv`. */
-  packConv(kernel: Float32Array, size: number, stride: number, x: Shape, y: Shape): Float32Array;
+  packConv(kernel: Float32Array, size: number, x: Shape, y: Shape): Float32Array;
   /** Return how many values `conv` needs beside the maps. */
   scratch(size: number, stride: number, x: Shape, y: Shape): number;
   /** Take a memory of so many bytes. */

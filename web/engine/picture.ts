@@ -30,14 +30,13 @@ export function scaledValues(scale: number[], shift: number[]): Float32Array {
 /** Write a picture's scaled values to a map; its last row and column are repeated where the map is larger. */
 export function enter({ width, height, channels, data }: Picture, scaled: Float32Array, image: Tensor): void {
   const isGrey = image.channels === 1 && channels === 4;
-  let to = 0;
-  for (let row = 0; row < image.height; row++) {
+  const values = image.data;
+  for (let row = 0, to = 0; row < image.height; row++) {
     const start = Math.min(row, height - 1) * width;
-    for (let column = 0; column < image.width; column++) {
+    for (let column = 0; column < image.width; column++, to += image.pixel) {
       const from = (start + Math.min(column, width - 1)) * channels;
-      if (isGrey) image.data[to] = scaled[grey(data, from)]!;
-      else for (let c = 0; c < image.channels; c++) image.data[to + c] = scaled[(c << 8) | data[from + c]!]!;
-      to += image.pixel;
+      if (isGrey) values[to] = scaled[grey(data, from)]!;
+      else for (let c = 0; c < image.channels; c++) values[to + c] = scaled[(c << 8) | data[from + c]!]!;
     }
   }
 }
@@ -49,13 +48,17 @@ function grey(data: Uint8Array | Uint8ClampedArray, at: number): number {
 
 /** Spread channels over blocks of pixels: `pixel_shuffle`. */
 export function shuffle(x: Tensor, factor: number, y: Tensor): void {
-  for (let row = 0; row < y.height; row++) {
-    const down = row % factor;
-    for (let column = 0; column < y.width; column++) {
-      const block = (Math.floor(row / factor) * x.width + Math.floor(column / factor)) * x.pixel;
-      const from = block + down * factor + (column % factor);
-      const to = (row * y.width + column) * y.pixel;
-      for (let c = 0; c < y.channels; c++) y.data[to + c] = x.data[from + c * factor * factor]!;
+  const places = factor * factor;
+  for (let place = 0; place < places; place++) {
+    const down = Math.floor(place / factor);
+    for (let row = 0; row < x.height; row++) {
+      let from = row * x.width * x.pixel + place;
+      let to = ((row * factor + down) * y.width + (place % factor)) * y.pixel;
+      for (let column = 0; column < x.width; column++) {
+        for (let c = 0; c < y.channels; c++) y.data[to + c] = x.data[from + c * places]!;
+        from += x.pixel;
+        to += factor * y.pixel;
+      }
     }
   }
 }

@@ -142,7 +142,7 @@ function pack(
     kernel,
     stride,
     before: pad[0],
-    weights: isDense ? operator.packConv(weights.kernel, kernel, stride, x, y) : filledUp(weights.kernel, y),
+    weights: isDense ? operator.packConv(weights.kernel, kernel, x, y) : filledUp(weights.kernel, y),
     bias: filledUp(weights.bias, y),
     least,
     most,

@@ -46,22 +46,11 @@ function open(module: WebAssembly.Module, bytes: number): Operations {
       };
       const pixels = y.height * y.width;
       if (isPointwise(kernel, stride)) return multiply(at(x), x.pixel, 0, pixels);
-      const [atOnce, row] = [windowsAtOnce(kernel, x, y), rowOf(kernel, stride, x)];
+      const [atOnce, row] = [windowsAtOnce(kernel, x, y), rowOf(kernel, x)];
       for (let first = 0; first < pixels; first += atOnce) {
         const count = Math.min(atOnce, pixels - first);
-        const size = [x.height, x.width, x.pixel, x.channels];
-        kernels.windows(
-          at(x),
-          scratch.byteOffset,
-          ...size,
-          kernel,
-          stride,
-          before,
-          y.width,
-          first,
-          count,
-          row,
-        );
+        const size = [x.height, x.width, x.pixel];
+        kernels.windows(at(x), scratch.byteOffset, ...size, kernel, stride, before, y.width, first, count);
         multiply(scratch.byteOffset, row, first, count);
       }
     },
@@ -82,26 +71,28 @@ function isPointwise(size: number, stride: number): boolean {
 }
 
 /** Return how many values of the map a pixel is computed from, as `pointwise` takes them. */
-function rowOf(size: number, stride: number, x: Shape): number {
-  return isPointwise(size, stride) ? x.pixel : upTo(4, size ** 2 * x.channels);
+function rowOf(size: number, x: Shape): number {
+  return size ** 2 * x.pixel;
 }
 
 function windowsAtOnce(size: number, x: Shape, y: Shape): number {
-  const fitting = Math.floor(WINDOWS_BYTES / 4 / (size ** 2 * x.channels));
+  const fitting = Math.floor(WINDOWS_BYTES / 4 / rowOf(size, x));
   return upTo(TILE, Math.min(Math.max(LEAST_WINDOWS, fitting), y.height * y.width));
 }
 
 function scratchOf(size: number, stride: number, x: Shape, y: Shape): number {
-  return isPointwise(size, stride) ? 0 : windowsAtOnce(size, x, y) * rowOf(size, stride, x);
+  return isPointwise(size, stride) ? 0 : windowsAtOnce(size, x, y) * rowOf(size, x);
 }
 
 /** Return a kernel (row, column, taken, given) as (given / 8, taken by a pixel, 8), filled up with zeros. */
-function packConv(kernel: Float32Array, size: number, stride: number, x: Shape, y: Shape): Float32Array {
-  const row = rowOf(size, stride, x);
+function packConv(kernel: Float32Array, size: number, x: Shape, y: Shape): Float32Array {
+  const row = rowOf(size, x);
   const packed = new Float32Array(row * y.pixel);
   kernel.forEach((value, i) => {
-    const [taken, given] = [Math.floor(i / y.channels), i % y.channels];
-    packed[(Math.floor(given / BLOCK) * row + taken) * BLOCK + (given % BLOCK)] = value;
+    const [tap, taken] = [Math.floor(i / y.channels / x.channels), Math.floor(i / y.channels) % x.channels];
+    const given = i % y.channels;
+    const place = Math.floor(given / BLOCK) * row + tap * x.pixel + taken;
+    packed[place * BLOCK + (given % BLOCK)] = value;
   });
   return packed;
 }

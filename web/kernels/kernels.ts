@@ -144,34 +144,28 @@ export function pointwise(
 /**
  * Write the windows of `count` pixels of a convolution's map as rows, for `pointwise` to multiply.
  *
- * x (height, width, pixel), of which `channels` values count; y (count, row): the window's values row by row, zeros
- * beyond the map and up to `row`.
+ * x (height, width, pixel), y (count, kernel, kernel, pixel) with zeros beyond the map; pixel is a multiple of 4.
  */
 export function windows(
-  x: usize, y: usize, height: i32, width: i32, pixel: i32, channels: i32,
-  kernel: i32, stride: i32, before: i32, across: i32, first: i32, count: i32, row: i32,
+  x: usize, y: usize, height: i32, width: i32, pixel: i32,
+  kernel: i32, stride: i32, before: i32, across: i32, first: i32, count: i32,
 ): void {
+  const bytes = <usize>pixel * 4;
+  const zero = f32x4.splat(0);
   for (let p = first; p < first + count; p++) {
     const top = (p / across) * stride - before;
     const left = (p % across) * stride - before;
-    const end = y + <usize>row * 4;
     for (let r = top; r < top + kernel; r++) {
       for (let c = left; c < left + kernel; c++) {
-        const bytes = <usize>channels * 4;
+        const end = y + bytes;
         if (r < 0 || r >= height || c < 0 || c >= width) {
-          memory.fill(y, 0, bytes);
+          for (; y < end; y += 16) v128.store(y, zero);
         } else {
-          const from = x + <usize>((r * width + c) * pixel) * 4;
-          if (channels & 3) {
-            for (let i: usize = 0; i < bytes; i += 4) f32.store(y + i, f32.load(from + i));
-          } else {
-            for (let i: usize = 0; i < bytes; i += 16) v128.store(y + i, v128.load(from + i));
-          }
+          let from = x + <usize>(r * width + c) * bytes;
+          for (; y < end; y += 16, from += 16) v128.store(y, v128.load(from));
         }
-        y += bytes;
       }
     }
-    for (; y < end; y += 4) f32.store(y, 0);
   }
 }
 
@@ -189,42 +183,66 @@ export function depthwise(
   const high = f32x4.splat(most);
   const bytes = <usize>pixel * 4;
   const step = <usize>stride * bytes;
+  const line = <usize>width * bytes;
+  const weightLine = <usize>kernel * bytes;
   for (let row = 0; row < down; row++) {
     const top = row * stride - before;
     const firstRow = max(0, -top);
-    const lastRow = min(kernel, height - top);
+    const rows = min(kernel, height - top) - firstRow;
     for (let column = 0; column < across; ) {
       const left = column * stride - before;
-      const inside = left >= 0 && left + 3 * stride + kernel <= width && column + 4 <= across;
       const firstColumn = max(0, -left);
-      const lastColumn = inside ? kernel : min(kernel, width - left);
-      const to = y + <usize>(row * across + column) * bytes;
-      for (let channel: usize = 0; channel < bytes; channel += 16) {
-        let a0 = v128.load(bias + channel);
-        let a1 = a0, a2 = a0, a3 = a0;
-        for (let r = firstRow; r < lastRow; r++) {
-          let from = x + <usize>((top + r) * width + left + firstColumn) * bytes + channel;
-          let weight = w + <usize>(r * kernel + firstColumn) * bytes + channel;
-          for (let c = firstColumn; c < lastColumn; c++) {
-            const value = v128.load(weight);
-            a0 = multiplyAdd(v128.load(from), value, a0);
-            if (inside) {
-              a1 = multiplyAdd(v128.load(from + step), value, a1);
-              a2 = multiplyAdd(v128.load(from + 2 * step), value, a2);
-              a3 = multiplyAdd(v128.load(from + 3 * step), value, a3);
+      const columns = min(kernel, width - left) - firstColumn;
+      const from = x + <usize>((top + firstRow) * width + left + firstColumn) * bytes;
+      const weight = w + <usize>(firstRow * kernel + firstColumn) * bytes;
+      const isInside = left >= 0 && left + 3 * stride + kernel <= width && column + 4 <= across;
+      if (isInside) {
+        for (let channel: usize = 0; channel < bytes; channel += 16) {
+          let a0 = v128.load(bias + channel);
+          let a1 = a0, a2 = a0, a3 = a0;
+          let fromRow = from + channel;
+          let weightRow = weight + channel;
+          for (let r = 0; r < rows; r++) {
+            let at0 = fromRow;
+            let at1 = at0 + step;
+            let at2 = at1 + step;
+            let at3 = at2 + step;
+            for (let at = weightRow, end = at + weightLine; at < end; at += bytes) {
+              const value = v128.load(at);
+              a0 = multiplyAdd(v128.load(at0), value, a0);
+              a1 = multiplyAdd(v128.load(at1), value, a1);
+              a2 = multiplyAdd(v128.load(at2), value, a2);
+              a3 = multiplyAdd(v128.load(at3), value, a3);
+              at0 += bytes;
+              at1 += bytes;
+              at2 += bytes;
+              at3 += bytes;
             }
-            from += bytes;
-            weight += bytes;
+            fromRow += line;
+            weightRow += weightLine;
+          }
+          v128.store(y + channel, clamp(a0, low, high));
+          v128.store(y + bytes + channel, clamp(a1, low, high));
+          v128.store(y + 2 * bytes + channel, clamp(a2, low, high));
+          v128.store(y + 3 * bytes + channel, clamp(a3, low, high));
+        }
+        column += 4;
+        y += 4 * bytes;
+        continue;
+      }
+      for (let channel: usize = 0; channel < bytes; channel += 16) {
+        let sum = v128.load(bias + channel);
+        for (let r = 0; r < rows; r++) {
+          for (let c = 0; c < columns; c++) {
+            const offset = <usize>c * bytes + channel;
+            const value = v128.load(weight + <usize>r * weightLine + offset);
+            sum = multiplyAdd(v128.load(from + <usize>r * line + offset), value, sum);
           }
         }
-        v128.store(to + channel, clamp(a0, low, high));
-        if (inside) {
-          v128.store(to + bytes + channel, clamp(a1, low, high));
-          v128.store(to + 2 * bytes + channel, clamp(a2, low, high));
-          v128.store(to + 3 * bytes + channel, clamp(a3, low, high));
-        }
+        v128.store(y + channel, clamp(sum, low, high));
       }
-      column += inside ? 4 : 1;
+      column++;
+      y += bytes;
     }
   }
 }
