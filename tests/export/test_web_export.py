@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from segnet import SegnetError, load
 from segnet.data.synthetic import SyntheticSample
@@ -114,6 +116,25 @@ def test_the_command_says_what_was_compared_with_what(
     )
     for said in (f"stored as {report['precision']}", report["run_by"], "segnet-engine.mjs isn't beside it"):
         assert said in ended.out
+
+
+def test_weights_that_float16_cannot_hold_are_stored_as_float32_and_that_is_said(
+    model_file, photos, tmp_path, without_node, segnet
+):
+    with safe_open(model_file, "pt") as opened:
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
+        metadata = opened.metadata()
+    kernel = next(name for name, each in tensors.items() if each.ndim == 4)
+    tensors[kernel] *= 1e6
+    save_file(tensors, tmp_path / "large.safetensors", metadata)
+    ended = segnet("export", tmp_path / "large.safetensors", "--to", "web", "--images", photos)
+    assert ended.code == 0
+    assert "weights are stored as float32, since float16 gives too many pixels another class" in ended.out
+    header, _ = from_bytes((tmp_path / "large.segnet").read_bytes(), tmp_path)
+    assert header["weights"]["precision"] == "float32"
+    asked = segnet("export", tmp_path / "large.safetensors", "--to", "web", "--images", photos, "--fp16")
+    assert asked.code == 1
+    assert "of the pixels are equal" in asked.err
 
 
 def test_a_model_without_its_data_here_is_compared_on_drawn_pictures(model_file, tmp_path, without_node):
@@ -310,7 +331,7 @@ def test_an_engine_that_fails_says_why_in_one_line(node, tmp_path, engine_file):
 
 @needs_node
 @needs_engine
-@pytest.mark.parametrize("precision", ["float16", "int8"])
+@pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
 @pytest.mark.parametrize("case", ["segnet-lite", "segnet-dsc", "segnet-basic", "segnet-efficient"])
 def test_the_engine_computes_what_the_reference_does(case, precision, node, tmp_path):
     model, description = exact(*TAKEN[case])

@@ -63,7 +63,7 @@ export interface Header {
   notice: string;
   input: { channels: number; multiple: number; scale: number[]; shift: number[] };
   layers: Layer[];
-  weights: { precision: "float16" | "int8"; bytes: number; crc32: number };
+  weights: { precision: "float32" | "float16" | "int8"; bytes: number; crc32: number };
 }
 
 /** Kernel and biases of a layer as float32, in the file's order; empty for layers without weights. */

@@ -67,8 +67,10 @@ function readWeights(header: Header, bytes: Uint8Array<ArrayBuffer>): Weights[] 
     const given = channels[index + 1]!;
     const taken = layer.op === "conv" ? channels[layer.from]! : 1;
     const count = layer.kernel ** 2 * taken * given;
-    if (header.weights.precision === "float16") {
-      const kernel = halves(new Uint16Array(take(2 * count)));
+    const { precision } = header.weights;
+    if (precision !== "int8") {
+      const isHalf = precision === "float16";
+      const kernel = isHalf ? halves(new Uint16Array(take(2 * count))) : new Float32Array(take(4 * count));
       return { kernel, bias: new Float32Array(take(4 * given)) };
     }
     const scales = new Float32Array(take(4 * given));

@@ -53,7 +53,8 @@ def export(
         to: onnx for ONNX Runtime and most other runtimes; openvino; torch, its exported program; html, one
             HTML file that segments photos in a browser, offline; or web, a model file for a page of your own,
             with the engine beside it.
-        fp16: keep weights as float16: half the size, the same speed. web and html always do.
+        fp16: keep weights as float16: half the size, the same speed. web and html do so by themselves where
+            that is equal enough.
         int8: compute the larger convolutions in int8, calibrated on training images: a third of the size. web
             and html keep weights alone in 8 bits, which needs no images: half the size.
         out: the file to write; by default beside the model, or in this folder for a bundled one.

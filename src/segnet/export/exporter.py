@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 from torch import nn
 
@@ -19,7 +19,6 @@ from segnet.base.files import expand_home, replacing, write_text
 from segnet.export.parity import CALIBRATE, Logits, Parity, Precision, compare, judge
 from segnet.export.pictures import Pictures, calibration_pictures, compared_pictures
 from segnet.export.web.layers import network_of
-from segnet.export.web.web_file import WebPrecision
 from segnet.export.web.web_page import require_page
 from segnet.export.web.web_target import read_back, remarks_on, write_for_web
 from segnet.inference.model_file import read_model
@@ -33,19 +32,20 @@ Target = Literal["onnx", "openvino", "torch", "web", "html"]
 @dataclass(frozen=True)
 class _Kind:
     suffix: str
-    precisions: Mapping[Precision, Precision]
-    """Which one a file has by the one that is asked for."""
+    precisions: Mapping[Precision, tuple[Precision, ...]]
+    """Those that are tried in turn until a file is equal enough, by the one that is asked for."""
     needs: tuple[str, ...] = ()
     calibrates: bool = True
     """Whether its int8 is measured on images; else only weights are stored in 8 bits."""
 
 
-_AS_ASKED: dict[Precision, Precision] = {"float32": "float32", "float16": "float16", "int8": "int8"}
-_FOR_WEB: dict[Precision, Precision] = {"float32": "float16", "float16": "float16", "int8": "int8"}
+_Tried = dict[Precision, tuple[Precision, ...]]
+_AS_ASKED: _Tried = {"float32": ("float32",), "float16": ("float16",), "int8": ("int8",)}
+_FOR_WEB: _Tried = {"float32": ("float16", "float32"), "float16": ("float16",), "int8": ("int8",)}
 _KINDS: dict[Target, _Kind] = {
     "onnx": _Kind(".onnx", _AS_ASKED, ("onnx", "onnxruntime")),
     "openvino": _Kind(".xml", _AS_ASKED, ("onnx", "openvino")),
-    "torch": _Kind(".pt2", {"float32": "float32"}, ("onnx",)),
+    "torch": _Kind(".pt2", {"float32": ("float32",)}, ("onnx",)),
     "web": _Kind(".segnet", _FOR_WEB, calibrates=False),
     "html": _Kind(".html", _FOR_WEB, calibrates=False),
 }
@@ -90,7 +90,7 @@ def export(
         source: a run folder, a ``.safetensors`` file or a bundled name.
         to: for which runtime.
         precision: in which the weights are kept, or of int8 the larger convolutions computed. Files for
-            browsers keep float16 in place of float32, and of int8 the weights alone.
+            browsers keep float16 in place of float32 where that is equal enough, and weights alone in int8.
         out: the file to write; by default beside the model, of a bundled one in the working folder.
         images: photos to compare on, a folder or a pattern; by default what the model was validated on, and
             where that isn't here what int8 is calibrated on.
@@ -115,26 +115,28 @@ def export(
     if to in ("web", "html"):
         network_of(opened, description)  # refuses what browsers can't run, before images are read
     target = _target(source, to, precision) if out is None else expand_home(out)
-    precision = kind.precisions[precision]
     compared = compared_pictures(source, segmenter, images, data, instead=calibrate)
     needs_images = precision == "int8" and kind.calibrates
     calibration = calibration_pictures(source, segmenter, calibrate, data) if needs_images else None
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / target.name
-        _write(segmenter, to, precision, calibration, draft)
-        with _opened(draft, to) as (logits, run_by):
-            parity = compare(segmenter.runtime.logits, logits, compared, segmenter.classes)
-        remedy = CALIBRATE if kind.calibrates else _WITHOUT_INT8
-        limits, failure = judge(parity, precision, max_loss, remedy)
+        for stored in kind.precisions[precision]:
+            _write(segmenter, to, stored, calibration, draft)
+            with _opened(draft, to) as (logits, run_by):
+                parity = compare(segmenter.runtime.logits, logits, compared, segmenter.classes)
+            remedy = CALIBRATE if kind.calibrates else _WITHOUT_INT8
+            limits, failure = judge(parity, stored, max_loss, remedy)
+            if not failure:
+                break
         if failure:
             target = target.with_name(f"{target.stem}.failed{target.suffix}")
         size = _move(draft, target, alone=bool(failure))
-    remarks = remarks_on(target, size, precision, run_by) if to in ("web", "html") else ()
+    remarks = remarks_on(target, size, stored, run_by) if to in ("web", "html") else ()
     said = {
         "source": str(source),
         "file": target.name,
         "to": to,
-        "precision": precision,
+        "precision": stored,
         "passed": not failure,
         "failure": failure,
         "limits": limits,
@@ -190,7 +192,7 @@ def _check(
 
 def _target(source: str | Path, to: Target, precision: Precision) -> Path:
     path, kind = expand_home(source), _KINDS[to]
-    is_default = kind.precisions[precision] == kind.precisions["float32"]
+    is_default = kind.precisions[precision][0] == kind.precisions["float32"][0]
     ending = f"{'' if is_default else _MARKS[precision]}{kind.suffix}"
     if path.is_dir():
         return path / f"model{ending}"
@@ -201,7 +203,7 @@ def _write(
     segmenter: Segmenter, to: Target, precision: Precision, calibration: Pictures | None, path: Path
 ) -> None:
     if to == "web" or to == "html":
-        write_for_web(segmenter, cast("WebPrecision", precision), path)
+        write_for_web(segmenter, precision, path)
         return
     from segnet.export.graph_files import write_graph  # with onnx, which files for browsers do without
 

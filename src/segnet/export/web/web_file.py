@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +15,13 @@ import numpy.typing as npt
 from segnet import __version__
 from segnet.base.class_roles import background_of
 from segnet.base.errors import SegnetError
+from segnet.export.parity import Precision
 from segnet.export.web.network import Network, Scaling, WebLayer, Weights, kernel_shapes
 from segnet.inference.segmenter import Segmenter
 
-WebPrecision = Literal["float16", "int8"]
-
 _MAGIC, _VERSION, _START = b"SEGNET", 1, 12
 _LARGEST_INT8 = 127
+_STORED = {"float32": "<f4", "float16": "<f2"}
 
 
 def about(segmenter: Segmenter) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def about(segmenter: Segmenter) -> dict[str, Any]:
     }
 
 
-def to_bytes(said: Mapping[str, Any], network: Network, precision: WebPrecision) -> bytes:
+def to_bytes(said: Mapping[str, Any], network: Network, precision: Precision) -> bytes:
     """Return the bytes of a model file; the same network gives the same bytes.
 
     Args:
@@ -48,8 +48,6 @@ def to_bytes(said: Mapping[str, Any], network: Network, precision: WebPrecision)
         network: layers and weights.
         precision: how a kernel is stored; biases are float32.
 
-    Raises:
-        SegnetError: weights that float16 can't hold.
     """
     weights = b"".join(
         part + bytes(-len(part) % 4)
@@ -111,7 +109,7 @@ def _network(header: Mapping[str, Any], weights: bytes) -> Network:
     if not len(scaling.scale) == len(scaling.shift) == scaling.channels >= 1 or scaling.multiple < 1:
         raise ValueError(f"input {image}")
     shapes, precision = kernel_shapes(scaling, layers), header["weights"]["precision"]
-    if precision not in ("float16", "int8"):
+    if precision not in get_args(Precision):
         raise ValueError(f"precision {precision!r}")
     parts = _Parts(weights)
     read = tuple(None if shape is None else _read(parts, shape, precision) for shape in shapes)
@@ -120,31 +118,27 @@ def _network(header: Mapping[str, Any], weights: bytes) -> Network:
     return Network(scaling, layers, read)
 
 
-def _parts(layer: WebLayer, weights: Weights, precision: WebPrecision) -> Iterator[bytes]:
+def _parts(layer: WebLayer, weights: Weights, precision: Precision) -> Iterator[bytes]:
     """Give what is stored of a layer, in order."""
     kernel = weights.kernel
-    if precision == "float16":
-        if not np.abs(kernel).max() <= np.finfo(np.float16).max:
-            raise SegnetError(
-                f"the weights of {layer.name}, its batch norm folded in, are too large for float16; "
-                "take --int8, or --to onnx"
-            )
-        yield kernel.astype("<f2").tobytes()
-    else:
+    if precision == "int8":
         scale = np.abs(kernel).max(axis=tuple(range(kernel.ndim - 1))) / np.float32(_LARGEST_INT8)
         scale[scale == 0] = 1
         yield scale.astype("<f4").tobytes()
         yield np.rint(kernel / scale).astype("i1").tobytes()
+    else:
+        with np.errstate(over="ignore"):  # too large for float16: the comparison with the model shows it
+            yield kernel.astype(_STORED[precision]).tobytes()
     yield weights.bias.astype("<f4").tobytes()
 
 
-def _read(parts: _Parts, shape: tuple[int, ...], precision: WebPrecision) -> Weights:
+def _read(parts: _Parts, shape: tuple[int, ...], precision: Precision) -> Weights:
     given = shape[-1:]
-    if precision == "float16":
-        kernel = parts.take("<f2", shape).astype(np.float32)
-    else:
+    if precision == "int8":
         scale = parts.take("<f4", given)
         kernel = parts.take("i1", shape).astype(np.float32) * scale
+    else:
+        kernel = parts.take(_STORED[precision], shape).astype(np.float32)
     return Weights(kernel, parts.take("<f4", given).astype(np.float32))
 
 

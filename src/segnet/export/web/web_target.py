@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from segnet.export.parity import Logits
+from segnet.export.parity import Logits, Precision
 from segnet.export.web.layers import network_of
 from segnet.export.web.reference import Reference
 from segnet.export.web.under_node import ENGINE, Node, find_node, running
-from segnet.export.web.web_file import WebPrecision, about, from_bytes, to_bytes
+from segnet.export.web.web_file import about, from_bytes, to_bytes
 from segnet.export.web.web_page import model_in, page_with
 from segnet.inference.segmenter import Segmenter
 
@@ -22,7 +22,7 @@ ENGINE_NAME = "segnet-engine.mjs"
 _LARGE = 30e6
 
 
-def write_for_web(segmenter: Segmenter, precision: WebPrecision, path: Path) -> None:
+def write_for_web(segmenter: Segmenter, precision: Precision, path: Path) -> None:
     """Write the model, by the suffix as a file with the engine beside it, or as a page.
 
     Raises:
@@ -59,9 +59,10 @@ def read_back(path: Path) -> Iterator[tuple[Logits, str]]:
             yield engine.logits, f"the engine under Node {node.version} ({engine.backend})"
 
 
-def remarks_on(path: Path, size: int, precision: str, run_by: str) -> tuple[str, ...]:
+def remarks_on(path: Path, size: int, precision: Precision, run_by: str) -> tuple[str, ...]:
     """Return what there is to know of a file that was written, in sentences."""
-    remarks = [f"weights are stored as {precision}", f"the file was run by {run_by}"]
+    why = ", since float16 gives too many pixels another class" if precision == "float32" else ""
+    remarks = [f"weights are stored as {precision}{why}", f"the file was run by {run_by}"]
     if path.suffix == PAGE_SUFFIX:
         if size > _LARGE:
             remarks.append(
