@@ -1,6 +1,6 @@
 /** The camera: one call for each new frame, until it is stopped. */
 
-import { Refusal } from "./words.ts";
+import { Refusal } from "../shared/words.ts";
 
 const WANTED: MediaStreamConstraints = {
   audio: false,

@@ -1,8 +1,8 @@
 /** What the page says of its model: name, classes, size, licence. */
 
 import type { Model } from "../engine/index.ts";
-import { find, say } from "./elements.ts";
-import { bytes, count, oneOf } from "./words.ts";
+import { find, say } from "../shared/elements.ts";
+import { bytes, count, oneOf } from "../shared/words.ts";
 
 /** Fills the header and the footer, and invites photos. */
 export function introduce({ header, weights }: Model, fileBytes: number): void {

@@ -1,8 +1,8 @@
 /** The classes: colour, name, share of the area; a click hides or shows one. */
 
 import type { Header } from "../engine/index.ts";
-import { make, say } from "./elements.ts";
-import { percent } from "./words.ts";
+import { make, say } from "../shared/elements.ts";
+import { percent } from "../shared/words.ts";
 
 interface Row {
   button: HTMLButtonElement;

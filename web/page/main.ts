@@ -1,20 +1,21 @@
 /** The page of `segnet export --to html`: a model, photos or the camera, and the masks over them. */
 
+import "../shared/base.css";
 import "./style.css";
 import { segment, type Engine, type Picture, type Segmentation } from "../engine/index.ts";
-import { attempt, forget, report } from "./attempt.ts";
+import { attempt, forget, report } from "../shared/attempt.ts";
 import { Camera } from "./camera.ts";
-import { download, find, painted, say } from "./elements.ts";
+import { download, find, painted, say } from "../shared/elements.ts";
 import { askForModel, introduce } from "./introduce.ts";
 import { Legend } from "./legend.ts";
-import { embeddedModel, isModelFile, openModel } from "./models.ts";
-import { readPhoto, type Photo } from "./photos.ts";
+import { embeddedModel, isModelFile, openModel } from "../shared/models.ts";
+import { readPhoto, type Photo } from "../shared/photos.ts";
 import { palettePng } from "./png.ts";
 import { announce, Rate, shares, tellPhoto, tellWait } from "./results.ts";
 import { Stage, type Look } from "./stage.ts";
 import { Strip } from "./strip.ts";
-import { takeFiles } from "./take.ts";
-import { sentence } from "./words.ts";
+import { takeFiles } from "../shared/take.ts";
+import { sentence } from "../shared/words.ts";
 
 const chooseButton = find("choose", HTMLButtonElement);
 const cameraButton = find("camera", HTMLButtonElement);

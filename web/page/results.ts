@@ -1,9 +1,9 @@
 /** What was found and how quickly, as text on the screen and for screen readers. */
 
 import type { Backend, Segmentation } from "../engine/index.ts";
-import { find, say } from "./elements.ts";
-import type { Photo } from "./photos.ts";
-import { BACKENDS, count, milliseconds, percent } from "./words.ts";
+import { find, say } from "../shared/elements.ts";
+import type { Photo } from "../shared/photos.ts";
+import { BACKENDS, count, milliseconds, percent } from "../shared/words.ts";
 
 const about = find("about", HTMLElement);
 const speed = find("speed", HTMLElement);

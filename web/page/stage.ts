@@ -1,9 +1,9 @@
 /** The photo and the mask over it: looks, the split, and the name of the class under the pointer. */
 
 import type { Header, Picture, Segmentation } from "../engine/index.ts";
-import { find, make, say } from "./elements.ts";
+import { find, make, say } from "../shared/elements.ts";
 import { maskPaints, overlayPaints, Painter, type Paints } from "./paint.ts";
-import { Refusal } from "./words.ts";
+import { Refusal } from "../shared/words.ts";
 
 export type Look = "overlay" | "photo" | "mask" | "split";
 

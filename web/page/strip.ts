@@ -1,7 +1,7 @@
 /** Thumbnails of the photos that were opened, one of them chosen; their files are decoded when they are. */
 
-import { make } from "./elements.ts";
-import type { Photo } from "./photos.ts";
+import { make } from "../shared/elements.ts";
+import type { Photo } from "../shared/photos.ts";
 
 const WIDTH = 160;
 const HEIGHT = 120;
