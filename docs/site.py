@@ -47,7 +47,17 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the files that lie elsewhere."""
     for source, place in PLACES.items():
         files.append(File.generated(config, place, abs_src_path=str(ROOT / source)))
+    files.append(File.generated(config, "live/index.html", content=explainer()))
     return files
+
+
+@cache
+def explainer() -> str:
+    """Return the page that shows the bundled pets-nano at work."""
+    from segnet.export.web.explain_page import explain_page
+    from segnet.inference.opening import load
+
+    return explain_page(load("pets-nano", device="cpu", runtime="torch"))
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
@@ -164,7 +174,13 @@ def recipes() -> list[str]:
     return table(["option", *titles], rows, "l" + "r" * len(columns))
 
 
+def live() -> list[str]:
+    """Where the site shows a network at work."""
+    return ["[The page with `pets-nano`](../live/index.html) is part of this site."]
+
+
 GENERATE = {
+    "live": live,
     "models": models,
     "figures": figures,
     "architectures": architectures,

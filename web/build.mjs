@@ -1,6 +1,6 @@
 /**
- * Builds what the Python package carries: `page.html`, the page with everything inside but a model, and `engine.mjs`, the
- * engine for Node. The same input gives the same bytes. `node build.mjs [FOLDER]` writes them elsewhere.
+ * Builds what the Python package carries: `page.html` and `explain.html`, pages with everything inside but a model, and
+ * `engine.mjs`, the engine for Node. The same input gives the same bytes. `node build.mjs [FOLDER]` writes them elsewhere.
  */
 
 import { createHash } from "node:crypto";
@@ -39,26 +39,32 @@ async function bundle(entry, format) {
 
 const hash = (text) => `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
 
-const { script, style } = await bundle("page/main.ts", "iife");
-const policy = [
-  "default-src 'none'",
-  `script-src ${hash(script)} 'wasm-unsafe-eval'`,
-  `style-src ${hash(style)}`,
-  "img-src blob: data:",
-  "base-uri 'none'",
-  "form-action 'none'",
-].join("; ");
-const parts = { POLICY: policy, STYLE: style, SCRIPT: script };
-const frame = await readFile(join(here, "page/index.html"), "utf8");
-const page = frame.replace(/%(POLICY|STYLE|SCRIPT)%/g, (_, part) => parts[part]);
-const engine = await bundle("engine/index.ts", "es");
+/** Puts a page into one file, whose policy names its script and its style by their hashes. */
+async function page(folder) {
+  const { script, style } = await bundle(`${folder}/main.ts`, "iife");
+  const policy = [
+    "default-src 'none'",
+    `script-src ${hash(script)} 'wasm-unsafe-eval'`,
+    `style-src ${hash(style)}`,
+    "img-src blob: data:",
+    "base-uri 'none'",
+    "form-action 'none'",
+  ].join("; ");
+  const parts = { POLICY: policy, STYLE: style, SCRIPT: script };
+  const frame = await readFile(join(here, folder, "index.html"), "utf8");
+  return frame.replace(/%(POLICY|STYLE|SCRIPT)%/g, (_, part) => parts[part]);
+}
+
+const files = {
+  "page.html": await page("page"),
+  "explain.html": await page("explain"),
+  "engine.mjs": `${(await bundle("engine/index.ts", "es")).script}\n`,
+};
 
 await mkdir(target, { recursive: true });
-await writeFile(join(target, "page.html"), page);
-await writeFile(join(target, "engine.mjs"), `${engine.script}\n`);
-const sizes = { page, script, style, engine: engine.script };
+for (const [name, text] of Object.entries(files)) await writeFile(join(target, name), text);
 console.log(
-  Object.entries(sizes)
+  Object.entries(files)
     .map(([name, text]) => `${name} ${Buffer.byteLength(text)} bytes`)
     .join(", "),
 );

@@ -5,7 +5,7 @@
 For each network in NETWORKS it writes NAME.segnet and, for each picture, NAME-N.bin with values and
 NAME-N.json with what they are; pictures.json tells the pictures, resized.json what Pillow resized. The truth
 of a map is what the module of its name gave: the exporter's own idea of the network has no part in it. The
-page is tried with pet-N.png.
+pages are tried with pet-N.png; pet-N-mask.png is its true mask in the network's size.
 """
 
 from __future__ import annotations
@@ -84,7 +84,11 @@ def main(folder: Path) -> None:
     write_resized(folder)
     write_photos(folder)
     for number in range(3):
-        SyntheticSample(0, 2 * number).read()[0].save(folder / f"pet-{number}.png")
+        drawn, mask = SyntheticSample(0, 2 * number).read()
+        drawn.save(folder / f"pet-{number}.png")
+        Image.fromarray(mask).resize((128, 128), Image.Resampling.NEAREST).save(
+            folder / f"pet-{number}-mask.png"
+        )
 
 
 def build(model: str, options: dict[str, Any]) -> nn.Module:

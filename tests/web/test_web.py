@@ -47,7 +47,7 @@ def test_the_code_is_well_formed() -> None:
 
 def test_the_package_carries_what_the_sources_build(tmp_path: Path) -> None:
     run("node", "build.mjs", str(tmp_path))
-    for file in ("page.html", "engine.mjs"):
+    for file in ("page.html", "explain.html", "engine.mjs"):
         message = f"{file} is not what web/ builds; run make page"
         assert (tmp_path / file).read_bytes() == (BUILT / file).read_bytes(), message
 

@@ -24,11 +24,11 @@ const PLACE = '<script type="application/octet-stream" id="model"></script>';
 
 export const folder = mkdtempSync(join(tmpdir(), "segnet-page-"));
 
-/** Builds the page, and returns its text. */
-export function buildPage(): string {
+/** Builds the pages, and returns the text of one. */
+export function buildPage(name = "page.html"): string {
   const web = fileURLToPath(new URL("..", import.meta.url));
   execFileSync(process.execPath, [join(web, "build.mjs"), folder]);
-  return readFileSync(join(folder, "page.html"), "utf8");
+  return readFileSync(join(folder, name), "utf8");
 }
 
 /** Writes a page with a model file inside, as Python does, and returns its address. */

@@ -3,7 +3,7 @@
  * `tests/web/make_fixtures.py`:
  *
  * - `squeezed.segnet`: the bundled pets-nano, as `segnet export --to web` writes it;
- * - `pet-0.png`, `pet-1.png`, `pet-2.png`: pets that segnet draws.
+ * - `pet-0.png`, `pet-1.png`, `pet-2.png`: pets that segnet draws; `pet-0-mask.png` and so on: their masks.
  *
  * Tests skip without either, and their name says which.
  */

@@ -12,7 +12,7 @@ import cyclopts
 from cyclopts import Parameter
 
 from segnet.base.errors import SegnetError
-from segnet.base.files import expand_home
+from segnet.base.files import expand_home, write_text
 from segnet.base.settings import Whole
 from segnet.cli.app import (
     Flag,
@@ -220,6 +220,28 @@ def show_receptive_field(
     shown = open_model(model)
     figure = measure_fields(shown, shown.pictures(images, 16, print))
     return _show(figure, draw_fields, out, fields_table(figure), describe_fields(figure))
+
+
+@show.command(name="network")
+def show_network(model: str = "pets-nano", /, *, out: OptionalPath = None) -> int:
+    """A whole network at work, as one HTML file: every map of a photo, and the sum behind each value.
+
+    The file opens in a browser, offline. It shows drawn pets, and photos of your own.
+
+    Args:
+        model: a run folder, a .safetensors file or a bundled name.
+        out: the file to write, .html; by default network.html.
+    """
+    from segnet.export.web.explain_page import explain_page
+    from segnet.figures.subjects import open_trained
+
+    out = expand_home(out or "network.html")
+    if out.suffix != ".html":
+        raise SegnetError(f"--out {out}: the page is an HTML file; name one that ends in .html")
+    page = explain_page(open_trained(model)[1])
+    write_text(out, page)
+    print(f"written to {out} ({len(page.encode()) / 1000:.0f} kB); open it in a browser")
+    return 0
 
 
 @show.command(name="pooling")

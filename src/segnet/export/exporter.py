@@ -19,7 +19,7 @@ from segnet.base.files import expand_home, replacing, write_text
 from segnet.export.parity import CALIBRATE, Logits, Parity, Precision, compare, judge
 from segnet.export.pictures import Pictures, calibration_pictures, compared_pictures
 from segnet.export.web.layers import network_of
-from segnet.export.web.web_page import require_page
+from segnet.export.web.web_page import PAGE, require_page
 from segnet.export.web.web_target import read_back, remarks_on, write_for_web
 from segnet.inference.model_file import read_model
 from segnet.inference.opening import find_model
@@ -185,7 +185,7 @@ def _check(
         (is_misnamed, f"--out {out}: a file for {to} ends in {suffix}"),
     )
     if to == "html":
-        require_page()
+        require_page(PAGE, "--to html")
     for package in (*kind.needs, *(["onnxruntime"] if kind.calibrates and precision == "int8" else [])):
         require_package("segnet export", package)
 

@@ -20,37 +20,53 @@ _BEFORE, _AFTER = '<script type="application/octet-stream" id="model">', "</scri
 _FULL = re.compile(f"{re.escape(_BEFORE)}([A-Za-z0-9+/=]+){re.escape(_AFTER)}")
 
 
-def require_page() -> None:
-    """Check that the page is part of this installation.
+def require_page(page: Path, command: str) -> None:
+    """Check that a page is part of this installation.
 
     Raises:
         SegnetError: it isn't.
     """
-    if not PAGE.is_file():
+    if not page.is_file():
         raise SegnetError(
-            f"--to html needs {PAGE}, which this installation lacks; install segnet again, or run make page "
+            f"{command} needs {page}, which this installation lacks; install segnet again, or run make page "
             "in the repository"
         )
 
 
 def page_with(model: bytes, names: Sequence[str]) -> str:
-    """Return the page with a model file inside; the same file gives the same page.
+    """Return the page that segments photos with a model file inside; the same file gives the same page.
 
     Args:
         model: the file's bytes.
         names: its classes, for the page's title.
 
     Raises:
+        SegnetError: as ``filled``.
+    """
+    page = filled(PAGE, model, "--to html")
+    if page.count(_TITLE) != 1:
+        raise SegnetError(f"{PAGE} has no place for a model; install segnet again")
+    shown = ", ".join(name for name in names if name != background_of(names)) or names[0]
+    return page.replace(_TITLE, f"<title>{html.escape(shown)} · segnet</title>")
+
+
+def filled(page: Path, model: bytes, command: str) -> str:
+    """Return a page with a model file inside.
+
+    Args:
+        page: the page without one.
+        model: the file's bytes.
+        command: what needs the page, for the error.
+
+    Raises:
         SegnetError: a page that isn't in this installation, or has no place for a model.
     """
-    require_page()
-    page, place = PAGE.read_text(encoding="utf-8"), f"{_BEFORE}{_AFTER}"
-    if page.count(place) != 1 or page.count(_TITLE) != 1:
-        raise SegnetError(f"{PAGE} has no place for a model; install segnet again")
+    require_page(page, command)
+    text, place = page.read_text(encoding="utf-8"), f"{_BEFORE}{_AFTER}"
+    if text.count(place) != 1:
+        raise SegnetError(f"{page} has no place for a model; install segnet again")
     inside = base64.b64encode(gzip.compress(model, 9, mtime=0)).decode()
-    shown = ", ".join(name for name in names if name != background_of(names)) or names[0]
-    title = f"<title>{html.escape(shown)} · segnet</title>"
-    return page.replace(_TITLE, title).replace(place, f"{_BEFORE}{inside}{_AFTER}")
+    return text.replace(place, f"{_BEFORE}{inside}{_AFTER}")
 
 
 def model_in(page: str, file: Path) -> bytes:

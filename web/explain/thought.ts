@@ -1,0 +1,106 @@
+/** One run of the network with all that it computed, read when it is looked at. */
+
+import type { Engine, FeatureMap, Header, Model, Picture, Unpooling } from "../engine/index.ts";
+
+export interface Breaks {
+  unpooling: Unpooling;
+  lateral: boolean;
+}
+
+export const UNBROKEN: Breaks = { unpooling: "positions", lateral: true };
+
+export class Thought {
+  readonly model: Model;
+  readonly logits: FeatureMap;
+  readonly mask: Uint8Array;
+  private readonly maps = new Map<number, FeatureMap>();
+  private readonly codesOf = new Map<number, Uint8Array>();
+  private readonly orders = new Map<number, number[]>();
+
+  /** Runs the network. Only the engine's last run can be read, so a new thought ends the one before. */
+  constructor(
+    private readonly engine: Engine,
+    readonly picture: Picture,
+    readonly breaks: Breaks,
+  ) {
+    this.model = engine.model;
+    this.logits = engine.run(picture, { keep: true, ...breaks });
+    this.mask = classes(this.logits);
+  }
+
+  get header(): Header {
+    return this.model.header;
+  }
+
+  map(tensor: number): FeatureMap {
+    return kept(this.maps, tensor, () => this.engine.map(tensor));
+  }
+
+  codes(tensor: number): Uint8Array {
+    return kept(this.codesOf, tensor, () => this.engine.codes(tensor));
+  }
+
+  value(tensor: number, row: number, column: number, channel: number): number {
+    const { width, channels, data } = this.map(tensor);
+    return data[(row * width + column) * channels + channel]!;
+  }
+
+  /** Returns a map's channels, those that vary most first. */
+  strongest(tensor: number): number[] {
+    return kept(this.orders, tensor, () => {
+      const spread = spreads(this.map(tensor));
+      return [...spread.keys()].sort((a, b) => spread[b]! - spread[a]!);
+    });
+  }
+}
+
+function kept<Value>(store: Map<number, Value>, key: number, make: () => Value): Value {
+  const found = store.get(key) ?? make();
+  store.set(key, found);
+  return found;
+}
+
+function spreads({ data, channels }: FeatureMap): number[] {
+  const [sums, squares] = [new Float64Array(channels), new Float64Array(channels)];
+  for (let i = 0; i < data.length; i += channels) {
+    for (let c = 0; c < channels; c++) {
+      sums[c]! += data[i + c]!;
+      squares[c]! += data[i + c]! ** 2;
+    }
+  }
+  const count = data.length / channels;
+  return Array.from(squares, (square, c) => square / count - (sums[c]! / count) ** 2);
+}
+
+/** Returns the class of each pixel: the largest logit, the first of equal ones. */
+export function classes({ data, channels }: FeatureMap): Uint8Array {
+  return Uint8Array.from({ length: data.length / channels }, (_, i) => {
+    let best = 0;
+    for (let c = 1; c < channels; c++) {
+      if (data[i * channels + c]! > data[i * channels + best]!) best = c;
+    }
+    return best;
+  });
+}
+
+/** Returns the probability of each class: softmax. */
+export function probabilities(logits: readonly number[]): number[] {
+  const most = Math.max(...logits);
+  const powers = logits.map((logit) => Math.exp(logit - most));
+  const sum = powers.reduce((a, b) => a + b);
+  return powers.map((power) => power / sum);
+}
+
+/** Returns the mean IoU of two masks, over the classes that either has. */
+export function meanIou(mask: Uint8Array, truth: Uint8Array, count: number): number {
+  const both = new Float64Array(count);
+  const either = new Float64Array(count);
+  mask.forEach((id, i) => {
+    const other = truth[i]!;
+    either[id]!++;
+    if (id === other) both[id]!++;
+    else either[other]!++;
+  });
+  const scores = [...both].flatMap((shared, id) => (either[id] ? [shared / either[id]] : []));
+  return scores.reduce((a, b) => a + b, 0) / scores.length;
+}
