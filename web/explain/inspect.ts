@@ -4,7 +4,7 @@ import { make, say } from "../shared/elements.ts";
 import { inside, receptiveField, type Box } from "./field.ts";
 import { fitted } from "./maps.ts";
 import { stagesOf } from "./network.ts";
-import { decimal } from "./sum_view.ts";
+import { decimal } from "./numbers.ts";
 import type { Place } from "./sum.ts";
 import { probabilities, type Thought } from "./thought.ts";
 
@@ -14,18 +14,14 @@ interface Field {
 }
 
 /** Returns what the last map of each encoder stage, and of the bottleneck, sees around a pixel of the image. */
-export function stageFields(
-  { header, picture }: Thought,
-  row: number,
-  column: number,
-  heights: number[],
-): Field[] {
+export function stageFields(thought: Thought, row: number, column: number): Field[] {
+  const { header, picture } = thought;
   const { layers } = header;
   return stagesOf(header)
     .filter(({ title }) => !title.startsWith("Decoder"))
     .map(({ title, tensors }) => {
       const tensor = tensors.findLast((each) => layers[each - 1]!.op !== "pool")!;
-      const scale = heights[0]! / heights[tensor]!;
+      const scale = thought.map(0).height / thought.map(tensor).height;
       const box = receptiveField(layers, tensor, Math.floor(row / scale), Math.floor(column / scale));
       return { title, box: inside(box, picture.height, picture.width) };
     });

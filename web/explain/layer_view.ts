@@ -1,32 +1,30 @@
 /** One layer: its channels, one of them large, and one of its values as a sum. */
 
 import { make, say } from "../shared/elements.ts";
-import { drawMap, fitted, largest } from "./maps.ts";
+import { count } from "../shared/words.ts";
+import { ChannelGrid, LargeMap } from "./choosers.ts";
 import { nameOf, parametersOf, sizesOf } from "./network.ts";
-import { decimal, sumView } from "./sum_view.ts";
 import type { Place } from "./sum.ts";
-import type { Thought } from "./thought.ts";
+import { sumView } from "./sum_view.ts";
 import { about } from "./texts.ts";
-
-const GAP_PX = 3;
-const SIDE_PX = 320;
+import type { Thought } from "./thought.ts";
 
 export class LayerView {
   private readonly title = make("h2", "title");
   private readonly text = make("p");
   private readonly facts = make("p", "small soft");
-  private readonly channels = make("canvas", "channels");
-  private readonly map = make("canvas", "map");
-  private readonly channelsText = make("p", "small soft");
-  private readonly mapText = make("p", "small soft");
+  private readonly grid = new ChannelGrid("Channel", (place) => this.go(place));
+  private readonly large = new LargeMap("Pixel", (place) => this.go(place));
+  private readonly gridText = make("p", "small soft");
+  private readonly largeText = make("p", "small soft");
   private readonly sum = make("div", "sums");
   private thought: Thought | null = null;
   private place: Place = { tensor: 1, row: 0, column: 0, channel: 0 };
-  private part: number | null = null;
+  private part: number | null = null; // the input channel whose window is shown; by default the largest
 
   constructor(
-    private readonly host: HTMLElement,
-    private readonly onPlace: (place: Place) => void,
+    host: HTMLElement,
+    private readonly onPlace: () => void,
     onClose: () => void,
   ) {
     const button = (text: string, act: () => void): HTMLButtonElement => {
@@ -35,31 +33,33 @@ export class LayerView {
       made.addEventListener("click", act);
       return made;
     };
-    const bar = make(
-      "div",
-      "buttons",
-      button("Back to the network", onClose),
-      button("Previous layer", () => this.step(-1)),
-      button("Next layer", () => this.step(1)),
-    );
-    bar.firstElementChild!.id = "back";
+    const back = button("Back to the network", onClose);
+    const previous = button("Previous layer", () => this.step(-1));
+    const next = button("Next layer", () => this.step(1));
+    back.id = "back";
     this.title.tabIndex = -1;
-    const columns = make(
-      "div",
-      "zoom",
-      make("section", "", make("h3", "", "Channels"), this.channels, this.channelsText),
-      make("section", "", make("h3", "", "One channel"), this.map, this.mapText),
-      make("section", "", make("h3", "", "One value"), this.sum),
-    );
-    host.append(bar, this.title, this.facts, this.text, columns);
+    this.grid.canvas.className = "channels";
+    this.large.canvas.className = "map";
     this.sum.setAttribute("aria-live", "polite");
-    for (const canvas of [this.channels, this.map]) {
-      canvas.tabIndex = 0;
-      canvas.setAttribute("role", "slider");
-      canvas.addEventListener("click", (event) => this.click(canvas, event));
-      canvas.addEventListener("keydown", (event) => this.key(canvas, event));
-    }
-    new ResizeObserver(() => this.draw()).observe(host);
+    const part = (title: string, ...content: HTMLElement[]): HTMLElement =>
+      make("section", "", make("h3", "", title), ...content);
+    host.append(
+      make("div", "buttons", back, previous, next),
+      this.title,
+      this.facts,
+      this.text,
+      make(
+        "div",
+        "zoom",
+        part("Channels", this.grid.canvas, this.gridText),
+        part("One channel", this.large.canvas, this.largeText),
+        part("One value", this.sum),
+      ),
+    );
+    new ResizeObserver(() => {
+      this.grid.draw();
+      this.large.draw();
+    }).observe(host);
   }
 
   get shown(): Place {
@@ -81,57 +81,35 @@ export class LayerView {
   }
 
   private step(by: number): void {
+    const { thought } = this;
     const tensor = this.place.tensor + by;
-    if (this.thought && tensor >= 1 && tensor <= this.thought.header.layers.length)
-      this.open(this.thought, tensor);
+    if (thought && tensor >= 1 && tensor <= thought.header.layers.length) this.open(thought, tensor);
   }
 
   private go(place: Place): void {
     if (place.tensor !== this.place.tensor || place.channel !== this.place.channel) this.part = null;
     this.place = place;
     this.tell();
-    this.draw();
-    this.onPlace(place);
+    this.onPlace();
   }
 
   private tell(): void {
     const { thought, place } = this;
     if (!thought) return;
     const { header, model } = thought;
-    const layer = header.layers[place.tensor - 1]!;
-    const { height, width, channels } = thought.map(place.tensor);
-    const parameters = parametersOf(model)[place.tensor]!;
-    say(this.title, `Layer ${place.tensor} of ${header.layers.length}: ${nameOf(layer)}`);
-    say(
-      this.facts,
-      `${layer.name} · ${sizesOf(header)[layer.from]!} → ${sizesOf(header)[place.tensor]!}${parameters ? ` · ${parameters.toLocaleString("en-GB")} parameters` : ", no parameters"}`,
-    );
+    const { tensor, channel, row, column } = place;
+    const layer = header.layers[tensor - 1]!;
+    const { height, width, channels } = thought.map(tensor);
+    const [sizes, parameters] = [sizesOf(header), parametersOf(model)[tensor]!];
+    const cost = parameters ? `${count(parameters)} parameters` : "no parameters";
+    say(this.title, `Layer ${tensor} of ${header.layers.length}: ${nameOf(layer)}`);
+    say(this.facts, `${layer.name} · ${sizes[layer.from]!} → ${sizes[tensor]!} · ${cost}`);
     say(this.text, about(layer, header));
-    const value = thought.value(place.tensor, place.row, place.column, place.channel);
-    say(
-      this.channelsText,
-      `${channels} channel${channels > 1 ? "s" : ""}, strongest first. Channel ${place.channel} is chosen.`,
-    );
-    say(
-      this.mapText,
-      `Channel ${place.channel}, ${width} × ${height}. Row ${place.row}, column ${place.column} is chosen.`,
-    );
-    const slide = (canvas: HTMLElement, name: string, now: number, most: number, text: string): void => {
-      canvas.setAttribute("aria-label", name);
-      canvas.setAttribute("aria-valuemin", "0");
-      canvas.setAttribute("aria-valuemax", String(most));
-      canvas.setAttribute("aria-valuenow", String(now));
-      canvas.setAttribute("aria-valuetext", text);
-    };
-    const order = thought.strongest(place.tensor).indexOf(place.channel);
-    slide(this.channels, "Channel", order, channels - 1, `channel ${place.channel}`);
-    slide(
-      this.map,
-      "Pixel",
-      place.row * width + place.column,
-      width * height - 1,
-      `row ${place.row}, column ${place.column}: ${decimal(value)}`,
-    );
+    const all = channels > 1 ? `${channels} channels, strongest first.` : "1 channel.";
+    say(this.gridText, `${all} Channel ${channel} is chosen.`);
+    say(this.largeText, `Channel ${channel}, ${width} × ${height}. Row ${row}, column ${column} is chosen.`);
+    this.grid.show(thought, place);
+    this.large.show(thought, place);
     const choose = (part: number): void => {
       this.part = part;
       this.tell();
@@ -139,94 +117,9 @@ export class LayerView {
     };
     this.sum.replaceChildren(...sumView(thought, place, this.part, choose));
   }
-
-  private draw(): void {
-    const { thought, place, host } = this;
-    if (!thought || !host.offsetWidth) return;
-    const map = thought.map(place.tensor);
-    const order = thought.strongest(place.tensor);
-    const accent = getComputedStyle(host).getPropertyValue("--marked");
-    const side = Math.min(SIDE_PX * 1.5, this.channels.parentElement!.clientWidth);
-    const { columns, cell } = this.grid(side);
-    const context = fitted(this.channels, side, Math.ceil(order.length / columns) * cell);
-    this.channels.style.width = `${side}px`;
-    order.forEach((channel, i) => {
-      const at = [
-        (i % columns) * cell,
-        Math.floor(i / columns) * cell,
-        cell - GAP_PX,
-        cell - GAP_PX,
-      ] as const;
-      drawMap(context, map, channel, at);
-      if (channel === place.channel) mark(context, at, accent);
-    });
-    const wide = Math.min(SIDE_PX * 1.5, this.map.parentElement!.clientWidth);
-    const scale = wide / Math.max(map.width, map.height);
-    const large = fitted(this.map, map.width * scale, map.height * scale);
-    this.map.style.width = `${map.width * scale}px`;
-    drawMap(
-      large,
-      map,
-      place.channel,
-      [0, 0, map.width * scale, map.height * scale],
-      largest(map, place.channel),
-    );
-    mark(large, [place.column * scale, place.row * scale, scale, scale], accent);
-  }
-
-  private grid(side: number): { columns: number; cell: number } {
-    const columns = Math.ceil(Math.sqrt(this.thought!.map(this.place.tensor).channels));
-    return { columns, cell: Math.min(side / columns, 120) };
-  }
-
-  private click(canvas: HTMLCanvasElement, event: MouseEvent): void {
-    if (!this.thought) return;
-    const box = canvas.getBoundingClientRect();
-    const [x, y] = [event.clientX - box.left, event.clientY - box.top];
-    const map = this.thought.map(this.place.tensor);
-    if (canvas === this.map) {
-      const column = Math.min(map.width - 1, Math.floor((x / box.width) * map.width));
-      const row = Math.min(map.height - 1, Math.floor((y / box.height) * map.height));
-      return this.go({ ...this.place, row: Math.max(0, row), column: Math.max(0, column) });
-    }
-    const { columns, cell } = this.grid(box.width);
-    const channel = this.thought.strongest(this.place.tensor)[
-      Math.floor(y / cell) * columns + Math.floor(x / cell)
-    ];
-    if (channel !== undefined) this.go({ ...this.place, channel });
-  }
-
-  private key(canvas: HTMLCanvasElement, event: KeyboardEvent): void {
-    const step = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] }[event.key];
-    if (!this.thought || !step) return;
-    event.preventDefault();
-    const [x, y] = step as [number, number];
-    const map = this.thought.map(this.place.tensor);
-    if (canvas === this.map) {
-      const row = Math.max(0, Math.min(map.height - 1, this.place.row + y));
-      const column = Math.max(0, Math.min(map.width - 1, this.place.column + x));
-      return this.go({ ...this.place, row, column });
-    }
-    const order = this.thought.strongest(this.place.tensor);
-    const { columns } = this.grid(canvas.clientWidth);
-    const channel = order[order.indexOf(this.place.channel) + x + columns * y];
-    if (channel !== undefined) this.go({ ...this.place, channel });
-  }
 }
 
-function mark(
-  context: CanvasRenderingContext2D,
-  [x, y, width, height]: readonly [number, number, number, number],
-  colour: string,
-): void {
-  context.lineWidth = 4;
-  context.strokeStyle = "#000";
-  context.strokeRect(x, y, width, height);
-  context.lineWidth = 2;
-  context.strokeStyle = colour;
-  context.strokeRect(x, y, width, height);
-}
-
+/** Returns the pixel whose value is farthest from 0. */
 function peak(thought: Thought, tensor: number, channel: number): { row: number; column: number } {
   const { data, channels, width } = thought.map(tensor);
   let best = 0;

@@ -7,12 +7,11 @@ import { attempt, forget } from "../shared/attempt.ts";
 import { find, make, say } from "../shared/elements.ts";
 import { embeddedModel, openModel } from "../shared/models.ts";
 import { takeFiles } from "../shared/take.ts";
-import { count, Refusal } from "../shared/words.ts";
+import { Refusal } from "../shared/words.ts";
 import { BitsView } from "./bits.ts";
 import { buildBreaks, tellScore } from "./breaks.ts";
-import { placeField, showFields, showPixel, stageFields } from "./inspect.ts";
+import { introduce } from "./introduction.ts";
 import { LayerView } from "./layer_view.ts";
-import { parametersOf } from "./network.ts";
 import { Overview } from "./overview.ts";
 import {
   drawMask,
@@ -23,12 +22,17 @@ import {
   type Example,
   type Subject,
 } from "./pictures.ts";
+import { Pointer } from "./pointer.ts";
 import { Thought, UNBROKEN, type Breaks } from "./thought.ts";
 
 const photo = find("photo", HTMLCanvasElement);
 const mask = find("mask", HTMLCanvasElement);
-const fields = find("fields", HTMLCanvasElement);
 const panels = ["network", "layer", "bits"] as const;
+
+const pointer = new Pointer(
+  () => thought,
+  () => (panel === "layer" ? layerView.shown : null),
+);
 
 let engine: Engine;
 let overview: Overview;
@@ -65,7 +69,7 @@ function think(): void {
   overview.show(thought);
   if (bits.isPossible) bits.show(thought);
   if (panel === "layer") layerView.update(thought);
-  leave();
+  pointer.leave();
 }
 
 function show(next: typeof panel): void {
@@ -74,7 +78,7 @@ function show(next: typeof panel): void {
   for (const input of document.querySelectorAll<HTMLInputElement>("[name=view]")) {
     input.checked = input.value === (next === "bits" ? "bits" : "network");
   }
-  leave();
+  pointer.leave();
 }
 
 function openLayer(tensor: number): void {
@@ -85,49 +89,6 @@ function openLayer(tensor: number): void {
 function closeLayer(): void {
   show("network");
   overview.focus(layerView.shown.tensor);
-}
-
-/** Shows what lies under the pointer on photo or mask. */
-function point(event: PointerEvent): void {
-  const box = (event.currentTarget as HTMLElement).getBoundingClientRect();
-  const { width, height } = subject.picture;
-  const column = Math.min(
-    width - 1,
-    Math.max(0, Math.floor(((event.clientX - box.left) / box.width) * width)),
-  );
-  const row = Math.min(
-    height - 1,
-    Math.max(0, Math.floor(((event.clientY - box.top) / box.height) * height)),
-  );
-  pointAt(row, column);
-}
-
-function pointAt(row: number, column: number): void {
-  pointed = { row, column };
-  const { layers } = engine.model.header;
-  const heights = Array.from({ length: layers.length + 1 }, (_, tensor) => thought.map(tensor).height);
-  showFields(fields, find("field", HTMLElement), thought, stageFields(thought, row, column, heights));
-  showPixel(find("pixel", HTMLTableElement), thought, row, column);
-}
-
-let pointed = { row: 0, column: 0 };
-
-/** Shows what is chosen while nothing is pointed at. */
-function leave(): void {
-  const chosen = panel === "layer" ? [placeField(thought, layerView.shown)] : [];
-  showFields(fields, find("field", HTMLElement), thought, chosen);
-  const { width, height } = subject.picture;
-  showPixel(find("pixel", HTMLTableElement), thought, height >> 1, width >> 1);
-  pointed = { row: height >> 1, column: width >> 1 };
-}
-
-function pointByKey(event: KeyboardEvent): void {
-  const step = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0] }[event.key];
-  if (!step) return;
-  event.preventDefault();
-  const { width, height } = subject.picture;
-  const row = Math.max(0, Math.min(height - 1, pointed.row + 4 * step[0]!));
-  pointAt(row, Math.max(0, Math.min(width - 1, pointed.column + 4 * step[1]!)));
 }
 
 function listExamples(examples: Example[]): void {
@@ -155,37 +116,6 @@ async function open(button: HTMLElement | null, read: () => Promise<Subject>): P
   });
 }
 
-function introduce(): void {
-  const { header } = engine.model;
-  const total = parametersOf(engine.model).reduce((a, b) => a + b);
-  say(
-    find("facts", HTMLElement),
-    `${header.model}: ${header.layers.length} layers, ${count(total)} parameters. Click a layer to see its maps and sums.`,
-  );
-  say(find("notice", HTMLElement), header.notice || "The model file names no licence for its weights.");
-  say(find("version", HTMLElement), `segnet ${header.segnet}`);
-  const key = find("key", HTMLElement);
-  const item = (className: string, text: string): HTMLElement =>
-    make("li", "", make("span", className), text);
-  const classes = header.classes.names.slice(0, 12).map((name, id) => {
-    const row = item("swatch", name);
-    (row.firstElementChild as HTMLElement).style.background = `rgb(${header.classes.colours[id]!.join(" ")})`;
-    return row;
-  });
-  key.append(
-    make("h2", "", "Legend"),
-    make(
-      "ul",
-      "key small",
-      item("line positions", "positions, two bits each"),
-      item("line lateral", "lateral maps"),
-      item("scale", "a map’s values: negative, 0, positive. Each map has its own scale."),
-      ...classes,
-    ),
-    make("p", "small soft", "Batch norm is folded into the convolutions."),
-  );
-}
-
 async function begin(): Promise<void> {
   await attempt("The network can’t be opened", async () => {
     const bytes = await embeddedModel(find("model", HTMLElement));
@@ -195,9 +125,9 @@ async function begin(): Promise<void> {
       );
     engine = await openModel(bytes);
     const { header } = engine.model;
-    introduce();
+    introduce(engine.model);
     overview = new Overview(find("network", HTMLElement), engine.model, openLayer);
-    layerView = new LayerView(find("layer", HTMLElement), () => leave(), closeLayer);
+    layerView = new LayerView(find("layer", HTMLElement), () => pointer.leave(), closeLayer);
     bits = new BitsView(find("bits", HTMLElement), header);
     find("views", HTMLElement).hidden = !bits.isPossible;
     buildBreaks(find("breaks", HTMLElement), header, (chosen) => {
@@ -216,17 +146,10 @@ async function begin(): Promise<void> {
 }
 
 function listen(): void {
+  pointer.listen(mask);
   document.addEventListener("keydown", ({ key }) => {
     if (key === "Escape" && panel === "layer") closeLayer();
   });
-  for (const canvas of [fields, mask]) {
-    canvas.addEventListener("pointermove", point);
-    canvas.addEventListener("pointerdown", point);
-    canvas.addEventListener("pointerleave", leave);
-  }
-  mask.tabIndex = 0;
-  mask.addEventListener("keydown", pointByKey);
-  mask.addEventListener("blur", leave);
   find("views", HTMLElement).addEventListener("change", (event) => {
     show((event.target as HTMLInputElement).value === "bits" ? "bits" : "network");
   });

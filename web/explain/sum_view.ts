@@ -1,20 +1,12 @@
 /** One value of a map as a sum with its real numbers. */
 
 import { make } from "../shared/elements.ts";
-import { colourOf, drawMap, fitted } from "./maps.ts";
+import { decimal, equation, grid } from "./numbers.ts";
+import { bars, channelName } from "./parts.ts";
 import { explain, type Explanation, type Part, type Place } from "./sum.ts";
 import type { Thought } from "./thought.ts";
 
-const MOST_PARTS = 8;
-const THUMB_PX = 30;
-
-type Of<Kind extends Explanation["kind"]> = Extract<Explanation, { kind: Kind }>;
-
-/** A number with three decimals and a true minus. */
-export function decimal(value: number): string {
-  const text = value.toFixed(3).replace("-", "−");
-  return text === "−0.000" ? "0.000" : text;
-}
+export type Of<Kind extends Explanation["kind"]> = Extract<Explanation, { kind: Kind }>;
 
 /** Returns what shows how a value comes about; `chosen` is the channel whose window is shown, by default the largest part. */
 export function sumView(
@@ -46,7 +38,7 @@ function body(
       return unpool(found);
     case "spread":
       return [
-        make("p", "", "This un-pool doesn’t follow positions: it spreads the smaller map over all pixels."),
+        make("p", "", "The smaller map is spread over all pixels, without positions."),
         equation([["from the smaller map", found.put], ...addition(found.added, "lateral map")]),
       ];
     case "copy":
@@ -95,12 +87,6 @@ function convolution(
   return nodes;
 }
 
-/** A channel's number, or its colour in the image. */
-function channelName(thought: Thought, from: number, channel: number): string {
-  const isColour = from === 0 && thought.header.input.channels === 3;
-  return isColour ? `${["red", "green", "blue"][channel]!}` : `channel ${channel}`;
-}
-
 function addition(added: number | null, name: string): [string, number][] {
   return added === null ? [] : [[name, added]];
 }
@@ -117,115 +103,6 @@ function windows({ window, kernel, sum }: Part, size: number): HTMLElement {
     make("span", "sign", "="),
     grid(`products, sum ${decimal(sum)}`, products, size),
   );
-}
-
-function grid(name: string, values: readonly (number | null)[], size: number, marked = -1): HTMLElement {
-  const most = Math.max(...values.map((value) => Math.abs(value ?? 0)));
-  const rows = Array.from({ length: size }, (_, r) => {
-    const cells = values.slice(r * size, (r + 1) * size).map((value, c) => {
-      const cell = make("td", r * size + c === marked ? "marked" : "", value === null ? "0" : decimal(value));
-      if (value === null) cell.title = "beyond the edge of the map a convolution reads 0";
-      paintCell(cell, value ?? 0, most);
-      return cell;
-    });
-    return make("tr", "", ...cells);
-  });
-  return make(
-    "table",
-    `grid${size > 4 ? " dense" : ""}`,
-    make("caption", "", name),
-    make("tbody", "", ...rows),
-  );
-}
-
-function paintCell(cell: HTMLElement, value: number, most: number): void {
-  const colour = colourOf(value, most);
-  const [red, green, blue] = colour.match(/\d+/g)!.map((byte) => (Number(byte) / 255) ** 2.2) as [
-    number,
-    number,
-    number,
-  ];
-  cell.style.background = colour;
-  cell.style.color = 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.18 ? "#000" : "#fff";
-}
-
-/** What each input channel brings, the largest first. */
-function bars(
-  sorted: Part[],
-  size: number,
-  chosen: Part,
-  thought: Thought,
-  from: number,
-  found: Of<"convolution">,
-  choose: (channel: number) => void,
-): HTMLElement {
-  const shown = sorted.slice(0, MOST_PARTS);
-  const others = sorted.slice(MOST_PARTS);
-  const most = Math.abs(sorted[0]!.sum) || 1;
-  const rows = shown.map((part) => {
-    const text =
-      size > 1
-        ? channelName(thought, from, part.channel)
-        : `${decimal(part.window[0] ?? 0)} × ${decimal(part.kernel[0]!)}`;
-    const content = [
-      thumb(thought, from, part.channel, found),
-      make("span", "", text),
-      bar(part.sum, most),
-      make("span", "number", decimal(part.sum)),
-    ];
-    if (size === 1) {
-      const row = make("li", "part", ...content);
-      row.title = `input ${channelName(thought, from, part.channel)}: value × weight`;
-      return row;
-    }
-    const button = make("button", "part", ...content);
-    button.type = "button";
-    button.setAttribute("aria-pressed", String(part === chosen));
-    button.addEventListener("click", () => choose(part.channel));
-    return make("li", "", button);
-  });
-  if (others.length) {
-    const sum = others.reduce((total, part) => total + part.sum, 0);
-    const text = `${others.length} other${others.length > 1 ? "s" : ""}`;
-    rows.push(
-      make(
-        "li",
-        "part",
-        make("span"),
-        make("span", "", text),
-        bar(sum, most),
-        make("span", "number", decimal(sum)),
-      ),
-    );
-  }
-  return make("ul", "parts", ...rows);
-}
-
-/** A bar from the middle: to the right for what adds, to the left for what takes away. */
-function bar(value: number, most: number): HTMLElement {
-  const inner = make("i", value < 0 ? "minus" : "plus");
-  inner.style.width = `${Math.min(50, (50 * Math.abs(value)) / most)}%`;
-  const outer = make("span", "signed", inner);
-  outer.setAttribute("aria-hidden", "true");
-  return outer;
-}
-
-/** A channel that the convolution reads, small, with its window. */
-function thumb(
-  thought: Thought,
-  from: number,
-  channel: number,
-  { top, left, size }: Of<"convolution">,
-): HTMLElement {
-  const canvas = make("canvas", "thumb");
-  const map = thought.map(from);
-  const context = fitted(canvas, THUMB_PX, THUMB_PX);
-  drawMap(context, map, channel, [0, 0, THUMB_PX, THUMB_PX]);
-  const [x, y] = [THUMB_PX / map.width, THUMB_PX / map.height];
-  context.strokeStyle = "#fff";
-  context.strokeRect(left * x, top * y, Math.max(3, size * x), Math.max(3, size * y));
-  canvas.setAttribute("aria-hidden", "true");
-  return canvas;
 }
 
 function pool({ window, code, value }: Of<"pool">): Node[] {
@@ -257,16 +134,4 @@ function unpool({ from, row, column, code, lands, put, added }: Of<"unpool">): N
     make("div", "windows", grid("the four pixels", corners, 2, code)),
     equation([["un-pooled", put], ...addition(added, "lateral map")]),
   ];
-}
-
-function equation(
-  terms: [string, number][],
-  sum = terms.reduce((total, [, value]) => total + value, 0),
-): HTMLElement {
-  const parts = terms.flatMap(([name, value], i) => [
-    ...(i ? [make("span", "sign", "+")] : []),
-    make("span", "term", make("b", "", decimal(value)), make("small", "", name)),
-  ]);
-  const total = make("span", "term", make("b", "", decimal(sum)), make("small", "", "sum"));
-  return make("p", "equation", ...parts, make("span", "sign", "="), total);
 }

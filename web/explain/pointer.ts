@@ -1,0 +1,73 @@
+/** Pointing at the photo or the mask, with a pointer or with arrow keys. */
+
+import { find } from "../shared/elements.ts";
+import { placeField, showFields, showPixel, stageFields } from "./inspect.ts";
+import type { Place } from "./sum.ts";
+import type { Thought } from "./thought.ts";
+
+const KEY_PX = 4; // of the picture, that an arrow key goes
+const STEPS: Record<string, [row: number, column: number]> = {
+  ArrowRight: [0, 1],
+  ArrowLeft: [0, -1],
+  ArrowDown: [1, 0],
+  ArrowUp: [-1, 0],
+};
+
+export class Pointer {
+  private readonly fields = find("fields", HTMLCanvasElement);
+  private readonly text = find("field", HTMLElement);
+  private readonly table = find("pixel", HTMLTableElement);
+  private row = 0;
+  private column = 0;
+
+  /**
+   * @param thought returns what the network thinks now.
+   * @param chosen returns the place of a map that is chosen, or null.
+   */
+  constructor(
+    private readonly thought: () => Thought,
+    private readonly chosen: () => Place | null,
+  ) {}
+
+  listen(mask: HTMLCanvasElement): void {
+    for (const canvas of [this.fields, mask]) {
+      for (const kind of ["pointermove", "pointerdown"] as const) {
+        canvas.addEventListener(kind, (event) => this.point(canvas, event));
+      }
+      canvas.addEventListener("pointerleave", () => this.leave());
+    }
+    mask.tabIndex = 0;
+    mask.addEventListener("blur", () => this.leave());
+    mask.addEventListener("keydown", (event) => {
+      const step = STEPS[event.key];
+      if (!step) return;
+      event.preventDefault();
+      this.go(this.row + KEY_PX * step[0], this.column + KEY_PX * step[1]);
+    });
+  }
+
+  /** Shows the field of what is chosen, and the pixel in the middle, while nothing is pointed at. */
+  leave(): void {
+    const thought = this.thought();
+    const place = this.chosen();
+    showFields(this.fields, this.text, thought, place ? [placeField(thought, place)] : []);
+    [this.row, this.column] = [thought.picture.height >> 1, thought.picture.width >> 1];
+    showPixel(this.table, thought, this.row, this.column);
+  }
+
+  private point(canvas: HTMLElement, event: PointerEvent): void {
+    const { left, top, width, height } = canvas.getBoundingClientRect();
+    const { picture } = this.thought();
+    const row = Math.floor(((event.clientY - top) / height) * picture.height);
+    this.go(row, Math.floor(((event.clientX - left) / width) * picture.width));
+  }
+
+  private go(row: number, column: number): void {
+    const thought = this.thought();
+    const { height, width } = thought.picture;
+    this.row = Math.max(0, Math.min(height - 1, row));
+    this.column = Math.max(0, Math.min(width - 1, column));
+    showFields(this.fields, this.text, thought, stageFields(thought, this.row, this.column));
+    showPixel(this.table, thought, this.row, this.column);
+  }
+}
