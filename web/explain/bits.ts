@@ -10,7 +10,7 @@ import { drawPicture } from "./pictures.ts";
 import type { Thought } from "./thought.ts";
 
 const NAMES = ["00 upper left", "01 upper right", "10 lower left", "11 lower right"];
-const SIDE_PX = 420;
+const SIDE_PX = 560;
 
 export class BitsView {
   private readonly over = make("canvas", "map");

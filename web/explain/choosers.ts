@@ -6,7 +6,7 @@ import type { Place } from "./sum.ts";
 import type { Thought } from "./thought.ts";
 
 const GAP_PX = 3;
-const WIDEST_PX = 480;
+const WIDEST_PX = 560;
 const LARGEST_CELL_PX = 120;
 const STEPS: Record<string, [x: number, y: number]> = {
   ArrowRight: [1, 0],

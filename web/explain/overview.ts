@@ -62,7 +62,7 @@ export class Overview {
       this.stages.push(stage);
       list.append(stage);
     }
-    const widths = stages.map(({ tensors }) => (tensors.length > LONG ? 2.1 : 1));
+    const widths = stages.map(({ tensors }) => (tensors.length > LONG ? 1.98 : 1));
     this.columns = widths.reduce((sum, width) => sum + width, 0);
     host.style.setProperty("--columns", widths.map((width) => `minmax(0, ${width}fr)`).join(" "));
     this.canvas.setAttribute("aria-hidden", "true");
