@@ -3,7 +3,7 @@
 import type { Model } from "../engine/index.ts";
 import { find, make, say } from "../shared/elements.ts";
 import { count } from "../shared/words.ts";
-import { parametersOf } from "./network.ts";
+import { linksOf, parametersOf, type Link } from "./network.ts";
 
 /** Says which network it is, and what the colours mean. */
 export function introduce(model: Model): void {
@@ -23,13 +23,17 @@ export function introduce(model: Model): void {
     (row.firstElementChild as HTMLElement).style.background = `rgb(${header.classes.colours[id]!.join(" ")})`;
     return row;
   });
+  const has = (kind: Link["kind"]): boolean => linksOf(header).some((link) => link.kind === kind);
+  const kinds = [
+    ...(has("positions") ? [item("line positions", "positions, two bits each")] : []),
+    ...(has("lateral") ? [item("line lateral", "lateral maps")] : []),
+  ];
   key.append(
     make("h2", "", "Legend"),
     make(
       "ul",
       "key small",
-      item("line positions", "positions, two bits each"),
-      item("line lateral", "lateral maps"),
+      ...kinds,
       item("scale", "a map’s values: negative, 0, positive. Each map has its own scale."),
       ...classes,
     ),
