@@ -2,7 +2,7 @@
 
 This is the complete algorithm of "Efficient Image Segmentation Using PyTorch", Parts 1 and 2: it draws pets,
 learns to find them, and prints what it found. Everything else in the package segnet is speed and service.
-`python docs/tutorial/microsegnet.py` takes a minute or two; a number after it sets the training steps.
+`python docs/tutorial/microsegnet.py` takes about a minute; a number after it sets the training steps.
 """
 
 import random
