@@ -42,7 +42,7 @@ export function enter({ width, height, channels, data }: Picture, scaled: Float3
 }
 
 /** Return how bright a pixel is, as Pillow's convert("L") has it. */
-function grey(data: Uint8Array | Uint8ClampedArray, at: number): number {
+export function grey(data: Uint8Array | Uint8ClampedArray, at: number): number {
   return (data[at]! * 19595 + data[at + 1]! * 38470 + data[at + 2]! * 7471 + 0x8000) >> 16;
 }
 

@@ -7,7 +7,7 @@ import { CORNERS, drawCodes, enlarged, unpooled } from "./codes.ts";
 import { drawMap, fitted, largest } from "./maps.ts";
 import { sizesOf } from "./network.ts";
 import { drawPicture } from "./pictures.ts";
-import type { Thought } from "./thought.ts";
+import type { ForwardPass } from "./forward_pass.ts";
 
 const NAMES = ["00 upper left", "01 upper right", "10 lower left", "11 lower right"];
 const SIDE_PX = 560;
@@ -20,7 +20,7 @@ export class BitsView {
   private readonly text = make("p");
   private readonly photo = make("canvas");
   private readonly pools: number[];
-  private thought: Thought | null = null;
+  private pass: ForwardPass | null = null;
   private pool: number;
 
   constructor(
@@ -85,27 +85,27 @@ export class BitsView {
     return this.pools.length > 0;
   }
 
-  show(thought: Thought): void {
-    const isFirst = !this.thought;
-    this.thought = thought;
-    drawPicture(this.photo, thought.picture);
+  show(pass: ForwardPass): void {
+    const isFirst = !this.pass;
+    this.pass = pass;
+    drawPicture(this.photo, pass.picture);
     if (isFirst) this.strongest();
     else this.draw();
   }
 
   private strongest(): void {
-    if (this.thought) this.channel.value = String(this.thought.strongest(this.pool)[0]!);
+    if (this.pass) this.channel.value = String(this.pass.strongest(this.pool)[0]!);
     this.draw();
   }
 
   private draw(): void {
-    const { thought, pool, host } = this;
-    if (!thought || !host.offsetWidth || !pool) return;
-    const map = thought.map(pool);
+    const { pass, pool, host } = this;
+    if (!pass || !host.offsetWidth || !pool) return;
+    const map = pass.map(pool);
     this.channel.max = String(map.channels - 1);
     const channel = Math.min(map.channels - 1, Math.max(0, Math.floor(Number(this.channel.value)) || 0));
-    const codes = thought.codes(pool);
-    const before = thought.map(thought.header.layers[pool - 1]!.from);
+    const codes = pass.codes(pool);
+    const before = pass.map(pass.header.layers[pool - 1]!.from);
     const most = largest(map, channel);
     this.drawLarge(this.over, (context, [, , width, height]) => {
       context.imageSmoothingEnabled = false;
@@ -132,7 +132,7 @@ export class BitsView {
     canvas: HTMLCanvasElement,
     draw: (context: CanvasRenderingContext2D, side: readonly [number, number, number, number]) => void,
   ): void {
-    const { picture } = this.thought!;
+    const { picture } = this.pass!;
     const width = Math.min(SIDE_PX, canvas.parentElement!.clientWidth);
     const height = (width * picture.height) / picture.width;
     canvas.style.width = `${width}px`;

@@ -3,7 +3,7 @@
 import type { Header, Unpooling } from "../engine/index.ts";
 import { make, say } from "../shared/elements.ts";
 import { linksOf } from "./network.ts";
-import { meanIou, UNBROKEN, type Breaks } from "./thought.ts";
+import { meanIou, UNBROKEN, type Breaks } from "./forward_pass.ts";
 
 const WAYS: [Unpooling, string][] = [
   ["positions", "by the positions"],

@@ -3,7 +3,7 @@
 import { make } from "../shared/elements.ts";
 import { drawMap, fitted } from "./maps.ts";
 import type { Place } from "./sum.ts";
-import type { Thought } from "./thought.ts";
+import type { ForwardPass } from "./forward_pass.ts";
 
 const GAP_PX = 3;
 const WIDEST_PX = 560;
@@ -17,7 +17,7 @@ const STEPS: Record<string, [x: number, y: number]> = {
 
 abstract class Chooser {
   readonly canvas = make("canvas");
-  protected thought!: Thought;
+  protected pass!: ForwardPass;
   protected place!: Place;
 
   constructor(name: string, choose: (place: Place) => void) {
@@ -40,8 +40,8 @@ abstract class Chooser {
     });
   }
 
-  show(thought: Thought, place: Place): void {
-    [this.thought, this.place] = [thought, place];
+  show(pass: ForwardPass, place: Place): void {
+    [this.pass, this.place] = [pass, place];
     const [now, most, text] = this.said();
     this.canvas.setAttribute("aria-valuemax", String(most));
     this.canvas.setAttribute("aria-valuenow", String(now));
@@ -51,7 +51,7 @@ abstract class Chooser {
 
   draw(): void {
     const room = Math.min(WIDEST_PX, this.canvas.parentElement?.clientWidth ?? 0);
-    if (room && this.thought) this.paint(room);
+    if (room && this.pass) this.paint(room);
   }
 
   /** Takes the size, in CSS pixels, and returns how to draw. */
@@ -90,7 +90,7 @@ export class ChannelGrid extends Chooser {
     const { columns, rows } = this;
     const cell = Math.min(room / columns, LARGEST_CELL_PX);
     const context = this.sized(columns * cell, rows * cell);
-    const map = this.thought.map(this.place.tensor);
+    const map = this.pass.map(this.place.tensor);
     this.order.forEach((channel, i) => {
       const [x, y] = [(i % columns) * cell, Math.floor(i / columns) * cell];
       drawMap(context, map, channel, [x, y, cell - GAP_PX, cell - GAP_PX]);
@@ -112,7 +112,7 @@ export class ChannelGrid extends Chooser {
   }
 
   private get order(): number[] {
-    return this.thought.strongest(this.place.tensor);
+    return this.pass.strongest(this.place.tensor);
   }
 
   private get columns(): number {
@@ -128,13 +128,13 @@ export class ChannelGrid extends Chooser {
 export class LargeMap extends Chooser {
   protected said(): [number, number, string] {
     const { row, column, tensor } = this.place;
-    const { width, height } = this.thought.map(tensor);
+    const { width, height } = this.pass.map(tensor);
     return [row * width + column, width * height - 1, `row ${row}, column ${column}`];
   }
 
   protected paint(room: number): void {
     const { tensor, channel, row, column } = this.place;
-    const map = this.thought.map(tensor);
+    const map = this.pass.map(tensor);
     const scale = room / Math.max(map.width, map.height);
     const context = this.sized(map.width * scale, map.height * scale);
     drawMap(context, map, channel, [0, 0, map.width * scale, map.height * scale]);
@@ -142,7 +142,7 @@ export class LargeMap extends Chooser {
   }
 
   protected at(x: number, y: number): Place {
-    const { width, height } = this.thought.map(this.place.tensor);
+    const { width, height } = this.pass.map(this.place.tensor);
     return this.limited(Math.floor(y * height), Math.floor(x * width));
   }
 
@@ -151,7 +151,7 @@ export class LargeMap extends Chooser {
   }
 
   private limited(row: number, column: number): Place {
-    const { width, height } = this.thought.map(this.place.tensor);
+    const { width, height } = this.pass.map(this.place.tensor);
     const within = (place: number, count: number): number => Math.max(0, Math.min(count - 1, place));
     return { ...this.place, row: within(row, height), column: within(column, width) };
   }

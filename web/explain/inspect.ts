@@ -6,7 +6,7 @@ import { fitted } from "./maps.ts";
 import { stagesOf } from "./network.ts";
 import { decimal } from "./numbers.ts";
 import type { Place } from "./sum.ts";
-import { probabilities, type Thought } from "./thought.ts";
+import { probabilities, type ForwardPass } from "./forward_pass.ts";
 
 interface Field {
   title: string;
@@ -14,21 +14,21 @@ interface Field {
 }
 
 /** Returns what the last map of each encoder stage, and of the bottleneck, sees around a pixel of the image. */
-export function stageFields(thought: Thought, row: number, column: number): Field[] {
-  const { header, picture } = thought;
+export function stageFields(pass: ForwardPass, row: number, column: number): Field[] {
+  const { header, picture } = pass;
   const { layers } = header;
   return stagesOf(header)
     .filter(({ title }) => !title.startsWith("Decoder"))
     .map(({ title, tensors }) => {
       const tensor = tensors.findLast((each) => layers[each - 1]!.op !== "pool")!;
-      const scale = thought.map(0).height / thought.map(tensor).height;
+      const scale = pass.map(0).height / pass.map(tensor).height;
       const box = receptiveField(layers, tensor, Math.floor(row / scale), Math.floor(column / scale));
       return { title, box: inside(box, picture.height, picture.width) };
     });
 }
 
 /** Returns what a place of a map sees. */
-export function placeField({ header, picture }: Thought, { tensor, row, column }: Place): Field {
+export function placeField({ header, picture }: ForwardPass, { tensor, row, column }: Place): Field {
   const box = receptiveField(header.layers, tensor, row, column);
   return { title: "The chosen value", box: inside(box, picture.height, picture.width) };
 }
@@ -37,7 +37,7 @@ export function placeField({ header, picture }: Thought, { tensor, row, column }
 export function showFields(
   canvas: HTMLCanvasElement,
   text: HTMLElement,
-  { picture }: Thought,
+  { picture }: ForwardPass,
   fields: Field[],
 ): void {
   const { clientWidth, clientHeight } = canvas;
@@ -71,7 +71,7 @@ const INVITATION = "Point at the photo: boxes show how much of it each stage see
 /** Lists logit and probability of each class at a pixel of the image. */
 export function showPixel(
   table: HTMLTableElement,
-  { logits, header, mask }: Thought,
+  { logits, header, mask }: ForwardPass,
   row: number,
   column: number,
 ): void {

@@ -7,7 +7,7 @@ import { nameOf, parametersOf, sizesOf } from "./network.ts";
 import type { Place } from "./sum.ts";
 import { sumView } from "./sum_view.ts";
 import { about } from "./texts.ts";
-import type { Thought } from "./thought.ts";
+import type { ForwardPass } from "./forward_pass.ts";
 
 export class LayerView {
   private readonly title = make("h2", "title");
@@ -18,7 +18,7 @@ export class LayerView {
   private readonly gridText = make("p", "small soft");
   private readonly largeText = make("p", "small soft");
   private readonly sum = make("div", "sums");
-  private thought: Thought | null = null;
+  private pass: ForwardPass | null = null;
   private place: Place = { tensor: 1, row: 0, column: 0, channel: 0 };
   private part: number | null = null; // the input channel whose window is shown; by default the largest
 
@@ -67,23 +67,23 @@ export class LayerView {
   }
 
   /** Shows a layer: its strongest channel, and there the largest value. */
-  open(thought: Thought, tensor: number): void {
-    this.thought = thought;
-    const channel = thought.strongest(tensor)[0]!;
-    this.go({ tensor, channel, ...peak(thought, tensor, channel) });
+  open(pass: ForwardPass, tensor: number): void {
+    this.pass = pass;
+    const channel = pass.strongest(tensor)[0]!;
+    this.go({ tensor, channel, ...peak(pass, tensor, channel) });
     this.title.focus();
   }
 
   /** Shows the same place of another run. */
-  update(thought: Thought): void {
-    this.thought = thought;
+  update(pass: ForwardPass): void {
+    this.pass = pass;
     this.go(this.place);
   }
 
   private step(by: number): void {
-    const { thought } = this;
+    const { pass } = this;
     const tensor = this.place.tensor + by;
-    if (thought && tensor >= 1 && tensor <= thought.header.layers.length) this.open(thought, tensor);
+    if (pass && tensor >= 1 && tensor <= pass.header.layers.length) this.open(pass, tensor);
   }
 
   private go(place: Place): void {
@@ -94,12 +94,12 @@ export class LayerView {
   }
 
   private tell(): void {
-    const { thought, place } = this;
-    if (!thought) return;
-    const { header, model } = thought;
+    const { pass, place } = this;
+    if (!pass) return;
+    const { header, model } = pass;
     const { tensor, channel, row, column } = place;
     const layer = header.layers[tensor - 1]!;
-    const { height, width, channels } = thought.map(tensor);
+    const { height, width, channels } = pass.map(tensor);
     const [sizes, parameters] = [sizesOf(header), parametersOf(model)[tensor]!];
     const cost = parameters ? `${count(parameters)} parameters` : "no parameters";
     say(this.title, `Layer ${tensor} of ${header.layers.length}: ${nameOf(layer)}`);
@@ -108,20 +108,20 @@ export class LayerView {
     const all = channels > 1 ? `${channels} channels, strongest first.` : "1 channel.";
     say(this.gridText, `${all} Channel ${channel} is chosen.`);
     say(this.largeText, `Channel ${channel}, ${width} × ${height}. Row ${row}, column ${column} is chosen.`);
-    this.grid.show(thought, place);
-    this.large.show(thought, place);
+    this.grid.show(pass, place);
+    this.large.show(pass, place);
     const choose = (part: number): void => {
       this.part = part;
       this.tell();
       this.sum.querySelector<HTMLElement>("[aria-pressed=true]")?.focus();
     };
-    this.sum.replaceChildren(...sumView(thought, place, this.part, choose));
+    this.sum.replaceChildren(...sumView(pass, place, this.part, choose));
   }
 }
 
 /** Returns the pixel whose value is farthest from 0. */
-function peak(thought: Thought, tensor: number, channel: number): { row: number; column: number } {
-  const { data, channels, width } = thought.map(tensor);
+function peak(pass: ForwardPass, tensor: number, channel: number): { row: number; column: number } {
+  const { data, channels, width } = pass.map(tensor);
   let best = 0;
   for (let i = 0; i < data.length / channels; i++) {
     if (Math.abs(data[i * channels + channel]!) > Math.abs(data[best * channels + channel]!)) best = i;

@@ -23,14 +23,14 @@ import {
   type Subject,
 } from "./pictures.ts";
 import { Pointer } from "./pointer.ts";
-import { Thought, UNBROKEN, type Breaks } from "./thought.ts";
+import { ForwardPass, UNBROKEN, type Breaks } from "./forward_pass.ts";
 
 const photo = find("photo", HTMLCanvasElement);
 const mask = find("mask", HTMLCanvasElement);
 const panels = ["network", "layer", "bits"] as const;
 
 const pointer = new Pointer(
-  () => thought,
+  () => pass,
   () => (panel === "layer" ? layerView.shown : null),
 );
 
@@ -40,35 +40,35 @@ let layerView: LayerView;
 let bits: BitsView;
 let subject: Subject;
 let unbroken: Uint8Array;
-let thought: Thought;
+let pass: ForwardPass;
 let breaks: Breaks = UNBROKEN;
 let panel: (typeof panels)[number] = "network";
 
-/** Runs the network on a picture, and shows what it thought. */
+/** Runs the network on a picture, and shows its maps. */
 function look(at: Subject): void {
   subject = at;
-  unbroken = new Thought(engine, at.picture, UNBROKEN).mask;
+  unbroken = new ForwardPass(engine, at.picture, UNBROKEN).mask;
   drawPicture(photo, at.picture);
   photo.setAttribute("aria-label", at.name);
   think();
 }
 
 function think(): void {
-  thought = new Thought(engine, subject.picture, breaks);
+  pass = new ForwardPass(engine, subject.picture, breaks);
   const { header } = engine.model;
-  drawMask(mask, thought.mask, subject.picture.width, header);
+  drawMask(mask, pass.mask, subject.picture.width, header);
   const isBroken = breaks.unpooling !== "positions" || !breaks.lateral;
   const score = find("score", HTMLElement);
-  tellScore(score, header, { mask: thought.mask, unbroken, truth: subject.truth }, isBroken);
+  tellScore(score, header, { mask: pass.mask, unbroken, truth: subject.truth }, isBroken);
   const shares = header.classes.names.map((name, id) => {
-    const share = thought.mask.filter((each) => each === id).length / thought.mask.length;
+    const share = pass.mask.filter((each) => each === id).length / pass.mask.length;
     return `${name} ${(100 * share).toFixed(1)} %`;
   });
   mask.setAttribute("aria-label", `Mask: ${shares.join(", ")}`);
   say(find("live", HTMLElement), `${subject.name}: ${shares.join(", ")}. ${score.textContent}`);
-  overview.show(thought);
-  if (bits.isPossible) bits.show(thought);
-  if (panel === "layer") layerView.update(thought);
+  overview.show(pass);
+  if (bits.isPossible) bits.show(pass);
+  if (panel === "layer") layerView.update(pass);
   pointer.leave();
 }
 
@@ -83,7 +83,7 @@ function show(next: typeof panel): void {
 
 function openLayer(tensor: number): void {
   show("layer");
-  layerView.open(thought, tensor);
+  layerView.open(pass, tensor);
 }
 
 function closeLayer(): void {

@@ -5,7 +5,7 @@ import { make } from "../shared/elements.ts";
 import { count } from "../shared/words.ts";
 import { drawMap, fitted } from "./maps.ts";
 import { linksOf, nameOf, parametersOf, sizesOf, stagesOf, type Link } from "./network.ts";
-import type { Thought } from "./thought.ts";
+import type { ForwardPass } from "./forward_pass.ts";
 
 const GAP_PX = 4;
 const LONG = 7; // layers; a longer stage has two columns
@@ -20,7 +20,7 @@ export class Overview {
   private readonly stages: HTMLElement[] = [];
   private readonly links: Link[];
   private readonly columns: number;
-  private thought: Thought | null = null;
+  private pass: ForwardPass | null = null;
 
   /** @param open is called with a layer's tensor when a visitor opens it. */
   constructor(
@@ -54,7 +54,7 @@ export class Overview {
         button.dataset["tensor"] = String(tensor);
         button.addEventListener("click", () => this.open(tensor));
         button.addEventListener("keydown", (event) => this.walk(event, tensor));
-        button.addEventListener("focus", () => this.pass(tensor));
+        button.addEventListener("focus", () => this.moveTabStop(tensor));
         button.tabIndex = tensor === 1 ? 0 : -1;
         this.buttons[tensor] = button;
         layers.append(button);
@@ -70,8 +70,8 @@ export class Overview {
     new ResizeObserver(() => this.draw()).observe(host);
   }
 
-  show(thought: Thought): void {
-    this.thought = thought;
+  show(pass: ForwardPass): void {
+    this.pass = pass;
     this.draw();
   }
 
@@ -80,7 +80,7 @@ export class Overview {
   }
 
   /** Lets Tab come back to the layer that had the focus last; arrow keys go to the others. */
-  private pass(tensor: number): void {
+  private moveTabStop(tensor: number): void {
     this.buttons.forEach((button, each) => (button.tabIndex = each === tensor ? 0 : -1));
   }
 
@@ -93,27 +93,27 @@ export class Overview {
   }
 
   private draw(): void {
-    const { host, thought, canvas } = this;
-    if (!thought || !host.offsetWidth) return;
+    const { host, pass, canvas } = this;
+    if (!pass || !host.offsetWidth) return;
     const isWide = host.offsetWidth >= this.columns * COLUMN_PX;
     host.classList.toggle("wide", isWide);
     const context = fitted(canvas, host.offsetWidth, host.offsetHeight);
-    this.buttons.forEach((button, tensor) => this.drawStrip(context, thought, button, tensor));
+    this.buttons.forEach((button, tensor) => this.drawStrip(context, pass, button, tensor));
     this.links.forEach((link, index) => this.drawLink(context, link, index, isWide));
   }
 
   /** Draws as many of a layer's maps as fit, the strongest first. */
   private drawStrip(
     context: CanvasRenderingContext2D,
-    thought: Thought,
+    pass: ForwardPass,
     button: HTMLButtonElement,
     tensor: number,
   ): void {
     const [left, top, room, height] = this.place(button.lastElementChild as HTMLElement);
-    const map = thought.map(tensor);
+    const map = pass.map(tensor);
     const width = Math.min(2 * height, (height * map.width) / map.height);
     const count = Math.max(1, Math.floor((room + GAP_PX) / (width + GAP_PX)));
-    const channels = thought.strongest(tensor).slice(0, count);
+    const channels = pass.strongest(tensor).slice(0, count);
     channels.forEach((channel, i) => {
       drawMap(context, map, channel, [left + i * (width + GAP_PX), top, width, height]);
     });
@@ -128,9 +128,7 @@ export class Overview {
     const [x, y, width, height] = this.place(this.buttons[from]!);
     const [left, top, wide, high] = this.place(this.buttons[to]!);
     const isPositions = kind === "positions";
-    const broken = isPositions
-      ? this.thought!.breaks.unpooling !== "positions"
-      : !this.thought!.breaks.lateral;
+    const broken = isPositions ? this.pass!.breaks.unpooling !== "positions" : !this.pass!.breaks.lateral;
     context.strokeStyle = context.fillStyle = getComputedStyle(this.host).getPropertyValue(COLOURS[kind]);
     context.lineWidth = 1.75;
     context.globalAlpha = broken ? 0.35 : 1;

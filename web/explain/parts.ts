@@ -5,14 +5,14 @@ import { drawMap, fitted } from "./maps.ts";
 import { bar, decimal } from "./numbers.ts";
 import type { Part } from "./sum.ts";
 import type { Of } from "./sum_view.ts";
-import type { Thought } from "./thought.ts";
+import type { ForwardPass } from "./forward_pass.ts";
 
 const MOST_PARTS = 8;
 const THUMB_PX = 30;
 
 /** A channel's number, or its colour in the image. */
-export function channelName(thought: Thought, from: number, channel: number): string {
-  const isColour = from === 0 && thought.header.input.channels === 3;
+export function channelName(pass: ForwardPass, from: number, channel: number): string {
+  const isColour = from === 0 && pass.header.input.channels === 3;
   return isColour ? `${["red", "green", "blue"][channel]!}` : `channel ${channel}`;
 }
 
@@ -21,7 +21,7 @@ export function bars(
   sorted: Part[],
   size: number,
   chosen: Part,
-  thought: Thought,
+  pass: ForwardPass,
   from: number,
   found: Of<"convolution">,
   choose: (channel: number) => void,
@@ -32,17 +32,17 @@ export function bars(
   const rows = shown.map((part) => {
     const text =
       size > 1
-        ? channelName(thought, from, part.channel)
+        ? channelName(pass, from, part.channel)
         : `${decimal(part.window[0] ?? 0)} × ${decimal(part.kernel[0]!)}`;
     const content = [
-      thumb(thought, from, part.channel, found),
+      thumb(pass, from, part.channel, found),
       make("span", "", text),
       bar(part.sum, most),
       make("span", "number", decimal(part.sum)),
     ];
     if (size === 1) {
       const row = make("li", "part", ...content);
-      row.title = `input ${channelName(thought, from, part.channel)}: value × weight`;
+      row.title = `input ${channelName(pass, from, part.channel)}: value × weight`;
       return row;
     }
     const button = make("button", "part", ...content);
@@ -70,13 +70,13 @@ export function bars(
 
 /** A channel that the convolution reads, small, with its window. */
 function thumb(
-  thought: Thought,
+  pass: ForwardPass,
   from: number,
   channel: number,
   { top, left, size }: Of<"convolution">,
 ): HTMLElement {
   const canvas = make("canvas", "thumb");
-  const map = thought.map(from);
+  const map = pass.map(from);
   const context = fitted(canvas, THUMB_PX, THUMB_PX);
   drawMap(context, map, channel, [0, 0, THUMB_PX, THUMB_PX]);
   const [x, y] = [THUMB_PX / map.width, THUMB_PX / map.height];

@@ -3,7 +3,7 @@
 import { find } from "../shared/elements.ts";
 import { placeField, showFields, showPixel, stageFields } from "./inspect.ts";
 import type { Place } from "./sum.ts";
-import type { Thought } from "./thought.ts";
+import type { ForwardPass } from "./forward_pass.ts";
 
 const KEY_PX = 4; // of the picture, that an arrow key goes
 const STEPS: Record<string, [row: number, column: number]> = {
@@ -21,11 +21,11 @@ export class Pointer {
   private column = 0;
 
   /**
-   * @param thought returns what the network thinks now.
+   * @param pass returns the pass that is shown.
    * @param chosen returns the place of a map that is chosen, or null.
    */
   constructor(
-    private readonly thought: () => Thought,
+    private readonly pass: () => ForwardPass,
     private readonly chosen: () => Place | null,
   ) {}
 
@@ -48,26 +48,26 @@ export class Pointer {
 
   /** Shows the field of what is chosen, and the pixel in the middle, while nothing is pointed at. */
   leave(): void {
-    const thought = this.thought();
+    const pass = this.pass();
     const place = this.chosen();
-    showFields(this.fields, this.text, thought, place ? [placeField(thought, place)] : []);
-    [this.row, this.column] = [thought.picture.height >> 1, thought.picture.width >> 1];
-    showPixel(this.table, thought, this.row, this.column);
+    showFields(this.fields, this.text, pass, place ? [placeField(pass, place)] : []);
+    [this.row, this.column] = [pass.picture.height >> 1, pass.picture.width >> 1];
+    showPixel(this.table, pass, this.row, this.column);
   }
 
   private point(canvas: HTMLElement, event: PointerEvent): void {
     const { left, top, width, height } = canvas.getBoundingClientRect();
-    const { picture } = this.thought();
+    const { picture } = this.pass();
     const row = Math.floor(((event.clientY - top) / height) * picture.height);
     this.go(row, Math.floor(((event.clientX - left) / width) * picture.width));
   }
 
   private go(row: number, column: number): void {
-    const thought = this.thought();
-    const { height, width } = thought.picture;
+    const pass = this.pass();
+    const { height, width } = pass.picture;
     this.row = Math.max(0, Math.min(height - 1, row));
     this.column = Math.max(0, Math.min(width - 1, column));
-    showFields(this.fields, this.text, thought, stageFields(thought, this.row, this.column));
-    showPixel(this.table, thought, this.row, this.column);
+    showFields(this.fields, this.text, pass, stageFields(pass, this.row, this.column));
+    showPixel(this.table, pass, this.row, this.column);
   }
 }

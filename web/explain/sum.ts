@@ -2,7 +2,8 @@
 
 import type { Layer } from "../engine/index.ts";
 import type { Activation } from "../engine/model.ts";
-import type { Thought } from "./thought.ts";
+import { grey } from "../engine/picture.ts";
+import type { ForwardPass } from "./forward_pass.ts";
 
 export interface Place {
   tensor: number;
@@ -49,9 +50,9 @@ export type Explanation =
   | { kind: "copy"; row: number; column: number; channel: number; value: number }
   | { kind: "pixel"; byte: number; scale: number; shift: number; value: number };
 
-export function explain(thought: Thought, place: Place): Explanation {
+export function explain(pass: ForwardPass, place: Place): Explanation {
   const { tensor, row, column, channel } = place;
-  const { header, picture } = thought;
+  const { header, picture } = pass;
   if (tensor === 0) {
     const byte = entering(picture, row, column, channel, header.input.channels);
     const [scale, shift] = [header.input.scale[channel]!, header.input.shift[channel]!];
@@ -61,37 +62,37 @@ export function explain(thought: Thought, place: Place): Explanation {
   switch (layer.op) {
     case "conv":
     case "depthwise":
-      return convolution(thought, layer, place);
+      return convolution(pass, layer, place);
     case "pool": {
       const at = (code: number): number =>
-        thought.value(layer.from, 2 * row + (code >> 1), 2 * column + (code & 1), channel);
+        pass.value(layer.from, 2 * row + (code >> 1), 2 * column + (code & 1), channel);
       const window = [0, 1, 2, 3].map(at);
       const value = Math.max(...window);
       return { kind: "pool", window, code: window.indexOf(value), value };
     }
     case "unpool":
-      return unpool(thought, layer, place);
+      return unpool(pass, layer, place);
     case "upsample": {
-      const put = thought.value(layer.from, row >> 1, column >> 1, channel);
-      const added = addedTo(thought, layer, place);
+      const put = pass.value(layer.from, row >> 1, column >> 1, channel);
+      const added = addedTo(pass, layer, place);
       return { kind: "spread", put, added, value: put + (added ?? 0) };
     }
     case "shuffle": {
       const { factor } = layer;
       const [r, c] = [Math.floor(row / factor), Math.floor(column / factor)];
       const from = channel * factor ** 2 + (row % factor) * factor + (column % factor);
-      return { kind: "copy", row: r, column: c, channel: from, value: thought.value(layer.from, r, c, from) };
+      return { kind: "copy", row: r, column: c, channel: from, value: pass.value(layer.from, r, c, from) };
     }
   }
 }
 
 type Convolution = Extract<Layer, { op: "conv" | "depthwise" }>;
 
-function convolution(thought: Thought, layer: Convolution, place: Place): Explanation {
+function convolution(pass: ForwardPass, layer: Convolution, place: Place): Explanation {
   const { tensor, row, column, channel } = place;
-  const { kernel, bias } = thought.model.weights[tensor - 1]!;
-  const taken = thought.map(layer.from);
-  const given = thought.map(tensor).channels;
+  const { kernel, bias } = pass.model.weights[tensor - 1]!;
+  const taken = pass.map(layer.from);
+  const given = pass.map(tensor).channels;
   const isDense = layer.op === "conv";
   const [top, left] = [row * layer.stride - layer.pad[0], column * layer.stride - layer.pad[0]];
   const channels = isDense ? Array.from({ length: taken.channels }, (_, i) => i) : [channel];
@@ -100,7 +101,7 @@ function convolution(thought: Thought, layer: Convolution, place: Place): Explan
     for (let tap = 0; tap < layer.kernel ** 2; tap++) {
       const [r, c] = [top + Math.floor(tap / layer.kernel), left + (tap % layer.kernel)];
       const isIn = r >= 0 && c >= 0 && r < taken.height && c < taken.width;
-      const value = isIn ? thought.value(layer.from, r, c, from) : null;
+      const value = isIn ? pass.value(layer.from, r, c, from) : null;
       const weight = kernel[(isDense ? tap * taken.channels + from : tap) * given + channel]!;
       part.window.push(value);
       part.kernel.push(weight);
@@ -108,7 +109,7 @@ function convolution(thought: Thought, layer: Convolution, place: Place): Explan
     }
     return part;
   });
-  const added = addedTo(thought, layer, place);
+  const added = addedTo(pass, layer, place);
   const sum = parts.reduce((total, part) => total + part.sum, bias[channel]!) + (added ?? 0);
   const { activation } = layer;
   const most = activation === "relu6" ? 6 : Infinity;
@@ -127,34 +128,34 @@ function convolution(thought: Thought, layer: Convolution, place: Place): Explan
   };
 }
 
-function unpool(thought: Thought, layer: Extract<Layer, { op: "unpool" }>, place: Place): Explanation {
+function unpool(pass: ForwardPass, layer: Extract<Layer, { op: "unpool" }>, place: Place): Explanation {
   const { row, column, channel } = place;
-  const added = addedTo(thought, layer, place);
-  const way = thought.breaks.unpooling;
+  const added = addedTo(pass, layer, place);
+  const way = pass.breaks.unpooling;
   if (way === "bilinear" || way === "everywhere") {
-    const value = thought.value(place.tensor, row, column, channel);
+    const value = pass.value(place.tensor, row, column, channel);
     return { kind: "spread", put: value - (added ?? 0), added, value };
   }
-  const { height, width, channels } = thought.map(layer.from);
+  const { height, width, channels } = pass.map(layer.from);
   const [r, c] = [row >> 1, column >> 1];
   const isIn = r < height && c < width; // an odd last row or column lies in no window
-  const code = isIn ? thought.codes(layer.codes)[(r * width + c) * channels + channel]! : 0;
+  const code = isIn ? pass.codes(layer.codes)[(r * width + c) * channels + channel]! : 0;
   const lands = isIn && code === 2 * (row & 1) + (column & 1);
-  const from = isIn ? thought.value(layer.from, r, c, channel) : 0;
+  const from = isIn ? pass.value(layer.from, r, c, channel) : 0;
   const put = lands ? from : 0;
   return { kind: "unpool", from, row: r, column: c, code, lands, put, added, value: put + (added ?? 0) };
 }
 
 /** Returns the value of the map that a layer adds, or null. */
-function addedTo(thought: Thought, layer: Layer, { row, column, channel }: Place): number | null {
+function addedTo(pass: ForwardPass, layer: Layer, { row, column, channel }: Place): number | null {
   if (!("add" in layer) || layer.add === undefined) return null;
-  if (layer.op !== "conv" && !thought.breaks.lateral) return null;
-  return thought.value(layer.add, row, column, channel);
+  if (layer.op !== "conv" && !pass.breaks.lateral) return null;
+  return pass.value(layer.add, row, column, channel);
 }
 
 /** Returns a channel of a pixel as it enters the network; the last row and column are repeated beyond the edge. */
 function entering(
-  { width, height, channels, data }: Thought["picture"],
+  { width, height, channels, data }: ForwardPass["picture"],
   row: number,
   column: number,
   channel: number,
@@ -162,5 +163,5 @@ function entering(
 ): number {
   const at = (Math.min(row, height - 1) * width + Math.min(column, width - 1)) * channels;
   if (needed !== 1 || channels !== 4) return data[at + channel]!;
-  return (data[at]! * 19595 + data[at + 1]! * 38470 + data[at + 2]! * 7471 + 0x8000) >> 16;
+  return grey(data, at);
 }

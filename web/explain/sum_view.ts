@@ -4,34 +4,34 @@ import { make } from "../shared/elements.ts";
 import { decimal, equation, grid } from "./numbers.ts";
 import { bars, channelName } from "./parts.ts";
 import { explain, type Explanation, type Part, type Place } from "./sum.ts";
-import type { Thought } from "./thought.ts";
+import type { ForwardPass } from "./forward_pass.ts";
 
 export type Of<Kind extends Explanation["kind"]> = Extract<Explanation, { kind: Kind }>;
 
 /** Returns what shows how a value comes about; `chosen` is the channel whose window is shown, by default the largest part. */
 export function sumView(
-  thought: Thought,
+  pass: ForwardPass,
   place: Place,
   chosen: number | null,
   choose: (channel: number) => void,
 ): Node[] {
-  const found = explain(thought, place);
-  const nodes = body(found, thought, place, chosen, choose);
+  const found = explain(pass, place);
+  const nodes = body(found, pass, place, chosen, choose);
   const value = make("p", "equals", `Value: `, make("output", "", decimal(found.value)));
   return [...nodes, value];
 }
 
 function body(
   found: Explanation,
-  thought: Thought,
+  pass: ForwardPass,
   place: Place,
   chosen: number | null,
   choose: (channel: number) => void,
 ): Node[] {
-  const from = place.tensor ? thought.header.layers[place.tensor - 1]!.from : 0;
+  const from = place.tensor ? pass.header.layers[place.tensor - 1]!.from : 0;
   switch (found.kind) {
     case "convolution":
-      return convolution(found, thought, from, place, chosen, choose);
+      return convolution(found, pass, from, place, chosen, choose);
     case "pool":
       return pool(found);
     case "unpool":
@@ -56,7 +56,7 @@ function body(
 
 function convolution(
   found: Of<"convolution">,
-  thought: Thought,
+  pass: ForwardPass,
   from: number,
   place: Place,
   chosen: number | null,
@@ -70,10 +70,10 @@ function convolution(
     const isAlone = parts.length === 1;
     const which = isAlone
       ? "A depthwise convolution reads its own channel alone."
-      : `The window of input ${channelName(thought, from, part.channel)}:`;
+      : `The window of input ${channelName(pass, from, part.channel)}:`;
     nodes.push(make("p", "small", which), windows(part, size));
   }
-  if (parts.length > 1) nodes.push(bars(sorted, size, part, thought, from, found, choose));
+  if (parts.length > 1) nodes.push(bars(sorted, size, part, pass, from, found, choose));
   const products = parts.reduce((total, each) => total + each.sum, 0);
   const terms: [string, number][] = [["products", products], ["bias", bias], ...addition(added, "added map")];
   nodes.push(equation(terms, sum));

@@ -5,7 +5,7 @@ import { createRequire } from "node:module";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { Engine, prepare, readModel, type Picture } from "../engine/index.ts";
-import { meanIou, Thought, UNBROKEN } from "../explain/thought.ts";
+import { meanIou, ForwardPass, UNBROKEN } from "../explain/forward_pass.ts";
 import { buildPage, give, launch, pageWith, pixelsOf, visit, write, type Visit } from "./browser.ts";
 import { fixture, missing } from "./surroundings.ts";
 
@@ -53,10 +53,10 @@ describe.skipIf(missing)(
     }
 
     /** What the engine computes here, under Node, of the first drawn pet. */
-    async function expected(page: Page, breaks = UNBROKEN, file = "pet-0.png"): Promise<Thought> {
+    async function expected(page: Page, breaks = UNBROKEN, file = "pet-0.png"): Promise<ForwardPass> {
       const engine = await Engine.create(readModel(model));
       const photo: Picture = await pixelsOf(page, { file: fixture(file) });
-      return new Thought(engine, prepare(photo, engine.model.header), breaks);
+      return new ForwardPass(engine, prepare(photo, engine.model.header), breaks);
     }
 
     const text = (page: Page, selector: string): Promise<string> => page.innerText(selector);
@@ -86,7 +86,7 @@ describe.skipIf(missing)(
 
     test("is alive with the first drawn pet: its mask, score and all layers", async () => {
       const page = await open();
-      const thought = await expected(page);
+      const pass = await expected(page);
       expect(await text(page, "#facts")).toContain("segnet-nano: 42 layers, 85,804 parameters");
       expect(await page.locator("#network button").count()).toBe(42);
       expect(await page.locator("#network h3").allInnerTexts()).toEqual([
@@ -98,17 +98,17 @@ describe.skipIf(missing)(
         "Decoder 2",
         "Decoder 3",
       ]);
-      expect(Buffer.compare(await shownMask(page), thought.mask)).toBe(0);
+      expect(Buffer.compare(await shownMask(page), pass.mask)).toBe(0);
       const { data } = await pixelsOf(page, { canvas: "#network canvas" });
       expect(data.some((value, i) => i % 4 === 0 && value > 200)).toBe(true);
     });
 
     test("opens a layer, and shows the sum behind any of its values as the engine has it", async () => {
       const page = await open({ viewport: { width: 1280, height: 1000 } });
-      const thought = await expected(page);
+      const pass = await expected(page);
       for (const tensor of [1, 3, 4, 7, 16, 28, 39, 42]) {
         await page.click(`[data-tensor="${tensor}"]`);
-        const { width, height } = thought.map(tensor);
+        const { width, height } = pass.map(tensor);
         const box = (await page.locator("#layer .map").boundingBox())!;
         for (const [row, column] of [
           [0, 0],
@@ -123,7 +123,7 @@ describe.skipIf(missing)(
           const said = await text(page, "#layer .map + p");
           const channel = Number(/Channel (\d+)/.exec(said)![1]);
           expect(said).toContain(`Row ${row}, column ${column} is chosen.`);
-          expect(await readNumber(page)).toBeCloseTo(thought.value(tensor, row, column, channel), 2);
+          expect(await readNumber(page)).toBeCloseTo(pass.value(tensor, row, column, channel), 2);
         }
         await page.click("#back");
       }
@@ -131,10 +131,10 @@ describe.skipIf(missing)(
 
     test("shows another channel, and the window of another input", async () => {
       const page = await open({ viewport: { width: 1280, height: 1000 } });
-      const thought = await expected(page);
+      const pass = await expected(page);
       await page.click('[data-tensor="1"]');
       await page.locator("#layer .channels").click({ position: { x: 100, y: 10 } });
-      const second = thought.strongest(1)[1]!;
+      const second = pass.strongest(1)[1]!;
       expect(await text(page, "#layer .channels + p")).toContain(`Channel ${second} is chosen.`);
       const last = page.locator("#layer .parts button").last();
       const name = (await last.locator("span").first().innerText()).trim();
@@ -144,16 +144,16 @@ describe.skipIf(missing)(
 
     test("shows what each stage sees of the photo, and the logits of the pixel under the pointer", async () => {
       const page = await open();
-      const thought = await expected(page);
+      const pass = await expected(page);
       const box = (await page.locator("#mask").boundingBox())!;
-      const scale = box.width / thought.picture.width;
+      const scale = box.width / pass.picture.width;
       await page.mouse.move(box.x + 64.5 * scale, box.y + 40.5 * scale);
       expect(await text(page, "#field")).toMatch(
         /Encoder 1: 4×4; Encoder 2: 22×22; Encoder 3: 58×58; Bottleneck: /,
       );
       expect(await text(page, "#pixel caption")).toBe("Row 40, column 64");
       const rows = await page.locator("#pixel tbody tr").allInnerTexts();
-      const logit = thought.logits.data[(40 * 128 + 64) * 3]!;
+      const logit = pass.logits.data[(40 * 128 + 64) * 3]!;
       const pet = rows.find((row) => row.startsWith("pet"))!;
       expect(Number(pet.split(/\s+/)[1]!.replace("−", "-"))).toBeCloseTo(logit, 2);
       await page.mouse.move(1, 1);

@@ -5,7 +5,7 @@ import { Engine, readModel, type Picture, type Unpooling } from "../engine/index
 import { inside, receptiveField } from "../explain/field.ts";
 import { linksOf, nameOf, parametersOf, sizesOf, stagesOf } from "../explain/network.ts";
 import { explain } from "../explain/sum.ts";
-import { meanIou, probabilities, Thought, UNBROKEN } from "../explain/thought.ts";
+import { meanIou, probabilities, ForwardPass, UNBROKEN } from "../explain/forward_pass.ts";
 import { bytes, picture } from "./fixtures.ts";
 
 const open = async (name: string): Promise<Engine> => Engine.create(readModel(bytes(`${name}.segnet`)));
@@ -29,13 +29,13 @@ describe.each(["nano", "efficient", "basic"])("in %s", (name) => {
         [0, true],
         [1, unpooling !== "first"],
       ] as const) {
-        const thought = new Thought(engine, picture(number, 3), { unpooling, lateral });
-        for (let tensor = 0; tensor <= thought.header.layers.length; tensor++) {
-          const { height, width, channels } = thought.map(tensor);
+        const pass = new ForwardPass(engine, picture(number, 3), { unpooling, lateral });
+        for (let tensor = 0; tensor <= pass.header.layers.length; tensor++) {
+          const { height, width, channels } = pass.map(tensor);
           for (let i = 0; i < 12; i++) {
             const place = { tensor, row: draw(height), column: draw(width), channel: draw(channels) };
-            const { value } = explain(thought, place);
-            const truth = thought.value(tensor, place.row, place.column, place.channel);
+            const { value } = explain(pass, place);
+            const truth = pass.value(tensor, place.row, place.column, place.channel);
             expect(Math.abs(value - truth), JSON.stringify(place)).toBeLessThan(1e-4 * (1 + Math.abs(truth)));
           }
         }
@@ -48,16 +48,16 @@ describe.each(["nano", "basic"])("in %s", (name) => {
   test("the receptive field is where a change of the image can change a value", async () => {
     const engine = await open(name);
     const before = picture(0, 3);
-    const thought = new Thought(engine, before, UNBROKEN);
-    const { layers } = thought.header;
-    const kept = Array.from({ length: layers.length + 1 }, (_, tensor) => thought.map(tensor));
+    const pass = new ForwardPass(engine, before, UNBROKEN);
+    const { layers } = pass.header;
+    const kept = Array.from({ length: layers.length + 1 }, (_, tensor) => pass.map(tensor));
     for (const [row, column] of [
       [0, 0],
       [20, 41],
       [37, 6],
       [63, 30],
     ] as const) {
-      const after = new Thought(engine, changed(before, row, column), UNBROKEN);
+      const after = new ForwardPass(engine, changed(before, row, column), UNBROKEN);
       kept.forEach(({ width, channels, data }, tensor) => {
         const found = after.map(tensor).data;
         const pixels = new Set<number>();

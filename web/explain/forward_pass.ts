@@ -9,7 +9,7 @@ export interface Breaks {
 
 export const UNBROKEN: Breaks = { unpooling: "positions", lateral: true };
 
-export class Thought {
+export class ForwardPass {
   readonly model: Model;
   readonly logits: FeatureMap;
   readonly mask: Uint8Array;
@@ -17,7 +17,7 @@ export class Thought {
   private readonly codesOf = new Map<number, Uint8Array>();
   private readonly orders = new Map<number, number[]>();
 
-  /** Runs the network. Only the engine's last run can be read, so a new thought ends the one before. */
+  /** Runs the network. Only the engine's last run can be read, so a new pass ends the one before. */
   constructor(
     private readonly engine: Engine,
     readonly picture: Picture,
