@@ -28,7 +28,7 @@ export function segment(engine: Engine, photo: Picture): Segmentation {
 }
 
 /** Write which of each pixel's values is the largest, the first of equal ones, and count them. */
-function classify(values: Float32Array, mask: Uint8Array, pixels: Int32Array): void {
+export function classify(values: Float32Array, mask: Uint8Array, pixels: Int32Array): void {
   const channels = pixels.length;
   for (let i = 0, at = 0; i < mask.length; i++, at += channels) {
     let best = 0;

@@ -1,6 +1,7 @@
 /** One run of the network with all that it computed, read when it is looked at. */
 
 import type { Engine, FeatureMap, Header, Model, Picture, Unpooling } from "../engine/index.ts";
+import { classify } from "../engine/segment.ts";
 
 export interface Breaks {
   unpooling: Unpooling;
@@ -25,7 +26,9 @@ export class ForwardPass {
   ) {
     this.model = engine.model;
     this.logits = engine.run(picture, { keep: true, ...breaks });
-    this.mask = classes(this.logits);
+    const { height, width, channels, data } = this.logits;
+    this.mask = new Uint8Array(height * width);
+    classify(data, this.mask, new Int32Array(channels));
   }
 
   get header(): Header {
@@ -70,17 +73,6 @@ function spreads({ data, channels }: FeatureMap): number[] {
   }
   const count = data.length / channels;
   return Array.from(squares, (square, c) => square / count - (sums[c]! / count) ** 2);
-}
-
-/** Returns the class of each pixel: the largest logit, the first of equal ones. */
-export function classes({ data, channels }: FeatureMap): Uint8Array {
-  return Uint8Array.from({ length: data.length / channels }, (_, i) => {
-    let best = 0;
-    for (let c = 1; c < channels; c++) {
-      if (data[i * channels + c]! > data[i * channels + best]!) best = c;
-    }
-    return best;
-  });
 }
 
 /** Returns the probability of each class: softmax. */

@@ -1,7 +1,7 @@
 /** Drawn pets that the page carries, and photos of the visitor, as pictures of the network's size. */
 
 import { prepare, type Header, type Picture } from "../engine/index.ts";
-import { readPhoto } from "../shared/photos.ts";
+import { drawPhoto, readPhoto } from "../shared/photos.ts";
 import { context2d } from "./maps.ts";
 
 /** What the network looks at. */
@@ -45,9 +45,7 @@ export async function openFile(file: File, header: Header): Promise<Subject> {
 function pixels(image: CanvasImageSource, width: number, height: number): Picture {
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [width, height];
-  const context = context2d(canvas);
-  context.drawImage(image, 0, 0, width, height);
-  return { width, height, channels: 4, data: context.getImageData(0, 0, width, height).data };
+  return drawPhoto(context2d(canvas), image, width, height);
 }
 
 /** Draws a picture on a canvas, a pixel for each of its own. */

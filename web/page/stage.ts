@@ -3,12 +3,10 @@
 import type { Header, Picture, Segmentation } from "../engine/index.ts";
 import { find, make, say } from "../shared/elements.ts";
 import { maskPaints, overlayPaints, Painter, type Paints } from "./paint.ts";
+import { drawPhoto, FULL } from "../shared/photos.ts";
 import { Refusal } from "../shared/words.ts";
 
 export type Look = "overlay" | "photo" | "mask" | "split";
-
-const FULL =
-  "This browser has no memory left for a photo of this size. Close other pages, or reduce the photo.";
 
 export class Stage {
   private readonly frame = find("frame", HTMLElement);
@@ -38,16 +36,7 @@ export class Stage {
       for (const { canvas: each } of [this.photo, this.layer]) [each.width, each.height] = [width, height];
       this.frame.style.setProperty("--ratio", (width / height).toFixed(5));
     }
-    this.photo.imageSmoothingQuality = "high";
-    this.photo.fillStyle = "#fff"; // what is transparent lies on white, as in Python
-    this.photo.fillRect(0, 0, width, height);
-    this.photo.drawImage(image, 0, 0, width, height);
-    try {
-      const { data } = this.photo.getImageData(0, 0, width, height);
-      return { width, height, channels: 4, data };
-    } catch {
-      throw new Refusal(FULL);
-    }
+    return drawPhoto(this.photo, image, width, height);
   }
 
   /** Chooses what is seen, and which classes. */

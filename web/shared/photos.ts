@@ -1,5 +1,6 @@
 /** From a file to a photo that a canvas holds, or a sentence that says why not. */
 
+import type { Picture } from "../engine/index.ts";
 import { count, megapixels, Refusal } from "./words.ts";
 
 /** What a canvas holds in every browser; Safari's limit is the lowest. Larger photos are reduced to it. */
@@ -13,6 +14,29 @@ export interface Photo {
   height: number;
   /** Says that and how the photo was reduced; else empty. */
   reduced: string;
+}
+
+/** What is said where a canvas can't hold a photo. */
+export const FULL =
+  "This browser has no memory left for a photo of this size. Close other pages, or reduce the photo.";
+
+/** Draws a photo on a canvas of its size and returns its pixels. What is transparent lies on white, as in Python. */
+export function drawPhoto(
+  context: CanvasRenderingContext2D,
+  image: CanvasImageSource,
+  width: number,
+  height: number,
+): Picture {
+  context.imageSmoothingQuality = "high";
+  context.fillStyle = "#fff";
+  context.fillRect(0, 0, width, height);
+  context.drawImage(image, 0, 0, width, height);
+  try {
+    const { data } = context.getImageData(0, 0, width, height);
+    return { width, height, channels: 4, data };
+  } catch {
+    throw new Refusal(FULL);
+  }
 }
 
 /** Beginnings of files: what the file is, and whether browsers open such files. */
