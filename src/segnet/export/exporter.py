@@ -19,6 +19,7 @@ from segnet.base.files import expand_home, replacing, write_text
 from segnet.export.parity import CALIBRATE, Logits, Parity, Precision, compare, judge
 from segnet.export.pictures import Pictures, calibration_pictures, compared_pictures
 from segnet.export.web.layers import network_of
+from segnet.export.web.network import Network
 from segnet.export.web.web_page import PAGE, require_page
 from segnet.export.web.web_target import read_back, remarks_on, write_for_web
 from segnet.inference.model_file import read_model
@@ -33,7 +34,7 @@ Target = Literal["onnx", "openvino", "torch", "web", "html"]
 class _Kind:
     suffix: str
     precisions: Mapping[Precision, tuple[Precision, ...]]
-    """Those that are tried in turn until a file is equal enough, by the one that is asked for."""
+    """Precisions that are tried in turn until a file is equal enough, by the precision asked for."""
     needs: tuple[str, ...] = ()
     calibrates: bool = True
     """Whether its int8 is measured on images; else only weights are stored in 8 bits."""
@@ -112,8 +113,8 @@ def export(
         )
     opened, description = read_model(path, model)
     segmenter = Segmenter(TorchRuntime(opened), description)
-    if to in ("web", "html"):
-        network_of(opened, description)  # refuses what browsers can't run, before images are read
+    # before images are read, as it refuses what browsers can't run
+    network = network_of(opened, description) if to in ("web", "html") else None
     target = _target(source, to, precision) if out is None else expand_home(out)
     compared = compared_pictures(source, segmenter, images, data, instead=calibrate)
     needs_images = precision == "int8" and kind.calibrates
@@ -121,7 +122,7 @@ def export(
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / target.name
         for stored in kind.precisions[precision]:
-            _write(segmenter, to, stored, calibration, draft)
+            _write(segmenter, network, to, stored, calibration, draft)
             with _opened(draft, to) as (logits, run_by):
                 parity = compare(segmenter.runtime.logits, logits, compared, segmenter.classes)
             remedy = CALIBRATE if kind.calibrates else _WITHOUT_INT8
@@ -131,7 +132,7 @@ def export(
         if failure:
             target = target.with_name(f"{target.stem}.failed{target.suffix}")
         size = _move(draft, target, alone=bool(failure))
-    remarks = remarks_on(target, size, stored, run_by) if to in ("web", "html") else ()
+    remarks = remarks_on(target, size, stored, run_by) if network is not None else ()
     said = {
         "source": str(source),
         "file": target.name,
@@ -200,11 +201,18 @@ def _target(source: str | Path, to: Target, precision: Precision) -> Path:
 
 
 def _write(
-    segmenter: Segmenter, to: Target, precision: Precision, calibration: Pictures | None, path: Path
+    segmenter: Segmenter,
+    network: Network | None,
+    to: Target,
+    precision: Precision,
+    calibration: Pictures | None,
+    path: Path,
 ) -> None:
-    if to == "web" or to == "html":
-        write_for_web(segmenter, precision, path)
+    if network is not None:
+        write_for_web(segmenter, network, precision, path)
         return
+    assert to != "web"  # for browsers there is a network
+    assert to != "html"
     from segnet.export.graph_files import write_graph  # with onnx, which files for browsers do without
 
     write_graph(segmenter, to, precision, calibration, path)

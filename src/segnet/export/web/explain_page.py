@@ -21,7 +21,7 @@ EXPLAINER = Path(__file__).with_name("explain.html")
 """The page without a network, built from web/."""
 _BEFORE, _AFTER = '<script type="application/json" id="examples">', "</script>"
 PETS = tuple(SyntheticSample(0, 2 * number + 5) for number in range(5))
-"""What it shows at first: drawn pets that are held out of the training on them."""
+"""The pets that the page shows first: drawn ones, which training on drawn pets holds out."""
 
 
 def explain_page(segmenter: Segmenter, pets: Sequence[SyntheticSample] = PETS) -> str:

@@ -21,7 +21,7 @@ FIELDS: dict[Op, tuple[str, ...]] = {
     "upsample": ("add",),
     "shuffle": ("factor",),
 }
-"""What the header says of each kind of layer, besides ``op``, ``name`` and ``from``."""
+"""The header's fields of each kind of layer, besides ``op``, ``name`` and ``from``."""
 _MAY_BE_ABSENT = "add"
 
 
@@ -87,7 +87,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class Scaling:
-    """What the network does to an image before its first layer."""
+    """How an image is padded and scaled before the first layer."""
 
     channels: int
     multiple: int

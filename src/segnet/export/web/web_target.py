@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from segnet.export.parity import Logits, Precision
-from segnet.export.web.layers import network_of
+from segnet.export.web.network import Network
 from segnet.export.web.reference import Reference
 from segnet.export.web.under_node import ENGINE, Node, find_node, running
 from segnet.export.web.web_file import about, from_bytes, to_bytes
@@ -22,13 +22,18 @@ ENGINE_NAME = "segnet-engine.mjs"
 _LARGE = 30e6
 
 
-def write_for_web(segmenter: Segmenter, precision: Precision, path: Path) -> None:
+def write_for_web(segmenter: Segmenter, network: Network, precision: Precision, path: Path) -> None:
     """Write the model, by the suffix as a file with the engine beside it, or as a page.
 
+    Args:
+        segmenter: the model with its description.
+        network: what ``network_of`` makes of it.
+        precision: how its weights are stored.
+        path: the file.
+
     Raises:
-        SegnetError: as ``network_of``, ``to_bytes`` and ``page_with``.
+        SegnetError: as ``page_with``.
     """
-    network = network_of(segmenter.model, segmenter.description)
     model = to_bytes(about(segmenter), network, precision)
     if path.suffix == PAGE_SUFFIX:
         path.write_text(page_with(model, segmenter.classes.names), encoding="utf-8", newline="\n")
