@@ -24,7 +24,7 @@ from segnet.data.masks.stored_values import Stored
 def settled(tmp_path_factory):
     """Files that nobody has touched for two seconds, one for each test that asks for its name."""
     folder = tmp_path_factory.mktemp("settled")
-    for name in ("kept", "same size", "while read", "moved", "again", "in a look", "rows", "gone"):
+    for name in ("kept", "same size", "while read", "moved", "older", "again", "in a look", "rows", "gone"):
         (folder / name).write_bytes(name.encode())
     for number in range(8):
         for part in ("images", "masks"):
@@ -75,9 +75,9 @@ def test_other_bytes_of_the_same_size_and_date_are_seen(settled):
 def test_another_file_in_its_place_is_seen_though_all_its_dates_are_older(settled):
     reads = Reads(settled / "moved")
     reads.ask()
-    (settled / "kept").with_name("other").hardlink_to(settled / "again")  # an inode that is settled
+    (settled / "kept").with_name("other").hardlink_to(settled / "older")  # an inode that is settled
     (settled / "other").replace(settled / "moved")
-    assert reads.ask() == b"again"
+    assert reads.ask() == b"older"
 
 
 def test_a_file_younger_than_two_seconds_is_read_again(tmp_path):

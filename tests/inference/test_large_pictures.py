@@ -120,7 +120,10 @@ def test_files_come_in_order_and_one_that_is_too_large_to_sample_is_an_error_of_
         write_segmentation(result, tmp_path / "out", picture.name, probabilities=True)
         kept = np.load(tmp_path / "out" / f"{picture.name}.probabilities.npy")
         assert kept.shape == (3, *size[::-1])
-        assert np.array_equal(kept.argmax(0)[kept.max(0) > 0.4], result.mask[kept.max(0) > 0.4])
+        second, first = np.sort(kept, axis=0)[1:].astype(float)
+        clear = first - second > 0.01  # the file has float16
+        assert clear.mean() > 0.8
+        assert np.array_equal(kept.argmax(0)[clear], result.mask[clear])
 
 
 def test_a_picture_in_memory_is_never_read_again(small_memory):

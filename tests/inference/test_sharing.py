@@ -91,6 +91,7 @@ def test_samples_in_one_thread_change_nothing_in_another(name, options):
 
 
 def test_a_threshold_in_one_thread_is_none_in_another(network):
+    torch.manual_seed(0)
     two = segmenter_of(nn.Conv2d(3, 2, 1), describe(classes=ClassTable.named(("background", "thing"))))
     image = noise(40, 40)
     others = [two, two.at_threshold(0.2), two.at_threshold(0.8)]

@@ -114,6 +114,7 @@ def test_targets_are_the_sure_classes_of_the_weak_view_and_the_strong_one_is_in_
 
 
 def test_strong_colour_moves_no_pixel():
+    torch.manual_seed(0)
     halves = torch.zeros(64, 3, 48, 40)
     halves[:, :, :, :20] = torch.rand(64, 3, 1, 1)
     halves[:, :, :, 20:] = torch.rand(64, 3, 1, 1)
@@ -123,7 +124,7 @@ def test_strong_colour_moves_no_pixel():
         assert torch.allclose(part, part[..., :1, :1].expand_as(part), atol=1e-5)
     assert float((changed - halves).abs().amax((1, 2, 3)).median()) > 0.05
     assert changed.min() >= 0
-    assert changed.max() <= 1
+    assert changed.max() <= 1 + 1e-6  # the blur's taps sum up to 1 but for rounding
     assert StrongColour(5)(torch.rand(2, 5, 32, 32)).shape == (2, 5, 32, 32)
 
 
