@@ -343,6 +343,7 @@ TRAINING_MISTAKES = {
     "--epocs 3": "Unknown option: --epocs. Did you mean --epochs?",
     '--data synthetic --model-options {"stagez":3}': "no option 'stagez'; did you mean 'stages'?",
     "--model-options stages": "a JSON object",
+    "--data synthetic --model-options stagez=3": "no option 'stagez'; did you mean 'stages'?",
     "synthetic": "No option takes synthetic. See: segnet train --help",
     "a.jpg b.jpg c.jpg d.jpg e.jpg": "No option takes a.jpg b.jpg c.jpg and 2 more words; a pattern such as "
     "'photos/*.jpg' needs quotation marks. See: segnet train --help",

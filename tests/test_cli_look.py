@@ -50,8 +50,9 @@ def test_a_model_is_shown_layer_by_layer_however_narrow_the_terminal(segnet, mon
 
 
 def test_models_as_json_can_be_read_by_a_program(segnet):
-    facts = json.loads(segnet("models", "segnet", "--json", "--model-options", '{"stages": 5}').out)
+    facts = json.loads(segnet("models", "segnet", "--json", "--model-options", "stages=5").out)
     assert facts["parameters"] == 29_436_812
+    assert facts == json.loads(segnet("models", "segnet", "--json", "--model-options", '{"stages":5}').out)
     assert sum(layer["macs"] for layer in facts["layers"]) == facts["macs"]
     some = json.loads(segnet("models", "--json", "--size", "20").out)
     too_small = ("segnet-efficient", "segnet-vgg16", "fcn", "vit")

@@ -28,7 +28,7 @@ def models(
         name: the model to show; without it all of them, as they ship.
         size: pixels of the image, one number or HEIGHTxWIDTH.
         num_classes: of one model, how many classes it tells apart; 3 where this is left out.
-        model_options: of one model, its options as JSON, such as '{"stages": 5}'.
+        model_options: of one model, its options, such as stages=5; several with commas, or as a JSON object.
         json_: print JSON in place of the table.
     """
     from segnet.report import models as report

@@ -46,7 +46,7 @@ def require_dropout(model: nn.Module) -> None:
     if not any(isinstance(module, _MODULES) and module.p > 0 for module in model.modules()):
         raise SegnetError(
             f"the model ({type(model).__name__}) has no dropout, so all samples would be alike; train a "
-            "Bayesian one, for example --model segnet-basic --model-options '{\"dropout\": 0.5}'"
+            "Bayesian one, for example --model segnet-basic --model-options dropout=0.5"
         )
 
 

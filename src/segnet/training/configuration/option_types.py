@@ -26,13 +26,20 @@ def _parse_size(type_: object, tokens: Sequence[Token]) -> tuple[int, int]:
 
 
 def _parse_options(type_: object, tokens: Sequence[Token]) -> dict[str, Any]:
-    try:
-        options = json.loads(tokens[0].value)
-    except json.JSONDecodeError:
-        options = None
+    text = tokens[0].value
+    if re.fullmatch(r"\w+=[^,]+(,\w+=[^,]+)*", text):
+        return {name: _value(value) for name, _, value in (each.partition("=") for each in text.split(","))}
+    options = _value(text)
     if not isinstance(options, dict):
-        raise ValueError(f"options are a JSON object, such as '{{\"stages\": 5}}', not {tokens[0].value}")
+        raise ValueError(f"options are such as width=0.5, or a JSON object, not {text}")
     return options
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
 
 
 def _parse_weights(type_: object, tokens: Sequence[Token]) -> str | tuple[float, ...]:
