@@ -156,6 +156,10 @@ RUN = {
         "drawing the pets takes ten seconds, and is seen above",
     ),
     "segnet train --data my/folder --model segnet-lite --recipe modern": (TINY, "an epoch of small images"),
+    "segnet train --data my/folder --model segnet-efficient --model-options encoder=timm:*": (
+        its_options_exist,
+        "fetches weights; tests/training/test_timm_encoder.py trains with them",
+    ),
     "segnet train --data my/folder --model segnet-efficient --recipe modern": (
         f"--out runs/new {TINY}",
         "an epoch of small images",

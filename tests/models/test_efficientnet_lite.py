@@ -8,9 +8,9 @@ from torch import nn
 from segnet import SegnetError, create_model
 from segnet.models.encoders.efficientnet_lite import (
     SCALES,
+    EfficientNetLite,
     InvertedResidual,
     SamePaddedConv,
-    efficientnet_lite,
 )
 from segnet.models.encoders.efficientnet_weights import PUBLISHED, load_efficientnet
 from segnet.models.inspection.costs import count_parameters
@@ -46,8 +46,8 @@ def maps(levels, x):
 @pytest.mark.parametrize("name", SCALES)
 def test_has_the_channels_and_parameters_of_the_published_networks(name):
     with torch.device("meta"):
-        levels, channels = efficientnet_lite(name)
-    assert channels == CHANNELS[name]
+        levels = EfficientNetLite(name)
+    assert [*levels.channels] == CHANNELS[name]
     assert count_parameters(levels) == PARAMETERS[name]
 
 
@@ -56,8 +56,8 @@ def test_has_the_channels_and_parameters_of_the_published_networks(name):
 def test_with_the_published_weights_it_gives_the_maps_of_another_implementation(name, size):
     others = pytest.importorskip("efficientnet_lite_pytorch", reason="the other implementation")
     path = published(name)
-    levels, _ = efficientnet_lite(name)
-    load_efficientnet(path, levels, name)
+    levels = EfficientNetLite(name)
+    load_efficientnet(path, levels)
     other = others.EfficientNet.from_name(name, image_size=None).eval()
     other.load_state_dict(torch.load(path, weights_only=True))
     x = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
@@ -106,7 +106,7 @@ def state(levels, name):
 @pytest.fixture(scope="module")
 def weights():
     torch.manual_seed(1)
-    levels, _ = efficientnet_lite("efficientnet-lite0")
+    levels = EfficientNetLite("efficientnet-lite0")
     return state(levels, "efficientnet-lite0")
 
 

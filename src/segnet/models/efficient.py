@@ -1,10 +1,11 @@
 """segnet-efficient: the compact SegNets' decoder on an encoder that has learnt from ImageNet.
 
-The encoder is EfficientNet-Lite (``models/encoders/efficientnet_lite.py``). Each of its five maps goes to a
-level of the decoder through a 1x1 convolution. From the deepest up a level passes depthwise-separable units,
-as in the compact family, and its map, doubled in height and width, is added to the next level's. The encoder
-halves maps by strides, so there are no pooling positions to hand over. Logits come out of channels at the end
-(``pixel_shuffle``, arXiv 1609.05158), so no map has the image's full size.
+The encoder is EfficientNet-Lite (``models/encoders/efficientnet_lite.py``), or a network of the package timm
+(``timm_encoder.py`` there). Each of its maps goes to a level of the decoder through a 1x1 convolution. From
+the deepest up a level passes depthwise-separable units, as in the compact family, and its map, doubled in
+height and width, is added to the next level's. The encoder halves maps by strides, so there are no pooling
+positions to hand over. Logits come out of channels at the end (``pixel_shuffle``, arXiv 1609.05158), so no
+map has the image's full size.
 
 With efficientnet-lite0 it has 3,122,284 parameters, 2,958,848 of them in the encoder.
 """
@@ -20,14 +21,14 @@ from torch.nn import functional as F
 from segnet.base.errors import SegnetError, did_you_mean
 from segnet.core.blocks import ConvBN, crop, pad_to_multiple
 from segnet.models.compact import SeparableUnit, require_width, scaled
-from segnet.models.encoders.efficientnet_lite import SCALES, efficientnet_lite
+from segnet.models.encoders.efficientnet_lite import SCALES, EfficientNetLite
 from segnet.models.encoders.efficientnet_weights import PUBLISHED, load_efficientnet
+from segnet.models.encoders.timm_encoder import TIMM, TimmEncoder
+from segnet.models.encoders.weights_file import PublishedWeights
 
 CHANNELS = (48, 64, 96, 128, 128)
 """Channels of the decoder's maps at width 1, from half the image's size down."""
 UNITS = 2  # of each level
-# The encoder's weights expect values from 0 to 255, less 127, divided by 128.
-SCALE, SHIFT = 255 / 128, -127 / 128
 
 
 class DecoderLevel(nn.Module):
@@ -47,14 +48,15 @@ class DecoderLevel(nn.Module):
 
 
 class SegNetEfficient(nn.Module):
-    """The compact decoder on EfficientNet-Lite. Images ``(N, C, H, W)`` in [0, 1], H and W at least 32.
+    """The compact decoder on a pretrained encoder. Images ``(N, C, H, W)`` in [0, 1], H and W at least 32.
 
-    Sides that can't be halved five times are padded with the last row and column, so no map is ever odd.
+    Sides that can't be halved as often as the encoder does are padded with the last row and column, so no map
+    is ever odd.
 
     Args:
         num_classes: channels of the logits.
         in_channels: channels of the image.
-        encoder: efficientnet-lite0, -lite1 or -lite2.
+        encoder: efficientnet-lite0, -lite1 or -lite2; or ``timm:`` and the name of a network in timm.
         width: factor on the decoder's channels, 0.25 to 4; multiples of 16.
 
     Raises:
@@ -70,34 +72,44 @@ class SegNetEfficient(nn.Module):
         width: float = 1.0,
     ) -> None:
         super().__init__()
-        if encoder not in SCALES:
-            raise SegnetError(f"there is no encoder {encoder!r}{did_you_mean(encoder, SCALES)}")
         require_width("segnet-efficient", width)
-        self.encoder, given = efficientnet_lite(encoder, in_channels)
-        self.minimum_size = 2 ** len(given)
-        self.encoder_name = encoder
-        self.published = PUBLISHED[encoder]
-        taken = [scaled(channels, width) for channels in CHANNELS]
+        self.encoder: EfficientNetLite | TimmEncoder
+        if encoder.startswith(TIMM):
+            self.encoder = TimmEncoder(encoder.removeprefix(TIMM), in_channels)
+            self.published: PublishedWeights = self.encoder.published
+        elif encoder in SCALES:
+            self.encoder, self.published = EfficientNetLite(encoder, in_channels), PUBLISHED[encoder]
+        else:
+            near = did_you_mean(encoder, SCALES)
+            raise SegnetError(f"there is no encoder {encoder!r}{near}, or timm: and a name of timm's")
+        given, reductions = self.encoder.channels, self.encoder.reductions
+        self.minimum_size = reductions[-1]
+        taken = [scaled(channels, width) for channels in CHANNELS[-len(given) :]]
         self.decoder = nn.ModuleList(
             DecoderLevel(channels, before, after)
             for channels, (before, after) in zip(
                 reversed(given), pairwise((*reversed(taken), taken[0])), strict=True
             )
         )
-        self.classifier = nn.Conv2d(taken[0], num_classes * 4, 1)
+        self.factor = reductions[0]
+        """How much larger than the last map the logits are, each way."""
+        self.classifier = nn.Conv2d(taken[0], num_classes * self.factor**2, 1)
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits ``(N, classes, H, W)``."""
-        x = pad_to_multiple(image, self.minimum_size) * SCALE + SHIFT
-        maps, decoded = [], None
-        for level in self.encoder:
-            x = level(x)
-            maps.append(x)
+        maps, decoded = self.encoder.maps(pad_to_multiple(image, self.minimum_size)), None
         for level in self.decoder:
             decoded = level(maps.pop(), decoded)
-        logits = F.pixel_shuffle(self.classifier(decoded), 2)
+        logits = F.pixel_shuffle(self.classifier(decoded), self.factor)
         return crop(logits, (image.shape[-2], image.shape[-1]))
 
     def load_encoder(self, path: Path) -> None:
-        """Start the encoder from weights of the same EfficientNet-Lite; see ``efficientnet_weights.py``."""
-        load_efficientnet(path, self.encoder, self.encoder_name)
+        """Start the encoder from a file of weights that were published for it.
+
+        Raises:
+            SegnetError: no such file, one that is damaged, or weights of another network.
+        """
+        if isinstance(self.encoder, TimmEncoder):
+            self.encoder.load(path)
+        else:
+            load_efficientnet(path, self.encoder)

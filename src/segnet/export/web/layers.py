@@ -19,8 +19,14 @@ from segnet.core.blocks import ConvBN, ConvBNReLU, DecoderStage, EncoderStage, S
 from segnet.export.web.network import Activation, Network, Scaling, WebLayer, Weights
 from segnet.inference.description import Description
 from segnet.models.compact import CompactSegNet, SeparableUnit
-from segnet.models.efficient import SCALE, SHIFT, DecoderLevel, SegNetEfficient
-from segnet.models.encoders.efficientnet_lite import InvertedResidual, SamePaddedConv
+from segnet.models.efficient import DecoderLevel, SegNetEfficient
+from segnet.models.encoders.efficientnet_lite import (
+    SCALE,
+    SHIFT,
+    EfficientNetLite,
+    InvertedResidual,
+    SamePaddedConv,
+)
 from segnet.models.segnet import MirroredSegNet, SegNet
 from segnet.models.segnet_basic import SegNetBasic
 from segnet.models.segnet_dsc import SegNetDSC
@@ -85,6 +91,7 @@ def _basic(net: _Layers, model: SegNetBasic) -> Scaling:
 
 def _efficient(net: _Layers, model: SegNetEfficient) -> Scaling:
     x, maps = IMAGE, []
+    net.require(model.encoder, EfficientNetLite)
     for level in cast("Iterable[Any]", model.encoder):
         x = net.chain(level, x)
         maps.append(x)

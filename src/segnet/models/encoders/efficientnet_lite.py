@@ -49,6 +49,8 @@ SCALES = {
 }
 """Factors on the channels and on the number of blocks of each encoder."""
 _EPS = 1e-3  # of TensorFlow's batch norm, with which the weights were trained
+# They expect values from 0 to 255, less 127, divided by 128.
+SCALE, SHIFT = 255 / 128, -127 / 128
 
 
 class SamePaddedConv(nn.Conv2d):
@@ -92,31 +94,44 @@ class InvertedResidual(nn.Module):
         return x + y if self.adds_input else y
 
 
-def efficientnet_lite(name: str, in_channels: int = 3) -> tuple[nn.ModuleList, list[int]]:
-    """Build an encoder with fresh weights.
+class EfficientNetLite(nn.ModuleList):
+    """Five levels, each fed by the one before and half as high and wide, with fresh weights.
 
     Args:
         name: a key of ``SCALES``.
-        in_channels: channels of the image, which is to be in about [-1, 1].
-
-    Returns:
-        Five levels, each fed by the one before and half as high and wide, and the channels of their maps.
+        in_channels: channels of the image.
     """
-    width, depth = SCALES[name]
-    levels = [nn.Sequential(_unit(in_channels, _STEM, 3, 2))]
-    channels, before = [], _STEM
-    for group in _GROUPS:
-        if group.stride == 2:
-            channels.append(before)
-            levels.append(nn.Sequential())
-        is_fixed = group in (_GROUPS[0], _GROUPS[-1])
-        blocks = group.blocks if is_fixed else math.ceil(group.blocks * depth)
-        after = _scaled(group.channels, width)
-        for number in range(blocks):
-            stride = group.stride if number == 0 else 1
-            levels[-1].append(InvertedResidual(before, after, group.expansion, group.kernel, stride))
-            before = after
-    return nn.ModuleList(levels), [*channels, before]
+
+    reductions = (2, 4, 8, 16, 32)
+    """The image's size in those of the maps."""
+
+    def __init__(self, name: str, in_channels: int = 3) -> None:
+        width, depth = SCALES[name]
+        levels = [nn.Sequential(_unit(in_channels, _STEM, 3, 2))]
+        channels, before = [], _STEM
+        for group in _GROUPS:
+            if group.stride == 2:
+                channels.append(before)
+                levels.append(nn.Sequential())
+            is_fixed = group in (_GROUPS[0], _GROUPS[-1])
+            blocks = group.blocks if is_fixed else math.ceil(group.blocks * depth)
+            after = _scaled(group.channels, width)
+            for number in range(blocks):
+                stride = group.stride if number == 0 else 1
+                levels[-1].append(InvertedResidual(before, after, group.expansion, group.kernel, stride))
+                before = after
+        super().__init__(levels)
+        self.name = name
+        self.channels = (*channels, before)
+        """Channels of the maps."""
+
+    def maps(self, image: Tensor) -> list[Tensor]:
+        """Return the five maps of images ``(N, C, H, W)`` in [0, 1], the largest first."""
+        x, maps = image * SCALE + SHIFT, []
+        for level in self:
+            x = level(x)
+            maps.append(x)
+        return maps
 
 
 def _unit(

