@@ -55,9 +55,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def explainer() -> str:
     """Return the page that shows the bundled pets-nano at work."""
     from segnet.export.web.explain_page import explain_page
+    from segnet.export.web.learning_data import demo_learning
     from segnet.inference.opening import load
 
-    return explain_page(load("pets-nano", device="cpu", runtime="torch"))
+    segmenter = load("pets-nano", device="cpu", runtime="torch")
+    return explain_page(segmenter, demo_learning(), tutorial="../tutorial/")
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:

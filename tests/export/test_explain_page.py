@@ -7,12 +7,14 @@ import re
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from segnet import ClassTable, create_model, load
 from segnet.data.images.intensity import Intensity
 from segnet.data.synthetic import SyntheticSample
 from segnet.export.web.explain_page import EXPLAINER, PETS, explain_page
+from segnet.export.web.learning_data import demo_learning
 from segnet.export.web.web_file import from_bytes
 from segnet.export.web.web_page import model_in
 from segnet.inference.description import Description
@@ -23,8 +25,12 @@ from segnet.inference.segmenter import Segmenter
 pytestmark = pytest.mark.skipif(not EXPLAINER.is_file(), reason="needs the page, built from web/")
 
 
+def contents_of(page):
+    return json.loads(re.search('<script type="application/json" id="contents">(.*?)</script>', page)[1])
+
+
 def examples_in(page):
-    return json.loads(re.search('<script type="application/json" id="examples">(.*?)</script>', page)[1])
+    return contents_of(page)["examples"]
 
 
 def image(text):
@@ -47,12 +53,24 @@ def test_the_command_writes_a_page_with_the_network_and_drawn_pets(segnet, here)
     assert header["model"] == "segnet-nano"
     assert len(network.layers) == 42
     examples = examples_in(page)
-    assert [each["name"] for each in examples] == [f"Drawn pet {number}" for number in range(1, 6)]
+    assert [each["name"] for each in examples] == [f"Drawn pet {number}" for number in range(1, 13)]
     pet, mask = PETS[0].read()
     fit = load("pets-nano").description.fit
-    assert np.array_equal(np.asarray(image(examples[0]["png"])), fit.image(pet))
+    assert np.array_equal(np.asarray(image(examples[0]["image"])), fit.image(pet))
     expected = Image.fromarray(mask).resize((128, 128), Image.Resampling.NEAREST)
-    assert np.array_equal(np.asarray(image(examples[0]["mask"])), np.asarray(expected))
+    assert np.array_equal(np.asarray(image(examples[0]["mask"]).convert("L")), np.asarray(expected))
+    assert contents_of(page)["learning"] == demo_learning()
+    assert contents_of(page)["tutorial"] is None
+
+
+def test_a_norm_as_it_is_written_is_what_pytorch_computes():
+    nano = load("pets-nano", runtime="torch")
+    conv, norm, _ = nano.model.encoder[0].units[0]
+    text = contents_of(explain_page(nano))["norms"][0]
+    scale, shift = torch.tensor(np.frombuffer(base64.b64decode(text), "<f4")).view(2, 1, -1, 1, 1)
+    x = torch.randn(1, 16, 4, 4)
+    torch.testing.assert_close(x * scale + shift, norm(x).detach())
+    assert conv.bias is None
 
 
 def test_the_same_network_gives_the_same_page():
@@ -61,9 +79,9 @@ def test_the_same_network_gives_the_same_page():
 
 
 def test_pets_have_the_networks_size_and_no_mask_where_its_classes_are_others():
-    page = explain_page(segmenter(ClassTable.named(("road", "sky"))), [SyntheticSample(0, 1)])
+    page = explain_page(segmenter(ClassTable.named(("road", "sky"))), pets=[SyntheticSample(0, 1)])
     (example,) = examples_in(page)
-    assert image(example["png"]).size == (96, 64)
+    assert image(example["image"]).size == (96, 64)
     assert example["mask"] is None
 
 
@@ -71,9 +89,9 @@ def test_a_grey_network_gets_pets_in_colour():
     grey = Intensity(channels=1)
     page = explain_page(
         segmenter(ClassTable.named(("a", "b")), channels=1, intensity=grey, options={"in_channels": 1}),
-        [SyntheticSample(0, 1)],
+        pets=[SyntheticSample(0, 1)],
     )
-    assert image(examples_in(page)[0]["png"]).mode == "RGB"
+    assert image(examples_in(page)[0]["image"]).mode == "RGB"
 
 
 def test_what_cannot_be_shown_is_refused_in_one_line(segnet, here):

@@ -1,12 +1,15 @@
 """What a network makes of an image, epoch after epoch: as a run kept it, and learnt on the spot."""
 
+import base64
+import io
 import json
+import re
 import shutil
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageColor
 
 import segnet
 from segnet import SegnetError, TrainConfig
@@ -137,3 +140,22 @@ def test_the_same_seed_learns_the_same_weights(monkeypatch):
     first, again, other = ([*model.parameters()] for model in models)
     assert all(map(torch.equal, first, again))
     assert not all(map(torch.equal, first, other))
+
+
+def test_the_page_of_a_network_shows_its_run(segnet, here, run):
+    done = segnet("show", "network", run, "--out", "run.html")
+    assert (done.code, done.err) == (0, "")
+    page = (here / "run.html").read_text(encoding="utf-8")
+    learning = json.loads(re.search('id="contents">(.*?)</script>', page)[1])["learning"]
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert learning["run"] == f"The run {run.name}, on validation images of its own."
+    assert [each["epoch"] for each in learning["epochs"]] == [1, 2, 3, 4, 5]
+    assert [each["loss"] for each in learning["epochs"]] == [row["train_loss"] for row in rows]
+    assert [each["iou"] for each in learning["epochs"]] == [row["val"]["mean_iou"] for row in rows]
+    with np.load(run / "previews" / "epoch_002.npz") as kept:
+        predicted = kept["predicted"]
+    colours = [ImageColor.getrgb(colour) for colour in learning["classes"].values()]
+    assert len(learning["pictures"]) == 4
+    for number, text in enumerate(learning["epochs"][1]["masks"]):
+        mask = np.asarray(Image.open(io.BytesIO(base64.b64decode(text))))
+        assert np.array_equal(mask, np.array(colours, np.uint8)[predicted[number]])

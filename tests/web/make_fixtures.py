@@ -4,8 +4,11 @@
 
 For each network in NETWORKS it writes NAME.segnet and, for each picture, NAME-N.bin with values and
 NAME-N.json with what they are; pictures.json tells the pictures, resized.json what Pillow resized. The truth
-of a map is what the module of its name gave: the exporter's own idea of the network has no part in it. The
-pages are tried with pet-N.png; pet-N-mask.png is its true mask in the network's size.
+of a map is what the module of its name gave: the exporter's own idea of the network has no part in it.
+
+For those in EXPLAINED, NAME-norms.json has their batch norms as the explainer gets them, and NAME-bare the
+logits without them. scores.json has masks with the scores that segnet gives them. The pages are tried with
+pet-N.png, whose true mask in the network's size is pet-N-mask.png, and nano-of-pets-norms.json.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from segnet.base.classes import ClassTable
 from segnet.core.blocks import DecoderStage, Encoded, SeparableBNReLU
 from segnet.data.store.fit_to_size import RESIZE
 from segnet.data.synthetic import SyntheticSample
+from segnet.export.web.explain_page import norm_text
 from segnet.export.web.layers import network_of
 from segnet.export.web.web_file import about, to_bytes
 from segnet.inference.description import Description
@@ -40,6 +44,7 @@ from segnet.models.compact import SeparableUnit
 from segnet.models.efficient import DecoderLevel
 from segnet.models.encoders.efficientnet_lite import InvertedResidual
 from segnet.models.folding import fold_batch_norms
+from segnet.scoring.boundary import boundary_f1
 
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "nano": ("segnet-nano", {}),
@@ -54,6 +59,7 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "efficient-lite2": ("segnet-efficient", {"width": 0.25, "encoder": "efficientnet-lite2"}),
     "grey": ("segnet-nano", {"in_channels": 1}),
 }
+EXPLAINED = ("nano", "efficient", "basic")
 SIZES = ((64, 64), (33, 47), (64, 96), (47, 33), (16, 16), (17, 64), (80, 48), (50, 50), (31, 90), (128, 128))
 """Height and width of the pictures; every map is kept of the first two, of the others the logits."""
 ALL_MAPS = 2
@@ -81,6 +87,9 @@ def main(folder: Path) -> None:
     write(folder / "pictures.json", [{"height": height, "width": width} for height, width in SIZES])
     for name, (model, options) in NETWORKS.items():
         write_network(name, build(model, options), model, pictures, folder)
+    for name in EXPLAINED:
+        write_norms(name, folder, pictures[0])
+    write_scores(folder)
     write_resized(folder)
     write_photos(folder)
     for number in range(3):
@@ -208,6 +217,41 @@ def write_maps(path: Path, logits: Tensor, maps: dict[int, Tensor], codes: dict[
     write(path.with_name(f"{path.name}.json"), rows)
 
 
+def write_norms(name: str, folder: Path, pixels: npt.NDArray[np.uint8]) -> None:
+    """Write a network's batch norms, and its logits of a picture where none is left but the image's."""
+    model, options = NETWORKS[name]
+    network = build(model, options)
+    exported = network_of(network, Description(model, CLASSES, (64, 64), "area", options=options))
+    write(folder / f"{name}-norms.json", [norm_text(each) for each in exported.weights])
+    for module in [*network.modules()]:
+        for part, child in [*module.named_children()]:
+            if isinstance(child, nn.BatchNorm2d) and part != "normalise":
+                setattr(module, part, nn.Identity())
+    image = torch.from_numpy(pixels).permute(2, 0, 1)[None]
+    with torch.inference_mode():
+        write_maps(folder / f"{name}-bare", network(image.float() / 255), {}, {})
+
+
+def write_scores(folder: Path) -> None:
+    """Write true masks, others, and the mean IoU and mean boundary F1 between them."""
+    generator = np.random.default_rng(0)
+    rows, values = [], []
+    for number, (height, width) in enumerate(((128, 128), (96, 160), (250, 180), (33, 47))):
+        mask = Image.fromarray(SyntheticSample(0, number).read()[1])
+        truth = np.asarray(mask.resize((width, height), Image.Resampling.NEAREST))
+        other = np.roll(truth, (number - 1, 2 - number), (0, 1)).copy()
+        other[generator.random(other.shape) < 0.02] = number % 3
+        pair = [torch.tensor(each)[None].long() for each in (other, truth)]
+        confusion = torch.zeros(3, 3).index_put_((pair[1][0], pair[0][0]), torch.ones(()), accumulate=True)
+        both = confusion.diagonal()
+        ious = both / (confusion.sum(0) + confusion.sum(1) - both)
+        outlines = boundary_f1(*pair, 3)
+        rows.append({"size": [height, width], "iou": float(ious.mean()), "f1": float(outlines.nanmean())})
+        values += [truth.tobytes(), other.tobytes()]
+    write(folder / "scores.json", rows)
+    (folder / "scores.bin").write_bytes(b"".join(values))
+
+
 def write_resized(folder: Path) -> None:
     """Write random pixels and what Pillow makes of them in other sizes."""
     generator = np.random.default_rng(0)
@@ -232,6 +276,7 @@ def write_photos(folder: Path) -> None:
         network = network_of(nano.model, description)
         name = "kept.segnet" if keep_aspect else "squeezed.segnet"
         (folder / name).write_bytes(to_bytes(about(segmenter), network, "float16"))
+        write(folder / "nano-of-pets-norms.json", [norm_text(each) for each in network.weights])
         for height, width in PHOTOS:
             pixels = picture(height, (height, width))
             mask = segmenter.predict(pixels).mask

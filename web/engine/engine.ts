@@ -54,6 +54,11 @@ export class Engine {
     throw new ModelError(`The WebAssembly of this machine has no ${backend}.`);
   }
 
+  /** Return an engine for another network, which computes with what this one does and has memory of its own. */
+  of(model: Model): Engine {
+    return new Engine(model, this.backend, this.operator);
+  }
+
   /**
    * Return the logits of a picture, at its own size.
    *

@@ -2,13 +2,15 @@
 
 import type { Engine, FeatureMap, Header, Model, Picture, Unpooling } from "../engine/index.ts";
 import { classify } from "../engine/segment.ts";
+import { withoutNorms, type Norm } from "./norms.ts";
 
 export interface Breaks {
   unpooling: Unpooling;
   lateral: boolean;
+  norms: boolean;
 }
 
-export const UNBROKEN: Breaks = { unpooling: "positions", lateral: true };
+export const UNBROKEN: Breaks = { unpooling: "positions", lateral: true, norms: true };
 
 export class ForwardPass {
   readonly model: Model;
@@ -18,11 +20,13 @@ export class ForwardPass {
   private readonly codesOf = new Map<number, Uint8Array>();
   private readonly orders = new Map<number, number[]>();
 
-  /** Runs the network. Only the engine's last run can be read, so a new pass ends the one before. */
+  /** Runs an engine. Only its last run can be read, so a new pass ends the one before. */
   constructor(
     private readonly engine: Engine,
     readonly picture: Picture,
     readonly breaks: Breaks,
+    /** The batch norm folded into each layer; null where there is none. */
+    readonly norms: readonly (Norm | null)[] = [],
   ) {
     this.model = engine.model;
     this.logits = engine.run(picture, { keep: true, ...breaks });
@@ -83,16 +87,24 @@ export function probabilities(logits: readonly number[]): number[] {
   return powers.map((power) => power / sum);
 }
 
-/** Returns the mean IoU of two masks, over the classes that either has. */
-export function meanIou(mask: Uint8Array, truth: Uint8Array, count: number): number {
-  const both = new Float64Array(count);
-  const either = new Float64Array(count);
-  mask.forEach((id, i) => {
-    const other = truth[i]!;
-    either[id]!++;
-    if (id === other) both[id]!++;
-    else either[other]!++;
-  });
-  const scores = [...both].flatMap((shared, id) => (either[id] ? [shared / either[id]] : []));
-  return scores.reduce((a, b) => a + b, 0) / scores.length;
+/** A network that can be broken: an engine for it, and one for what is left of it without its batch norms. */
+export class Breakable {
+  private bare: Engine | null = null;
+
+  /** @param norms has the batch norm folded into each layer; empty where nothing is known of them. */
+  constructor(
+    readonly engine: Engine,
+    readonly norms: readonly (Norm | null)[],
+  ) {}
+
+  run(picture: Picture, breaks: Breaks): ForwardPass {
+    if (breaks.norms) return new ForwardPass(this.engine, picture, breaks, this.norms);
+    this.bare ??= this.engine.of(withoutNorms(this.engine.model, this.norms));
+    return new ForwardPass(this.bare, picture, breaks);
+  }
+
+  /** Returns the same network with memory of its own: its runs leave the maps of this one's readable. */
+  again(): Breakable {
+    return new Breakable(this.engine.of(this.engine.model), this.norms);
+  }
 }

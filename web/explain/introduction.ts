@@ -6,7 +6,7 @@ import { count } from "../shared/words.ts";
 import { linksOf, parametersOf, type Link } from "./network.ts";
 
 /** Says which network it is, and what the colours mean. */
-export function introduce(model: Model): void {
+export function introduce(model: Model, knowsNorms: boolean): void {
   const { header } = model;
   const total = parametersOf(model).reduce((a, b) => a + b);
   say(
@@ -37,6 +37,6 @@ export function introduce(model: Model): void {
       item("scale", "a map’s values: negative, 0, positive. Each map has its own scale."),
       ...classes,
     ),
-    make("p", "small soft", "Batch norm is folded into the convolutions."),
   );
+  if (!knowsNorms) key.append(make("p", "small soft", "Batch norm is folded into the convolutions."));
 }

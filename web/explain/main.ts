@@ -2,82 +2,93 @@
 
 import "../shared/base.css";
 import "./style.css";
-import type { Engine } from "../engine/index.ts";
 import { attempt, forget } from "../shared/attempt.ts";
 import { find, make, say } from "../shared/elements.ts";
 import { embeddedModel, openModel } from "../shared/models.ts";
 import { takeFiles } from "../shared/take.ts";
 import { Refusal } from "../shared/words.ts";
 import { BitsView } from "./bits.ts";
-import { buildBreaks, tellScore } from "./breaks.ts";
+import { buildBreaks, ScoreTable } from "./breaks.ts";
+import { readContents, type Contents, type Example } from "./contents.ts";
+import { Breakable, UNBROKEN, type Breaks, type ForwardPass } from "./forward_pass.ts";
 import { introduce } from "./introduction.ts";
 import { LayerView } from "./layer_view.ts";
+import { LearnView } from "./learn.ts";
+import { readNorms } from "./norms.ts";
 import { Overview } from "./overview.ts";
-import {
-  drawMask,
-  drawPicture,
-  examplesIn,
-  openExample,
-  openFile,
-  type Example,
-  type Subject,
-} from "./pictures.ts";
+import { PaintView } from "./paint.ts";
+import { drawMask, drawPicture, openExample, openFile, type Subject } from "./pictures.ts";
 import { Pointer } from "./pointer.ts";
-import { ForwardPass, UNBROKEN, type Breaks } from "./forward_pass.ts";
+import { stepsOf } from "./steps.ts";
+import { Tour } from "./tour.ts";
+import { tutorialLink, type Section } from "./tutorial.ts";
 
 const photo = find("photo", HTMLCanvasElement);
 const mask = find("mask", HTMLCanvasElement);
-const panels = ["network", "layer", "bits"] as const;
+const panels = ["network", "layer", "bits", "paint", "learn"] as const;
+type Panel = (typeof panels)[number];
+const MORE: Record<Panel, Section> = {
+  network: "network",
+  layer: "convolution",
+  bits: "pooling",
+  paint: "scores",
+  learn: "learning",
+};
 
 const pointer = new Pointer(
   () => pass,
   () => (panel === "layer" ? layerView.shown : null),
 );
 
-let engine: Engine;
+let network: Breakable;
+let contents: Contents;
 let overview: Overview;
 let layerView: LayerView;
 let bits: BitsView;
+let paint: PaintView;
+let learn: LearnView | null = null;
+let scores: ScoreTable;
 let subject: Subject;
 let unbroken: Uint8Array;
 let pass: ForwardPass;
 let breaks: Breaks = UNBROKEN;
-let panel: (typeof panels)[number] = "network";
+let panel: Panel = "network";
 
 /** Runs the network on a picture, and shows its maps. */
 function look(at: Subject): void {
   subject = at;
-  unbroken = new ForwardPass(engine, at.picture, UNBROKEN).mask;
+  unbroken = network.run(at.picture, UNBROKEN).mask;
   drawPicture(photo, at.picture);
   photo.setAttribute("aria-label", at.name);
   think();
 }
 
 function think(): void {
-  pass = new ForwardPass(engine, subject.picture, breaks);
-  const { header } = engine.model;
+  pass = network.run(subject.picture, breaks);
+  const { header } = pass;
   drawMask(mask, pass.mask, subject.picture.width, header);
-  const isBroken = breaks.unpooling !== "positions" || !breaks.lateral;
-  const score = find("score", HTMLElement);
-  tellScore(score, header, { mask: pass.mask, unbroken, truth: subject.truth }, isBroken);
+  const score = scores.show(pass, subject, unbroken);
   const shares = header.classes.names.map((name, id) => {
     const share = pass.mask.filter((each) => each === id).length / pass.mask.length;
     return `${name} ${(100 * share).toFixed(1)} %`;
   });
   mask.setAttribute("aria-label", `Mask: ${shares.join(", ")}`);
-  say(find("live", HTMLElement), `${subject.name}: ${shares.join(", ")}. ${score.textContent}`);
+  say(find("live", HTMLElement), `${subject.name}: ${shares.join(", ")}. ${score}`);
   overview.show(pass);
   if (bits.isPossible) bits.show(pass);
   if (panel === "layer") layerView.update(pass);
+  paint.show(subject, unbroken);
   pointer.leave();
 }
 
-function show(next: typeof panel): void {
+function show(next: Panel): void {
   panel = next;
+  learn?.stop();
   for (const each of panels) find(each, HTMLElement).hidden = each !== next;
   for (const input of document.querySelectorAll<HTMLInputElement>("[name=view]")) {
-    input.checked = input.value === (next === "bits" ? "bits" : "network");
+    input.checked = input.value === (next === "layer" ? "network" : next);
   }
+  find("more", HTMLElement).replaceChildren("More: ", tutorialLink(MORE[next], contents.tutorial));
   pointer.leave();
 }
 
@@ -95,13 +106,13 @@ function listExamples(examples: Example[]): void {
   const list = find("pets", HTMLElement);
   for (const example of examples) {
     const image = make("img");
-    image.src = `data:image/png;base64,${example.png}`;
+    image.src = `data:image/webp;base64,${example.image}`;
     image.alt = example.name;
     const button = make("button", "", image);
     button.type = "button";
     button.addEventListener(
       "click",
-      () => void open(button, () => openExample(example, engine.model.header)),
+      () => void open(button, () => openExample(example, network.engine.model.header)),
     );
     list.append(make("li", "", button));
   }
@@ -123,36 +134,70 @@ async function begin(): Promise<void> {
       throw new Refusal(
         "This page has no network inside. segnet show network MODEL --out network.html writes one that has.",
       );
-    engine = await openModel(bytes);
-    const { header } = engine.model;
-    introduce(engine.model);
-    overview = new Overview(find("network", HTMLElement), engine.model, openLayer);
+    contents = readContents(find("contents", HTMLElement));
+    network = new Breakable(await openModel(bytes), readNorms(contents.norms));
+    const { model } = network.engine;
+    const { header } = model;
+    introduce(model, contents.norms.some(Boolean));
+    overview = new Overview(find("network", HTMLElement), model, openLayer);
     layerView = new LayerView(find("layer", HTMLElement), () => pointer.leave(), closeLayer);
     bits = new BitsView(find("bits", HTMLElement), header);
-    find("views", HTMLElement).hidden = !bits.isPossible;
-    buildBreaks(find("breaks", HTMLElement), header, (chosen) => {
+    paint = new PaintView(find("paint", HTMLElement), header);
+    const openAll = (): Promise<Subject[]> =>
+      Promise.all(contents.examples.map((example) => openExample(example, header)));
+    scores = new ScoreTable(find("score", HTMLElement), network, openAll);
+    if (contents.learning) learn = new LearnView(find("learn", HTMLElement), contents.learning);
+    hideViews();
+    const setBreaks = buildBreaks(find("breaks", HTMLElement), network, (chosen) => {
       breaks = chosen;
       think();
     });
-    listen();
-    const examples = examplesIn(find("examples", HTMLElement));
-    listExamples(examples);
+    listen(setBreaks);
+    const { examples } = contents;
     const chooser = find("choose", HTMLButtonElement);
     takeFiles(chooser, async ([file]) => open(null, () => openFile(file!, header)));
-    if (examples[0])
-      await open(document.querySelector("#pets button"), () => openExample(examples[0]!, header));
+    if (examples[0]) {
+      await open(null, () => openExample(examples[0]!, header));
+      show("network");
+    }
+    listExamples(examples);
+    document.querySelector("#pets button")?.setAttribute("aria-current", "true");
     chooser.disabled = false;
   });
 }
 
-function listen(): void {
+function hideViews(): void {
+  for (const [view, isThere] of [
+    ["bits", bits.isPossible],
+    ["paint", contents.examples.some(({ mask }) => mask !== null)],
+    ["learn", learn !== null],
+  ] as const) {
+    if (!isThere) document.querySelector(`[name=view][value=${view}]`)?.closest("label")?.remove();
+  }
+}
+
+function listen(setBreaks: (breaks: Breaks) => void): void {
   pointer.listen(mask);
   document.addEventListener("keydown", ({ key }) => {
     if (key === "Escape" && panel === "layer") closeLayer();
   });
   find("views", HTMLElement).addEventListener("change", (event) => {
-    show((event.target as HTMLInputElement).value === "bits" ? "bits" : "network");
+    show((event.target as HTMLInputElement).value as Panel);
   });
+  const views = [...document.querySelectorAll<HTMLInputElement>("[name=view]")].map(({ value }) => value);
+  const opener = find("tour", HTMLButtonElement);
+  const steps = stepsOf(network.engine.model.header, {
+    show,
+    openLayer,
+    setBreaks,
+    point: () => pointer.middle(),
+    views,
+  });
+  new Tour(steps, opener, contents.tutorial, () => {
+    setBreaks(UNBROKEN);
+    show("network");
+  });
+  opener.disabled = false;
 }
 
 void begin();

@@ -2,6 +2,7 @@
 
 import { prepare, type Header, type Picture } from "../engine/index.ts";
 import { drawPhoto, readPhoto } from "../shared/photos.ts";
+import type { Example } from "./contents.ts";
 import { context2d } from "./maps.ts";
 
 /** What the network looks at. */
@@ -12,26 +13,15 @@ export interface Subject {
   truth: Uint8Array | null;
 }
 
-/** A drawn pet as Python wrote it into the page. */
-export interface Example {
-  name: string;
-  png: string;
-  mask: string | null;
-}
-
-export function examplesIn(element: HTMLElement): Example[] {
-  return JSON.parse(element.textContent || "[]") as Example[];
-}
-
-export async function openExample({ name, png, mask }: Example, header: Header): Promise<Subject> {
-  const picture = prepare(await pixelsOf(png), header);
+export async function openExample({ name, image, mask }: Example, header: Header): Promise<Subject> {
+  const picture = prepare(await pixelsOf(image), header);
   const truth = mask === null ? null : (await pixelsOf(mask)).data.filter((_, i) => i % 4 === 0);
   return { name, picture, truth: truth && Uint8Array.from(truth) };
 }
 
 async function pixelsOf(base64: string): Promise<Picture> {
   const image = new Image();
-  image.src = `data:image/png;base64,${base64}`;
+  image.src = `data:image/webp;base64,${base64}`;
   await image.decode();
   return pixels(image, image.naturalWidth, image.naturalHeight);
 }
@@ -59,16 +49,17 @@ export function drawPicture(canvas: HTMLCanvasElement, { width, height, channels
   context2d(canvas).putImageData(shown, 0, 0);
 }
 
-/** Draws a mask in the classes' colours. */
+/** Draws a mask in the classes' colours; the class `bare` stays transparent. */
 export function drawMask(
   canvas: HTMLCanvasElement,
   mask: Uint8Array,
   width: number,
   { classes }: Header,
+  bare: number | null = null,
 ): void {
   const height = mask.length / width;
   const shown = new ImageData(width, height);
-  mask.forEach((id, i) => shown.data.set([...classes.colours[id]!, 255], 4 * i));
+  mask.forEach((id, i) => shown.data.set([...classes.colours[id]!, id === bare ? 0 : 255], 4 * i));
   [canvas.width, canvas.height] = [width, height];
   context2d(canvas).putImageData(shown, 0, 0);
 }

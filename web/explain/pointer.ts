@@ -55,6 +55,12 @@ export class Pointer {
     showPixel(this.table, pass, this.row, this.column);
   }
 
+  /** Shows what each stage sees around the pixel in the middle. */
+  middle(): void {
+    const { height, width } = this.pass().picture;
+    this.go(height >> 1, width >> 1);
+  }
+
   private point(canvas: HTMLElement, event: PointerEvent): void {
     const { left, top, width, height } = canvas.getBoundingClientRect();
     const { picture } = this.pass();

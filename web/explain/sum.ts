@@ -4,6 +4,7 @@ import type { Layer } from "../engine/index.ts";
 import type { Activation } from "../engine/model.ts";
 import { grey } from "../engine/picture.ts";
 import type { ForwardPass } from "./forward_pass.ts";
+import { unfolded } from "./norms.ts";
 
 export interface Place {
   tensor: number;
@@ -29,6 +30,8 @@ export type Explanation =
       left: number;
       parts: Part[];
       bias: number;
+      /** The batch norm after the convolution, and what it makes of parts and bias; null where there is none. */
+      norm: { scale: number; shift: number; value: number } | null;
       added: number | null;
       sum: number;
       activation: Activation;
@@ -90,7 +93,9 @@ type Convolution = Extract<Layer, { op: "conv" | "depthwise" }>;
 
 function convolution(pass: ForwardPass, layer: Convolution, place: Place): Explanation {
   const { tensor, row, column, channel } = place;
-  const { kernel, bias } = pass.model.weights[tensor - 1]!;
+  const weights = pass.model.weights[tensor - 1]!;
+  const known = pass.norms[tensor - 1];
+  const [scale, shift] = known ? [known.scale[channel]!, known.shift[channel]!] : [1, 0];
   const taken = pass.map(layer.from);
   const given = pass.map(tensor).channels;
   const isDense = layer.op === "conv";
@@ -102,7 +107,10 @@ function convolution(pass: ForwardPass, layer: Convolution, place: Place): Expla
       const [r, c] = [top + Math.floor(tap / layer.kernel), left + (tap % layer.kernel)];
       const isIn = r >= 0 && c >= 0 && r < taken.height && c < taken.width;
       const value = isIn ? pass.value(layer.from, r, c, from) : null;
-      const weight = kernel[(isDense ? tap * taken.channels + from : tap) * given + channel]!;
+      const weight = unfolded(
+        weights.kernel[(isDense ? tap * taken.channels + from : tap) * given + channel]!,
+        scale,
+      );
       part.window.push(value);
       part.kernel.push(weight);
       part.sum += (value ?? 0) * weight;
@@ -110,7 +118,10 @@ function convolution(pass: ForwardPass, layer: Convolution, place: Place): Expla
     return part;
   });
   const added = addedTo(pass, layer, place);
-  const sum = parts.reduce((total, part) => total + part.sum, bias[channel]!) + (added ?? 0);
+  const bias = unfolded(weights.bias[channel]! - shift, scale);
+  const before = parts.reduce((total, part) => total + part.sum, bias);
+  const norm = known ? { scale, shift, value: before * scale + shift } : null;
+  const sum = (norm ? norm.value : before) + (added ?? 0);
   const { activation } = layer;
   const most = activation === "relu6" ? 6 : Infinity;
   const value = activation === "none" ? sum : Math.min(most, Math.max(0, sum));
@@ -120,7 +131,8 @@ function convolution(pass: ForwardPass, layer: Convolution, place: Place): Expla
     top,
     left,
     parts,
-    bias: bias[channel]!,
+    bias,
+    norm,
     added,
     sum,
     activation,

@@ -62,7 +62,7 @@ function convolution(
   chosen: number | null,
   choose: (channel: number) => void,
 ): Node[] {
-  const { parts, size, bias, added, sum, activation, value } = found;
+  const { parts, size, bias, norm, added, sum, activation, value } = found;
   const sorted = [...parts].sort((a, b) => Math.abs(b.sum) - Math.abs(a.sum));
   const part = parts.find(({ channel }) => channel === chosen) ?? sorted[0]!;
   const nodes: Node[] = [];
@@ -75,8 +75,18 @@ function convolution(
   }
   if (parts.length > 1) nodes.push(bars(sorted, size, part, pass, from, found, choose));
   const products = parts.reduce((total, each) => total + each.sum, 0);
-  const terms: [string, number][] = [["products", products], ["bias", bias], ...addition(added, "added map")];
-  nodes.push(equation(terms, sum));
+  const isBiased = !norm || Math.abs(bias) > 5e-4; // a convolution before a norm has no bias of its own
+  const terms: [string, number][] = [
+    ["products", products],
+    ...(isBiased ? [["bias", bias] as [string, number]] : []),
+  ];
+  if (norm) {
+    const before = products + bias;
+    if (isBiased) nodes.push(equation(terms));
+    const by = `${decimal(before)} × ${decimal(norm.scale)} + ${decimal(norm.shift)} = ${decimal(norm.value)}`;
+    nodes.push(make("p", "sum", `Batch norm scales the sum of the products and shifts it: ${by}`));
+    if (added !== null) nodes.push(equation([["normed", norm.value], ...addition(added, "added map")], sum));
+  } else nodes.push(equation([...terms, ...addition(added, "added map")], sum));
   if (activation !== "none") {
     const name = activation === "relu" ? "ReLU" : "ReLU6";
     const what = value === sum ? "leaves it as it is" : sum < 0 ? "makes it 0" : "limits it to 6";

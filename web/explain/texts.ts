@@ -3,7 +3,8 @@
 import type { Header, Layer } from "../engine/index.ts";
 
 /** Says in two or three sentences what a layer does. */
-export function about(layer: Layer, { layers }: Header): string {
+export function about(layer: Layer, { layers }: Header, hasNorm: boolean): string {
+  const norm = hasNorm ? " Batch norm then scales and shifts the sums of each channel." : "";
   switch (layer.op) {
     case "conv": {
       const index = layers.indexOf(layer) + 1;
@@ -19,12 +20,15 @@ export function about(layer: Layer, { layers }: Header): string {
         layer.add === undefined
           ? ""
           : " The map from before the unit is added, so the unit learns only what to change.";
-      if (isLateral) return `${what} The decoder adds this lateral map after its un-pool.`;
+      if (isLateral) return `${what}${norm} The decoder adds this lateral map after its un-pool.`;
       if (isLast) return `${what} This last one, the classifier, gives the logits of the classes.`;
-      return `${what}${added} Batch norm is folded into the kernel and the bias.${layer.activation === "none" ? "" : " ReLU then turns negative sums into 0."}`;
+      return `${what}${norm}${added}${layer.activation === "none" ? "" : " At the end ReLU turns negative values into 0."}`;
     }
     case "depthwise":
-      return "A depthwise convolution has one kernel for each channel and reads that channel alone. The 1×1 convolution after it mixes the channels. Batch norm is folded in.";
+      return (
+        "A depthwise convolution has one kernel for each channel and reads that channel alone. The 1×1 convolution after it mixes the channels." +
+        norm
+      );
     case "pool":
       return "Max-pooling keeps the largest of each 2×2 window and halves height and width. It also keeps where the largest stood: a code of two bits for each window.";
     case "unpool":

@@ -5,12 +5,15 @@ import { createRequire } from "node:module";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { Engine, prepare, readModel, type Picture } from "../engine/index.ts";
-import { meanIou, ForwardPass, UNBROKEN } from "../explain/forward_pass.ts";
+import { Breakable, UNBROKEN, type Breaks, type ForwardPass } from "../explain/forward_pass.ts";
+import { readNorms } from "../explain/norms.ts";
+import { boundaryF1, Confusion, mean, meanIou } from "../explain/scores.ts";
+import type { Contents } from "../explain/contents.ts";
 import { buildPage, give, launch, pageWith, pixelsOf, visit, write, type Visit } from "./browser.ts";
 import { fixture, missing } from "./surroundings.ts";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const PLACE = '<script type="application/json" id="examples"></script>';
+const PLACE = '<script type="application/json" id="contents"></script>';
 
 describe.skipIf(missing)(
   `the explainer${missing && ` (skipped: needs ${missing})`}`,
@@ -20,19 +23,36 @@ describe.skipIf(missing)(
     let built: string;
     let address: string;
     let model: Uint8Array;
+    let norms: Contents["norms"];
     let visits: Visit[] = [];
 
     beforeAll(async () => {
       built = buildPage("explain.html");
       model = readFileSync(fixture("squeezed.segnet"));
+      norms = JSON.parse(readFileSync(fixture("nano-of-pets-norms.json"), "utf8")) as Contents["norms"];
       browser = await launch();
-      const png = (name: string): string => readFileSync(fixture(name)).toString("base64");
-      const examples = [
-        { name: "Drawn pet 1", png: png("pet-0.png"), mask: png("pet-0-mask.png") },
-        { name: "Drawn pet 2", png: png("pet-1.png"), mask: null },
-      ];
+      const image = (name: string): string => readFileSync(fixture(name)).toString("base64");
+      const pet = (number: number): string => image(`pet-${number}.png`);
+      const contents: Contents = {
+        examples: [
+          { name: "Drawn pet 1", image: pet(0), mask: image("pet-0-mask.png") },
+          { name: "Drawn pet 2", image: pet(1), mask: null },
+          { name: "Drawn pet 3", image: pet(2), mask: image("pet-2-mask.png") },
+        ],
+        norms,
+        learning: {
+          run: "A run of two epochs.",
+          classes: { pet: "#c83c28", background: "#000000" },
+          pictures: [{ name: "a pet", image: pet(1), truth: image("pet-1-mask.png") }],
+          epochs: [
+            { epoch: 1, loss: 0.5, iou: 0.25, masks: [image("pet-0-mask.png")] },
+            { epoch: 9, loss: 0.25, iou: null, masks: [image("pet-1-mask.png")] },
+          ],
+        },
+        tutorial: "../tutorial/",
+      };
       expect(built.split(PLACE)).toHaveLength(2);
-      const filled = built.replace(PLACE, PLACE.replace("></", `>${JSON.stringify(examples)}</`));
+      const filled = built.replace(PLACE, PLACE.replace("></", `>${JSON.stringify(contents)}</`));
       address = pageWith(filled, model, "explain.html");
     }, 60_000);
 
@@ -56,7 +76,23 @@ describe.skipIf(missing)(
     async function expected(page: Page, breaks = UNBROKEN, file = "pet-0.png"): Promise<ForwardPass> {
       const engine = await Engine.create(readModel(model));
       const photo: Picture = await pixelsOf(page, { file: fixture(file) });
-      return new ForwardPass(engine, prepare(photo, engine.model.header), breaks);
+      const picture = prepare(photo, engine.model.header);
+      return new Breakable(engine, readNorms(norms)).run(picture, breaks);
+    }
+
+    /** The true classes of a drawn pet. */
+    async function truthOf(page: Page, number: number): Promise<Uint8Array> {
+      const { data } = await pixelsOf(page, { file: fixture(`pet-${number}-mask.png`) });
+      return Uint8Array.from(data.filter((_, i) => i % 4 === 0));
+    }
+
+    const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
+
+    /** The rows of the table of scores, without their names. */
+    async function scoresShown(page: Page): Promise<string[][]> {
+      await expect.poll(() => page.innerText(".scores")).not.toContain("…");
+      const rows = await page.locator(".scores tbody tr").all();
+      return Promise.all(rows.map((row) => row.locator("td").allInnerTexts()));
     }
 
     const text = (page: Page, selector: string): Promise<string> => page.innerText(selector);
@@ -160,31 +196,43 @@ describe.skipIf(missing)(
       expect(await text(page, "#field")).toMatch(/^Point at the photo/);
     });
 
-    test("breaks the un-pooling, and says what it costs", async () => {
+    test("breaks the network, and says what it costs: of the pet that is shown, and of all drawn pets", async () => {
       const page = await open();
-      const truth = (await pixelsOf(page, { file: fixture("pet-0-mask.png") })).data.filter(
-        (_, i) => i % 4 === 0,
-      );
-      const percent = (mask: Uint8Array): string =>
-        `${(100 * meanIou(mask, Uint8Array.from(truth), 3)).toFixed(1)} %`;
-      const unbroken = await expected(page);
-      expect(await text(page, "#score")).toBe(
-        `Mean IoU with the drawn pet’s true mask: ${percent(unbroken.mask)}.`,
-      );
-      for (const unpooling of ["first", "random", "everywhere", "bilinear"] as const) {
-        await page.check(`[value=${unpooling}]`);
-        const { mask } = await expected(page, { unpooling, lateral: true });
+      const truths = { 0: await truthOf(page, 0), 2: await truthOf(page, 2) };
+      const scored = async (breaks: Breaks): Promise<string[]> => {
+        const [all, outlines] = [new Confusion(3), [] as number[]];
+        for (const number of [0, 2] as const) {
+          const { mask } = await expected(page, breaks, `pet-${number}.png`);
+          all.add(mask, truths[number]);
+          outlines.push(boundaryF1(mask, truths[number], 128, 3));
+        }
+        const { mask } = await expected(page, breaks);
+        return [meanIou(mask, truths[0], 3), outlines[0]!, all.meanIou, mean(outlines)].map(percent);
+      };
+      const whole = await scored(UNBROKEN);
+      expect(await scoresShown(page)).toEqual(whole.map((score) => [score]));
+      const unbroken = (await expected(page)).mask;
+      const ways: [selector: string, Partial<Breaks>][] = [
+        ["[value=first]", { unpooling: "first" }],
+        ["[value=random]", { unpooling: "random" }],
+        ["[value=everywhere]", { unpooling: "everywhere" }],
+        ["[value=bilinear]", { unpooling: "bilinear" }],
+        ["#no-lateral", { lateral: false }],
+        ["#no-norms", { norms: false }],
+      ];
+      for (const [selector, change] of ways) {
+        const breaks = { ...UNBROKEN, ...change };
+        await page.check(selector);
+        const { mask } = await expected(page, breaks);
         expect(Buffer.compare(await shownMask(page), mask)).toBe(0);
-        expect(Buffer.compare(mask, unbroken.mask)).not.toBe(0);
-        expect(await text(page, "#score")).toContain(`${percent(mask)}, `);
+        expect(Buffer.compare(mask, unbroken)).not.toBe(0);
+        const broken = await scored(breaks);
+        expect(await scoresShown(page)).toEqual(whole.map((score, i) => [score, broken[i]]));
+        if (selector.startsWith("#")) await page.uncheck(selector);
+        else await page.check("[value=positions]");
       }
-      await page.check("[value=positions]");
-      await page.check("#no-lateral");
-      const { mask } = await expected(page, { unpooling: "positions", lateral: false });
-      expect(Buffer.compare(await shownMask(page), mask)).toBe(0);
-      await page.uncheck("#no-lateral");
-      expect(Buffer.compare(await shownMask(page), unbroken.mask)).toBe(0);
-    });
+      expect(Buffer.compare(await shownMask(page), unbroken)).toBe(0);
+    }, 120_000);
 
     test("compares with the unbroken mask where the truth is unknown", async () => {
       const page = await open();
@@ -195,6 +243,101 @@ describe.skipIf(missing)(
       expect(await text(page, "#score")).toMatch(
         /^Mean IoU with the unbroken mask: \d+\.\d %\. .* unknown\.$/,
       );
+      await page.click("#views >> text=Paint");
+      expect(await text(page, "#paint [role=status]")).toMatch(/Choose one of the drawn pets/);
+    });
+
+    test("lets the visitor paint a mask, and scores it beside the network's", async () => {
+      const page = await open({ viewport: { width: 1280, height: 1200 } });
+      await page.click("#views >> text=Paint");
+      const truth = await truthOf(page, 0);
+      const painted = new Uint8Array(128 * 128).fill(1);
+      const said = (mask: Uint8Array): string =>
+        `mean IoU ${percent(meanIou(mask, truth, 3))}, boundary F1 ${percent(boundaryF1(mask, truth, 128, 3))}`;
+      const network = said((await expected(page)).mask);
+      const shown = (): Promise<string> => text(page, "#paint [role=status]");
+      expect(await shown()).toBe(`You: ${said(painted)}. The network: ${network}.`);
+
+      const box = (await page.locator("#painting").boundingBox())!;
+      const at = (pixel: number): number => ((pixel + 0.5) * box.width) / 128;
+      await page.mouse.move(box.x + at(40), box.y + at(60));
+      await page.mouse.down();
+      await page.mouse.move(box.x + at(60), box.y + at(60));
+      await page.mouse.up();
+      for (let x = 40; x <= 60; x++)
+        for (let row = -3; row <= 3; row++)
+          for (let column = -3; column <= 3; column++)
+            if (row ** 2 + column ** 2 <= 3.5 ** 2) painted[(60 + row) * 128 + x + column] = 0;
+      expect(await shown()).toBe(`You: ${said(painted)}. The network: ${network}.`);
+
+      await page.check("#paint >> text=3 pixels");
+      await page.check("#paint >> text=border");
+      await page.focus("#painting");
+      await page.keyboard.press("ArrowDown");
+      await page.keyboard.press(" ");
+      const before = painted.slice();
+      for (const [row, column] of [
+        [61, 60],
+        [60, 60],
+        [62, 60],
+        [61, 59],
+        [61, 61],
+        [60, 59],
+        [60, 61],
+        [62, 59],
+        [62, 61],
+      ] as const)
+        painted[row * 128 + column] = 2;
+      expect(await shown()).toBe(`You: ${said(painted)}. The network: ${network}.`);
+      expect(await page.getAttribute("#painting", "aria-label")).toBe(
+        "Row 61, column 60: border. Space paints border.",
+      );
+      await page.click("#paint >> text=Undo");
+      expect(await shown()).toBe(`You: ${said(before)}. The network: ${network}.`);
+      await page.click("#paint >> text=Start again");
+      expect(await shown()).toContain(`You: ${said(new Uint8Array(128 * 128).fill(1))}.`);
+    });
+
+    test("shows a training epoch by epoch", async () => {
+      const page = await open();
+      await page.click("#views >> text=Learn");
+      const said = (): Promise<string> => text(page, "#learn .choices + p");
+      expect(await text(page, "#learn")).toContain("A run of two epochs.");
+      expect(await said()).toBe("Epoch 9: training loss 0.250, mean IoU unknown on validation images.");
+      const last = await page.getAttribute("#learn figure:nth-child(2) img", "src");
+      await page.focus("#epoch");
+      await page.keyboard.press("ArrowLeft");
+      expect(await said()).toBe("Epoch 1: training loss 0.500, mean IoU 0.250 on validation images.");
+      expect(await page.getAttribute("#epoch", "aria-valuetext")).toBe(await said());
+      expect(await page.getAttribute("#learn figure:nth-child(2) img", "src")).not.toBe(last);
+      await page.click("#learn >> text=Play");
+      await expect.poll(said).toMatch(/^Epoch 9/);
+      await expect.poll(() => page.locator("#learn >> text=Play").count()).toBe(1);
+    });
+
+    test("leads through the page, by pointer or by keys, and leaves it as it was", async () => {
+      const page = await open();
+      await page.focus("#tour");
+      await page.keyboard.press("Enter");
+      const titles: string[] = [];
+      for (let i = 0; ; i++) {
+        titles.push(await text(page, "#tour-title"));
+        expect(await page.evaluate("document.activeElement.id")).toBe("tour-title");
+        expect(await page.locator(".shown").count()).toBe(1);
+        if (titles.at(-1)!.startsWith("7 of 9")) expect(await page.isChecked("[value=random]")).toBe(true);
+        expect(await page.locator(".tour a").getAttribute("href")).toMatch(
+          /^\.\.\/tutorial\/part-\d\.html#[a-z-]+$/,
+        );
+        const next = page.locator(".tour .main");
+        if ((await next.innerText()) === "Done") break;
+        if (i % 2) await next.click();
+        else await tabTo(page, ".tour .main").then(() => page.keyboard.press("Enter"));
+      }
+      expect(titles).toHaveLength(9);
+      await page.keyboard.press("Escape");
+      expect(await page.evaluate("document.activeElement.id")).toBe("tour");
+      expect(await page.locator(".shown, .tour:visible").count()).toBe(0);
+      expect(await page.isVisible("#network")).toBe(true);
     });
 
     test("shows the two bits over the photo, un-pooled and enlarged", async () => {
@@ -258,7 +401,7 @@ describe.skipIf(missing)(
       expect(await text(page, "#pixel caption")).toBe("Row 60, column 64");
       await tabTo(page, "[name=unpooling]");
       await page.keyboard.press("ArrowDown");
-      expect(await text(page, "#score")).toContain("unbroken");
+      expect(await page.isChecked("[value=first]")).toBe(true);
     });
 
     for (const colorScheme of ["light", "dark"] as const) {
@@ -279,8 +422,12 @@ describe.skipIf(missing)(
             await check();
             await page.click("#back");
           }
-          await page.click("#views >> text=The two bits");
           await page.check("[value=random]");
+          for (const view of ["The two bits", "Paint", "Learn"]) {
+            await page.click(`#views >> text=${view}`);
+            await check();
+          }
+          await page.click("#tour");
           await check();
         });
       }

@@ -29,7 +29,7 @@ export function picture(number: number, channels: number): Picture {
 }
 
 /** Return what PyTorch made of a picture: "logits", maps by the tensor's number, and "codes N" of a pool. */
-export function truth(network: string, number: number): Map<string, FeatureMap> {
+export function truth(network: string, number: number | string): Map<string, FeatureMap> {
   const rows = json<{ key: string; shape: [number, number, number] }[]>(`${network}-${number}.json`);
   const values = new Float32Array(bytes(`${network}-${number}.bin`).buffer);
   let at = 0;

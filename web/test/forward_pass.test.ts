@@ -5,8 +5,10 @@ import { Engine, readModel, type Picture, type Unpooling } from "../engine/index
 import { inside, receptiveField } from "../explain/field.ts";
 import { linksOf, nameOf, parametersOf, sizesOf, stagesOf } from "../explain/network.ts";
 import { explain } from "../explain/sum.ts";
-import { meanIou, probabilities, ForwardPass, UNBROKEN } from "../explain/forward_pass.ts";
-import { bytes, picture } from "./fixtures.ts";
+import { Breakable, ForwardPass, probabilities, UNBROKEN } from "../explain/forward_pass.ts";
+import { readNorms } from "../explain/norms.ts";
+import { boundaryF1, meanIou } from "../explain/scores.ts";
+import { bytes, json, picture, truth } from "./fixtures.ts";
 
 const open = async (name: string): Promise<Engine> => Engine.create(readModel(bytes(`${name}.segnet`)));
 
@@ -23,13 +25,13 @@ describe.each(["nano", "efficient", "basic"])("in %s", (name) => {
   test.each(["positions", "first", "random", "everywhere", "bilinear"] satisfies Unpooling[])(
     "the sums are the engine's values, un-pooled by %s",
     async (unpooling) => {
-      const engine = await open(name);
+      const network = new Breakable(await open(name), readNorms(json(`${name}-norms.json`)));
       const draw = lottery();
-      for (const [number, lateral] of [
-        [0, true],
-        [1, unpooling !== "first"],
+      for (const [number, lateral, norms] of [
+        [0, true, true],
+        [1, unpooling !== "first", unpooling !== "random"],
       ] as const) {
-        const pass = new ForwardPass(engine, picture(number, 3), { unpooling, lateral });
+        const pass = network.run(picture(number, 3), { unpooling, lateral, norms });
         for (let tensor = 0; tensor <= pass.header.layers.length; tensor++) {
           const { height, width, channels } = pass.map(tensor);
           for (let i = 0; i < 12; i++) {
@@ -125,4 +127,28 @@ test("mean IoU is over the classes that either mask has", () => {
 test("probabilities add up to one, and large logits don't overflow", () => {
   expect(probabilities([1000, 1000])).toEqual([0.5, 0.5]);
   expect(probabilities([0, Math.log(3)])[1]).toBeCloseTo(0.75);
+});
+
+test.each(["nano", "efficient", "basic"])("without batch norm %s gives PyTorch's logits", async (name) => {
+  const network = new Breakable(await open(name), readNorms(json(`${name}-norms.json`)));
+  const expected = truth(name, "bare").get("logits")!;
+  const { logits } = network.run(picture(0, 3), { ...UNBROKEN, norms: false });
+  const most = Math.max(...expected.data.map(Math.abs));
+  expect(most).toBeGreaterThan(0);
+  logits.data.forEach((value, i) => expect(Math.abs(value - expected.data[i]!)).toBeLessThan(1e-4 * most));
+  const again = network.run(picture(0, 3), UNBROKEN).logits;
+  expect(again.data).toEqual(network.again().run(picture(0, 3), UNBROKEN).logits.data);
+});
+
+test("mean IoU and boundary F1 are Python's", () => {
+  const values = bytes("scores.bin");
+  let at = 0;
+  for (const { size, iou, f1 } of json<{ size: [number, number]; iou: number; f1: number }[]>(
+    "scores.json",
+  )) {
+    const [real, other] = [0, 1].map(() => values.subarray(at, (at += size[0] * size[1])));
+    expect(meanIou(other!, real!, 3)).toBeCloseTo(iou, 6);
+    expect(boundaryF1(other!, real!, size[1], 3)).toBeCloseTo(f1, 6);
+    expect(boundaryF1(real!, real!, size[1], 3)).toBe(1);
+  }
 });

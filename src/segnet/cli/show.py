@@ -226,19 +226,27 @@ def show_receptive_field(
 def show_network(model: str = "pets-nano", /, *, out: OptionalPath = None) -> int:
     """A whole network at work, as one HTML file: every map of a photo, and the sum behind each value.
 
-    The file opens in a browser, offline. It shows drawn pets, and photos of your own.
+    The file opens in a browser, offline. It shows drawn pets, and photos of your own. Of a run it also shows
+    how it learnt, with up to four of its validation images; of another model how a small one learnt.
 
     Args:
         model: a run folder, a .safetensors file or a bundled name.
         out: the file to write, .html; by default network.html.
     """
     from segnet.export.web.explain_page import explain_page
+    from segnet.export.web.learning_data import demo_learning, learning_of
+    from segnet.figures.learning import names_of_pictures
     from segnet.figures.subjects import open_trained
 
     out = expand_home(out or "network.html")
     if out.suffix != ".html":
         raise SegnetError(f"--out {out}: the page is an HTML file; name one that ends in .html")
-    page = explain_page(open_trained(model)[1])
+    segmenter = open_trained(model)[1]
+    if names_of_pictures(model):
+        learning = learning_of(model, f"The run {expand_home(model).name}, on validation images of its own.")
+    else:
+        learning = demo_learning()
+    page = explain_page(segmenter, learning)
     write_text(out, page)
     print(f"written to {out} ({len(page.encode()) / 1000:.0f} kB); open it in a browser")
     return 0

@@ -120,6 +120,12 @@ def learning_of_run(run: str, image: str | None = None, most: int = IN_STRIP) ->
     )
 
 
+def names_of_pictures(run: str) -> list[str]:
+    """Return the names of the validation images whose predictions a run keeps; none where it keeps none."""
+    kept = RunFolder(expand_home(run)).preview_images
+    return [*map(str, _read(kept)["names"])] if kept.is_file() else []
+
+
 def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
     try:
         with np.load(path) as arrays:

@@ -135,10 +135,8 @@ def _encode_decode(net: _Layers, model: Any, middle: Iterable[nn.Module] = ()) -
 
 def _normalised(net: _Layers, norm: nn.Module, multiple: int = 1) -> Scaling:
     """Values of 0 to 255 are divided by 255, then the image's batch norm acts."""
-    mean, variance, gamma, beta, eps = net.batch_norm(norm)
-    factor = gamma / (variance + eps).sqrt()
-    scale, shift = factor / 255, beta - mean * factor
-    return Scaling(len(scale), multiple, tuple(scale.tolist()), tuple(shift.tolist()))
+    scale, shift = _scale_and_shift(*net.batch_norm(norm))
+    return Scaling(len(scale), multiple, tuple((scale / 255).tolist()), tuple(shift.tolist()))
 
 
 # The units: each takes a tensor's number and returns that of what it gives.
@@ -233,7 +231,7 @@ class _Layers:
         plain = (conv.dilation, conv.padding_mode, kernel) == ((1, 1), "zeros", wide)
         if not plain or conv.stride != (stride, stride) or conv.groups not in groups:
             self.refuse(conv)
-        weight, bias = self._folded(conv, norm)  # (given, taken, kernel, kernel)
+        weight, bias, factors = self._folded(conv, norm)  # (given, taken, kernel, kernel)
         ordered = weight[:, 0].permute(1, 2, 0) if depthwise else weight.permute(2, 3, 1, 0)
         layer = WebLayer(
             "depthwise" if depthwise else "conv",
@@ -246,7 +244,8 @@ class _Layers:
             activation=activation,
             add=add,
         )
-        return self._add(layer, Weights(_float32(ordered), _float32(bias)))
+        kept = None if factors is None else _float32(factors)
+        return self._add(layer, Weights(_float32(ordered), _float32(bias), kept))
 
     def pool(self, stage: nn.Module, x: int) -> int:
         return self._add(WebLayer("pool", self._names[stage], x))
@@ -272,13 +271,16 @@ class _Layers:
         what = f"{self._names[module]}, which is {type(module).__name__}({module.extra_repr()})"
         raise SegnetError(f"segnet's engine for browsers can't run {what}; {_INSTEAD}")
 
-    def _folded(self, conv: nn.Conv2d, norm: nn.Module | None) -> tuple[Tensor, Tensor]:
+    def _folded(self, conv: nn.Conv2d, norm: nn.Module | None) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return kernel and biases, and as ``(2, given)`` what the batch norm multiplies by and adds."""
         weight = conv.weight.double()
         bias = weight.new_zeros(conv.out_channels) if conv.bias is None else conv.bias.double()
         if norm is None:
-            return weight, bias
+            return weight, bias, None
         mean, variance, gamma, beta, eps = self.batch_norm(norm)
-        return fuse_conv_bn_weights(weight, bias, mean, variance, eps, gamma, beta)
+        scale, shift = _scale_and_shift(mean, variance, gamma, beta, eps)
+        folded = fuse_conv_bn_weights(weight, bias, mean, variance, eps, gamma, beta)
+        return *folded, torch.stack((scale, shift))
 
     def batch_norm(self, norm: nn.Module) -> tuple[Tensor, Tensor, Tensor, Tensor, float]:
         """Return mean, variance, gamma and beta in float64, and epsilon."""
@@ -300,6 +302,14 @@ class _Layers:
         self.layers.append(layer)
         self.weights.append(weights)
         return len(self.layers)
+
+
+def _scale_and_shift(
+    mean: Tensor, variance: Tensor, gamma: Tensor, beta: Tensor, eps: float
+) -> tuple[Tensor, Tensor]:
+    """Return what a batch norm multiplies by, and what it then adds."""
+    scale = gamma / (variance + eps).sqrt()
+    return scale, beta - mean * scale
 
 
 def _float32(values: Tensor) -> np.ndarray[Any, np.dtype[np.float32]]:

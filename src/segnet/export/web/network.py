@@ -83,6 +83,8 @@ class Weights:
     """``(kernel, kernel, taken, given)``, of a depthwise convolution ``(kernel, kernel, channels)``."""
     bias: npt.NDArray[np.float32]
     """``(given,)``"""
+    norm: npt.NDArray[np.float32] | None = None
+    """``(2, given)``: what the batch norm that is folded in multiplies by and then adds; not in a file."""
 
 
 @dataclass(frozen=True)
