@@ -1,4 +1,4 @@
-rr"""Write the training that explainer pages show whose model has no run: segnet-nano on drawn pets.
+r"""Write the training that explainer pages show whose model has no run: segnet-nano on drawn pets.
 
     segnet train --data synthetic --model segnet-nano --recipe modern --epochs 20 --crop-scale 1 \
         --no-progressive --out runs/demo
