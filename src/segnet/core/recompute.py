@@ -1,11 +1,9 @@
 """Train with half the maps: what batch norm and ReLU made is made again in the backward pass.
 
 For the gradient of a conv-BN-ReLU unit PyTorch keeps two maps of one size: the convolution's output, which
-batch norm needs, and the ReLU's, which the next convolution needs. The second follows from the first by two
-cheap passes over memory, so here only the first is kept, and for the next convolution a ``Recompute`` that
-knows how to make its input again; so too for un-pooled maps, which are three quarters zeros. Values are
-those of the stock layers to rounding, and bit for bit the same when made again. A step of segnet takes 0.54
-to 0.6 of the peak memory and 1 to 7 % more time, one of segnet-lite 0.95 and 5 to 8 % (benchmarks/tricks.py).
+batch norm needs, and the ReLU's, which the next convolution needs. The second follows from the first, so here
+only the first is kept, and for the next convolution a ``Recompute`` that makes its input again; so too for
+un-pooled maps. Values are the stock layers' to rounding; docs/explanation/recompute.md has what it saves.
 """
 
 from __future__ import annotations
@@ -31,16 +29,14 @@ from segnet.core.sync_batch_norm import (
 )
 
 Recompute = Callable[[], Tensor]
-# Values that the backward pass handles at once: some MiB are all it needs besides the maps themselves. A GPU
-# gets larger blocks, since there every operation is a launch: a step of segnet at batch 64 has 2,300 of them,
-# and with a CPU's blocks it would have 9,200.
+# Values that the backward pass handles at once. A GPU gets larger blocks, since each operation is a launch.
 _BLOCK = {"cpu": 1 << 20, "cuda": 1 << 24}
 
 
 def can_recompute(norm: nn.Module, x: Tensor) -> TypeGuard[nn.BatchNorm2d]:
     """Say whether this batch norm should run here: only in training, and only if it is quite an ordinary one.
 
-    Compilers plan memory themselves, and torch's own synchronised batch norm talks to other processes.
+    Compilers plan memory themselves; torch's own synchronised batch norm talks to other processes.
     """
     return (
         isinstance(norm, nn.BatchNorm2d)

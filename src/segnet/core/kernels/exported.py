@@ -1,10 +1,9 @@
 """Pool and place as an exported graph has them: standard operations on floating point, for prediction alone.
 
 The codes are a map of the size before the pool, 1.0 where a value goes and 0.0 elsewhere, since a runtime
-multiplies faster than it unpacks. Written for the runtimes' convolution kernels, which keep maps in a blocked
-memory layout that few operations know: in ONNX Runtime those are convolution, pooling, nearest resizing,
-addition, multiplication and ReLU, and every other one costs two passes that change the layout. That is why
-scaling is a convolution here. docs/how-to/deploy.md has the figures.
+multiplies faster than it unpacks. In ONNX Runtime convolution, pooling, nearest resizing, addition,
+multiplication and ReLU share a blocked memory layout, and every other operation costs two passes that change
+it. That is why scaling is a convolution here. docs/how-to/deploy.md has the figures.
 
 A NaN is placed nowhere, and in float32 a difference between values that is below 2^-100 counts as none. In
 float16 all finite values are told apart.
