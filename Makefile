@@ -7,7 +7,7 @@ BIN = $(VENV)/bin
 JOBS ?= 2
 PYTEST = $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test campaigns lint docs figures notebook page install clean
+.PHONY: demo test campaigns lint docs figures notebook page clients install clean
 
 # pets drawn by the package, our compact SegNet, a few minutes on two CPU cores
 demo: $(VENV)/installed
@@ -43,6 +43,16 @@ web/node_modules: web/package-lock.json
 	@if command -v npm > /dev/null; then cd web && npm ci --silent --no-audit --no-fund && touch node_modules; \
 	else echo "npm isn't here: the tests of web/ are left out"; fi
 
+# other programs that open what segnet writes, each in an environment of its own, for tests; without one of
+# them pytest says what it left out
+clients: .clients/opencv-4 .clients/opencv-5
+
+.clients/opencv-4: PACKAGE = opencv-python-headless==4.14.0.94
+.clients/opencv-5: PACKAGE = opencv-contrib-python==5.1.0.95
+.clients/%:
+	$(PYTHON) -m venv $@
+	$@/bin/python -m pip install --quiet $(PACKAGE) || { rm -rf $@; exit 1; }
+
 # notebooks/segnet_pets.ipynb from its source, notebooks/segnet_pets.py; what the cells gave is not kept
 notebook: $(VENV)/installed
 	$(BIN)/python -m jupytext --quiet --update --to ipynb notebooks/segnet_pets.py
@@ -57,4 +67,4 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist site web/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .clients build dist site web/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -32,6 +32,7 @@ def export(
     to: Literal["onnx", "openvino", "torch", "web", "html"] = "onnx",
     fp16: Flag = False,
     int8: Flag = False,
+    fixed_size: Flag = False,
     out: OptionalPath = None,
     images: OptionalText = None,
     calibrate: OptionalText = None,
@@ -57,6 +58,8 @@ def export(
             that is equal enough.
         int8: compute the larger convolutions in int8, calibrated on training images: a third of the size. web
             and html keep weights alone in 8 bits, which needs no images: half the size.
+        fixed_size: onnx: for one image of the model's size at a time, with no arithmetic on sizes: what
+            compilers for devices and older OpenCV take.
         out: the file to write; by default beside the model, or in this folder for a bundled one.
         images: compare on these photos, a folder or a pattern, in place of the model's validation images.
         calibrate: int8 of onnx and openvino: photos to calibrate on, in place of the model's training images.
@@ -78,6 +81,7 @@ def export(
         model,
         to=to,
         precision=precision,
+        fixed_size=fixed_size,
         out=out,
         images=images,
         calibrate=calibrate,

@@ -78,6 +78,7 @@ def export(
     *,
     to: Target = "onnx",
     precision: Precision = "float32",
+    fixed_size: bool = False,
     out: Path | None = None,
     images: str | None = None,
     calibrate: str | None = None,
@@ -92,6 +93,8 @@ def export(
         to: for which runtime.
         precision: in which the weights are kept, or of int8 the larger convolutions computed. Files for
             browsers keep float16 in place of float32 where that is equal enough, and weights alone in int8.
+        fixed_size: onnx: for one image of the model's own size at a time, with no arithmetic on sizes in the
+            graph, as compilers for devices and OpenCV before 5.1 want it.
         out: the file to write; by default beside the model, of a bundled one in the working folder.
         images: photos to compare on, a folder or a pattern; by default what the model was validated on, and
             where that isn't here what int8 is calibrated on.
@@ -104,7 +107,7 @@ def export(
         SegnetError: a source, target or precision that can't be exported, or images that aren't there. Then
             nothing is written.
     """
-    _check(to, precision, out, calibrate, max_loss)
+    _check(to, precision, fixed_size, out, calibrate, max_loss)
     kind, data = _KINDS[to], data or {}
     path = find_model(source, exported=False)
     if path.suffix in [each.suffix for each in _KINDS.values()]:
@@ -115,14 +118,15 @@ def export(
     segmenter = Segmenter(TorchRuntime(opened), description)
     # before images are read, as it refuses what browsers can't run
     network = network_of(opened, description) if to in ("web", "html") else None
-    target = _target(source, to, precision) if out is None else expand_home(out)
+    fixed_to = description.size if fixed_size else None
+    target = _target(source, to, precision, fixed_to) if out is None else expand_home(out)
     compared = compared_pictures(source, segmenter, images, data, instead=calibrate)
     needs_images = precision == "int8" and kind.calibrates
     calibration = calibration_pictures(source, segmenter, calibrate, data) if needs_images else None
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / target.name
         for stored in kind.precisions[precision]:
-            _write(segmenter, network, to, stored, calibration, draft)
+            _write(segmenter, network, to, stored, fixed_size, calibration, draft)
             with _opened(draft, to) as (logits, run_by):
                 parity = compare(segmenter.runtime.logits, logits, compared, segmenter.classes)
             remedy = CALIBRATE if kind.calibrates else _WITHOUT_INT8
@@ -138,6 +142,7 @@ def export(
         "file": target.name,
         "to": to,
         "precision": stored,
+        "fixed_size": fixed_to,
         "passed": not failure,
         "failure": failure,
         "limits": limits,
@@ -153,7 +158,12 @@ def export(
 
 
 def _check(
-    to: Target, precision: Precision, out: Path | None, calibrate: str | None, max_loss: float
+    to: Target,
+    precision: Precision,
+    fixed_size: bool,
+    out: Path | None,
+    calibrate: str | None,
+    max_loss: float,
 ) -> None:
     precisions, named = get_args(Precision), out or Path()
     kind = _KINDS.get(to, _KINDS["onnx"])
@@ -169,6 +179,7 @@ def _check(
             precision not in kind.precisions,
             f"--to {to} keeps float32; take --to onnx or openvino for {precision}",
         ),
+        (fixed_size and to != "onnx", f"--fixed-size is for --to onnx; leave it out for {to}"),
         (
             max_loss < 0,
             f"--max-loss is points of mean IoU, at least 0, got {max_loss}",
@@ -191,10 +202,11 @@ def _check(
         require_package("segnet export", package)
 
 
-def _target(source: str | Path, to: Target, precision: Precision) -> Path:
+def _target(source: str | Path, to: Target, precision: Precision, fixed_to: tuple[int, int] | None) -> Path:
     path, kind = expand_home(source), _KINDS[to]
     is_default = kind.precisions[precision][0] == kind.precisions["float32"][0]
-    ending = f"{'' if is_default else _MARKS[precision]}{kind.suffix}"
+    size = "" if fixed_to is None else f".{fixed_to[0]}x{fixed_to[1]}"
+    ending = f"{size}{'' if is_default else _MARKS[precision]}{kind.suffix}"
     if path.is_dir():
         return path / f"model{ending}"
     return path.with_name(path.stem + ending) if path.exists() else Path(f"{source}{ending}")
@@ -205,6 +217,7 @@ def _write(
     network: Network | None,
     to: Target,
     precision: Precision,
+    fixed_size: bool,
     calibration: Pictures | None,
     path: Path,
 ) -> None:
@@ -215,7 +228,7 @@ def _write(
     assert to != "html"
     from segnet.export.graph_files import write_graph  # with onnx, which files for browsers do without
 
-    write_graph(segmenter, to, precision, calibration, path)
+    write_graph(segmenter, to, precision, calibration, path, fixed_size=fixed_size)
 
 
 @contextmanager

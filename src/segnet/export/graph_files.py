@@ -24,7 +24,13 @@ GraphTarget = Literal["onnx", "openvino", "torch"]
 
 
 def write_graph(
-    segmenter: Segmenter, to: GraphTarget, precision: Precision, calibration: Pictures | None, path: Path
+    segmenter: Segmenter,
+    to: GraphTarget,
+    precision: Precision,
+    calibration: Pictures | None,
+    path: Path,
+    *,
+    fixed_size: bool = False,
 ) -> None:
     """Write a model as a graph of standard operations; OpenVINO's is two files.
 
@@ -34,6 +40,7 @@ def write_graph(
         precision: in which the weights are kept.
         calibration: int8: images to calibrate on.
         path: the file.
+        fixed_size: for one image of the model's size at a time.
     """
     description, model = segmenter.description, segmenter.model
     channels = description.intensity.channels
@@ -43,10 +50,14 @@ def write_graph(
         return
     if calibration is None:
         with half_constants() if precision == "float16" else nullcontext():
-            graph = to_graph(model, description.size, channels=channels)
+            graph = to_graph(model, description.size, channels=channels, fixed=fixed_size)
     else:
         graph = to_graph(
-            fold_batch_norms(model), description.size, to_int8(calibration.pixels), channels=channels
+            fold_batch_norms(model),
+            description.size,
+            to_int8(calibration.pixels),
+            channels=channels,
+            fixed=fixed_size,
         )
     if precision != "float32":
         graph = with_half_weights(graph)

@@ -54,7 +54,12 @@ class _FromPixels(nn.Module):
 
 
 def to_graph(
-    model: nn.Module, size: tuple[int, int], change: Change = lambda graph: graph, *, channels: int = 3
+    model: nn.Module,
+    size: tuple[int, int],
+    change: Change = lambda graph: graph,
+    *,
+    channels: int = 3,
+    fixed: bool = False,
 ) -> ModelProto:
     """Return a model as an ONNX graph.
 
@@ -67,15 +72,22 @@ def to_graph(
         size: ``(H, W)`` that the model was trained at.
         change: what is done to the network before it is put together, such as quantising it.
         channels: of an image.
+        fixed: for one image of ``size`` at a time, so that nothing in the graph computes with sizes.
 
     Raises:
         SegnetError: a model that torch's exporter can't export; gives its reason.
     """
-    if isinstance(model, CompactSegNet | SegNetEfficient):  # they pad images to even maps themselves
-        multiple = model.minimum_size
+    pads_itself = isinstance(model, CompactSegNet | SegNetEfficient)  # so that no map is odd
+    multiple = 2 ** sum(isinstance(module, EncoderStage) for module in model.modules())
+    if pads_itself:
+        multiple = int(model.minimum_size)  # type: ignore[arg-type]
+    if fixed:
+        is_even = not (size[0] % multiple or size[1] % multiple)
+        with even_sizes() if is_even else contextlib.nullcontext():
+            return change(_traced(model, size, channels, None, batch=1))
+    if pads_itself:
         with even_sizes():
             return _padded(change(_traced(model, size, channels, multiple)), multiple, channels)
-    multiple = 2 ** sum(isinstance(module, EncoderStage) for module in model.modules())
     if multiple > 1:
         with even_sizes():
             even = change(_traced(model, size, channels, multiple))
@@ -106,9 +118,11 @@ def save_program(program: ExportedProgram, path: Path, description: str) -> None
         torch.export.save(program, path, extra_files={f"{KEY}.json": description})
 
 
-def _traced(model: nn.Module, size: tuple[int, int], channels: int, step: int | None = 1) -> ModelProto:
-    """Return the graph for sides that are multiples of ``step``, or for one size alone."""
-    program = _exported_program(model, size, channels, step)
+def _traced(
+    model: nn.Module, size: tuple[int, int], channels: int, step: int | None = 1, batch: int | None = None
+) -> ModelProto:
+    """Return the graph for sides that are multiples of ``step``, or for one size alone; and for one batch."""
+    program = _exported_program(model, size, channels, step, batch)
     with _explained(model):
         graph = torch.onnx.export(
             program,
@@ -125,7 +139,7 @@ def _traced(model: nn.Module, size: tuple[int, int], channels: int, step: int | 
 
 
 def _exported_program(
-    model: nn.Module, size: tuple[int, int], channels: int, step: int | None
+    model: nn.Module, size: tuple[int, int], channels: int, step: int | None, batch: int | None = None
 ) -> ExportedProgram:
     height, width = size
     if step is None:
@@ -139,8 +153,8 @@ def _exported_program(
     with _explained(model):
         return torch.export.export(
             _FromPixels(model).eval(),
-            (torch.zeros(2, channels, height, width),),
-            dynamic_shapes=({0: Dim.DYNAMIC, 2: sides[0], 3: sides[1]},),
+            (torch.zeros(batch or 2, channels, height, width),),
+            dynamic_shapes=({0: None if batch else Dim.DYNAMIC, 2: sides[0], 3: sides[1]},),
             strict=False,
         )
 

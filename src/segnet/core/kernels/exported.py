@@ -72,7 +72,9 @@ def pool(x: Tensor) -> tuple[Tensor, Tensor]:
     else:
         unit = 1.0
         below = _scaled(x, _HUGE) + _nearest(_scaled(values, -_HUGE))
-    ranked = F.conv2d(_ranks(values, unit), x.new_ones(x.shape[1], 1, 1, 1)) + below
+    ranks = _ranks(values, unit)
+    # a constant in a graph of one size: added as it is, since OpenCV convolves no constants
+    ranked = (ranks if _is_fixed(x) else F.conv2d(ranks, x.new_ones(x.shape[1], 1, 1, 1))) + below
     # 1 at the first of them, 0 or less elsewhere
     best = _nearest(_scaled(F.max_pool2d(ranked, 2), -1 / unit, 1.0))
     return values, F.relu(_scaled(ranked, 1 / unit) + best)
@@ -94,8 +96,15 @@ def _even(x: Tensor) -> Tensor:
     """Return the map without a last odd row or column, which belongs to no window."""
     if _all_even:
         return x
+    if _is_fixed(x):
+        return x[..., : x.shape[-2] // 2 * 2, : x.shape[-1] // 2 * 2]
     # Padding by less than nothing: a slice of an even example is all of it, and the graph then fits no other.
     return F.pad(x, (0, -(x.shape[-1] % 2), 0, -(x.shape[-2] % 2)))
+
+
+def _is_fixed(x: Tensor) -> bool:
+    """Say whether the graph is for maps of one size: the sides of others are symbols."""
+    return all(isinstance(side, int) for side in x.shape[-2:])
 
 
 def _ranks(values: Tensor, unit: float) -> Tensor:

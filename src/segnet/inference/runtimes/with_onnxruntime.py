@@ -49,7 +49,16 @@ class OnnxRuntime(ExportedRuntime[Any]):
     def logits(self, images: Images) -> Logits:
         """Return float32 logits ``(N, classes, h, w)`` of uint8 images ``(N, h, w, C)``."""
         pixels = np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32)
-        return self._opened.get().run([OUTPUT], {INPUT: pixels})[0]
+        session = self._opened.get()
+        batch, _, *size = session.get_inputs()[0].shape
+        if batch != 1:  # a name where it may be any number
+            return session.run([OUTPUT], {INPUT: pixels})[0]
+        if [*pixels.shape[2:]] != size:
+            raise SegnetError(
+                f"the model's file is of {size[0]}x{size[1]} pixels alone (--fixed-size), and got "
+                f"{pixels.shape[2]}x{pixels.shape[3]}; export it without"
+            )
+        return np.concatenate([session.run([OUTPUT], {INPUT: each[None]})[0] for each in pixels])
 
     @staticmethod
     def open_file(path: Path, device: str, threads: int | None) -> tuple[Any, Description]:
