@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -108,3 +109,14 @@ def test_what_cannot_be_shown_is_refused_in_one_line(segnet, here):
     unknown = segnet("show", "network", "nothere")
     assert unknown.code == 2
     assert "'nothere'" in unknown.err
+
+
+def test_links_lead_to_sections_that_the_tutorial_has():
+    root = Path(__file__).parents[2]
+    script = (root / "web/explain/tutorial.ts").read_text(encoding="utf-8")
+    links = re.findall(r'"(part-\d)\.html#([a-z-]+)"', script)
+    assert links
+    for part, anchor in links:
+        text = (root / f"docs/tutorial/{part}.md").read_text(encoding="utf-8")
+        headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+        assert anchor in {re.sub(r"\s+", "-", re.sub(r"[^\w\s-]", "", each).lower()) for each in headings}

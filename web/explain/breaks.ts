@@ -119,7 +119,8 @@ export class ScoreTable {
       );
       return this.text.textContent;
     }
-    const own = [unbroken, mask].map((each) => scoreOf(each, truth, picture.width, header));
+    const whole = scoreOf(unbroken, truth, picture.width, header);
+    const own = [whole, broken ? scoreOf(mask, truth, picture.width, header) : whole];
     this.fill(broken, own, null);
     setTimeout(() => void this.showAll(turn, breaks, own), 50); // after what was clicked is painted
     const [before, now] = own as [Score, Score];

@@ -28,7 +28,7 @@ export class LearnView {
       this.stop();
       this.show();
     });
-    play.type = "button";
+    [play.type, play.id] = ["button", "play"];
     play.addEventListener("click", () => (this.timer ? this.stop() : this.start()));
     this.curve.setAttribute("role", "img");
     this.masks = pictures.map(({ name }) => picture("", `The network’s mask of ${name}`));

@@ -8,7 +8,7 @@ import { embeddedModel, openModel } from "../shared/models.ts";
 import { takeFiles } from "../shared/take.ts";
 import { Refusal } from "../shared/words.ts";
 import { BitsView } from "./bits.ts";
-import { buildBreaks, ScoreTable } from "./breaks.ts";
+import { buildBreaks, isBroken, ScoreTable } from "./breaks.ts";
 import { readContents, type Contents, type Example } from "./contents.ts";
 import { Breakable, UNBROKEN, type Breaks, type ForwardPass } from "./forward_pass.ts";
 import { introduce } from "./introduction.ts";
@@ -57,14 +57,15 @@ let panel: Panel = "network";
 /** Runs the network on a picture, and shows its maps. */
 function look(at: Subject): void {
   subject = at;
-  unbroken = network.run(at.picture, UNBROKEN).mask;
+  const whole = network.run(at.picture, UNBROKEN);
+  unbroken = whole.mask;
   drawPicture(photo, at.picture);
   photo.setAttribute("aria-label", at.name);
-  think();
+  think(isBroken(breaks) ? network.run(at.picture, breaks) : whole);
 }
 
-function think(): void {
-  pass = network.run(subject.picture, breaks);
+function think(next: ForwardPass): void {
+  pass = next;
   const { header } = pass;
   drawMask(mask, pass.mask, subject.picture.width, header);
   const score = scores.show(pass, subject, unbroken);
@@ -84,7 +85,10 @@ function think(): void {
 function show(next: Panel): void {
   panel = next;
   learn?.stop();
+  document.body.dataset.view = next;
   for (const each of panels) find(each, HTMLElement).hidden = each !== next;
+  if (next === "learn" && contents.learning)
+    learn ??= new LearnView(find("learn", HTMLElement), contents.learning);
   for (const input of document.querySelectorAll<HTMLInputElement>("[name=view]")) {
     input.checked = input.value === (next === "layer" ? "network" : next);
   }
@@ -146,11 +150,10 @@ async function begin(): Promise<void> {
     const openAll = (): Promise<Subject[]> =>
       Promise.all(contents.examples.map((example) => openExample(example, header)));
     scores = new ScoreTable(find("score", HTMLElement), network, openAll);
-    if (contents.learning) learn = new LearnView(find("learn", HTMLElement), contents.learning);
     hideViews();
     const setBreaks = buildBreaks(find("breaks", HTMLElement), network, (chosen) => {
       breaks = chosen;
-      think();
+      think(network.run(subject.picture, breaks));
     });
     listen(setBreaks);
     const { examples } = contents;
@@ -170,7 +173,7 @@ function hideViews(): void {
   for (const [view, isThere] of [
     ["bits", bits.isPossible],
     ["paint", contents.examples.some(({ mask }) => mask !== null)],
-    ["learn", learn !== null],
+    ["learn", contents.learning !== null],
   ] as const) {
     if (!isThere) document.querySelector(`[name=view][value=${view}]`)?.closest("label")?.remove();
   }

@@ -29,11 +29,13 @@ export class PaintView {
   private mask: Uint8Array = new Uint8Array();
   private before: Uint8Array[] = [];
   private networks: Uint8Array = new Uint8Array();
+  private networksScore: string | null = null;
   private brush = SIZES_PX[1]!;
   private colour = 0;
   private cursor: [x: number, y: number] = [0, 0];
   private last: [x: number, y: number] | null = null;
   private isDown = false;
+  private isChanged = false; // since the scores were taken
 
   constructor(
     private readonly host: HTMLElement,
@@ -78,7 +80,7 @@ export class PaintView {
       make(
         "p",
         "",
-        "Give each pixel of the drawn pet its class, as people do who label images. The scores say how near you and the network come to the true mask. With the keyboard: arrow keys move, space paints.",
+        "Give each pixel of the drawn pet its class, as people do who label images. The scores say how near you and the network come to the true mask. With the keyboard: arrow keys move, space paints, Ctrl+Z takes back.",
       ),
       this.tools,
       this.canvas,
@@ -90,7 +92,7 @@ export class PaintView {
 
   /** Shows a picture with what was painted on it before; `mask` is the network's. */
   show(subject: Subject, mask: Uint8Array): void {
-    this.networks = mask.slice();
+    [this.networks, this.networksScore] = [mask.slice(), null];
     if (subject !== this.subject) {
       this.subject = subject;
       const { width, height } = subject.picture;
@@ -100,6 +102,7 @@ export class PaintView {
       this.cursor = [width >> 1, height >> 1];
       drawPicture(this.photo, subject.picture);
     }
+    this.isChanged = true;
     this.draw();
   }
 
@@ -112,10 +115,10 @@ export class PaintView {
     const place = (event: PointerEvent): [number, number] => {
       const { left, top, width, height } = canvas.getBoundingClientRect();
       const { picture } = this.subject!;
-      return [
+      return this.inside(
         Math.floor(((event.clientX - left) / width) * picture.width),
         Math.floor(((event.clientY - top) / height) * picture.height),
-      ];
+      );
     };
     canvas.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return;
@@ -126,22 +129,33 @@ export class PaintView {
     });
     canvas.addEventListener("pointermove", (event) => {
       this.cursor = place(event);
-      if (this.isDown) this.line(this.cursor);
+      if (this.isDown) {
+        this.line(this.cursor);
+        this.isChanged = true;
+      }
       this.draw();
     });
     for (const kind of ["pointerup", "pointercancel"] as const)
       canvas.addEventListener(kind, () => (this.isDown = false));
     canvas.addEventListener("keydown", (event) => {
+      if (event.key === "z" && (event.ctrlKey || event.metaKey)) {
+        event.preventDefault();
+        this.undo();
+        return;
+      }
       const step = STEPS[event.key];
       if (!step && event.key !== " ") return;
       event.preventDefault();
       if (step) {
-        const { width, height } = this.subject!.picture;
-        const [x, y] = [this.cursor[0] + step[0], this.cursor[1] + step[1]];
-        this.cursor = [Math.max(0, Math.min(width - 1, x)), Math.max(0, Math.min(height - 1, y))];
+        this.cursor = this.inside(this.cursor[0] + step[0], this.cursor[1] + step[1]);
         this.draw();
       } else this.stroke(() => this.dab(...this.cursor));
     });
+  }
+
+  private inside(x: number, y: number): [x: number, y: number] {
+    const { width, height } = this.subject!.picture;
+    return [Math.max(0, Math.min(width - 1, x)), Math.max(0, Math.min(height - 1, y))];
   }
 
   /** Changes the mask in a way that can be taken back. */
@@ -149,12 +163,14 @@ export class PaintView {
     this.before.push(this.mask.slice());
     if (this.before.length > KEPT) this.before.shift();
     change();
+    this.isChanged = true;
     this.draw();
   }
 
   private undo(): void {
     const before = this.before.pop();
     if (before) this.mask.set(before);
+    this.isChanged = true;
     this.draw();
   }
 
@@ -216,15 +232,22 @@ export class PaintView {
 
   private tell(truth: Uint8Array, width: number): void {
     const { names } = this.header.classes;
-    const score = (mask: Uint8Array): string =>
-      `mean IoU ${percent(meanIou(mask, truth, names.length))}, boundary F1 ${percent(boundaryF1(mask, truth, width, names.length))}`;
-    say(this.text, `You: ${score(this.mask)}. The network: ${score(this.networks)}.`);
+    if (this.isChanged) {
+      this.networksScore ??= this.score(this.networks, truth, width);
+      say(this.text, `You: ${this.score(this.mask, truth, width)}. The network: ${this.networksScore}.`);
+    }
+    this.isChanged = false;
     const [x, y] = this.cursor;
     const here = names[this.mask[y * width + x] ?? this.ground];
     this.canvas.setAttribute(
       "aria-label",
       `Row ${y}, column ${x}: ${here}. Space paints ${names[this.colour]}.`,
     );
+  }
+
+  private score(mask: Uint8Array, truth: Uint8Array, width: number): string {
+    const count = this.header.classes.names.length;
+    return `mean IoU ${percent(meanIou(mask, truth, count))}, boundary F1 ${percent(boundaryF1(mask, truth, width, count))}`;
   }
 }
 

@@ -43,11 +43,15 @@ export class Tour {
     box.setAttribute("aria-labelledby", "tour-title");
     box.hidden = true;
     box.append(title, text, more, make("div", "buttons", back, next, end));
-    box.addEventListener("keydown", (event) => {
-      if (event.key !== "Escape") return;
-      event.stopPropagation();
-      this.end();
-    });
+    addEventListener(
+      "keydown",
+      (event) => {
+        if (event.key !== "Escape" || box.hidden) return;
+        event.stopPropagation();
+        this.end();
+      },
+      { capture: true }, // before the page, which closes a layer at this key
+    );
     document.body.append(box);
     opener.addEventListener("click", () => this.show(0));
   }

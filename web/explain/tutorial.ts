@@ -9,7 +9,6 @@ const SECTIONS = {
   ],
   scores: ["Part 1, Evaluating model performance", "part-1.html#evaluating-model-performance"],
   convolution: ["Part 2, Convolution", "part-2.html#convolution"],
-  norm: ["Part 2, Batch Normalization", "part-2.html#batch-normalization"],
   pooling: ["Part 2, Pooling", "part-2.html#pooling"],
   network: ["Part 2, SegNet", "part-2.html#segnet-a-cnn-based-model"],
   learning: ["Part 2, Observations of model learning", "part-2.html#observations-of-model-learning"],

@@ -294,6 +294,18 @@ describe.skipIf(missing)(
       );
       await page.click("#paint >> text=Undo");
       expect(await shown()).toBe(`You: ${said(before)}. The network: ${network}.`);
+      await page.focus("#painting");
+      await page.keyboard.press(" ");
+      const here = (): Promise<string | null> => page.getAttribute("#painting", "aria-label");
+      expect(await here()).toMatch(/^Row 61, column 60: border\./);
+      await page.keyboard.press("Control+z");
+      expect(await here()).toMatch(/^Row 61, column 60: pet\./);
+      expect(await shown()).toBe(`You: ${said(before)}. The network: ${network}.`);
+      await page.mouse.move(box.x + at(20), box.y + at(20));
+      await page.mouse.down();
+      await page.mouse.move(box.x + at(20), box.y - 40);
+      await page.mouse.up();
+      expect(await here()).toMatch(/^Row 0, column 20: border\./);
       await page.click("#paint >> text=Start again");
       expect(await shown()).toContain(`You: ${said(new Uint8Array(128 * 128).fill(1))}.`);
     });
@@ -310,9 +322,27 @@ describe.skipIf(missing)(
       expect(await said()).toBe("Epoch 1: training loss 0.500, mean IoU 0.250 on validation images.");
       expect(await page.getAttribute("#epoch", "aria-valuetext")).toBe(await said());
       expect(await page.getAttribute("#learn figure:nth-child(2) img", "src")).not.toBe(last);
+      expect(await page.locator(".side:visible").count()).toBe(0); // they show another network
       await page.click("#learn >> text=Play");
       await expect.poll(said).toMatch(/^Epoch 9/);
       await expect.poll(() => page.locator("#learn >> text=Play").count()).toBe(1);
+    });
+
+    test("plays no training where the visitor wants no motion", async () => {
+      const page = await open({ reducedMotion: "reduce" });
+      await page.click("#views >> text=Learn");
+      expect(await page.isVisible("#epoch")).toBe(true);
+      expect(await page.isVisible("#play")).toBe(false);
+    });
+
+    test("ends the tour at Escape, wherever the focus is", async () => {
+      const page = await open();
+      await page.click("#tour");
+      for (let i = 0; i < 2; i++) await page.click(".tour .main");
+      await page.focus("#layer .map");
+      await page.keyboard.press("Escape");
+      expect(await page.locator(".tour:visible").count()).toBe(0);
+      expect(await page.evaluate("document.activeElement.id")).toBe("tour");
     });
 
     test("leads through the page, by pointer or by keys, and leaves it as it was", async () => {
