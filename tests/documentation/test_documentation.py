@@ -212,6 +212,14 @@ RUN = {
         "--epochs 1 --size 32 --start-from pets-lite",
         "as above",
     ),
+    "segnet train --data oxford-pets * --model segnet-efficient * --start-from runs/*": (
+        its_options_exist,
+        "starts from the line above it, which is run",
+    ),
+    "segnet train --data oxford-pets * --model segnet-efficient *": (
+        "--epochs 1 --size 32 --encoder-weights none",
+        "an epoch of small images, without weights",
+    ),
     "segnet train --data oxford-pets * --start-from *": ("--epochs 1 --size 32", "an epoch of small images"),
     "segnet train --data oxford-pets *": (
         f"--epochs 1 --size 32 {SMALL_LITE}",
