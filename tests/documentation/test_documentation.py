@@ -200,6 +200,10 @@ RUN = {
         its_options_exist,
         "an hour; another such group is trained above",
     ),
+    "segnet train --data oxford-pets * --teacher runs/efficient-trainval *": (
+        "--epochs 1 --size 32 --teacher pets-nano",
+        "an epoch of small images; the teacher took an hour, and this one has its classes too",
+    ),
     "segnet train --data oxford-pets * --teacher runs/plus *": (
         "--epochs 1 --size 32 --teacher pets-lite",
         "an epoch of small images; the teacher took an hour, and this one has its classes too",

@@ -8,7 +8,8 @@ import type { ForwardPass } from "./forward_pass.ts";
 const GAP_PX = 3;
 const WIDEST_PX = 560;
 const LARGEST_CELL_PX = 120;
-const STEPS: Record<string, [x: number, y: number]> = {
+/** Which way each arrow key goes. */
+export const STEPS: Record<string, [x: number, y: number]> = {
   ArrowRight: [1, 0],
   ArrowLeft: [-1, 0],
   ArrowDown: [0, 1],

@@ -2,6 +2,7 @@
 
 import type { Header } from "../engine/index.ts";
 import { make, say } from "../shared/elements.ts";
+import { STEPS } from "./choosers.ts";
 import { fitted } from "./maps.ts";
 import { drawMask, drawPicture, type Subject } from "./pictures.ts";
 import { boundaryF1, meanIou } from "./scores.ts";
@@ -9,12 +10,6 @@ import { boundaryF1, meanIou } from "./scores.ts";
 const SIDE_PX = 620;
 const SIZES_PX = [3, 7, 13]; // diameters of the brush, in the picture's pixels
 const KEPT = 50; // strokes that can be taken back
-const STEPS: Record<string, [x: number, y: number]> = {
-  ArrowRight: [1, 0],
-  ArrowLeft: [-1, 0],
-  ArrowDown: [0, 1],
-  ArrowUp: [0, -1],
-};
 
 export class PaintView {
   private readonly canvas = make("canvas", "map");

@@ -82,7 +82,7 @@ def to_graph(
     if pads_itself:
         multiple = int(model.minimum_size)  # type: ignore[arg-type]
     if fixed:
-        is_even = not (size[0] % multiple or size[1] % multiple)
+        is_even = multiple > 1 and not (size[0] % multiple or size[1] % multiple)
         with even_sizes() if is_even else contextlib.nullcontext():
             return change(_traced(model, size, channels, None, batch=1))
     if pads_itself:
