@@ -39,6 +39,8 @@ def pytest_collection_finish():
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
     config.stash[ALL_TESTS] = [*items]
+    # a process runs all tests of a file: the one that takes minutes begins first, not alone at the end
+    items.sort(key=lambda item: item.path.name != "test_web.py")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -16,7 +16,10 @@ def traced_once():
 
     def remembered(model, *settings):
         weights = tuple((name, tensor.numpy().tobytes()) for name, tensor in model.state_dict().items())
-        key = (repr(model), weights, settings, exported._all_even, exported._in_half)
+        promised = [
+            each.holds for each in (exported.EVEN_SIZES, exported.FIXED_SIZE, exported.HALF_CONSTANTS)
+        ]
+        key = (repr(model), weights, settings, *promised)
         if key not in known:
             known[key] = trace(model, *settings)
         copied = ModelProto()

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from segnet import MODELS, SegnetError, create_model
 from segnet.core.blocks import DecoderStage, EncoderStage, encode_decode
-from segnet.core.kernels.exported import all_even
+from segnet.core.kernels.exported import EVEN_SIZES
 from segnet.export import onnx_graph
 from segnet.export.onnx_graph import to_graph
 
@@ -65,7 +65,7 @@ def exported(request):
 
     def kept(model, size, channels, step):
         program = trace(model, size, channels, step)
-        programs[step, all_even()] = program
+        programs[step, EVEN_SIZES.holds] = program
         return program
 
     with pytest.MonkeyPatch.context() as patch:

@@ -170,7 +170,7 @@ def encode_decode(
 def pad_to_multiple(image: Tensor, whole: int) -> Tensor:
     """Repeat the last row and column up to multiples of ``whole``, so that maps lie on each other."""
     height, width = image.shape[-2:]
-    if exported.all_even() if torch.compiler.is_exporting() else not (height % whole or width % whole):
+    if exported.EVEN_SIZES.holds if torch.compiler.is_exporting() else not (height % whole or width % whole):
         return image
     rows, columns = (
         torch.arange((side + whole - 1) // whole * whole, device=image.device).clamp(max=side - 1)
@@ -181,7 +181,7 @@ def pad_to_multiple(image: Tensor, whole: int) -> Tensor:
 
 def crop(logits: Tensor, size: Size) -> Tensor:
     """Return the upper left ``size`` of a map ``(N, C, H, W)``."""
-    if exported.all_even() if torch.compiler.is_exporting() else logits.shape[-2:] == size:
+    if exported.EVEN_SIZES.holds if torch.compiler.is_exporting() else logits.shape[-2:] == size:
         return logits
     rows, columns = (torch.arange(side, device=logits.device) for side in size)
     return logits.index_select(2, rows).index_select(3, columns)

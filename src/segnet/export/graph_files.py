@@ -10,7 +10,7 @@ import onnx
 import torch
 from onnx import helper
 
-from segnet.core.kernels.exported import half_constants
+from segnet.core.kernels.exported import HALF_CONSTANTS
 from segnet.export.onnx_graph import save_program, to_graph, to_program
 from segnet.export.parity import Logits, Precision
 from segnet.export.pictures import Pictures
@@ -49,7 +49,7 @@ def write_graph(
         save_program(to_program(model, description.size, channels), path, text)
         return
     if calibration is None:
-        with half_constants() if precision == "float16" else nullcontext():
+        with HALF_CONSTANTS if precision == "float16" else nullcontext():
             graph = to_graph(model, description.size, channels=channels, fixed=fixed_size)
     else:
         graph = to_graph(

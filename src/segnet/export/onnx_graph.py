@@ -29,7 +29,7 @@ from torch.export import Dim, ExportedProgram
 
 from segnet.base.errors import SegnetError, first_line
 from segnet.core.blocks import EncoderStage
-from segnet.core.kernels.exported import even_sizes
+from segnet.core.kernels.exported import EVEN_SIZES, FIXED_SIZE
 from segnet.inference.description import KEY
 from segnet.inference.runtimes import INPUT, OUTPUT
 from segnet.models.compact import CompactSegNet
@@ -83,13 +83,13 @@ def to_graph(
         multiple = int(model.minimum_size)  # type: ignore[arg-type]
     if fixed:
         is_even = multiple > 1 and not (size[0] % multiple or size[1] % multiple)
-        with even_sizes() if is_even else contextlib.nullcontext():
-            return change(_traced(model, size, channels, None, batch=1))
+        with FIXED_SIZE, EVEN_SIZES if is_even else contextlib.nullcontext():
+            return change(_traced(model, size, channels, None))
     if pads_itself:
-        with even_sizes():
+        with EVEN_SIZES:
             return _padded(change(_traced(model, size, channels, multiple)), multiple, channels)
     if multiple > 1:
-        with even_sizes():
+        with EVEN_SIZES:
             even = change(_traced(model, size, channels, multiple))
         return _either(even, change(_traced(model, size, channels)), multiple, channels)
     return change(_for_all_sizes(model, lambda step: _traced(model, size, channels, step)))
@@ -118,11 +118,9 @@ def save_program(program: ExportedProgram, path: Path, description: str) -> None
         torch.export.save(program, path, extra_files={f"{KEY}.json": description})
 
 
-def _traced(
-    model: nn.Module, size: tuple[int, int], channels: int, step: int | None = 1, batch: int | None = None
-) -> ModelProto:
-    """Return the graph for sides that are multiples of ``step``, or for one size alone; and for one batch."""
-    program = _exported_program(model, size, channels, step, batch)
+def _traced(model: nn.Module, size: tuple[int, int], channels: int, step: int | None = 1) -> ModelProto:
+    """Return the graph for sides that are multiples of ``step``, or for one size alone."""
+    program = _exported_program(model, size, channels, step)
     with _explained(model):
         graph = torch.onnx.export(
             program,
@@ -139,7 +137,7 @@ def _traced(
 
 
 def _exported_program(
-    model: nn.Module, size: tuple[int, int], channels: int, step: int | None, batch: int | None = None
+    model: nn.Module, size: tuple[int, int], channels: int, step: int | None
 ) -> ExportedProgram:
     height, width = size
     if step is None:
@@ -153,8 +151,8 @@ def _exported_program(
     with _explained(model):
         return torch.export.export(
             _FromPixels(model).eval(),
-            (torch.zeros(batch or 2, channels, height, width),),
-            dynamic_shapes=({0: None if batch else Dim.DYNAMIC, 2: sides[0], 3: sides[1]},),
+            (torch.zeros(1 if FIXED_SIZE.holds else 2, channels, height, width),),
+            dynamic_shapes=({0: None if FIXED_SIZE.holds else Dim.DYNAMIC, 2: sides[0], 3: sides[1]},),
             strict=False,
         )
 

@@ -11,9 +11,6 @@ float16 all finite values are told apart.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -25,40 +22,28 @@ _RANKS = ((4.0, 3.0), (2.0, 1.0))  # of equal maxima the first in reading order 
 _HUGE = 2.0**100
 # float16 ends at 65,504: there ranks are small, and differences are scaled up in two steps.
 _LARGE, _SMALL_RANK = 2.0**15, 2.0**-14
-_all_even = _in_half = False  # torch.export traces no ContextVar, and itself works in one thread at a time
 
 
-@contextmanager
-def even_sizes() -> Iterator[None]:
-    """Promise for all that is exported inside that every pool can halve its map.
+class Promise:
+    """What holds for all that is exported while it is open."""
 
-    Nothing is cropped and padded then, which a runtime does as a copy even where there is nothing to do.
-    """
-    global _all_even
-    _all_even = True
-    try:
-        yield
-    finally:
-        _all_even = False
+    # torch.export traces no ContextVar, and itself works in one thread at a time
+    holds = False
 
+    def __enter__(self) -> None:
+        self.holds = True
 
-@contextmanager
-def half_constants() -> Iterator[None]:
-    """Let pooling that is exported inside have no constant that float16 lacks, so that all can be float16.
-
-    In float32 a difference between values that is below 2^-27 then counts as none.
-    """
-    global _in_half
-    _in_half = True
-    try:
-        yield
-    finally:
-        _in_half = False
+    def __exit__(self, *raised: object) -> None:
+        self.holds = False
 
 
-def all_even() -> bool:
-    """Say whether that is promised."""
-    return _all_even
+EVEN_SIZES = Promise()
+"""Every pool can halve its map: nothing is cropped and padded, which a runtime does as copies in any case."""
+FIXED_SIZE = Promise()
+"""The graph is for one image of one size."""
+HALF_CONSTANTS = Promise()
+"""Pooling has no constant that float16 lacks, so that all can be float16. In float32 a difference between
+values that is below 2^-27 then counts as none."""
 
 
 def pool(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -66,7 +51,7 @@ def pool(x: Tensor) -> tuple[Tensor, Tensor]:
     values = F.max_pool2d(x, 2)
     x = _even(x)
     # 0 at every maximum of a window, far below 0 elsewhere; then a rank, so that equal maxima differ
-    if _in_half or x.dtype == torch.float16:
+    if HALF_CONSTANTS.holds or x.dtype == torch.float16:
         unit = _SMALL_RANK
         below = _scaled(x + _nearest(_scaled(values, -1.0)), _LARGE)
     else:
@@ -74,7 +59,7 @@ def pool(x: Tensor) -> tuple[Tensor, Tensor]:
         below = _scaled(x, _HUGE) + _nearest(_scaled(values, -_HUGE))
     ranks = _ranks(values, unit)
     # a constant in a graph of one size: added as it is, since OpenCV convolves no constants
-    ranked = (ranks if _is_fixed(x) else F.conv2d(ranks, x.new_ones(x.shape[1], 1, 1, 1))) + below
+    ranked = (ranks if FIXED_SIZE.holds else F.conv2d(ranks, x.new_ones(x.shape[1], 1, 1, 1))) + below
     # 1 at the first of them, 0 or less elsewhere
     best = _nearest(_scaled(F.max_pool2d(ranked, 2), -1 / unit, 1.0))
     return values, F.relu(_scaled(ranked, 1 / unit) + best)
@@ -84,7 +69,7 @@ def place(values: Tensor, places: Tensor, size: Size, accumulate: bool) -> Tenso
     """Return the sparse map ``(N, C, *size)``."""
     del accumulate  # an exported graph has no backward pass
     sparse = _nearest(values) * places
-    return sparse if _all_even else F.pad(sparse, (0, size[1] % 2, 0, size[0] % 2))
+    return sparse if EVEN_SIZES.holds else F.pad(sparse, (0, size[1] % 2, 0, size[0] % 2))
 
 
 def pick(full: Tensor, codes: Tensor) -> Tensor:
@@ -94,17 +79,12 @@ def pick(full: Tensor, codes: Tensor) -> Tensor:
 
 def _even(x: Tensor) -> Tensor:
     """Return the map without a last odd row or column, which belongs to no window."""
-    if _all_even:
+    if EVEN_SIZES.holds:
         return x
-    if _is_fixed(x):
+    if FIXED_SIZE.holds:
         return x[..., : x.shape[-2] // 2 * 2, : x.shape[-1] // 2 * 2]
     # Padding by less than nothing: a slice of an even example is all of it, and the graph then fits no other.
     return F.pad(x, (0, -(x.shape[-1] % 2), 0, -(x.shape[-2] % 2)))
-
-
-def _is_fixed(x: Tensor) -> bool:
-    """Say whether the graph is for maps of one size: the sides of others are symbols."""
-    return all(isinstance(side, int) for side in x.shape[-2:])
 
 
 def _ranks(values: Tensor, unit: float) -> Tensor:
