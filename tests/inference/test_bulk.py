@@ -161,6 +161,20 @@ def test_what_is_there_is_not_written_again(here, onnx_file):
     assert seen() == before
 
 
+def test_a_part_that_a_killed_process_left_is_written_anew(here, onnx_file):
+    """Where a file system moves files by copying them, as one inside another does."""
+    draw(here / "in", 2)
+    sources = find_sources(["in"])
+    worker = worker_of(onnx_file, Address.at("out"))
+    worker.do(0, sources)
+    whole = files_of(here / "out")
+    for part, content in (("0.overlay.png", b""), ("1.mask.png", b"\x89PNG")):
+        (file,) = (here / "out").rglob(f"*{part}")
+        file.write_bytes(content)
+    worker.do(0, sources)
+    assert files_of(here / "out") == whole
+
+
 def test_no_half_file_gets_a_name(here, onnx_file, monkeypatch):
     draw(here / "in", 1)
     sources = find_sources(["in"])

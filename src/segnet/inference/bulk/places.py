@@ -64,13 +64,18 @@ class Address:
         return f"{first}/{name}{chain}{rest}" if is_address(self.shown) else str(Path(self.shown) / name)
 
     def publish(self, name: str, content: bytes, *, anew: bool = False) -> None:
-        """Write a file, whole or not at all; one that is there already stays, unless it is to be ``anew``."""
+        """Write a file; one of this length that is there already stays, unless it is to be ``anew``.
+
+        It appears whole or not at all where the file system moves files in one step. Where moving is copying,
+        a process that is killed leaves a part, which the next one replaces.
+        """
         target = f"{self.root}/{name}"
         with explained(f"can't write {self.show(name)}", "; choose another place or make room"):
-            is_there = self.file_system.exists(target)
-            if is_there and anew:
+            found = self.file_system.exists(target)
+            stays = found and not anew and self.file_system.size(target) == len(content)
+            if found and not stays:
                 self.file_system.rm_file(target)
-            if anew or not is_there:
+            if not stays:
                 temporary = self._temporary(secrets.token_hex(8), content)
                 self.file_system.makedirs(target.rpartition("/")[0], exist_ok=True)
                 self.file_system.mv(temporary, target)
