@@ -58,7 +58,7 @@ export function buildBreaks(
   }
   const switches: [keyof Breaks & ("lateral" | "norms"), boolean, string][] = [
     ["lateral", links.some(({ kind }) => kind === "lateral"), "without the lateral maps"],
-    ["norms", norms.some(Boolean), "without batch norm"],
+    ["norms", norms.some(Boolean), "with its batch norms taken out"],
   ];
   for (const [name, isThere, text] of switches) {
     if (!isThere) continue;

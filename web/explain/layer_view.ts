@@ -104,7 +104,10 @@ export class LayerView {
     const cost = parameters ? `${count(parameters)} parameters` : "no parameters";
     say(this.title, `Layer ${tensor} of ${header.layers.length}: ${nameOf(layer)}`);
     say(this.facts, `${layer.name} · ${sizes[layer.from]!} → ${sizes[tensor]!} · ${cost}`);
-    say(this.text, about(layer, header, Boolean(pass.norms[tensor - 1])));
+    say(
+      this.text,
+      about(layer, header, Boolean(pass.norms[tensor - 1]), pass.breaks.unpooling === "positions"),
+    );
     const all = channels > 1 ? `${channels} channels, strongest first.` : "1 channel.";
     say(this.gridText, `${all} Channel ${channel} is chosen.`);
     say(this.largeText, `Channel ${channel}, ${width} × ${height}. Row ${row}, column ${column} is chosen.`);

@@ -92,13 +92,25 @@ function show(next: Panel): void {
   for (const input of document.querySelectorAll<HTMLInputElement>("[name=view]")) {
     input.checked = input.value === (next === "layer" ? "network" : next);
   }
-  find("more", HTMLElement).replaceChildren("More: ", tutorialLink(MORE[next], contents.tutorial));
+  tellMore(MORE[next]);
   pointer.leave();
+}
+
+function tellMore(section: Section): void {
+  find("more", HTMLElement).replaceChildren("More: ", tutorialLink(section, contents.tutorial));
 }
 
 function openLayer(tensor: number): void {
   show("layer");
   layerView.open(pass, tensor);
+}
+
+/** Brings what is around a layer's view to the value that is shown. */
+function followPlace(): void {
+  pointer.leave();
+  const { op } = pass.header.layers[layerView.shown.tensor - 1]!;
+  const isPooling = op === "pool" || op === "unpool";
+  tellMore(isPooling ? "pooling" : op === "depthwise" ? "separable" : "convolution");
 }
 
 function closeLayer(): void {
@@ -144,7 +156,7 @@ async function begin(): Promise<void> {
     const { header } = model;
     introduce(model, contents.norms.some(Boolean));
     overview = new Overview(find("network", HTMLElement), model, openLayer);
-    layerView = new LayerView(find("layer", HTMLElement), () => pointer.leave(), closeLayer);
+    layerView = new LayerView(find("layer", HTMLElement), followPlace, closeLayer);
     bits = new BitsView(find("bits", HTMLElement), header);
     paint = new PaintView(find("paint", HTMLElement), header);
     const openAll = (): Promise<Subject[]> =>

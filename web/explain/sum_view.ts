@@ -83,6 +83,7 @@ function convolution(
   if (norm) {
     const before = products + bias;
     if (isBiased) nodes.push(equation(terms));
+    else nodes.push(make("p", "sum", `The products of all inputs add up to ${decimal(before)}.`));
     const by = `${decimal(before)} × ${decimal(norm.scale)} + ${decimal(norm.shift)} = ${decimal(norm.value)}`;
     nodes.push(make("p", "sum", `Batch norm scales the sum of the products and shifts it: ${by}`));
     if (added !== null) nodes.push(equation([["normed", norm.value], ...addition(added, "added map")], sum));

@@ -3,7 +3,7 @@
 import type { Header, Layer } from "../engine/index.ts";
 
 /** Says in two or three sentences what a layer does. */
-export function about(layer: Layer, { layers }: Header, hasNorm: boolean): string {
+export function about(layer: Layer, { layers }: Header, hasNorm: boolean, isWhole: boolean): string {
   const norm = hasNorm ? " Batch norm then scales and shifts the sums of each channel." : "";
   switch (layer.op) {
     case "conv": {
@@ -32,6 +32,8 @@ export function about(layer: Layer, { layers }: Header, hasNorm: boolean): strin
     case "pool":
       return "Max-pooling keeps the largest of each 2×2 window and halves height and width. It also keeps where the largest stood: a code of two bits for each window.";
     case "unpool":
+      if (!isWhole)
+        return "Un-pooling doubles height and width. It is broken here: the positions of the maxima are not used.";
       return `Un-pooling doubles height and width. Each value goes back to where the encoder’s maximum stood, and the other three pixels get 0.${layer.add === undefined ? "" : " Then the lateral map of the encoder is added."}`;
     case "upsample":
       return `Each value is repeated in a 2×2 block.${layer.add === undefined ? "" : " Then the lateral map of the encoder is added."}`;
