@@ -162,7 +162,7 @@ def test_what_is_there_is_not_written_again(here, onnx_file):
 
 
 def test_a_part_that_a_killed_process_left_is_written_anew(here, onnx_file):
-    """Where a file system moves files by copying them, as one inside another does."""
+    """File systems that copy files to move them leave such parts, as fsspec's DirFileSystem does."""
     draw(here / "in", 2)
     sources = find_sources(["in"])
     worker = worker_of(onnx_file, Address.at("out"))

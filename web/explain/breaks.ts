@@ -1,12 +1,12 @@
 /** Switches that break the network: what its positions, its lateral maps and its batch norms are worth. */
 
-import type { Header, Unpooling } from "../engine/index.ts";
+import type { Unpooling } from "../engine/index.ts";
 import { make, say } from "../shared/elements.ts";
 import type { Breakable, Breaks, ForwardPass } from "./forward_pass.ts";
 import { UNBROKEN } from "./forward_pass.ts";
 import { linksOf } from "./network.ts";
 import type { Subject } from "./pictures.ts";
-import { boundaryF1, Confusion, mean, meanIou } from "./scores.ts";
+import { boundaryF1, Confusion, mean, meanIou, percent, scoreOf, type Score } from "./scores.ts";
 
 const WAYS: [Unpooling, string][] = [
   ["positions", "by the positions"],
@@ -79,12 +79,6 @@ export function isBroken(breaks: Breaks): boolean {
   return (Object.keys(UNBROKEN) as (keyof Breaks)[]).some((name) => breaks[name] !== UNBROKEN[name]);
 }
 
-/** Mean IoU and boundary F1, 0 to 1. */
-interface Score {
-  iou: number;
-  outline: number;
-}
-
 /** The table of what a mask is worth: of the picture that is shown, and of all drawn pets. */
 export class ScoreTable {
   private readonly table = make("table", "scores small");
@@ -108,10 +102,10 @@ export class ScoreTable {
   show(pass: ForwardPass, subject: Subject, unbroken: Uint8Array): string {
     const turn = ++this.turn;
     const { header, breaks, mask } = pass;
-    const broken = isBroken(breaks);
+    const [broken, classes] = [isBroken(breaks), header.classes.names.length];
     const { truth, picture } = subject;
     if (!truth) {
-      const same = `${(100 * meanIou(mask, unbroken, header.classes.names.length)).toFixed(1)} %`;
+      const same = percent(meanIou(mask, unbroken, classes));
       this.table.hidden = true;
       say(
         this.text,
@@ -119,8 +113,8 @@ export class ScoreTable {
       );
       return this.text.textContent;
     }
-    const whole = scoreOf(unbroken, truth, picture.width, header);
-    const own = [whole, broken ? scoreOf(mask, truth, picture.width, header) : whole];
+    const whole = scoreOf(unbroken, truth, picture.width, classes);
+    const own = [whole, broken ? scoreOf(mask, truth, picture.width, classes) : whole];
     this.fill(broken, own, null);
     setTimeout(() => void this.showAll(turn, breaks, own), 50); // after what was clicked is painted
     const [before, now] = own as [Score, Score];
@@ -184,18 +178,9 @@ export class ScoreTable {
   }
 }
 
-function scoreOf(mask: Uint8Array, truth: Uint8Array, width: number, { classes }: Header): Score {
-  const count = classes.names.length;
-  return { iou: meanIou(mask, truth, count), outline: boundaryF1(mask, truth, width, count) };
-}
-
 function cell(scope: "row" | "col", text: string): HTMLElement {
   if (!text) return make("td");
   const made = make("th", "", text);
   made.scope = scope;
   return made;
-}
-
-function percent(share: number): string {
-  return `${(100 * share).toFixed(1)} %`;
 }

@@ -5,7 +5,7 @@ import { make, say } from "../shared/elements.ts";
 import { STEPS } from "./choosers.ts";
 import { fitted } from "./maps.ts";
 import { drawMask, drawPicture, type Subject } from "./pictures.ts";
-import { boundaryF1, meanIou } from "./scores.ts";
+import { percent, scoreOf } from "./scores.ts";
 
 const SIDE_PX = 620;
 const SIZES_PX = [3, 7, 13]; // diameters of the brush, in the picture's pixels
@@ -241,13 +241,9 @@ export class PaintView {
   }
 
   private score(mask: Uint8Array, truth: Uint8Array, width: number): string {
-    const count = this.header.classes.names.length;
-    return `mean IoU ${percent(meanIou(mask, truth, count))}, boundary F1 ${percent(boundaryF1(mask, truth, width, count))}`;
+    const { iou, outline } = scoreOf(mask, truth, width, this.header.classes.names.length);
+    return `mean IoU ${percent(iou)}, boundary F1 ${percent(outline)}`;
   }
-}
-
-function percent(share: number): string {
-  return `${(100 * share).toFixed(1)} %`;
 }
 
 function radio(name: string, checked: boolean, choose: () => void, ...label: (Node | string)[]): HTMLElement {

@@ -49,6 +49,21 @@ export function boundaryF1(mask: Uint8Array, truth: Uint8Array, width: number, c
   return mean(scores);
 }
 
+/** Mean IoU and mean boundary F1, 0 to 1. */
+export interface Score {
+  iou: number;
+  outline: number;
+}
+
+export function scoreOf(mask: Uint8Array, truth: Uint8Array, width: number, classes: number): Score {
+  return { iou: meanIou(mask, truth, classes), outline: boundaryF1(mask, truth, width, classes) };
+}
+
+/** A score as people read it. */
+export function percent(score: number): string {
+  return `${(100 * score).toFixed(1)} %`;
+}
+
 export function mean(values: readonly number[]): number {
   return values.reduce((a, b) => a + b, 0) / values.length;
 }

@@ -66,8 +66,8 @@ class Address:
     def publish(self, name: str, content: bytes, *, anew: bool = False) -> None:
         """Write a file; one of this length that is there already stays, unless it is to be ``anew``.
 
-        It appears whole or not at all where the file system moves files in one step. Where moving is copying,
-        a process that is killed leaves a part, which the next one replaces.
+        The file appears whole or not at all where its file system moves files in one step. Other file systems
+        copy: a process that is killed then leaves a part of the file, and the next process replaces it.
         """
         target = f"{self.root}/{name}"
         with explained(f"can't write {self.show(name)}", "; choose another place or make room"):

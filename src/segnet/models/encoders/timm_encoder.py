@@ -21,7 +21,7 @@ from segnet.base.files import expand_home
 from segnet.models.encoders.weights_file import PublishedWeights, read_weights, require_finite
 
 TIMM = "timm:"
-"""What a name of timm's begins with where encoders are named."""
+"""The prefix of an encoder's name that stands for a network of timm."""
 _REDUCTIONS = ((2, 4, 8, 16, 32), (4, 8, 16, 32))
 _TRIED_PX = 96  # a multiple of all reductions; no network is made for this size alone
 
