@@ -244,7 +244,7 @@ describe.skipIf(missing)(
         /^Mean IoU with the unbroken mask: \d+\.\d %\. .* unknown\.$/,
       );
       await page.click("#views >> text=Paint");
-      expect(await text(page, "#paint [role=status]")).toMatch(/Choose one of the drawn pets/);
+      await expect.poll(() => text(page, "#paint [role=status]")).toMatch(/Choose one of the drawn pets/);
     });
 
     test("lets the visitor paint a mask, and scores it beside the network's", async () => {

@@ -54,6 +54,7 @@ def joined() -> Iterator[None]:
     try:
         set_meeting(_with_board(met))
         yield
+        leave()  # not after an error: the others might not answer
     except RuntimeError as error:
         # what torch.distributed makes of a process that doesn't answer
         words = ("gloo", "NCCL", "nccl", "Connection", "connection", "Broken pipe", "socket")
@@ -64,12 +65,12 @@ def joined() -> Iterator[None]:
             "another process of this run has died, or doesn't answer; segnet resume goes on from the last "
             "save, as torchrun --max-restarts does by itself"
         ) from error
-    leave()  # not after an error: the others might not answer
 
 
 def leave() -> None:
     """Stop talking, all processes at once; each is then alone."""
     if meeting() is not None:
+        agreed(False)  # the process that keeps the store may not end while others still read from it
         torch.distributed.destroy_process_group()
         set_meeting(None)
 
