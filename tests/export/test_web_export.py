@@ -14,9 +14,9 @@ from safetensors.torch import save_file
 from segnet import SegnetError, load
 from segnet.data.synthetic import SyntheticSample
 from segnet.export.exporter import export
+from segnet.export.layers import network_of
+from segnet.export.reference import Reference
 from segnet.export.web import under_node, web_page
-from segnet.export.web.layers import network_of
-from segnet.export.web.reference import Reference
 from segnet.export.web.under_node import ENGINE, EngineUnderNode, Node, find_node, running
 from segnet.export.web.web_file import about, from_bytes, to_bytes
 from segnet.export.web.web_page import PAGE, model_in, page_with

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from segnet import ClassTable, SegnetError
-from segnet.export.web.layers import network_of
-from segnet.export.web.network import FIELDS, Weights
+from segnet.export.layers import network_of
+from segnet.export.network import FIELDS, Weights
 from segnet.export.web.web_file import about, from_bytes, to_bytes
 from segnet.inference.runtimes.with_torch import TorchRuntime
 from segnet.inference.segmenter import Segmenter

@@ -10,8 +10,8 @@ from torch import nn
 from segnet import MODELS, SegnetError, create_model
 from segnet.core.blocks import ConvBN, ConvBNReLU
 from segnet.data.images.intensity import Intensity
-from segnet.export.web.layers import network_of
-from segnet.export.web.reference import Reference
+from segnet.export.layers import network_of
+from segnet.export.reference import Reference
 from segnet.export.web.web_file import from_bytes, to_bytes
 from segnet.models.segnet import SegNet
 

@@ -33,8 +33,8 @@ from segnet.base.classes import ClassTable
 from segnet.core.blocks import DecoderStage, Encoded, SeparableBNReLU
 from segnet.data.store.fit_to_size import RESIZE
 from segnet.data.synthetic import SyntheticSample
+from segnet.export.layers import network_of
 from segnet.export.web.explain_page import norm_text
-from segnet.export.web.layers import network_of
 from segnet.export.web.web_file import about, to_bytes
 from segnet.inference.description import Description
 from segnet.inference.opening import find_model

@@ -31,6 +31,7 @@ _BROUGHT_BY = {
     "psutil": ("psutil", "'segnet[ray]'"),
     "onnxruntime": ("ONNX Runtime", "onnxruntime"),
     "openvino": ("OpenVINO", "'segnet[openvino]'"),
+    "ai_edge_litert": ("LiteRT", "'segnet[litert]'"),
     "timm": ("timm", "'segnet[timm]'"),
     "tensorboard": ("TensorBoard", "'segnet[tensorboard]'"),
     "mlflow": ("MLflow", "'segnet[mlflow]'"),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from segnet.runs.scores import ScoredOn, Scores
     from segnet.scoring.evaluate import ModelScores
 
-RuntimeName = Literal["auto", "onnxruntime", "openvino", "torch"]
+RuntimeName = Literal["auto", "onnxruntime", "openvino", "litert", "torch"]
 
 
 @app.command(name="eval")
@@ -87,7 +87,8 @@ def evaluate(
         group_table: a CSV file with a column image, the files' names, and columns of groups.
         tta: flip predicts by the mean of the probabilities for each image and its mirror image.
         device: auto, or a device by name.
-        runtime: what computes: torch, or for exported models onnxruntime or openvino; auto takes what fits.
+        runtime: what computes: torch, or for exported models onnxruntime, openvino or litert; auto takes
+            what fits.
         json_: print one JSON object in place of the table.
     """
     from segnet.inference.opening import load

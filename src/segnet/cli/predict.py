@@ -91,7 +91,8 @@ def predict(
             one that was best on validation images. Without it the more probable class wins.
         max_megapixels: refuse images of more million pixels, which may be small files made to fill memory.
         device: auto, or a device by name.
-        runtime: what computes: torch, or for exported models onnxruntime or openvino; auto takes what fits.
+        runtime: what computes: torch, or for exported models onnxruntime, openvino or litert; auto takes
+            what fits.
         engine: local computes in this process; ray in many, also on other machines, from and to any address
             of fsspec's (s3://...), and a second start goes on where the first was stopped.
         workers: with ray, how many processes compute; by default one a core, or one a GPU.

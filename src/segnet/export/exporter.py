@@ -16,18 +16,18 @@ from torch import nn
 from segnet.base.errors import SegnetError, did_you_mean, refuse
 from segnet.base.extras import is_installed, require_package
 from segnet.base.files import expand_home, replacing, write_text
+from segnet.export.layers import BROWSERS, LITERT, network_of
+from segnet.export.network import Network
 from segnet.export.parity import CALIBRATE, Logits, Parity, Precision, compare, judge
 from segnet.export.pictures import Pictures, calibration_pictures, compared_pictures
-from segnet.export.web.layers import network_of
-from segnet.export.web.network import Network
 from segnet.export.web.web_page import PAGE, require_page
 from segnet.export.web.web_target import read_back, remarks_on, write_for_web
 from segnet.inference.model_file import read_model
-from segnet.inference.opening import find_model
+from segnet.inference.opening import find_model, load
 from segnet.inference.runtimes.with_torch import TorchRuntime
 from segnet.inference.segmenter import Segmenter
 
-Target = Literal["onnx", "openvino", "torch", "web", "html"]
+Target = Literal["onnx", "openvino", "litert", "torch", "web", "html"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ class _Kind:
     needs: tuple[str, ...] = ()
     calibrates: bool = True
     """Whether its int8 is measured on images; else only weights are stored in 8 bits."""
+    one_size: bool = False
+    """Whether its files are for images of one size alone."""
 
 
 _Tried = dict[Precision, tuple[Precision, ...]]
@@ -46,12 +48,14 @@ _FOR_WEB: _Tried = {"float32": ("float16", "float32"), "float16": ("float16",), 
 _KINDS: dict[Target, _Kind] = {
     "onnx": _Kind(".onnx", _AS_ASKED, ("onnx", "onnxruntime")),
     "openvino": _Kind(".xml", _AS_ASKED, ("onnx", "openvino")),
+    "litert": _Kind(".tflite", _AS_ASKED, ("ai_edge_litert",), one_size=True),
     "torch": _Kind(".pt2", {"float32": ("float32",)}, ("onnx",)),
     "web": _Kind(".segnet", _FOR_WEB, calibrates=False),
     "html": _Kind(".html", _FOR_WEB, calibrates=False),
 }
 _MARKS: dict[Precision, str] = {"float32": "", "float16": ".fp16", "int8": ".int8"}
-_VERSIONS = ("segnet", "torch", "onnx", "onnxscript", "onnxruntime", "openvino")
+_VERSIONS = ("segnet", "torch", "onnx", "onnxscript", "onnxruntime", "openvino", "ai_edge_litert")
+_RUNNERS = {"litert": LITERT, "web": BROWSERS, "html": BROWSERS}
 _WITHOUT_INT8 = "leave --int8 out: float16 weights are twice as large and all but exact"
 
 
@@ -116,8 +120,8 @@ def export(
         )
     opened, description = read_model(path, model)
     segmenter = Segmenter(TorchRuntime(opened), description)
-    # before images are read, as it refuses what browsers can't run
-    network = network_of(opened, description) if to in ("web", "html") else None
+    # before images are read, as it refuses what has no layers there
+    network = network_of(opened, description, _RUNNERS[to]) if to in _RUNNERS else None
     fixed_to = description.size if fixed_size else None
     target = _target(source, to, precision, fixed_to) if out is None else expand_home(out)
     compared = compared_pictures(source, segmenter, images, data, instead=calibrate)
@@ -136,13 +140,13 @@ def export(
         if failure:
             target = target.with_name(f"{target.stem}.failed{target.suffix}")
         size = _move(draft, target, alone=bool(failure))
-    remarks = remarks_on(target, size, stored, run_by) if network is not None else ()
+    remarks = _remarks(target, to, size, stored, run_by)
     said = {
         "source": str(source),
         "file": target.name,
         "to": to,
         "precision": stored,
-        "fixed_size": fixed_to,
+        "fixed_size": description.size if kind.one_size else fixed_to,
         "passed": not failure,
         "failure": failure,
         "limits": limits,
@@ -198,7 +202,8 @@ def _check(
     )
     if to == "html":
         require_page(PAGE, "--to html")
-    for package in (*kind.needs, *(["onnxruntime"] if kind.calibrates and precision == "int8" else [])):
+    quantised_by = ["onnxruntime"] if precision == "int8" and "onnx" in kind.needs else []
+    for package in (*kind.needs, *quantised_by):
         require_package("segnet export", package)
 
 
@@ -221,11 +226,16 @@ def _write(
     calibration: Pictures | None,
     path: Path,
 ) -> None:
-    if network is not None:
+    if to == "web" or to == "html":
+        assert network is not None
         write_for_web(segmenter, network, precision, path)
         return
-    assert to != "web"  # for browsers there is a network
-    assert to != "html"
+    if to == "litert":
+        assert network is not None
+        from segnet.export.litert.litert_target import write_litert
+
+        write_litert(segmenter.description, network, precision, calibration, path)
+        return
     from segnet.export.graph_files import write_graph  # with onnx, which files for browsers do without
 
     write_graph(segmenter, to, precision, calibration, path, fixed_size=fixed_size)
@@ -238,9 +248,21 @@ def _opened(path: Path, to: Target) -> Iterator[tuple[Logits, str]]:
         with read_back(path) as opened:
             yield opened
         return
+    if to == "litert":
+        runtime = load(path).runtime
+        yield runtime.logits, runtime.name
+        return
     from segnet.export.graph_files import open_graph
 
     yield open_graph(path, to)
+
+
+def _remarks(path: Path, to: Target, size: int, stored: Precision, run_by: str) -> tuple[str, ...]:
+    if to == "litert":
+        from segnet.export.litert.litert_target import REMARK
+
+        return (REMARK,)
+    return remarks_on(path, size, stored, run_by) if to in ("web", "html") else ()
 
 
 def _move(draft: Path, target: Path, *, alone: bool) -> int:

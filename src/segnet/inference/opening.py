@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from segnet.base.classes import ClassTable
 from segnet.base.errors import SegnetError, did_you_mean
 from segnet.base.extras import is_installed, require_package
 from segnet.base.files import expand_home
 from segnet.inference.description import described, opened
-from segnet.inference.runtimes import RUNTIMES
+from segnet.inference.runtimes import RUNTIMES, ExportedRuntime
 from segnet.inference.segmenter import Segmenter
 
 if TYPE_CHECKING:
@@ -22,8 +22,11 @@ WEIGHTS = Path(__file__).parent.parent / "weights"
 
 _TRAINED = ".safetensors"
 # Who opens an exported file, the first choice first.
-_OPENED_BY = {".onnx": ("onnxruntime", "openvino"), ".xml": ("openvino",)}
-_EXPORTED_RUNTIMES = ("onnxruntime", "openvino")
+_OPENED_BY = {".onnx": ("onnxruntime", "openvino"), ".xml": ("openvino",), ".tflite": ("litert",)}
+# By runtime: the package that is imported, and what segnet export calls the files that it opens.
+_PACKAGES = {"onnxruntime": "onnxruntime", "openvino": "openvino", "litert": "ai_edge_litert"}
+_TARGETS = {"onnxruntime": "onnx", "openvino": "onnx", "litert": "litert"}
+_BUNDLED_EXPORT = ".onnx"
 
 
 def load(
@@ -34,7 +37,9 @@ def load(
     runtime: str = "auto",
     threads: int | None = None,
 ) -> Segmenter:
-    """Open a run folder, a file (``.safetensors``, ``.onnx``, ``.xml``) or a bundled name, in this order.
+    """Open a run folder, a model file or a bundled name, in this order.
+
+    A model file is a ``.safetensors`` or what ``segnet export`` writes: ``.onnx``, ``.xml``, ``.tflite``.
 
     Args:
         path_or_name: what to open.
@@ -42,9 +47,10 @@ def load(
             training. It is this very object that gets the weights, moves to the device and goes into
             evaluation mode.
         device: "auto", or a device.
-        runtime: what computes. "auto" takes torch for what was trained, and for what was exported ONNX
-            Runtime or, where that isn't installed, OpenVINO; a bundled name on a CPU opens its exported file
-            where one of them is installed. Else "torch", "onnxruntime" or "openvino".
+        runtime: what computes. "auto" takes torch for what was trained, LiteRT for ``.tflite``, and for what
+            else was exported ONNX Runtime or, where that isn't installed, OpenVINO; a bundled name on a CPU
+            opens its exported file where one of these two is installed. Else "torch", "onnxruntime",
+            "openvino" or "litert".
         threads: how many compute an exported model on the CPU, by default as many as its runtime sees fit;
             torch's are set by ``torch.set_num_threads``.
 
@@ -116,8 +122,8 @@ def bundled_names() -> list[str]:
 def wants_exported(runtime: str, device: str) -> bool:
     """Say whether ``load`` takes the exported file of a bundled model."""
     if runtime == "auto":
-        return device in ("auto", "cpu") and any(map(is_installed, _EXPORTED_RUNTIMES))
-    return runtime in _EXPORTED_RUNTIMES
+        return device in ("auto", "cpu") and any(map(is_installed, _OPENED_BY[_BUNDLED_EXPORT]))
+    return runtime in _OPENED_BY[_BUNDLED_EXPORT]
 
 
 def _bundled(name: str, *, exported: bool) -> Path:
@@ -126,24 +132,23 @@ def _bundled(name: str, *, exported: bool) -> Path:
         remedy = did_you_mean(name, models) if models else "; segnet train makes a run folder"
         raise SegnetError(f"{name} is no run folder, no model file and no bundled model{remedy}")
     files = models[name]
-    wanted = (".onnx", _TRAINED) if exported else (_TRAINED, ".onnx")
+    wanted = (_BUNDLED_EXPORT, _TRAINED) if exported else (_TRAINED, _BUNDLED_EXPORT)
     return next(files[suffix] for suffix in wanted if suffix in files)
 
 
 def _bundled_files() -> dict[str, dict[str, Path]]:
     """Return the files of each bundled model by suffix."""
     models: dict[str, dict[str, Path]] = {}
-    for suffix in (_TRAINED, ".onnx"):
+    for suffix in (_TRAINED, _BUNDLED_EXPORT):
         for file in WEIGHTS.glob(f"*{suffix}"):
             models.setdefault(file.stem, {})[suffix] = file
     return models
 
 
 def _open_trained(path: Path, model: nn.Module | None, device: torch.device | str, runtime: str) -> Segmenter:
-    if runtime in _EXPORTED_RUNTIMES:
-        raise SegnetError(
-            f"{runtime} can't open {path}; export it first with: segnet export {path} --to onnx"
-        )
+    if runtime in _TARGETS:
+        command = f"segnet export {path} --to {_TARGETS[runtime]}"
+        raise SegnetError(f"{runtime} can't open {path}; export it first with: {command}")
     require_package(str(path), "torch", "; or export it where PyTorch is, with segnet export")
     from segnet.base.device import pick_device
     from segnet.inference.model_file import read_model
@@ -158,7 +163,7 @@ def _open_trained(path: Path, model: nn.Module | None, device: torch.device | st
 def _open_exported(path: Path, device: str, runtime: str, threads: int | None) -> Segmenter:
     openers = _OPENED_BY[path.suffix.lower()]
     if runtime == "auto":
-        runtime = next(filter(is_installed, openers), openers[0])
+        runtime = next((each for each in openers if is_installed(_PACKAGES[each])), openers[0])
     if runtime not in openers:
         instead = (
             "give the run folder or the .safetensors file that it was exported from"
@@ -166,13 +171,21 @@ def _open_exported(path: Path, device: str, runtime: str, threads: int | None) -
             else f"take --runtime {openers[0]}"
         )
         raise SegnetError(f"{runtime} can't open {path}; {instead}")
-    require_package(str(path), runtime)
+    require_package(str(path), _PACKAGES[runtime])
+    opened = _opener(runtime)(path, device, threads)
+    return Segmenter(opened, opened.description)
+
+
+def _opener(runtime: str) -> type[ExportedRuntime[Any]]:
+    """Return what opens exported files by a runtime, which is imported here."""
     if runtime == "onnxruntime":
         from segnet.inference.runtimes.with_onnxruntime import OnnxRuntime
 
-        session = OnnxRuntime(path, device, threads)
-        return Segmenter(session, session.description)
-    from segnet.inference.runtimes.with_openvino import OpenVino
+        return OnnxRuntime
+    if runtime == "openvino":
+        from segnet.inference.runtimes.with_openvino import OpenVino
 
-    compiled = OpenVino(path, device, threads)
-    return Segmenter(compiled, compiled.description)
+        return OpenVino
+    from segnet.inference.runtimes.with_litert import LiteRt
+
+    return LiteRt

@@ -13,9 +13,9 @@ from PIL import Image
 
 from segnet.data.pets import PET_CLASSES
 from segnet.data.synthetic import SyntheticSample
-from segnet.export.web.layers import network_of
+from segnet.export.layers import network_of
+from segnet.export.network import Weights
 from segnet.export.web.learning_data import image_text
-from segnet.export.web.network import Weights
 from segnet.export.web.web_file import about, to_bytes
 from segnet.export.web.web_page import filled
 from segnet.inference.segmenter import Segmenter

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from segnet import __version__
 from segnet.base.class_roles import background_of
 from segnet.base.errors import SegnetError
+from segnet.export.network import Network, NetworkLayer, Scaling, Weights, kernel_shapes
 from segnet.export.parity import Precision
-from segnet.export.web.network import Network, Scaling, WebLayer, Weights, kernel_shapes
 from segnet.inference.segmenter import Segmenter
 
 _MAGIC, _VERSION, _START = b"SEGNET", 1, 12
@@ -101,7 +101,7 @@ def from_bytes(data: bytes, file: Path) -> tuple[dict[str, Any], Network]:
 
 
 def _network(header: Mapping[str, Any], weights: bytes) -> Network:
-    layers = tuple(WebLayer.from_plain(each) for each in header["layers"])
+    layers = tuple(NetworkLayer.from_plain(each) for each in header["layers"])
     image = header["input"]
     scaling = Scaling(
         int(image["channels"]), int(image["multiple"]), tuple(image["scale"]), tuple(image["shift"])
@@ -118,7 +118,7 @@ def _network(header: Mapping[str, Any], weights: bytes) -> Network:
     return Network(scaling, layers, read)
 
 
-def _parts(layer: WebLayer, weights: Weights, precision: Precision) -> Iterator[bytes]:
+def _parts(layer: NetworkLayer, weights: Weights, precision: Precision) -> Iterator[bytes]:
     """Give what is stored of a layer, in order."""
     kernel = weights.kernel
     if precision == "int8":

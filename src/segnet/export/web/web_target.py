@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from segnet.export.network import Network
 from segnet.export.parity import Logits, Precision
-from segnet.export.web.network import Network
-from segnet.export.web.reference import Reference
+from segnet.export.reference import Reference
 from segnet.export.web.under_node import ENGINE, Node, find_node, running
 from segnet.export.web.web_file import about, from_bytes, to_bytes
 from segnet.export.web.web_page import model_in, page_with

@@ -1,4 +1,4 @@
-"""What computes logits: torch for models as they are trained, ONNX Runtime and OpenVINO for exported ones.
+"""What computes logits: torch for models as they are trained, three other runtimes for exported ones.
 
 What an exported file must be, whoever opens it: one image in, logits out, and the description inside.
 
@@ -7,7 +7,8 @@ to [0, 1] is part of the graph. What brings values of more than 8 bits to 0 to 2
 the ranges, and the segmenter applies them.
 
 Output ``logits``: float32 ``(batch, classes, height, width)``. The description is the text under ``KEY``: in
-``metadata_props`` of ONNX, in ``rt_info`` of OpenVINO's own format.
+``metadata_props`` of ONNX, in ``rt_info`` of OpenVINO's own format. LiteRT has channels last, a batch of one,
+and the description in the archive at the file's end.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from segnet.base.files import require_text_name
 from segnet.base.forked import PerProcess, require_cpu
 from segnet.inference.description import Description
 
-RUNTIMES = ("auto", "onnxruntime", "openvino", "torch")
+RUNTIMES = ("auto", "onnxruntime", "openvino", "litert", "torch")
 
 INPUT, OUTPUT = "image", "logits"
 
@@ -45,7 +46,7 @@ class Runtime(Protocol):
 
     @property
     def name(self) -> str:
-        """The package that computes: torch, onnxruntime or openvino."""
+        """What computes: torch, onnxruntime, openvino or litert."""
 
     @property
     def device(self) -> str:
@@ -81,6 +82,10 @@ class ExportedRuntime(ABC, Generic[T]):
         # from the root, since another process may work in another folder
         self._again = path.absolute(), _digest(path), self.device, threads
         self._opened = PerProcess(opened, partial(_opened_in_fork, self.open_file, *self._again))
+
+    @abstractmethod
+    def logits(self, images: Images) -> Logits:
+        """Return float32 logits ``(N, classes, h, w)`` of uint8 images ``(N, h, w, C)``."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _open_again, (type(self), *self._again)
@@ -161,6 +166,20 @@ def describe_exported(
             f"{path} gives {channels} logits a pixel but names {len(description.classes)} classes; {_REMEDY}"
         )
     return description
+
+
+def require_size(found: tuple[int, int], needed: tuple[int, int]) -> None:
+    """Check the size of images for a file that takes one alone.
+
+    Raises:
+        SegnetError: they are of another.
+    """
+    if found != tuple(needed):
+        (height, width), (rows, columns) = needed, found
+        raise SegnetError(
+            f"the model's file is for images of {height}x{width} pixels alone, and got {rows}x{columns}; "
+            "take --to onnx without --fixed-size, whose file takes any"
+        )
 
 
 def unreadable(path: Path, format_name: str, error: Exception) -> SegnetError:

@@ -17,6 +17,7 @@ from segnet.inference.runtimes import (
     Images,
     Logits,
     describe_exported,
+    require_size,
     unreadable,
 )
 
@@ -53,11 +54,7 @@ class OnnxRuntime(ExportedRuntime[Any]):
         batch, _, *size = session.get_inputs()[0].shape
         if batch != 1:  # a name where it may be any number
             return session.run([OUTPUT], {INPUT: pixels})[0]
-        if [*pixels.shape[2:]] != size:
-            raise SegnetError(
-                f"the model's file is of {size[0]}x{size[1]} pixels alone (--fixed-size), and got "
-                f"{pixels.shape[2]}x{pixels.shape[3]}; export it without"
-            )
+        require_size((images.shape[1], images.shape[2]), (size[0], size[1]))
         return np.concatenate([session.run([OUTPUT], {INPUT: each[None]})[0] for each in pixels])
 
     @staticmethod

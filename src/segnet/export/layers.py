@@ -1,4 +1,4 @@
-"""From a SegNet in PyTorch to the layers of web/FORMAT.md: a function for each model and each kind of unit.
+"""From a SegNet in PyTorch to its layers: a function for each model and each kind of unit.
 
 Batch norms are folded into the convolutions before them. The image's own is part of the scaling, since a
 convolution after it pads with zeros. Dropout does nothing at prediction, so it has no layer.
@@ -7,7 +7,7 @@ convolution after it pads with zeros. Dropout does nothing at prediction, so it 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, NoReturn, cast
+from typing import Any, NamedTuple, NoReturn, cast
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from segnet.base.errors import SegnetError
 from segnet.core.blocks import ConvBN, ConvBNReLU, DecoderStage, EncoderStage, SeparableBNReLU
-from segnet.export.web.network import Activation, Network, Scaling, WebLayer, Weights
+from segnet.export.network import Activation, Network, NetworkLayer, Scaling, Weights
 from segnet.inference.description import Description
 from segnet.models.compact import CompactSegNet, SeparableUnit
 from segnet.models.efficient import DecoderLevel, SegNetEfficient
@@ -33,30 +33,45 @@ from segnet.models.segnet_dsc import SegNetDSC
 from segnet.models.segnet_vgg16 import SegNetVGG16
 
 IMAGE = 0  # the tensor of the scaled image
-_INSTEAD = "take --to onnx, whose file onnxruntime-web opens"
 
 
-def network_of(model: nn.Module, description: Description) -> Network:
-    """Return the network that the engine for browsers runs in a model's place.
+class Runner(NamedTuple):
+    """What runs a network, in words for errors."""
+
+    name: str
+    instead: str
+    """What to do about a model that it can't run."""
+    takes_photos_alone: bool
+    """Whether it prepares images itself, and knows those of 8 bits and one or three channels."""
+
+
+BROWSERS = Runner("segnet's engine for browsers", "take --to onnx, whose file onnxruntime-web opens", True)
+LITERT = Runner("--to litert", "take --to onnx", False)
+
+
+def network_of(model: nn.Module, description: Description, runner: Runner = BROWSERS) -> Network:
+    """Return the layers that are run in a model's place.
 
     Args:
         model: a SegNet of ours.
         description: what its file says.
+        runner: what runs them.
 
     Raises:
-        SegnetError: another model, a module inside that the engine doesn't know, or images that it can't
+        SegnetError: another model, a module inside that has no layer here, or images that the runner can't
             prepare.
     """
     if type(model) not in _MODELS:
-        raise SegnetError(f"{description.model} doesn't run in segnet's engine for browsers; {_INSTEAD}")
-    _require_photos(description)
-    layers = _Layers(model)
+        raise SegnetError(f"{description.model} doesn't run in {runner.name}; {runner.instead}")
+    if runner.takes_photos_alone:
+        _require_photos(description, runner)
+    layers = _Layers(model, runner)
     with torch.inference_mode():
         scaling = _MODELS[type(model)](layers, model)
     return Network(scaling, tuple(layers.layers), tuple(layers.weights))
 
 
-def _require_photos(description: Description) -> None:
+def _require_photos(description: Description, runner: Runner) -> None:
     intensity, model = description.intensity, description.model
     what = None
     if description.patch_scale is not None:
@@ -66,7 +81,7 @@ def _require_photos(description: Description) -> None:
     elif intensity.channels not in (1, 3):
         what = f"takes images of {intensity.channels} channels"
     if what is not None:
-        raise SegnetError(f"this {model} {what}, which segnet's engine for browsers can't; {_INSTEAD}")
+        raise SegnetError(f"this {model} {what}, which {runner.name} can't; {runner.instead}")
 
 
 # The models.
@@ -198,8 +213,9 @@ _ACTIVATIONS: dict[type[nn.Module], Activation] = {nn.ReLU: "relu", nn.ReLU6: "r
 class _Layers:
     """The layers so far. A method that adds one returns the number of the tensor that it gives."""
 
-    def __init__(self, model: nn.Module) -> None:
-        self.layers: list[WebLayer] = []
+    def __init__(self, model: nn.Module, runner: Runner) -> None:
+        self._runner = runner
+        self.layers: list[NetworkLayer] = []
         self.weights: list[Weights | None] = []
         self._names = {module: name for name, module in model.named_modules()}
 
@@ -233,7 +249,7 @@ class _Layers:
             self.refuse(conv)
         weight, bias, factors = self._folded(conv, norm)  # (given, taken, kernel, kernel)
         ordered = weight[:, 0].permute(1, 2, 0) if depthwise else weight.permute(2, 3, 1, 0)
-        layer = WebLayer(
+        layer = NetworkLayer(
             "depthwise" if depthwise else "conv",
             self._names[named],
             x,
@@ -248,16 +264,16 @@ class _Layers:
         return self._add(layer, Weights(_float32(ordered), _float32(bias), kept))
 
     def pool(self, stage: nn.Module, x: int) -> int:
-        return self._add(WebLayer("pool", self._names[stage], x))
+        return self._add(NetworkLayer("pool", self._names[stage], x))
 
     def unpool(self, stage: nn.Module, x: int, codes: int, *, add: int | None) -> int:
-        return self._add(WebLayer("unpool", self._names[stage], x, codes=codes, add=add))
+        return self._add(NetworkLayer("unpool", self._names[stage], x, codes=codes, add=add))
 
     def upsample(self, level: nn.Module, x: int, *, add: int) -> int:
-        return self._add(WebLayer("upsample", self._names[level], x, add=add))
+        return self._add(NetworkLayer("upsample", self._names[level], x, add=add))
 
     def shuffle(self, x: int, factor: int) -> int:
-        return self._add(WebLayer("shuffle", "pixel_shuffle", x, factor=factor))
+        return self._add(NetworkLayer("shuffle", "pixel_shuffle", x, factor=factor))
 
     def activation(self, module: nn.Module) -> Activation:
         self.require(module, *_ACTIVATIONS)
@@ -269,7 +285,7 @@ class _Layers:
 
     def refuse(self, module: nn.Module) -> NoReturn:
         what = f"{self._names[module]}, which is {type(module).__name__}({module.extra_repr()})"
-        raise SegnetError(f"segnet's engine for browsers can't run {what}; {_INSTEAD}")
+        raise SegnetError(f"{self._runner.name} can't run {what}; {self._runner.instead}")
 
     def _folded(self, conv: nn.Conv2d, norm: nn.Module | None) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return kernel and biases, and as ``(2, given)`` what the batch norm multiplies by and adds."""
@@ -298,7 +314,7 @@ class _Layers:
             self.refuse(conv)
         return conv.padding[0], conv.padding[0]
 
-    def _add(self, layer: WebLayer, weights: Weights | None = None) -> int:
+    def _add(self, layer: NetworkLayer, weights: Weights | None = None) -> int:
         self.layers.append(layer)
         self.weights.append(weights)
         return len(self.layers)

@@ -1,4 +1,4 @@
-"""A network as the engine for browsers runs it: the layers and weights that web/FORMAT.md describes."""
+"""A network as its layers and weights, for what runs it without torch; web/FORMAT.md describes each layer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MAY_BE_ABSENT = "add"
 
 
 @dataclass(frozen=True)
-class WebLayer:
+class NetworkLayer:
     """One layer. Tensor 0 is the scaled image, and layer ``i`` gives tensor ``i + 1``."""
 
     op: Op
@@ -54,7 +54,7 @@ class WebLayer:
         return {"op": self.op, "name": self.name, "from": self.source, **present}
 
     @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> WebLayer:
+    def from_plain(cls, plain: Mapping[str, Any]) -> NetworkLayer:
         """Return what ``to_plain`` gave.
 
         Raises:
@@ -104,12 +104,12 @@ class Network:
     """All that is needed to get logits of an image."""
 
     scaling: Scaling
-    layers: tuple[WebLayer, ...]
+    layers: tuple[NetworkLayer, ...]
     weights: tuple[Weights | None, ...]
     """One entry for each layer; None for those without."""
 
 
-def kernel_shapes(scaling: Scaling, layers: tuple[WebLayer, ...]) -> list[tuple[int, ...] | None]:
+def kernel_shapes(scaling: Scaling, layers: tuple[NetworkLayer, ...]) -> list[tuple[int, ...] | None]:
     """Return the shape of each layer's kernel as ``Weights`` has it, None for layers without weights.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a model file for browsers computes, by PyTorch's own functions: what the engine must give."""
+"""What the layers of a network compute, by PyTorch's own functions: what every runner of them must give."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from segnet.data.images.pixel_values import Pixels
-from segnet.export.web.network import Network, WebLayer, Weights
+from segnet.export.network import Network, NetworkLayer, Weights
 
 
 class Reference:
@@ -29,11 +29,12 @@ class Reference:
         height, width = images.shape[1:3]
         return torch.cat([self.tensors(image)[-1][..., :height, :width] for image in images]).numpy()
 
-    def tensors(self, image: Pixels) -> list[Tensor]:
+    def tensors(self, image: Pixels, before_adding: dict[int, Tensor] | None = None) -> list[Tensor]:
         """Return the scaled image and what each layer gives, ``(1, channels, height, width)``.
 
         Args:
             image: ``(h, w, C)``
+            before_adding: gets what a layer has before another map is added, by the number of its tensor.
         """
         with torch.inference_mode():
             tensors = [self._scaled(image)]
@@ -53,7 +54,11 @@ class Reference:
                     y = F.interpolate(x, scale_factor=2.0, mode="nearest")
                 else:
                     y = F.pixel_shuffle(x, layer.factor)
-                tensors.append(_activated(layer, y if layer.add is None else y + tensors[layer.add]))
+                if layer.add is not None:
+                    if before_adding is not None:
+                        before_adding[len(tensors)] = y
+                    y = y + tensors[layer.add]
+                tensors.append(_activated(layer, y))
         return tensors
 
     def _scaled(self, image: Pixels) -> Tensor:
@@ -66,7 +71,7 @@ class Reference:
         return F.pad(x, (0, right, 0, below), "replicate") * scale + shift
 
 
-def _activated(layer: WebLayer, x: Tensor) -> Tensor:
+def _activated(layer: NetworkLayer, x: Tensor) -> Tensor:
     if layer.activation == "none":
         return x
     return F.relu(x) if layer.activation == "relu" else F.relu6(x)

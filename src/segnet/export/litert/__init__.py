@@ -1,0 +1,1 @@
+"""``segnet export --to litert``: a ``.tflite`` file for LiteRT, which was TensorFlow Lite."""
