@@ -45,10 +45,11 @@ web/node_modules: web/package-lock.json
 
 # other programs that open what segnet writes, each in an environment of its own, for tests; without one of
 # them pytest says what it left out
-clients: .clients/opencv-4 .clients/opencv-5
+clients: .clients/opencv-4 .clients/opencv-5 .clients/mediapipe
 
 .clients/opencv-4: PACKAGE = opencv-python-headless==4.14.0.94
 .clients/opencv-5: PACKAGE = opencv-contrib-python==5.1.0.95
+.clients/mediapipe: PACKAGE = mediapipe==1.2.3
 .clients/%:
 	$(PYTHON) -m venv $@
 	$@/bin/python -m pip install --quiet $(PACKAGE) || { rm -rf $@; exit 1; }

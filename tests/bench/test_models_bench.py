@@ -59,9 +59,9 @@ def rows(tiny, other):
 @pytest.mark.campaign
 def test_a_model_has_a_row_in_every_runtime_beside_its_stock_copy_and_other_peoples_files(rows, tiny):
     sides = [(row.side.model, row.side.runtime) for row in rows if row.batch_size == 1]
-    floats = ["torch", "onnxruntime", "openvino"]
+    floats, in_int8 = ["torch", "onnxruntime", "openvino"], ["onnxruntime-int8", "openvino-int8"]
     assert sides == [
-        *((str(tiny), runtime) for runtime in [*floats, "onnxruntime-int8", "openvino-int8"]),
+        *((str(tiny), runtime) for runtime in [*floats, *in_int8, "litert", "litert-int8"]),
         *((f"{tiny}, stock", runtime) for runtime in floats),
         *(("other.onnx", runtime) for runtime in floats[1:]),
     ]

@@ -129,6 +129,7 @@ def named_by_examples(tmp_path_factory):
     exported = export(own.folder, images=str(folder / "photo.jpg"), model=TinyNet(2))
     for copy in ("model.onnx", "runs/NAME/model.onnx"):
         shutil.copy(exported.path, folder / copy)
+    export(folder / "runs/NAME", to="litert", images=str(folder / "photo.jpg"))
     (folder / "src/segnet/weights").mkdir(parents=True)
     return folder
 

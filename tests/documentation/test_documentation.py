@@ -40,6 +40,7 @@ SMALL_LITE = """--model-options '{"stages": [[8, 1], [8, 1]], "bottleneck": [8, 
 # Words that stand for the reader's own.
 STANDS_FOR = {
     "NAME": "segnet-lite",
+    "NAMES": "segnet-lite",
     "RUN": "runs/bayes",
     "OTHER.onnx": "model.onnx",
     "runs/before": "runs/NAME",
@@ -233,6 +234,7 @@ RUN = {
     "segnet models * --size 360x480": ("--size 45x60", "as above"),
     "segnet resume runs/first": ("", "a folder of seeds, all of which have ended"),
     "segnet resume *": ("--epochs 2", "the run here is at its end after one epoch; this gives it another"),
+    "segnet export runs/NAME --to litert": ("", "nothing to shorten"),
     "segnet export * --int8": (its_options_exist, "another export of half a minute; tests/export has it"),
     "segnet export * --fp16": (its_options_exist, "as above"),
     "segnet export * --to *": (its_options_exist, "as above"),

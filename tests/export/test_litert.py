@@ -12,6 +12,7 @@ import pytest
 import torch
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
+from PIL import Image
 from torch.nn import functional as F
 
 from segnet import SegnetError, load
@@ -261,16 +262,18 @@ def test_mediapipe_opens_it_and_gives_the_same_masks(exported, photos, tmp_path)
     if not python.is_file():
         pytest.skip("MediaPipe isn't here: make clients installs it")
     segmenter = load(exported.path)
-    images = np.stack([segmenter.prepare(each).pixels for each in sorted(photos.iterdir())])
-    np.save(tmp_path / "images.npy", images)
-    script = Path(__file__).with_name("run_mediapipe.py")
-    command = [python, script, exported.path, tmp_path / "images.npy", tmp_path / "found.npz"]
+    (tmp_path / "photos").mkdir()
+    pixels = np.stack([segmenter.prepare(each).pixels for each in sorted(photos.iterdir())])
+    for number, each in enumerate(pixels):
+        Image.fromarray(each).save(tmp_path / "photos" / f"{number}.png")
+    script, out = Path(__file__).with_name("run_mediapipe.py"), tmp_path / "out"
+    command = [python, script, exported.path, tmp_path / "photos", out]
     subprocess.run(command, capture_output=True, text=True, check=True)
-    found = np.load(tmp_path / "found.npz")
-    logits = torch.from_numpy(segmenter.runtime.logits(images))
-    assert found["labels"].tolist() == ["pet", "background", "border"]
-    assert np.array_equal(found["masks"], logits.argmax(1).numpy())
-    assert np.allclose(found["confidences"], logits.softmax(1).numpy(), atol=1e-5)
+    assert (out / "labels.txt").read_text().splitlines() == ["pet", "background", "border"]
+    for number, logits in enumerate(torch.from_numpy(segmenter.runtime.logits(pixels))):
+        assert np.array_equal(np.load(out / f"{number}.mask.npy"), logits.argmax(0).numpy())
+        probabilities = np.load(out / f"{number}.probabilities.npy")
+        assert np.allclose(probabilities, logits.softmax(0).numpy(), atol=1e-5)
 
 
 # What goes wrong

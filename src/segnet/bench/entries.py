@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
+from segnet.base.classes import ClassTable
 from segnet.base.errors import SegnetError
 from segnet.base.files import expand_home
 from segnet.bench.pooling import stock_copy
@@ -21,9 +22,10 @@ from segnet.bench.side import Side
 from segnet.core.pooling import Size
 from segnet.data.images.pixel_values import Pixels
 from segnet.data.synthetic import SyntheticSample
+from segnet.export.layers import LITERT, network_of
 from segnet.export.onnx_graph import OPSET, quiet, to_graph
 from segnet.export.smaller import to_int8
-from segnet.inference.description import KEY
+from segnet.inference.description import KEY, Description
 from segnet.inference.opening import load
 from segnet.models import MODELS, create_model, require_image_size
 from segnet.models.folding import fold_batch_norms
@@ -34,6 +36,8 @@ STOCK = ", stock"
 
 _TORCH = ("torch", "torch-compiled")
 _FLOAT, _INT8 = ("onnxruntime", "openvino"), ("onnxruntime-int8", "openvino-int8")
+_LITERT = ("litert", "litert-int8")
+_ANY_CLASSES = ClassTable.named(("any", "other"))
 _INTEGERS = (TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL)  # shapes and places, no weights
 
 
@@ -111,10 +115,25 @@ def sides_of_model(
             int8 = [] if kind is _FLOAT else [to_int8(pictures)]
             onnx.save(to_graph(fold_batch_norms(model.module) if int8 else model.module, size, *int8), path)
             sides += [(runtime, path, 255.0, path.stat().st_size) for runtime in asked]
+    for runtime in (each for each in runtimes if each in _LITERT):
+        path = to / f"{runtime}.tflite"
+        path.write_bytes(_litert_file(model, size, pictures if runtime.endswith("int8") else None))
+        sides.append((runtime, path, 255.0, path.stat().st_size))
     return [
         Side(model.name, runtime, path, scale, parameters, size_bytes, batch_sizes)
         for runtime, path, scale, size_bytes in sides
     ]
+
+
+def _litert_file(model: Model, size: Size, calibration: Pixels | None) -> bytes:
+    from segnet.export.litert.lowering import lowered  # with LiteRT, which isn't everywhere
+    from segnet.export.litert.ranges import ranges_of
+
+    # of the description only the model's name and the channels are looked at
+    network = network_of(model.module, Description(model.name, _ANY_CLASSES, size, "area"), LITERT)
+    ranges = None if calibration is None else ranges_of(network, calibration)
+    graph, image, logits = lowered(network, size, ranges=ranges)
+    return graph.to_bytes(image, logits, {})
 
 
 def sides_of_stock(

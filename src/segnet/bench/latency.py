@@ -45,11 +45,14 @@ PACKAGES = {
     "openvino": "openvino",
     "onnxruntime-int8": "onnxruntime",
     "openvino-int8": "openvino",
+    "litert": "ai_edge_litert",
+    "litert-int8": "ai_edge_litert",
 }
 """The runtimes by what ``--runtimes`` calls them, and what must be installed for each."""
 
-# torch-compiled must be asked for: it compiles for up to a minute a model and batch size, with a compiler.
-USUAL_RUNTIMES = tuple(name for name in PACKAGES if name != "torch-compiled")
+# To be asked for: torch-compiled, which compiles for up to a minute a model and batch size, with a compiler,
+# and LiteRT, which doesn't take every model.
+USUAL_RUNTIMES = tuple(name for name in PACKAGES if name not in ("torch-compiled", "litert", "litert-int8"))
 USUAL_MODELS = ("segnet-lite", "segnet-dsc")
 _CALIBRATED = 16  # pictures; enough for speed, which is all that is measured here
 

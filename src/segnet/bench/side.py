@@ -121,6 +121,7 @@ def _open(side: Side, images: Path, threads: int) -> None:
         "torch-compiled": partial(_open_torch, compiled=True),
         "onnxruntime": _open_onnxruntime,
         "openvino": _open_openvino,
+        "litert": _open_litert,
     }
     scaled = np.load(images) * np.float32(side.scale)
     open_file = openers[side.engine](threads)  # imports the runtime
@@ -200,6 +201,25 @@ def _open_openvino(threads: int) -> Callable[[Path], Run]:
         }
         request = core.compile_model(core.read_model(path), "CPU", settings).create_infer_request()
         return lambda images: request.infer([images])
+
+    return open_file
+
+
+def _open_litert(threads: int) -> Callable[[Path], Run]:
+    from ai_edge_litert.interpreter import Interpreter
+
+    def open_file(path: Path) -> Run:
+        interpreter = Interpreter(model_path=str(path), num_threads=threads)
+        interpreter.allocate_tensors()
+        image, logits = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+
+        def run(images: Floats) -> object:
+            for each in images:  # a file takes one at a time, its channels last
+                interpreter.set_tensor(image["index"], each.transpose(1, 2, 0)[None])
+                interpreter.invoke()
+            return interpreter.get_tensor(logits["index"])
+
+        return run
 
     return open_file
 

@@ -97,7 +97,7 @@ def bench_models(
     stock: bool = True,
     csv: OptionalPath = None,
 ) -> int:
-    """Size, latency and memory of models in torch, ONNX Runtime and OpenVINO, also in int8, taken in turns.
+    """Size, latency and memory of models in torch and other runtimes, also in int8, taken in turns.
 
     Close other programs first. Two models take five minutes on a laptop, half of them to export. Weights are
     fresh for a model's name: how fast a model is doesn't depend on them.
@@ -105,9 +105,9 @@ def bench_models(
     Args:
         models: names, run folders, .safetensors and .onnx files; by default segnet-lite and segnet-dsc.
         beside: an ONNX file of anyone's to compare with, if it takes one float (N, 3, H, W); may be repeated.
-        runtimes: torch, torch-compiled, onnxruntime, openvino, onnxruntime-int8 and openvino-int8, with
-            commas between; by default those that are installed but torch-compiled, which compiles for minutes
-            and needs a C++ compiler.
+        runtimes: torch, torch-compiled, onnxruntime, openvino, litert, onnxruntime-int8, openvino-int8 and
+            litert-int8, with commas between; by default those that are installed but torch-compiled, which
+            compiles for minutes and needs a C++ compiler, and LiteRT, which takes SegNets alone.
         size: pixels of the images, one number or HEIGHTxWIDTH.
         batch_sizes: images in a batch, with commas between.
         threads: how many compute in every runtime; by default one for each core.

@@ -232,9 +232,10 @@ def _write(
         return
     if to == "litert":
         assert network is not None
-        from segnet.export.litert.litert_target import write_litert
+        from segnet.export.litert.litert_target import litert_bytes
 
-        write_litert(segmenter.description, network, precision, calibration, path)
+        pixels = None if calibration is None else calibration.pixels
+        path.write_bytes(litert_bytes(segmenter.description, network, precision, pixels))
         return
     from segnet.export.graph_files import write_graph  # with onnx, which files for browsers do without
 
