@@ -163,7 +163,7 @@ MISTAKES = {
     "no such model": (["export", "nothing.safetensors"], "no model file"),
     "a target nobody knows": (["export", "MODEL", "--to", "onx"], "Did you mean"),
     "two precisions": (["export", "MODEL", "--fp16", "--int8"], "take one"),
-    "int8 of a program": (["export", "MODEL", "--to", "torch", "--int8"], "keeps float32"),
+    "int8 of a program": (["export", "MODEL", "--to", "torch", "--int8"], "keeps float32 alone"),
     "a suffix of another format": (["export", "MODEL", "--out", "x.pt"], "ends in .onnx"),
     "calibration without int8": (["export", "MODEL", "--calibrate", "EMPTY"], "is for --int8"),
     "no images to calibrate on": (["export", "MODEL", "--int8", "--calibrate", "EMPTY"], "there is no image"),

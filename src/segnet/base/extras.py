@@ -32,6 +32,7 @@ _BROUGHT_BY = {
     "onnxruntime": ("ONNX Runtime", "onnxruntime"),
     "openvino": ("OpenVINO", "'segnet[openvino]'"),
     "ai_edge_litert": ("LiteRT", "'segnet[litert]'"),
+    "coremltools": ("coremltools", "'segnet[coreml]'"),
     "timm": ("timm", "'segnet[timm]'"),
     "tensorboard": ("TensorBoard", "'segnet[tensorboard]'"),
     "mlflow": ("MLflow", "'segnet[mlflow]'"),

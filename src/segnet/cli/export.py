@@ -29,7 +29,7 @@ def export(
     model: str,
     /,
     *,
-    to: Literal["onnx", "openvino", "litert", "torch", "web", "html"] = "onnx",
+    to: Literal["onnx", "openvino", "litert", "coreml", "torch", "web", "html"] = "onnx",
     fp16: Flag = False,
     int8: Flag = False,
     fixed_size: Flag = False,
@@ -52,11 +52,11 @@ def export(
     Args:
         model: a run folder, a .safetensors file or a bundled name.
         to: onnx for ONNX Runtime and most other runtimes; openvino; litert, a .tflite file for phones and
-            MediaPipe, for images of the model's size; torch, its exported program; html, one HTML file that
-            segments photos in a browser, offline; or web, a model file for a page of your own, with the
-            engine beside it.
-        fp16: keep weights as float16: half the size, the same speed. web and html do so by themselves where
-            that is equal enough.
+            MediaPipe, and coreml, an .mlpackage for Apple's devices, both for images of the model's size;
+            torch, its exported program; html, one HTML file that segments photos in a browser, offline; or
+            web, a model file for a page of your own, with the engine beside it.
+        fp16: keep weights as float16: half the size, the same speed. web, html and coreml do so by
+            themselves where that is equal enough.
         int8: compute the larger convolutions in int8, calibrated on training images: a third of the size. web
             and html keep weights alone in 8 bits, which needs no images: half the size.
         fixed_size: onnx: for one image of the model's size at a time, with no arithmetic on sizes: what

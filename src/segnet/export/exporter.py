@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +17,8 @@ from torch import nn
 from segnet.base.errors import SegnetError, did_you_mean, refuse
 from segnet.base.extras import is_installed, require_package
 from segnet.base.files import expand_home, replacing, write_text
-from segnet.export.layers import BROWSERS, LITERT, network_of
+from segnet.export.coreml import coreml_target
+from segnet.export.layers import BROWSERS, COREML, LITERT, network_of
 from segnet.export.network import Network
 from segnet.export.parity import CALIBRATE, Logits, Parity, Precision, compare, judge
 from segnet.export.pictures import Pictures, calibration_pictures, compared_pictures
@@ -27,7 +29,7 @@ from segnet.inference.opening import find_model, load
 from segnet.inference.runtimes.with_torch import TorchRuntime
 from segnet.inference.segmenter import Segmenter
 
-Target = Literal["onnx", "openvino", "litert", "torch", "web", "html"]
+Target = Literal["onnx", "openvino", "litert", "coreml", "torch", "web", "html"]
 
 
 @dataclass(frozen=True)
@@ -44,18 +46,29 @@ class _Kind:
 
 _Tried = dict[Precision, tuple[Precision, ...]]
 _AS_ASKED: _Tried = {"float32": ("float32",), "float16": ("float16",), "int8": ("int8",)}
-_FOR_WEB: _Tried = {"float32": ("float16", "float32"), "float16": ("float16",), "int8": ("int8",)}
+_HALF: _Tried = {"float32": ("float16", "float32"), "float16": ("float16",)}
+_FOR_WEB: _Tried = _HALF | {"int8": ("int8",)}
 _KINDS: dict[Target, _Kind] = {
     "onnx": _Kind(".onnx", _AS_ASKED, ("onnx", "onnxruntime")),
     "openvino": _Kind(".xml", _AS_ASKED, ("onnx", "openvino")),
     "litert": _Kind(".tflite", _AS_ASKED, ("ai_edge_litert",), one_size=True),
+    "coreml": _Kind(".mlpackage", _HALF, ("coremltools",), one_size=True),
     "torch": _Kind(".pt2", {"float32": ("float32",)}, ("onnx",)),
     "web": _Kind(".segnet", _FOR_WEB, calibrates=False),
     "html": _Kind(".html", _FOR_WEB, calibrates=False),
 }
 _MARKS: dict[Precision, str] = {"float32": "", "float16": ".fp16", "int8": ".int8"}
-_VERSIONS = ("segnet", "torch", "onnx", "onnxscript", "onnxruntime", "openvino", "ai_edge_litert")
-_RUNNERS = {"litert": LITERT, "web": BROWSERS, "html": BROWSERS}
+_VERSIONS = (
+    "segnet",
+    "torch",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
+    "openvino",
+    "ai_edge_litert",
+    "coremltools",
+)
+_RUNNERS = {"litert": LITERT, "coreml": COREML, "web": BROWSERS, "html": BROWSERS}
 _WITHOUT_INT8 = "leave --int8 out: float16 weights are twice as large and all but exact"
 
 
@@ -181,7 +194,7 @@ def _check(
         ),
         (
             precision not in kind.precisions,
-            f"--to {to} keeps float32; take --to onnx or openvino for {precision}",
+            f"--to {to} keeps {' and '.join(kind.precisions)} alone; take --to onnx for {precision}",
         ),
         (fixed_size and to != "onnx", f"--fixed-size is for --to onnx; leave it out for {to}"),
         (
@@ -237,6 +250,10 @@ def _write(
         pixels = None if calibration is None else calibration.pixels
         path.write_bytes(litert_bytes(segmenter.description, network, precision, pixels))
         return
+    if to == "coreml":
+        assert network is not None
+        coreml_target.write_coreml(segmenter.description, network, precision, path)
+        return
     from segnet.export.graph_files import write_graph  # with onnx, which files for browsers do without
 
     write_graph(segmenter, to, precision, calibration, path, fixed_size=fixed_size)
@@ -253,6 +270,9 @@ def _opened(path: Path, to: Target) -> Iterator[tuple[Logits, str]]:
         runtime = load(path).runtime
         yield runtime.logits, runtime.name
         return
+    if to == "coreml":
+        yield coreml_target.read_back(path)
+        return
     from segnet.export.graph_files import open_graph
 
     yield open_graph(path, to)
@@ -263,6 +283,8 @@ def _remarks(path: Path, to: Target, size: int, stored: Precision, run_by: str) 
         from segnet.export.litert.litert_target import REMARK
 
         return (REMARK,)
+    if to == "coreml":
+        return coreml_target.remarks_on(stored)
     return remarks_on(path, size, stored, run_by) if to in ("web", "html") else ()
 
 
@@ -270,11 +292,26 @@ def _move(draft: Path, target: Path, *, alone: bool) -> int:
     """Move what was written to its place and return its size; with ``alone`` not what only goes with it."""
     size = 0
     for part in sorted(draft.parent.iterdir(), key=lambda each: each.suffix == ".xml"):
-        content, is_own = part.read_bytes(), part.stem == draft.stem
+        is_own = part.stem == draft.stem
+        if part.is_dir():
+            size += _move_folder(part, target)
+            continue
+        content = part.read_bytes()
         if alone and not is_own:
             continue
         size += len(content) if is_own else 0
         place = target.with_suffix(part.suffix) if is_own else target.with_name(part.name)
         with replacing(place) as temporary:
             temporary.write_bytes(content)
+    return size
+
+
+def _move_folder(part: Path, place: Path) -> int:
+    """Put a folder in the place of one of before, and return the size of its files."""
+    size = sum(each.stat().st_size for each in part.rglob("*") if each.is_file())
+    with tempfile.TemporaryDirectory(dir=place.parent) as beside:  # on the same disk, so that it is renamed
+        whole = shutil.copytree(part, Path(beside) / place.name)
+        if place.is_dir():
+            shutil.rmtree(place)
+        whole.replace(place)
     return size

@@ -47,6 +47,7 @@ class Runner(NamedTuple):
 
 BROWSERS = Runner("segnet's engine for browsers", "take --to onnx, whose file onnxruntime-web opens", True)
 LITERT = Runner("--to litert", "take --to onnx", False)
+COREML = Runner("--to coreml", "take --to onnx", False)
 
 
 def network_of(model: nn.Module, description: Description, runner: Runner = BROWSERS) -> Network:

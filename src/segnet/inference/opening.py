@@ -82,6 +82,10 @@ def find_model(path_or_name: str | Path, *, exported: bool) -> Path:
     if not str(path_or_name).strip():  # an unset variable of a shell; as a path it would be this folder
         raise SegnetError("the model's name is empty; name a run folder, a model file or a bundled model")
     path = expand_home(path_or_name)
+    if path.suffix == ".mlpackage" and path.is_dir():
+        raise SegnetError(
+            f"Core ML opens {path} on Apple's systems; give the run folder it was exported from"
+        )
     if path.is_dir():
         path = path / "model.safetensors"
         if not path.is_file():

@@ -1,0 +1,1 @@
+"""``segnet export --to coreml``: an ``.mlpackage`` for Apple's devices."""

@@ -1,0 +1,93 @@
+"""``segnet export --to coreml``: write the package, and read it back."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from segnet.export.network import Network
+from segnet.export.parity import Logits, Precision
+from segnet.inference.description import KEY, Description
+from segnet.inference.runtimes import INPUT
+
+RUN_BY = "segnet's evaluation of Core ML's operations in PyTorch; no Apple device has run the file"
+
+
+def write_coreml(description: Description, network: Network, precision: Precision, path: Path) -> None:
+    """Write a model as an ``.mlpackage`` for images of its size, from iOS 15 and macOS 12 on.
+
+    As in other files for devices, nothing says which images it was trained on.
+
+    Args:
+        description: what the file says of itself.
+        network: the model's layers.
+        precision: float16 or float32, of weights and of what is computed.
+        path: the package, a folder.
+    """
+    with _quiet():
+        import coremltools
+
+        from segnet.export.coreml.program import to_program
+
+        target = coremltools.target.iOS15
+        channels = network.scaling.channels
+        image = coremltools.ImageType(
+            name=INPUT,
+            shape=(1, channels, *description.size),
+            color_layout="RGB" if channels == 3 else "G",
+        )
+        model = coremltools.convert(
+            to_program(network, description.size, target),
+            source="milinternal",
+            convert_to="mlprogram",
+            compute_precision=getattr(coremltools.precision, precision.upper()),
+            inputs=[image] if channels in (1, 3) else None,
+            minimum_deployment_target=target,
+            skip_model_load=True,
+        )
+        classes = description.classes
+        colours = ["#{:02x}{:02x}{:02x}".format(*colour) for colour in classes.colours]
+        model.short_description = f"{description.model}: {', '.join(classes.names)}"
+        model.license = description.notice
+        # by these Xcode shows masks of photos that are dropped on the file
+        model.user_defined_metadata["com.apple.coreml.model.preview.type"] = "imageSegmenter"
+        model.user_defined_metadata["com.apple.coreml.model.preview.params"] = json.dumps(
+            {"labels": list(classes.names), "colors": colours}
+        )
+        model.user_defined_metadata[KEY] = replace(description, data=None).to_json()
+        model.save(str(path))
+
+
+def read_back(path: Path) -> tuple[Logits, str]:
+    """Return what a package computes, and in words what computes it."""
+    with _quiet():
+        from segnet.export.coreml.evaluation import Evaluation
+
+        return Evaluation(path).logits, RUN_BY
+
+
+def remarks_on(stored: Precision) -> tuple[str, ...]:
+    """Return what there is to know of a package that was written, in sentences."""
+    why = ", since float16 gives too many pixels another class" if stored == "float32" else ""
+    return (f"weights are stored and maps computed as {stored}{why}", f"the file was run by {RUN_BY}")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back progress bars, and what coremltools says of parts that only Apple's systems have."""
+    level = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            with contextlib.redirect_stderr(io.StringIO()):
+                yield
+    finally:
+        logging.disable(level)
