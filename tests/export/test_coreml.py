@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from segnet import SegnetError, load
 from segnet.export.coreml.coreml_target import read_back, write_coreml
-from segnet.export.coreml.evaluation import _COMPUTED
+from segnet.export.coreml.mil_evaluation import _COMPUTED
 from segnet.export.exporter import export
 from segnet.export.layers import COREML, network_of
 from segnet.export.network import Network, NetworkLayer, Scaling

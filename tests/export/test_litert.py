@@ -220,6 +220,22 @@ def test_the_file_lies_beside_the_model_and_predicts_the_same(exported, model_fi
     assert report["versions"]["ai_edge_litert"]
 
 
+def test_another_size_is_what_the_file_takes_and_says(segnet, model_file, photos, tmp_path):
+    path = tmp_path / "larger.tflite"
+    done = segnet(
+        "export", model_file, "--to", "litert", "--size", "96x80", "--images", photos, "--out", path
+    )
+    assert done.code == 0
+    assert "equal pixels                        100.0000%" in done.out
+    assert load(path).description.size == (96, 80)
+    assert load(path).predict(next(photos.iterdir())).mask.max() < 3
+
+
+def test_a_size_for_a_file_of_any_size_is_one_line(segnet, model_file):
+    done = segnet("export", model_file, "--size", "96")
+    done.is_a_mistake_in_one_line("--size is for files of one size")
+
+
 def test_the_same_model_gives_the_same_bytes(exported, model_file, photos, tmp_path):
     again = export(model_file, to="litert", images=str(photos), out=tmp_path / "again.tflite")
     assert again.path.read_bytes() == exported.path.read_bytes()

@@ -18,6 +18,7 @@ from segnet.cli.app import (
     print_all,
     say_error,
 )
+from segnet.training.configuration.option_types import SizeOption
 
 if TYPE_CHECKING:
     from segnet.export.exporter import Exported
@@ -33,6 +34,7 @@ def export(
     fp16: Flag = False,
     int8: Flag = False,
     fixed_size: Flag = False,
+    size: SizeOption | None = None,
     out: OptionalPath = None,
     images: OptionalText = None,
     calibrate: OptionalText = None,
@@ -59,8 +61,10 @@ def export(
             themselves where that is equal enough.
         int8: compute the larger convolutions in int8, calibrated on training images: a third of the size. web
             and html keep weights alone in 8 bits, which needs no images: half the size.
-        fixed_size: onnx: for one image of the model's size at a time, with no arithmetic on sizes: what
-            compilers for devices and older OpenCV take.
+        fixed_size: onnx: for one image of one size at a time, with no arithmetic on sizes: what compilers for
+            devices and older OpenCV take.
+        size: litert, coreml, and onnx with --fixed-size: pixels of the images, one number or HEIGHTxWIDTH; by
+            default as the model was trained.
         out: the file to write; by default beside the model, or in this folder for a bundled one.
         images: compare on these photos, a folder or a pattern, in place of the model's validation images.
         calibrate: int8 of onnx and openvino: photos to calibrate on, in place of the model's training images.
@@ -83,6 +87,7 @@ def export(
         to=to,
         precision=precision,
         fixed_size=fixed_size,
+        size=size,
         out=out,
         images=images,
         calibrate=calibrate,

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -24,10 +24,12 @@ from segnet.export.parity import CALIBRATE, Logits, Parity, Precision, compare, 
 from segnet.export.pictures import Pictures, calibration_pictures, compared_pictures
 from segnet.export.web.web_page import PAGE, require_page
 from segnet.export.web.web_target import read_back, remarks_on, write_for_web
+from segnet.inference.description import Description
 from segnet.inference.model_file import read_model
 from segnet.inference.opening import find_model, load
 from segnet.inference.runtimes.with_torch import TorchRuntime
 from segnet.inference.segmenter import Segmenter
+from segnet.models import require_image_size
 
 Target = Literal["onnx", "openvino", "litert", "coreml", "torch", "web", "html"]
 
@@ -96,6 +98,7 @@ def export(
     to: Target = "onnx",
     precision: Precision = "float32",
     fixed_size: bool = False,
+    size: tuple[int, int] | None = None,
     out: Path | None = None,
     images: str | None = None,
     calibrate: str | None = None,
@@ -110,8 +113,10 @@ def export(
         to: for which runtime.
         precision: in which the weights are kept, or of int8 the larger convolutions computed. Files for
             browsers keep float16 in place of float32 where that is equal enough, and weights alone in int8.
-        fixed_size: onnx: for one image of the model's own size at a time, with no arithmetic on sizes in the
-            graph, as compilers for devices and OpenCV before 5.1 want it.
+        fixed_size: onnx: for one image of one size at a time, with no arithmetic on sizes in the graph, as
+            compilers for devices and OpenCV before 5.1 want it.
+        size: ``(H, W)`` in place of the model's own, for files of one size; what segnet predicts with the
+            file is resized to it.
         out: the file to write; by default beside the model, of a bundled one in the working folder.
         images: photos to compare on, a folder or a pattern; by default what the model was validated on, and
             where that isn't here what int8 is calibrated on.
@@ -124,14 +129,14 @@ def export(
         SegnetError: a source, target or precision that can't be exported, or images that aren't there. Then
             nothing is written.
     """
-    _check(to, precision, fixed_size, out, calibrate, max_loss)
+    _check(to, precision, fixed_size, size, out, calibrate, max_loss)
     kind, data = _KINDS[to], data or {}
     path = find_model(source, exported=False)
     if path.suffix in [each.suffix for each in _KINDS.values()]:
         raise SegnetError(
             f"{path} is exported already; export the run folder or .safetensors file it came from"
         )
-    opened, description = read_model(path, model)
+    opened, description = _read_for_size(path, model, size)
     segmenter = Segmenter(TorchRuntime(opened), description)
     # before images are read, as it refuses what has no layers there
     network = network_of(opened, description, _RUNNERS[to]) if to in _RUNNERS else None
@@ -152,8 +157,8 @@ def export(
                 break
         if failure:
             target = target.with_name(f"{target.stem}.failed{target.suffix}")
-        size = _move(draft, target, alone=bool(failure))
-    remarks = _remarks(target, to, size, stored, run_by)
+        size_bytes = _move(draft, target, alone=bool(failure))
+    remarks = _remarks(target, to, size_bytes, stored, run_by)
     said = {
         "source": str(source),
         "file": target.name,
@@ -163,7 +168,7 @@ def export(
         "passed": not failure,
         "failure": failure,
         "limits": limits,
-        "bytes": size,
+        "bytes": size_bytes,
         "run_by": run_by,
         **asdict(parity),
         "remarks": remarks,
@@ -171,13 +176,28 @@ def export(
     }
     report = target.with_name(f"{target.name}.parity.json")
     write_text(report, json.dumps(said, indent=1) + "\n")
-    return Exported(target, report, parity, size, failure, remarks, said)
+    return Exported(target, report, parity, size_bytes, failure, remarks, said)
+
+
+def _read_for_size(
+    path: Path, model: nn.Module | None, size: tuple[int, int] | None
+) -> tuple[nn.Module, Description]:
+    opened, description = read_model(path, model)
+    if size is None or size == description.size:
+        return opened, description
+    if description.patch_scale is not None:
+        raise SegnetError(
+            f"{path} takes patches of {description.size[0]}x{description.size[1]}; leave --size out"
+        )
+    require_image_size(description.model, opened, size)
+    return opened, replace(description, size=size)
 
 
 def _check(
     to: Target,
     precision: Precision,
     fixed_size: bool,
+    size: tuple[int, int] | None,
     out: Path | None,
     calibrate: str | None,
     max_loss: float,
@@ -197,6 +217,10 @@ def _check(
             f"--to {to} keeps {' and '.join(kind.precisions)} alone; take --to onnx for {precision}",
         ),
         (fixed_size and to != "onnx", f"--fixed-size is for --to onnx; leave it out for {to}"),
+        (
+            size is not None and not (fixed_size or kind.one_size),
+            "--size is for files of one size: --to litert, --to coreml, or --to onnx with --fixed-size",
+        ),
         (
             max_loss < 0,
             f"--max-loss is points of mean IoU, at least 0, got {max_loss}",

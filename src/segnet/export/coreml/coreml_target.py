@@ -68,7 +68,7 @@ def write_coreml(description: Description, network: Network, precision: Precisio
 def read_back(path: Path) -> tuple[Logits, str]:
     """Return what a package computes, and in words what computes it."""
     with _quiet():
-        from segnet.export.coreml.evaluation import Evaluation
+        from segnet.export.coreml.mil_evaluation import Evaluation
 
         return Evaluation(path).logits, RUN_BY
 
