@@ -9,14 +9,18 @@ import numpy as np
 import pytest
 import torch
 from coremltools.converters.mil import Builder as mb  # noqa: N813 - as its documentation calls it
+from torch import nn
 from torch.nn import functional as F
 
 from segnet import SegnetError, load
-from segnet.export.coreml.coreml_target import read_back, write_coreml
+from segnet.export.coreml.coreml_target import opened, write
 from segnet.export.coreml.mil_evaluation import _COMPUTED
 from segnet.export.exporter import export
 from segnet.export.layers import COREML, network_of
 from segnet.export.network import Network, NetworkLayer, Scaling
+from segnet.export.target_files import Job
+from segnet.inference.runtimes.with_torch import TorchRuntime
+from segnet.inference.segmenter import Segmenter
 from segnet.models import create_model
 
 from .browser_networks import REFUSED, TAKEN, describe, exact
@@ -27,9 +31,10 @@ def noise(size, count=2, channels=3, values=256):
 
 
 def computed(network, description, path, images, precision="float32"):
-    write_coreml(description, network, precision, path)
-    logits, _ = read_back(path)
-    return logits(images)
+    segmenter = Segmenter(TorchRuntime(nn.Identity()), description)
+    write(Job("coreml", segmenter, network, precision), path)
+    with opened(path) as (logits, _):
+        return logits(images)
 
 
 NETWORKS = ("segnet", "segnet-dsc", "segnet-basic", "segnet-nano", "segnet-efficient")

@@ -126,11 +126,13 @@ def sides_of_model(
 
 
 def _litert_file(model: Model, size: Size, calibration: Pixels | None) -> bytes:
+    from segnet.export.litert.bias_folding import with_biases_moved
     from segnet.export.litert.lowering import lowered  # with LiteRT, which isn't everywhere
     from segnet.export.litert.ranges import ranges_of
 
     # of the description only the model's name and the channels are looked at
-    network = network_of(model.module, Description(model.name, _ANY_CLASSES, size, "area"), LITERT)
+    about = Description(model.name, _ANY_CLASSES, size, "area")
+    network = with_biases_moved(network_of(model.module, about, LITERT))
     ranges = None if calibration is None else ranges_of(network, calibration)
     graph, image, logits = lowered(network, size, ranges=ranges)
     return graph.to_bytes(image, logits, {})

@@ -5,33 +5,28 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from torch import nn
 
 from segnet.base.errors import SegnetError, did_you_mean, refuse
 from segnet.base.extras import is_installed, require_package
 from segnet.base.files import expand_home, replacing, write_text
-from segnet.export.coreml import coreml_target
 from segnet.export.layers import BROWSERS, COREML, LITERT, network_of
-from segnet.export.network import Network
-from segnet.export.parity import CALIBRATE, Logits, Parity, Precision, compare, judge
-from segnet.export.pictures import Pictures, calibration_pictures, compared_pictures
+from segnet.export.parity import CALIBRATE, Parity, Precision, compare, judge
+from segnet.export.pictures import calibration_pictures, compared_pictures
+from segnet.export.target_files import Job, Target, TargetFiles
 from segnet.export.web.web_page import PAGE, require_page
-from segnet.export.web.web_target import read_back, remarks_on, write_for_web
 from segnet.inference.description import Description
 from segnet.inference.model_file import read_model
-from segnet.inference.opening import find_model, load
+from segnet.inference.opening import find_model
 from segnet.inference.runtimes.with_torch import TorchRuntime
 from segnet.inference.segmenter import Segmenter
 from segnet.models import require_image_size
-
-Target = Literal["onnx", "openvino", "litert", "coreml", "torch", "web", "html"]
 
 
 @dataclass(frozen=True)
@@ -145,11 +140,12 @@ def export(
     compared = compared_pictures(source, segmenter, images, data, instead=calibrate)
     needs_images = precision == "int8" and kind.calibrates
     calibration = calibration_pictures(source, segmenter, calibrate, data) if needs_images else None
+    files = _files_of(to)
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / target.name
         for stored in kind.precisions[precision]:
-            _write(segmenter, network, to, stored, fixed_size, calibration, draft)
-            with _opened(draft, to) as (logits, run_by):
+            files.write(Job(to, segmenter, network, stored, fixed_size, calibration), draft)
+            with files.opened(draft) as (logits, run_by):
                 parity = compare(segmenter.runtime.logits, logits, compared, segmenter.classes)
             remedy = CALIBRATE if kind.calibrates else _WITHOUT_INT8
             limits, failure = judge(parity, stored, max_loss, remedy)
@@ -158,7 +154,7 @@ def export(
         if failure:
             target = target.with_name(f"{target.stem}.failed{target.suffix}")
         size_bytes = _move(draft, target, alone=bool(failure))
-    remarks = _remarks(target, to, size_bytes, stored, run_by)
+    remarks = files.remarks_on(target, size_bytes, stored, run_by)
     said = {
         "source": str(source),
         "file": target.name,
@@ -254,62 +250,23 @@ def _target(source: str | Path, to: Target, precision: Precision, fixed_to: tupl
     return path.with_name(path.stem + ending) if path.exists() else Path(f"{source}{ending}")
 
 
-def _write(
-    segmenter: Segmenter,
-    network: Network | None,
-    to: Target,
-    precision: Precision,
-    fixed_size: bool,
-    calibration: Pictures | None,
-    path: Path,
-) -> None:
+def _files_of(to: Target) -> TargetFiles:
+    """Return the module of a target; it is imported here, with what it needs."""
     if to == "web" or to == "html":
-        assert network is not None
-        write_for_web(segmenter, network, precision, path)
-        return
+        from segnet.export.web import web_target
+
+        return web_target
     if to == "litert":
-        assert network is not None
-        from segnet.export.litert.litert_target import litert_bytes
+        from segnet.export.litert import litert_target
 
-        pixels = None if calibration is None else calibration.pixels
-        path.write_bytes(litert_bytes(segmenter.description, network, precision, pixels))
-        return
+        return litert_target
     if to == "coreml":
-        assert network is not None
-        coreml_target.write_coreml(segmenter.description, network, precision, path)
-        return
-    from segnet.export.graph_files import write_graph  # with onnx, which files for browsers do without
+        from segnet.export.coreml import coreml_target
 
-    write_graph(segmenter, to, precision, calibration, path, fixed_size=fixed_size)
+        return coreml_target
+    from segnet.export import graph_files
 
-
-@contextmanager
-def _opened(path: Path, to: Target) -> Iterator[tuple[Logits, str]]:
-    """Give what a file computes, and in words what computes it."""
-    if to == "web" or to == "html":
-        with read_back(path) as opened:
-            yield opened
-        return
-    if to == "litert":
-        runtime = load(path).runtime
-        yield runtime.logits, runtime.name
-        return
-    if to == "coreml":
-        yield coreml_target.read_back(path)
-        return
-    from segnet.export.graph_files import open_graph
-
-    yield open_graph(path, to)
-
-
-def _remarks(path: Path, to: Target, size: int, stored: Precision, run_by: str) -> tuple[str, ...]:
-    if to == "litert":
-        from segnet.export.litert.litert_target import REMARK
-
-        return (REMARK,)
-    if to == "coreml":
-        return coreml_target.remarks_on(stored)
-    return remarks_on(path, size, stored, run_by) if to in ("web", "html") else ()
+    return graph_files
 
 
 def _move(draft: Path, target: Path, *, alone: bool) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import onnx
 import torch
@@ -13,58 +14,41 @@ from onnx import helper
 from segnet.core.kernels.exported import HALF_CONSTANTS
 from segnet.export.onnx_graph import save_program, to_graph, to_program
 from segnet.export.parity import Logits, Precision
-from segnet.export.pictures import Pictures
 from segnet.export.smaller import to_int8, with_half_weights
+from segnet.export.target_files import Job
 from segnet.inference.description import KEY
 from segnet.inference.opening import load
-from segnet.inference.segmenter import Segmenter
 from segnet.models.folding import fold_batch_norms
 
-GraphTarget = Literal["onnx", "openvino", "torch"]
+_PROGRAM = ".pt2"
 
 
-def write_graph(
-    segmenter: Segmenter,
-    to: GraphTarget,
-    precision: Precision,
-    calibration: Pictures | None,
-    path: Path,
-    *,
-    fixed_size: bool = False,
-) -> None:
-    """Write a model as a graph of standard operations; OpenVINO's is two files.
-
-    Args:
-        segmenter: the model.
-        to: whose format.
-        precision: in which the weights are kept.
-        calibration: int8: images to calibrate on.
-        path: the file.
-        fixed_size: for one image of the model's size at a time.
-    """
+def write(job: Job, path: Path) -> None:
+    """Write a model as a graph of standard operations; OpenVINO's is two files."""
+    segmenter, calibration, precision = job.segmenter, job.calibration, job.precision
     description, model = segmenter.description, segmenter.model
     channels = description.intensity.channels
     text = description.to_json()
-    if to == "torch":
+    if job.to == "torch":
         save_program(to_program(model, description.size, channels), path, text)
         return
     if calibration is None:
         with HALF_CONSTANTS if precision == "float16" else nullcontext():
-            graph = to_graph(model, description.size, channels=channels, fixed=fixed_size)
+            graph = to_graph(model, description.size, channels=channels, fixed=job.fixed_size)
     else:
         graph = to_graph(
             fold_batch_norms(model),
             description.size,
             to_int8(calibration.pixels),
             channels=channels,
-            fixed=fixed_size,
+            fixed=job.fixed_size,
         )
     if precision != "float32":
         graph = with_half_weights(graph)
     helper.set_model_props(graph, {KEY: text})
     onnx.checker.check_model(graph)
     onnx.save(graph, path.with_suffix(".onnx"))
-    if to == "openvino":
+    if job.to == "openvino":
         import openvino
 
         converted = openvino.convert_model(path.with_suffix(".onnx"))
@@ -73,11 +57,13 @@ def write_graph(
         openvino.save_model(converted, path, compress_to_fp16=precision != "float32")
 
 
-def open_graph(path: Path, target: GraphTarget) -> tuple[Logits, str]:
-    """Return what a file computes, and the name of the runtime that computes it."""
-    if target != "torch":
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[Logits, str]]:
+    """Give what a file computes, and the name of the runtime that computes it."""
+    if path.suffix != _PROGRAM:
         runtime = load(path).runtime
-        return runtime.logits, runtime.name
+        yield runtime.logits, runtime.name
+        return
     program = torch.export.load(path).module()
 
     def logits(images: Any) -> Any:
@@ -85,4 +71,10 @@ def open_graph(path: Path, target: GraphTarget) -> tuple[Logits, str]:
             batch = torch.from_numpy(images).permute(0, 3, 1, 2).float()
             return program(batch).numpy()
 
-    return logits, "torch"
+    yield logits, "torch"
+
+
+def remarks_on(path: Path, size_bytes: int, stored: Precision, run_by: str) -> tuple[str, ...]:
+    """Return nothing: these files keep all that their model says."""
+    del path, size_bytes, stored, run_by
+    return ()

@@ -259,9 +259,14 @@ def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
     return replace(config, **absolute_paths(config, names=DATASET_NAMES))
 
 
+_BETWEEN_NOTICES = "; "
+
+
 def _notice(data: str, encoder: str, *others: Description) -> str:
     """Return the licences of all that was learnt from, also by other models, each once."""
-    return "; ".join(dict.fromkeys(filter(None, (data, encoder, *(other.notice for other in others)))))
+    notices = (data, encoder, *(other.notice for other in others))
+    parts = (part for notice in notices for part in notice.split(_BETWEEN_NOTICES) if part)
+    return _BETWEEN_NOTICES.join(dict.fromkeys(parts))
 
 
 def fit_of(config: TrainConfig, intensity: Intensity = RGB) -> Fit:

@@ -9,28 +9,19 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
-from segnet.export.network import Network
 from segnet.export.parity import Logits, Precision
-from segnet.inference.description import KEY, Description
+from segnet.export.target_files import Job
+from segnet.inference.description import KEY
 from segnet.inference.runtimes import INPUT
 
 RUN_BY = "segnet's evaluation of Core ML's operations in PyTorch; no Apple device has run the file"
 
 
-def write_coreml(description: Description, network: Network, precision: Precision, path: Path) -> None:
-    """Write a model as an ``.mlpackage`` for images of its size, from iOS 15 and macOS 12 on.
-
-    As in other files for devices, nothing says which images it was trained on.
-
-    Args:
-        description: what the file says of itself.
-        network: the model's layers.
-        precision: float16 or float32, of weights and of what is computed.
-        path: the package, a folder.
-    """
+def write(job: Job, path: Path) -> None:
+    """Write a model as an ``.mlpackage`` for images of its size, from iOS 15 and macOS 12 on."""
+    description, network = job.segmenter.description, job.layers
     with _quiet():
         import coremltools
 
@@ -47,7 +38,7 @@ def write_coreml(description: Description, network: Network, precision: Precisio
             to_program(network, description.size, target),
             source="milinternal",
             convert_to="mlprogram",
-            compute_precision=getattr(coremltools.precision, precision.upper()),
+            compute_precision=getattr(coremltools.precision, job.precision.upper()),
             inputs=[image] if channels in (1, 3) else None,
             minimum_deployment_target=target,
             skip_model_load=True,
@@ -61,22 +52,25 @@ def write_coreml(description: Description, network: Network, precision: Precisio
         model.user_defined_metadata["com.apple.coreml.model.preview.params"] = json.dumps(
             {"labels": list(classes.names), "colors": colours}
         )
-        model.user_defined_metadata[KEY] = replace(description, data=None).to_json()
+        model.user_defined_metadata[KEY] = description.for_devices().to_json()
         model.save(str(path))
 
 
-def read_back(path: Path) -> tuple[Logits, str]:
-    """Return what a package computes, and in words what computes it."""
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[Logits, str]]:
+    """Give what a package computes, and in words what computes it."""
     with _quiet():
         from segnet.export.coreml.mil_evaluation import Evaluation
 
-        return Evaluation(path).logits, RUN_BY
+        evaluation = Evaluation(path)
+    yield evaluation.logits, RUN_BY
 
 
-def remarks_on(stored: Precision) -> tuple[str, ...]:
+def remarks_on(path: Path, size_bytes: int, stored: Precision, run_by: str) -> tuple[str, ...]:
     """Return what there is to know of a package that was written, in sentences."""
+    del path, size_bytes
     why = ", since float16 gives too many pixels another class" if stored == "float32" else ""
-    return (f"weights are stored and maps computed as {stored}{why}", f"the file was run by {RUN_BY}")
+    return (f"weights are stored and maps computed as {stored}{why}", f"the file was run by {run_by}")
 
 
 @contextmanager

@@ -7,7 +7,7 @@ has one: names of all tensors would make a small model's file a tenth larger.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import flatbuffers
@@ -56,7 +56,9 @@ class FlatGraph:
     def __init__(self) -> None:
         self._buffers = [schema.BufferT()]  # the first is empty, as the format asks
         self._tensors: list[_Tensor] = []
-        self._operators: list[Any] = []
+        self._operators: list[_Operator] = []
+        self._constants: dict[object, FlatTensor] = {}
+        self._known: dict[bytes, int] = {}
         self._codes: list[tuple[str, int]] = []
 
     def tensor(
@@ -73,9 +75,12 @@ class FlatGraph:
         self._tensors[tensor.number].name = name
 
     def constant(self, values: npt.NDArray[Any], quantised: Quantised | None = None) -> FlatTensor:
-        """Add a tensor with its values."""
-        self._buffers.append(_Buffer(np.ascontiguousarray(values)))
-        return self._add(values.shape, values.dtype, len(self._buffers) - 1, quantised)
+        """Return a tensor with these values, one for all that are equal."""
+        key = values.tobytes(), values.shape, values.dtype, quantised
+        if key not in self._constants:
+            number = self._buffer_of(values.tobytes())
+            self._constants[key] = self._add(values.shape, values.dtype, number, quantised)
+        return self._constants[key]
 
     def operation(
         self, kind: str, inputs: Sequence[FlatTensor], outputs: Sequence[FlatTensor], **options: Any
@@ -88,20 +93,13 @@ class FlatGraph:
             outputs: tensors that this operation gives.
             options: the fields of its options, by the schema's names; none where it has none.
         """
-        node = schema.OperatorT()
         is_int8 = self._tensors[outputs[0].number].kind == schema.TensorType.INT8
         version = _INT8_VERSIONS.get(kind, _LATER_INT8) if is_int8 else 1
         if (kind, version) not in self._codes:
             self._codes.append((kind, version))
-        node.opcodeIndex = self._codes.index((kind, version))
-        node.inputs, node.outputs = ([each.number for each in side] for side in (inputs, outputs))
-        if options:
-            name = _OPTIONS.get(kind) or "".join(part.capitalize() for part in kind.split("_")) + "Options"
-            node.builtinOptionsType = getattr(schema.BuiltinOptions, name)
-            node.builtinOptions = getattr(schema, f"{name}T")()
-            for field, value in options.items():
-                setattr(node.builtinOptions, field, value)
-        self._operators.append(node)
+        takes, gives = (tuple(each.number for each in side) for side in (inputs, outputs))
+        code = self._codes.index((kind, version))
+        self._operators.append(_Operator(kind, code, takes, gives, tuple(options.items())))
         return outputs[0]
 
     def to_bytes(self, image: FlatTensor, logits: FlatTensor, metadata: dict[str, bytes]) -> bytes:
@@ -111,8 +109,7 @@ class FlatGraph:
         model.metadata = []
         for name, content in metadata.items():
             entry = schema.MetadataT()
-            entry.name, entry.buffer = name, len(self._buffers)
-            self._buffers.append(_Buffer(np.frombuffer(content, np.uint8)))
+            entry.name, entry.buffer = name, self._buffer_of(content)
             model.metadata.append(entry)
         graph.tensors, graph.operators = self._tensors, self._operators
         graph.inputs, graph.outputs = [image.number], [logits.number]
@@ -121,10 +118,17 @@ class FlatGraph:
         model.signatureDefs = [_signature(image, logits)]
         builder = flatbuffers.Builder(1 << 16)
         written: dict[object, Any] = {}
-        for tensor in self._tensors:
-            tensor.written = written
+        for part in (*self._tensors, *self._operators):
+            part.written = written
         builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
         return bytes(builder.Output())
+
+    def _buffer_of(self, content: bytes) -> int:
+        """Return the number of the buffer with these bytes, one for all that are equal."""
+        if content not in self._known:
+            self._known[content] = len(self._buffers)
+            self._buffers.append(_Buffer(content))
+        return self._known[content]
 
     def _add(
         self, shape: tuple[int, ...], dtype: np.dtype[Any], buffer: int, quantised: Quantised | None
@@ -143,23 +147,65 @@ _OPTIONS = {
 }
 
 
-@dataclass
-class _Tensor:
-    """A tensor in place of the schema's own, which writes equal parts again and again.
+class _Part:
+    """A part of a graph, in place of the schema's class that writes equal vectors and tables again and again.
 
-    Of an int8 file these parts were a fifth: zeros for every channel of every kernel.
+    Of an int8 file these were a quarter, above all zeros for every channel of every kernel.
     """
 
+    written: dict[object, Any]
+    """Where in the file a vector or table is that was written before."""
+
+    def _once(self, content: object, write: Callable[[], Any]) -> Any:
+        if content not in self.written:
+            self.written[content] = write()
+        return self.written[content]
+
+    def _numbers(self, builder: Any, values: tuple[float, ...], dtype: npt.DTypeLike = np.int32) -> Any:
+        """Write a vector of numbers."""
+        array = np.array(values, dtype)
+        return self._once((array.tobytes(), dtype), lambda: builder.CreateNumpyVector(array))
+
+
+@dataclass
+class _Operator(_Part):
+    kind: str
+    code: int
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    options: tuple[tuple[str, Any], ...]
+
+    def Pack(self, builder: Any) -> Any:  # noqa: N802 - the schema's name
+        inputs, outputs = (self._numbers(builder, side) for side in (self.inputs, self.outputs))
+        words = "".join(part.capitalize() for part in self.kind.split("_"))
+        name = _OPTIONS.get(self.kind, f"{words}Options")
+        options = self.options and self._once((name, self.options), lambda: self._pack_options(builder, name))
+        schema.OperatorStart(builder)
+        schema.OperatorAddOpcodeIndex(builder, self.code)
+        schema.OperatorAddInputs(builder, inputs)
+        schema.OperatorAddOutputs(builder, outputs)
+        if options:
+            schema.OperatorAddBuiltinOptionsType(builder, getattr(schema.BuiltinOptions, name))
+            schema.OperatorAddBuiltinOptions(builder, options)
+        return schema.OperatorEnd(builder)
+
+    def _pack_options(self, builder: Any, name: str) -> Any:
+        options = getattr(schema, f"{name}T")()
+        for field, value in self.options:
+            setattr(options, field, value)
+        return options.Pack(builder)
+
+
+@dataclass
+class _Tensor(_Part):
     shape: tuple[int, ...]
     kind: int
     buffer: int
     quantised: Quantised | None
     name: str | None = None
-    written: dict[object, Any] = field(default_factory=dict)
-    """Where a part is that was written before."""
 
     def Pack(self, builder: Any) -> Any:  # noqa: N802 - the schema's name
-        shape = self._once(self.shape, lambda: builder.CreateNumpyVector(np.array(self.shape, np.int32)))
+        shape = self._numbers(builder, self.shape)
         quantised = self._once(self.quantised, lambda: self._quantisation(builder))
         name = None if self.name is None else builder.CreateString(self.name)
         schema.TensorStart(builder)
@@ -175,27 +221,21 @@ class _Tensor:
     def _quantisation(self, builder: Any) -> Any:
         if self.quantised is None:
             return None
-        scale = builder.CreateNumpyVector(np.array(self.quantised.scale, np.float32))
-        zeros = np.full(len(self.quantised.scale), self.quantised.zero, np.int64)
-        zero = self._once(zeros.tobytes(), lambda: builder.CreateNumpyVector(zeros))
+        scale = self._numbers(builder, self.quantised.scale, np.float32)
+        zero = self._numbers(builder, (self.quantised.zero,) * len(self.quantised.scale), np.int64)
         schema.QuantizationParametersStart(builder)
         schema.QuantizationParametersAddScale(builder, scale)
         schema.QuantizationParametersAddZeroPoint(builder, zero)
         schema.QuantizationParametersAddQuantizedDimension(builder, self.quantised.axis)
         return schema.QuantizationParametersEnd(builder)
 
-    def _once(self, part: object, write: Callable[[], Any]) -> Any:
-        if part not in self.written:
-            self.written[part] = write()
-        return self.written[part]
-
 
 class _Buffer(schema.BufferT):  # type: ignore[misc] # the schema's classes have no types
     """Bytes that begin where kernels can read them; the schema's own class packs them at any place."""
 
-    def __init__(self, values: npt.NDArray[Any]) -> None:
+    def __init__(self, content: bytes) -> None:
         super().__init__()
-        self._content = values.tobytes()
+        self._content = content
 
     def Pack(self, builder: Any) -> Any:  # noqa: N802 - the schema's name
         data = aligned_vector(builder, self._content)

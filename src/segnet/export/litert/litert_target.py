@@ -1,39 +1,41 @@
-"""``segnet export --to litert``: write the file."""
+"""``segnet export --to litert``: write the file, and open it in LiteRT."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-from segnet.data.images.pixel_values import Pixels
+from segnet.export.litert.bias_folding import with_biases_moved
 from segnet.export.litert.lowering import lowered
 from segnet.export.litert.metadata import files, tables
 from segnet.export.litert.ranges import ranges_of
-from segnet.export.network import Network
-from segnet.export.parity import Precision
-from segnet.inference.description import Description
-
-REMARK = (
-    "the file doesn't say which images the model was trained on, so segnet eval can't tell which of them it "
-    "has seen: score the model it was exported from"
-)
+from segnet.export.parity import Logits, Precision
+from segnet.export.target_files import Job
+from segnet.inference.opening import load
 
 
-def litert_bytes(
-    description: Description, network: Network, precision: Precision, calibration: Pixels | None
-) -> bytes:
-    """Return a model as a ``.tflite`` file for images of its size.
-
-    The file doesn't say which images the model was trained on: 30 kB of a thousand images' digests, which no
-    device needs.
-
-    Args:
-        description: what the file says of itself.
-        network: the model's layers.
-        precision: of the weights, of int8 of the maps too.
-        calibration: int8: images ``(N, h, w, C)`` that show which values to expect.
-    """
-    description = replace(description, data=None)
-    ranges = None if calibration is None else ranges_of(network, calibration)
-    half = precision == "float16"
+def write(job: Job, path: Path) -> None:
+    """Write a model as a ``.tflite`` file for images of its size."""
+    description = job.segmenter.description.for_devices()
+    network = with_biases_moved(job.layers)
+    ranges = None if job.calibration is None else ranges_of(network, job.calibration.pixels)
+    half = job.precision == "float16"
     graph, image, logits = lowered(network, description.size, half_weights=half, ranges=ranges)
-    return graph.to_bytes(image, logits, tables(description)) + files(description)
+    path.write_bytes(graph.to_bytes(image, logits, tables(description)) + files(description))
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[Logits, str]]:
+    """Give what a file computes, and the name of the runtime."""
+    runtime = load(path).runtime
+    yield runtime.logits, runtime.name
+
+
+def remarks_on(path: Path, size_bytes: int, stored: Precision, run_by: str) -> tuple[str, ...]:
+    """Return what there is to know of a file that was written, in sentences."""
+    del path, size_bytes, stored, run_by
+    return (
+        "the file doesn't say which images the model was trained on, so segnet eval can't tell which of them "
+        "it has seen: score the model it was exported from",
+    )

@@ -242,7 +242,8 @@ class _Lowering:
         """Return a convolution's kernel and bias as tensors."""
         if entering is not None:
             whole, scale = to_int8(kernel, axis)
-            products = [entering.scale[0] * each for each in scale]
+            # zeros are zeros by any scale, and the kernel's stands in the file already
+            products = [entering.scale[0] * each for each in scale] if bias.any() else scale
             added = np.round(bias / np.array(products)).astype(np.int32)
             return [
                 self.graph.constant(whole, Quantised(tuple(scale), 0, axis)),

@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from segnet.export.network import Network
 from segnet.export.parity import Logits, Precision
 from segnet.export.reference import Reference
+from segnet.export.target_files import Job
 from segnet.export.web.under_node import ENGINE, Node, find_node, running
 from segnet.export.web.web_file import about, from_bytes, to_bytes
 from segnet.export.web.web_page import model_in, page_with
-from segnet.inference.segmenter import Segmenter
 
 PAGE_SUFFIX = ".html"
 ENGINE_NAME = "segnet-engine.mjs"
@@ -22,21 +21,15 @@ ENGINE_NAME = "segnet-engine.mjs"
 _LARGE = 30e6
 
 
-def write_for_web(segmenter: Segmenter, network: Network, precision: Precision, path: Path) -> None:
+def write(job: Job, path: Path) -> None:
     """Write the model, by the suffix as a file with the engine beside it, or as a page.
-
-    Args:
-        segmenter: the model with its description.
-        network: what ``network_of`` makes of it.
-        precision: how its weights are stored.
-        path: the file.
 
     Raises:
         SegnetError: as ``page_with``.
     """
-    model = to_bytes(about(segmenter), network, precision)
+    model = to_bytes(about(job.segmenter), job.layers, job.precision)
     if path.suffix == PAGE_SUFFIX:
-        path.write_text(page_with(model, segmenter.classes.names), encoding="utf-8", newline="\n")
+        path.write_text(page_with(model, job.segmenter.classes.names), encoding="utf-8", newline="\n")
         return
     path.write_bytes(model)
     if ENGINE.is_file():
@@ -44,7 +37,7 @@ def write_for_web(segmenter: Segmenter, network: Network, precision: Precision, 
 
 
 @contextmanager
-def read_back(path: Path) -> Iterator[tuple[Logits, str]]:
+def opened(path: Path) -> Iterator[tuple[Logits, str]]:
     """Give what a file computes, by the engine where Node is there, and in words what computes it.
 
     Raises:
@@ -64,14 +57,14 @@ def read_back(path: Path) -> Iterator[tuple[Logits, str]]:
             yield engine.logits, f"the engine under Node {node.version} ({engine.backend})"
 
 
-def remarks_on(path: Path, size: int, precision: Precision, run_by: str) -> tuple[str, ...]:
+def remarks_on(path: Path, size_bytes: int, stored: Precision, run_by: str) -> tuple[str, ...]:
     """Return what there is to know of a file that was written, in sentences."""
-    why = ", since float16 gives too many pixels another class" if precision == "float32" else ""
-    remarks = [f"weights are stored as {precision}{why}", f"the file was run by {run_by}"]
+    why = ", since float16 gives too many pixels another class" if stored == "float32" else ""
+    remarks = [f"weights are stored as {stored}{why}", f"the file was run by {run_by}"]
     if path.suffix == PAGE_SUFFIX:
-        if size > _LARGE:
+        if size_bytes > _LARGE:
             remarks.append(
-                f"a page of {size / 1e6:.0f} MB opens slowly; --int8 halves it, and compact models "
+                f"a page of {size_bytes / 1e6:.0f} MB opens slowly; --int8 halves it, and compact models "
                 "(segnet-nano, segnet-lite) have far smaller pages"
             )
     elif path.with_name(ENGINE_NAME).is_file():
