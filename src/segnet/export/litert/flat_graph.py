@@ -26,7 +26,7 @@ _TYPES = {
     np.dtype(np.int32): schema.TensorType.INT32,
 }
 # The versions of operations that a runtime must know for int8; of floating point it is 1.
-_INT8_VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "SLICE": 2}
+_INT8_VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "QUANTIZE": 1}
 _LATER_INT8 = 2
 
 
@@ -93,7 +93,8 @@ class FlatGraph:
             outputs: tensors that this operation gives.
             options: the fields of its options, by the schema's names; none where it has none.
         """
-        is_int8 = self._tensors[outputs[0].number].kind == schema.TensorType.INT8
+        int8 = schema.TensorType.INT8
+        is_int8 = any(self._tensors[each.number].kind == int8 for each in (*inputs, *outputs))
         version = _INT8_VERSIONS.get(kind, _LATER_INT8) if is_int8 else 1
         if (kind, version) not in self._codes:
             self._codes.append((kind, version))
@@ -141,7 +142,6 @@ class FlatGraph:
 _OPTIONS = {
     "CONV_2D": "Conv2DOptions",
     "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions",
-    "MAX_POOL_2D": "Pool2DOptions",
     "MAXIMUM": "MaximumMinimumOptions",
     "MINIMUM": "MaximumMinimumOptions",
 }
