@@ -246,7 +246,7 @@ def convert(
         expand_home(source),
         expand_home(folder),
         images=[expand_home(each) for each in images],
-        classes=_class_names(classes, like),
+        classes=class_names(classes, like),
         skip=skip,
         empty_as_background=empty_as_background,
         progress=partial(counting, Console(stderr=True), "converting"),
@@ -255,7 +255,7 @@ def convert(
     return SOME_FAILED if done.some_failed else 0
 
 
-def _class_names(classes: str, like: str) -> tuple[str, ...]:
+def class_names(classes: str, like: str) -> tuple[str, ...]:
     """Return the classes that are wanted, none where the labels' own are."""
     names = tuple(name.strip() for name in classes.split(",")) if classes.strip() else ()
     refuse(

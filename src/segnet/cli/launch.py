@@ -23,6 +23,7 @@ from segnet.cli import (  # noqa: F401 - each adds its commands
     data,
     eval,  # noqa: A004
     export,
+    label,
     models,
     predict,
     show,

@@ -42,7 +42,9 @@ def predict(
     stdin: Annotated[bool, Parameter(name="-", negative=(), show_default=False)] = False,
     model: str = "pets-lite",
     out: Annotated[str, Parameter(allow_leading_hyphen=True)] = "masks",
-    format_: Annotated[Literal["masks", "coco", "labelme", "geojson"], Parameter(name="--format")] = "masks",
+    format_: Annotated[
+        Literal["masks", "coco", "labelme", "label-studio", "geojson"], Parameter(name="--format")
+    ] = "masks",
     overlay: bool = True,
     probabilities: Annotated[bool, Parameter(negative=())] = False,
     regions: Annotated[bool, Parameter(negative=())] = False,
@@ -76,7 +78,8 @@ def predict(
         model: a run folder, a .safetensors, .onnx or .xml file or a bundled name.
         out: the folder to write to, or - to write the mask PNG of a single image to standard output.
         format_: masks, or the regions' outlines for an annotation tool: coco (annotations.json for all
-            images), labelme (NAME.json) or geojson (NAME.geojson, in pixels).
+            images), labelme (NAME.json), label-studio (tasks.json and label_config.xml) or geojson
+            (NAME.geojson, in pixels).
         overlay: write NAME.overlay.png beside each mask.
         probabilities: write NAME.probabilities.npy beside each mask: softmax by class, float16.
         regions: list the connected regions in each line, with class, area in pixels, box

@@ -1,4 +1,4 @@
-"""Predictions in the formats of annotation tools: COCO, LabelMe and GeoJSON.
+"""Predictions in the formats of annotation tools: COCO, LabelMe, Label Studio and GeoJSON.
 
 So a first model labels the next thousand images, and people only correct them. The background is
 what nobody outlines.
@@ -24,15 +24,18 @@ from segnet.base.classes import ClassTable
 from segnet.base.colours import hex_code
 from segnet.base.errors import refuse
 from segnet.base.files import write_text
+from segnet.inference.label_studio_tasks import configuration, task_of
 from segnet.inference.predict_files import Page
 from segnet.inference.regions import Polygon, Region, outline_all
 from segnet.inference.segmentation import Segmentation
 
-Format = Literal["coco", "labelme", "geojson"]
+Format = Literal["coco", "labelme", "label-studio", "geojson"]
 
 Outlined = Sequence[tuple[Region, Sequence[Polygon]]]
 
 _OF_ALL = "annotations.json"
+TASKS, CONFIGURATION = "tasks.json", "label_config.xml"
+"""What Label Studio imports, and the labelling configuration that goes with it."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Annotated:
     regions: list[Region]
     image: dict[str, Any] = field(default_factory=dict)
     annotations: list[dict[str, Any]] = field(default_factory=list)
-    """COCO's entries, not yet numbered."""
+    """COCO's entries, not yet numbered; ``image`` is Label Studio's task there."""
 
 
 @dataclass
@@ -52,7 +55,8 @@ class AnnotationWriter:
     """Writes what is found in images, one after the other, as annotations.
 
     ``labelme`` and ``geojson`` have a file for each image, ``NAME.json`` and ``NAME.geojson``; ``coco`` has
-    ``annotations.json`` for all of them, which ``finish`` writes.
+    ``annotations.json`` for all of them, and ``label-studio`` has ``tasks.json`` and ``label_config.xml``,
+    which ``finish`` writes.
     """
 
     format: Format
@@ -84,6 +88,9 @@ class AnnotationWriter:
             entry |= {} if page.number is None else {"page": page.number}  # its pages share the file's name
             annotations = [self._coco(region, polygons, size) for region, polygons in outlined]
             return Annotated(self.folder / _OF_ALL, regions, entry, annotations)
+        if self.format == "label-studio":
+            task = task_of(image.as_posix(), outlined, size, f"segnet {__version__}")
+            return Annotated(self.folder / TASKS, regions, task)
         if self.format == "labelme":
             target = self.folder / f"{name}.json"
             content = self._labelme(outlined, image, size, target)
@@ -101,6 +108,8 @@ class AnnotationWriter:
             for entry in annotated.annotations:
                 numbers = {"id": len(self._annotations) + 1, "image_id": number}
                 self._annotations.append(numbers | entry)
+        elif self.format == "label-studio":
+            self._images.append(annotated.image)
 
     def finish(self) -> None:
         """Write the file of all images, where there is one."""
@@ -113,6 +122,9 @@ class AnnotationWriter:
                 "categories": [{"id": number, "name": name, "supercategory": ""} for name, number in numbers],
             }
             write_text(self.folder / _OF_ALL, json.dumps(content))
+        elif self.format == "label-studio":
+            write_text(self.folder / TASKS, json.dumps(self._images))
+            write_text(self.folder / CONFIGURATION, configuration(self.classes))
 
     def _categories(self) -> dict[str, int]:
         """Return COCO's number of each class, from 1: many tools take 0 for the background."""
