@@ -38,6 +38,7 @@ from segnet.data.pets import PET_CLASSES, PetSample
 from segnet.data.synthetic import load_synthetic
 from segnet.inference.predict_files import Page, predict_files
 from segnet.labelling.picking import By, describe, doubt, pick
+from segnet.labelling.rounds import LAST, keep_last
 
 WAYS: tuple[By, ...] = ("random", "uncertainty", "uncertainty+distance")
 KEY = ("data", "way", "masks", "seed", "effort")
@@ -97,13 +98,19 @@ def train(names: list[str], seed: int, pool: Path, out: Path, args: argparse.Nam
         shutil.rmtree(out, ignore_errors=True)
         epochs = None if args.effort is None else round(args.effort / math.sqrt(len(names)))
         config = segnet.TrainConfig(
-            data=str(data), model="segnet-efficient", recipe="modern", seed=seed, out=out, epochs=epochs
+            data=str(data),
+            model="segnet-efficient",
+            recipe="modern",
+            holdout=0.01,
+            seed=seed,
+            out=out,
+            epochs=epochs,
         )
         segnet.train(config, console=console)
     scored = pool / "scored"
     shutil.copyfile(pool / "dataset.yaml", scored / "dataset.yaml")
     dataset = segnet.load_dataset(segnet.DataOptions(data=str(scored)))
-    scores = segnet.evaluate(segnet.load(out), dataset, split="all")
+    scores = segnet.evaluate(segnet.load(keep_last(out)), dataset, split="all")
     said = {"mean_iou": scores.mean_iou, "cpu_seconds": round(time.process_time() - started)}
     score.write_text(json.dumps(said))
     return float(scores.mean_iou or 0)
@@ -120,7 +127,7 @@ def next_names(way: By, names: list[str], count: int, model: Path | None, pool: 
     uncertainty = None
     if model is not None and way != "random":
         pages = (Page(files[name], name) for name in left)
-        with closing(predict_files(segnet.load(model), pages)) as found:
+        with closing(predict_files(segnet.load(model / LAST), pages)) as found:
             uncertainty = np.array([doubt(result) for _, result in found])
     picked = pick(
         way,

@@ -22,8 +22,10 @@ from segnet.base.class_roles import BACKGROUND, is_background
 from segnet.base.classes import ClassTable
 from segnet.base.errors import SegnetError, refuse
 from segnet.base.files import require_new, write_text
+from segnet.base.readable import counted
 from segnet.data.images.file_records import file_digest
-from segnet.data.images.headers import look_at_images, read_header
+from segnet.data.images.headers import look_at_images
+from segnet.data.images.suffixes import said_skipped
 from segnet.inference.predict_files import find_images, names_of
 from segnet.runs.run_folder import locked
 
@@ -124,15 +126,16 @@ class Project:
     def add_new_photos(self) -> list[str]:
         """Take in photos that have come since; return a line for each thing that is odd about them."""
         known = {each.file for each in self.images}
-        files = find_images([str(self.photos)])
+        files, skipped = _images_in(self.photos)
         new = [file for file in files if file.relative_to(self.photos).as_posix() not in known]
         added, lines = _photos_of(new, self.photos, self.images)
         self.images += added
         gone = [each.file for each in self.images if not self.photo(each).is_file()]
-        lines += (
-            [f"{len(added)} photos are new since the start; none is set aside for scoring"] if added else []
-        )
-        return lines + ([f"{len(gone)} photos are gone: {listed(gone)}"] if gone else [])
+        if added:
+            lines.append(f"{counted(len(added), 'new photo')} since the start, to train on")
+        if gone:
+            lines.append(f"{counted(len(gone), 'photo')} no longer there: {listed(gone)}")
+        return lines + skipped
 
 
 def start_project(
@@ -177,7 +180,8 @@ def start_project(
         names = names or [*of_model]
     if names and not any(map(is_background, names)):
         names.insert(0, BACKGROUND)
-    images, lines = _photos_of(find_images([str(photos)]), photos, ())
+    files, skipped = _images_in(photos)
+    images, lines = _photos_of(files, photos, ())
     if len(images) < _LEAST:
         raise SegnetError(f"{photos} holds {len(images)} photos that can be read; a project needs {_LEAST}")
     usual = min(_MOST_SCORED, max(_LEAST_SCORED, round(_SHARE_SCORED * len(images))), len(images) // 2)
@@ -188,7 +192,7 @@ def start_project(
         each.scored = True
     project = Project(folder, photos, names, model, images)
     project.save()
-    return project, lines
+    return project, lines + skipped
 
 
 @contextmanager
@@ -244,6 +248,12 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_LISTED]) + more
 
 
+def _images_in(photos: Path) -> tuple[list[Path], list[str]]:
+    """Return the image files of a folder, and a line on other files."""
+    skipped: list[PurePath] = []
+    return find_images([str(photos)], skipped), [said_skipped(skipped)] if skipped else []
+
+
 def _photos_of(files: Sequence[Path], photos: Path, known: Sequence[Photo]) -> tuple[list[Photo], list[str]]:
     """Return the photos among files that can be labelled, each content once, and a line on the others."""
     flat = [PurePath("__".join(file.relative_to(photos).parts)) for file in files]
@@ -254,7 +264,7 @@ def _photos_of(files: Sequence[Path], photos: Path, known: Sequence[Photo]) -> t
     for file, name in zip(files, names, strict=True):
         below = file.relative_to(photos).as_posix()
         faults = [fault for fault in look_at_images([file])[1] if fault.is_error]
-        reason = faults[0].detail if faults else "has several pages" if read_header(file).frames > 1 else ""
+        reason = faults[0].detail if faults else ""
         digest = "" if reason else file_digest(file).hex()
         reason = "is a copy of another" if digest in digests else reason
         if reason:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from segnet.base.files import new_folder, write_text
 from segnet.data.check.pairing import DESCRIPTION
 from segnet.data.folder import load_folder
 from segnet.data.images.file_records import file_digest
-from segnet.inference.opening import load
+from segnet.inference.model_file import read_description, write_model_file
+from segnet.inference.opening import find_model, load
 from segnet.labelling.learning_curve import Point, sentences
 from segnet.labelling.project import Photo, Project, Round, listed, now
 from segnet.models.encoders.efficientnet_weights import PUBLISHED
@@ -23,7 +24,10 @@ from segnet.runs.run_folder import RunFolder
 from segnet.scoring.evaluate import score_model
 from segnet.training.configuration.config import TrainConfig
 from segnet.training.run import train
+from segnet.training.state import read_newest
 
+LAST = "last.safetensors"
+_HOLDOUT = 0.01  # one image: training wants one, and it chooses nothing here
 PRETRAINED, PLAIN = "segnet-efficient", "segnet-lite"
 
 
@@ -66,12 +70,26 @@ def train_round(project: Project, plan: Plan, say: Callable[[str], object]) -> R
     if not done.finished:
         say("stopped: the project is as it was")
         return None
+    keep_last(run)
     found = Round(run.relative_to(project.folder).as_posix(), masks, scored, None, now())
     project.rounds.append(found)
-    project.model = found.run
+    project.model = f"{found.run}/{LAST}"
     project.said = score_rounds(project, data, plan.more)
     project.save()
     return found
+
+
+def keep_last(run: Path) -> Path:
+    """Write the averaged weights of a run's last epoch to ``LAST`` in its folder, and return where that is.
+
+    With few masks no image can be spared to choose an epoch by: of 40 photographs of pets, the epoch that was
+    best on 4 scored 0.558 on 411 others, the last 0.653.
+    """
+    folder = RunFolder(run)
+    checkpoint, _ = read_newest(folder)
+    description = replace(read_description(folder.model), scores={}, threshold=None)
+    write_model_file(run / LAST, checkpoint.parts["ema"]["module"], description)
+    return run / LAST
 
 
 def lay_out(project: Project, say: Callable[[str], object]) -> tuple[Path, int, int]:
@@ -109,10 +127,11 @@ def score_rounds(project: Project, data: Path, more: int) -> list[str]:
     """Score all trainings on the photos set aside that have masks by now; return what the masks brought."""
     dataset, points, gone = load_folder(data), [], []
     for each in project.rounds:
-        if not RunFolder(project.folder / each.run).model.is_file():
+        model = project.folder / each.run / LAST
+        if not model.is_file():
             gone.append(each.run)
             continue
-        found = score_model(load(project.folder / each.run), dataset, split="test")
+        found = score_model(load(model), dataset, split="test")
         each.mean_iou, each.scored_on = found.scores.mean_iou, len(found.images)
         points.append(Point(each.masks, found.images))
     lost = [f"{len(gone)} trainings aren't in the curve, since their folders are gone: {listed(gone)}"]
@@ -148,6 +167,7 @@ def _config(project: Project, plan: Plan, data: Path, run: Path, say: Callable[[
         data=str(data),
         model=model,
         recipe="modern",
+        holdout=_HOLDOUT,
         start_from=start,
         unlabeled=project.photos if plan.unlabeled else None,
         size=(plan.size, plan.size),
@@ -158,9 +178,6 @@ def _config(project: Project, plan: Plan, data: Path, run: Path, say: Callable[[
 
 
 def _is_of(path: str, model: str) -> bool:
-    from segnet.inference.model_file import read_description
-    from segnet.inference.opening import find_model
-
     return read_description(find_model(path, exported=False)).model == model
 
 
