@@ -95,6 +95,17 @@ def test_photos_that_come_later_are_trained_on_and_move_no_other(project, photos
     assert [each.scored for each in after.images if each.file == "new.png"] == [False]
 
 
+def test_a_photo_that_was_renamed_is_the_same_photo(project, photos):
+    before = {each.sha256: each.scored for each in read_project(project).images}
+    first = sorted(photos.iterdir())[0]
+    (photos / "2026").mkdir()
+    first.rename(photos / "2026/renamed.png")
+    with open_project(project) as opened:
+        assert opened.add_new_photos() == []
+    assert {each.sha256: each.scored for each in opened.images} == before
+    assert [each.name for each in opened.images if each.file == "2026/renamed.png"] == [first.stem]
+
+
 STARTS = {
     "no folder": (["nowhere", "--project", "labels"], "nowhere is no folder; give the folder of your photos"),
     "inside the photos": (["photos", "--project", "photos/labels"], "put the project beside it"),

@@ -177,19 +177,16 @@ def take(
             progress=partial(counting, Console(stderr=True), "reading"),
         )
         left_out = lines_left_out(taken)
-    print_all(*(f"warning: {warning}" for warning in taken.read.warnings))
-    for kind, count, drawn, reasons in taken.read.tally.rows():
-        if drawn < count:
-            print(f"{count - drawn} of {count} shapes ({kind}) left out: {reasons}")
+    print_all(*taken.lines)
     print_all(*(f"left out {line}" for line in left_out))
     if taken.empty:
         print(f"{counted(len(taken.empty), 'mask')} of background alone: {listed(taken.empty)}")
     print(
         f"took {counted(len(taken.new), 'new mask')}, {taken.scored} of them for scoring, from "
-        f"{taken.read.format}; replaced {len(taken.replaced)}"
+        f"{taken.format}; replaced {len(taken.replaced)}"
     )
     _print_masks(opened)
-    return SOME_FAILED if taken.read.some_failed else 0
+    return SOME_FAILED if taken.some_failed else 0
 
 
 @label.command

@@ -128,6 +128,11 @@ class Project:
         known = {each.file for each in self.images}
         files, skipped = _images_in(self.photos)
         new = [file for file in files if file.relative_to(self.photos).as_posix() not in known]
+        lost = {each.sha256: each for each in self.images if not self.photo(each).is_file()}
+        for file in new if lost else []:
+            if (moved := lost.pop(file_digest(file).hex(), None)) is not None:
+                moved.file = file.relative_to(self.photos).as_posix()
+                new = [each for each in new if each != file]
         added, lines = _photos_of(new, self.photos, self.images)
         self.images += added
         gone = [each.file for each in self.images if not self.photo(each).is_file()]

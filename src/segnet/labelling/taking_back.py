@@ -14,10 +14,12 @@ from segnet.base.class_roles import background_of
 from segnet.base.classes import IGNORE_INDEX
 from segnet.base.errors import SegnetError
 from segnet.base.files import replacing
+from segnet.data.check.pairing import find_pairs
 from segnet.data.dataset import Dataset, Mask, Progress, uncounted
 from segnet.data.folder import FolderSample, load_folder
 from segnet.data.images.file_records import file_digest
-from segnet.data.labels.convert import Converted, convert
+from segnet.data.labels.archive import unpacked
+from segnet.data.labels.convert import convert
 from segnet.data.labels.recognise import read_labels
 from segnet.labelling.giving_out import digest
 from segnet.labelling.project import Photo, Project, listed, now
@@ -27,8 +29,12 @@ from segnet.labelling.project import Photo, Project, listed, now
 class Taken:
     """What became of the masks of an export; names of photos or of files."""
 
-    read: Converted
-    """What was read, and what was left out because it can't be."""
+    format: str
+    """Of what was read."""
+    lines: list[str] = field(default_factory=list)
+    """What of it was left out since it can't be read, or is odd."""
+    some_failed: bool = False
+    """Whether something can't be read."""
     new: list[str] = field(default_factory=list)
     replaced: list[str] = field(default_factory=list)
     """Photos that had a mask before."""
@@ -77,6 +83,10 @@ def take(
     _extend_classes(project, classes)
     given = [folder for folder in sorted(project.folder.glob("next-*")) if folder.is_dir()]
     places = [*images, *given, project.photos]
+    with unpacked([source]) as found:
+        if _is_dataset(folder := found.paths[0]):
+            taken = Taken("images with masks")
+            return _finish(project, taken, load_folder(folder), accept_unchanged, by, source)
     with tempfile.TemporaryDirectory(prefix="segnet-") as temporary:
         target = Path(temporary) / "masks"
         try:
@@ -92,11 +102,27 @@ def take(
         except SegnetError as error:
             _require_ours(project, source, places)
             raise error from None
-        dataset = load_folder(target)
-        taken = Taken(read)
-        project.classes = project.classes or _own_classes(dataset)
-        masks = _masks(project, dataset)
-        _take_each(project, masks, taken, accept_unchanged=accept_unchanged, by=by, source=source)
+        said = [
+            f"{count - drawn} of {count} shapes ({kind}) left out: {reasons}"
+            for kind, count, drawn, reasons in read.tally.rows()
+            if drawn < count
+        ]
+        taken = Taken(read.format, [*(f"warning: {each}" for each in read.warnings), *said], read.some_failed)
+        return _finish(project, taken, load_folder(target), accept_unchanged, by, source)
+
+
+def _is_dataset(source: Path) -> bool:
+    """Say whether a folder holds images and masks as training takes them."""
+    found = find_pairs(source) if source.is_dir() else None
+    return found is not None and bool(found.pairs) and not any(fault.is_error for fault in found.faults)
+
+
+def _finish(
+    project: Project, taken: Taken, dataset: Dataset, accept_unchanged: bool, by: str, source: Path
+) -> Taken:
+    """Take the masks of a dataset, and save the project."""
+    project.classes = project.classes or [*dataset.classes.names]
+    _take_each(project, _masks(project, dataset), taken, accept_unchanged, by, source)
     if not taken.new and not taken.replaced:
         raise SegnetError(f"{source}: no mask is taken: {'; '.join(lines_left_out(taken))}")
     project.save()
@@ -140,10 +166,6 @@ def _require_ours(project: Project, source: Path, places: Sequence[Path]) -> Non
         )
 
 
-def _own_classes(dataset: Dataset) -> list[str]:
-    return [*dataset.classes.names]
-
-
 def _masks(project: Project, dataset: Dataset) -> Iterator[tuple[Path, Mask]]:
     """Yield each image's file with its mask, in the project's class ids."""
     names, known = dataset.classes.names, project.classes
@@ -167,7 +189,6 @@ def _take_each(
     project: Project,
     masks: Iterator[tuple[Path, Mask]],
     taken: Taken,
-    *,
     accept_unchanged: bool,
     by: str,
     source: Path,
@@ -194,7 +215,7 @@ def _take_each(
         picture.putpalette(project.table().palette().tobytes())
         with replacing(project.mask(photo)) as temporary:
             picture.save(temporary)
-        photo.labelled, photo.source, photo.by = now(), f"{taken.read.format}: {source.name}", by
+        photo.labelled, photo.source, photo.by = now(), f"{taken.format}: {source.name}", by
     folders = {each.given for each in came if each.given}
     there = {each.sha256 for each in came}
     for each in project.images:

@@ -181,7 +181,7 @@ def _declare(labels: Labels, classes: Sequence[str], source: Path, *, skip: bool
             listed = ", ".join(sorted(undeclared))
             raise SegnetError(
                 f"{source} has labels of {listed}, but the classes are to be {', '.join(classes)}; name them "
-                "too, or ignore their pixels with --skip"
+                "too with --classes, or ignore their pixels with --skip"
             )
         labels.images = [
             replace(each, shapes=[_undeclared(shape, undeclared) for shape in each.shapes])
