@@ -10,6 +10,9 @@ read, one that was stopped goes on, and the table is written after each::
     python benchmarks/label_loop.py train oxford-pets --data-root DATA_ROOT --runs runs --csv label_loop.csv
     python benchmarks/label_loop.py table --csv label_loop.csv
 
+Two steps are for the page on labelling: ``draw`` writes drawn pets to ``FOLDER/photos`` and their masks to
+``FOLDER/truth``, and ``correct`` plays the person who corrects outlines in LabelMe.
+
 The encoder has learnt from ImageNet; nothing that has seen pets with masks is used. Real pets are scored on
 the ``test`` list, which picks no epoch and no image.
 """
@@ -33,10 +36,13 @@ from PIL import Image
 from rich.console import Console
 
 import segnet
+from segnet.base.classes import ClassTable
 from segnet.base.device import cpu_name
 from segnet.data.pets import PET_CLASSES, PetSample
-from segnet.data.synthetic import load_synthetic
+from segnet.data.synthetic import BACKGROUND, load_synthetic
+from segnet.inference.annotations import AnnotationWriter
 from segnet.inference.predict_files import Page, predict_files
+from segnet.inference.segmentation import Segmentation
 from segnet.labelling.picking import By, describe, doubt, pick
 from segnet.labelling.rounds import LAST, keep_last
 
@@ -207,6 +213,30 @@ def said_needed(random_curve: dict[int, float], curve: dict[int, float]) -> str:
     return ", ".join(needed)
 
 
+def draw(args: argparse.Namespace) -> None:
+    """Write photos of drawn pets, and their masks: 1 where the pet is, with its border."""
+    for kind in ("photos", "truth"):
+        (args.folder / kind).mkdir(parents=True, exist_ok=True)
+    for sample in load_synthetic(seed=args.seed, train=args.photos, val=1).train:
+        image, mask = sample.read()
+        image.save(args.folder / "photos" / f"{sample.name}.png")
+        Image.fromarray((mask != BACKGROUND).astype(np.uint8)).save(
+            args.folder / "truth" / f"{sample.name}.png"
+        )
+
+
+def correct(args: argparse.Namespace) -> None:
+    """Write the true outlines of each image that was given out to LabelMe's file beside it."""
+    classes = ClassTable.named(("background", "pet"))
+    writer = AnnotationWriter("labelme", args.given, classes)
+    files = sorted(args.given.glob("*.png"))
+    for file in files:
+        truth = np.asarray(Image.open(args.truth / file.name))
+        logits = (truth[None] == np.arange(2)[:, None, None]).astype(np.float32)
+        writer.describe(Segmentation(Image.open(file), classes, logits), Page(file, file.stem))
+    print(f"outlined the pets in {len(files)} images, as a person would with LabelMe in {args.given}")
+
+
 def main() -> None:
     """Do a step."""
     parser = argparse.ArgumentParser(
@@ -224,6 +254,15 @@ def main() -> None:
     step.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     step.add_argument("--effort", type=int, help="trainings of EFFORT / sqrt(masks) epochs, not the recipe's")
     step.set_defaults(run=train_all)
+    step = steps.add_parser("draw", help="draw photos to try the label loop on")
+    step.add_argument("folder", type=Path)
+    step.add_argument("--photos", type=int, default=200)
+    step.add_argument("--seed", type=int, default=0)
+    step.set_defaults(run=draw)
+    step = steps.add_parser("correct", help="outline the drawn pets in a folder that segnet label next wrote")
+    step.add_argument("given", type=Path)
+    step.add_argument("--truth", type=Path, required=True, help="the masks that draw wrote")
+    step.set_defaults(run=correct)
     step = steps.add_parser("table", help="print the curves")
     step.add_argument("--csv", type=Path, required=True)
     step.set_defaults(run=table)

@@ -4,6 +4,7 @@ import json
 import runpy
 import shutil
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import datasets
@@ -75,6 +76,31 @@ def draw_examples(folder):
         shutil.copytree(folder / "runs/NAME", folder / "runs" / name)
 
 
+def draw_label_project(folder):
+    """The project of the page on labelling: masks to train on and to score on, and images that are out."""
+    from segnet.labelling.giving_out import give_out
+    from segnet.labelling.project import open_project, start_project
+    from segnet.labelling.taking_back import take
+
+    benchmarks = Path(__file__).parents[2] / "benchmarks"
+    sys.path.insert(0, str(benchmarks))
+    try:
+        script = runpy.run_path(str(benchmarks / "label_loop.py"))
+    finally:
+        sys.path.remove(str(benchmarks))
+    script["draw"](Namespace(folder=folder / "try", photos=16, seed=0))
+    start_project(folder / "try/photos", folder / "labels", classes=["pet"], scored=4)
+    for number, count in (("001", 8), ("002", 2)):
+        with open_project(folder / "labels") as project:
+            given = give_out(project, count=count, by="random")
+        script["correct"](Namespace(given=given.folder, truth=folder / "try/truth"))
+        if number == "001":
+            with open_project(folder / "labels") as project:
+                take(project, given.folder)
+    for kind, source in (("images", "photos"), ("masks", "truth")):  # as training leaves them
+        shutil.copytree(folder / "try" / source, folder / "labels/data" / kind)
+
+
 @pytest.fixture(scope="session")
 def named_by_examples(tmp_path_factory):
     """Photos, folders of data, and finished runs of tiny models: runs/bayes is one with dropout.
@@ -126,6 +152,7 @@ def named_by_examples(tmp_path_factory):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(json.dumps(labels))
     draw_examples(folder)
+    draw_label_project(folder)
     exported = export(own.folder, images=str(folder / "photo.jpg"), model=TinyNet(2))
     for copy in ("model.onnx", "runs/NAME/model.onnx"):
         shutil.copy(exported.path, folder / copy)

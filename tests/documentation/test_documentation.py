@@ -193,6 +193,14 @@ RUN = {
         its_options_exist,
         "my/parts is there for the commands that follow, converted by the fixture",
     ),
+    "segnet train --data labels/data *": (f"{TINY} --out runs/new {SMALL_LITE}", "as above"),
+    "segnet label start *": ("--project new/labels", "labels is there for the commands that follow"),
+    "segnet label train *": (
+        "--model segnet-nano --epochs 1 --size 32",
+        "an epoch of small images and a small network",
+    ),
+    "python benchmarks/label_loop.py draw *": ("--photos 2", "two photos in place of 200"),
+    "python benchmarks/label_loop.py correct *": ("", "nothing to shorten"),
     "segnet train --data hf:owner/*": (settings_are_right, "the hub is out of reach"),
     "segnet train --data hf:DIR *": (its_options_exist, "DIR is the reader's own"),
     "segnet train --data oxford-pets --data-root DIR": (its_options_exist, "DIR is the reader's own"),
@@ -570,6 +578,10 @@ def options_of_segnet():
         "export",
         "data check",
         "bench models",
+        "label start",
+        "label next",
+        "label take",
+        "label train",
         "",
     )
     with pytest.MonkeyPatch.context() as patched, io.TextIOWrapper(io.BytesIO(), "utf-8") as shown:

@@ -63,6 +63,7 @@ def train_round(project: Project, plan: Plan, say: Callable[[str], object]) -> R
         SegnetError: too few masks, or what training refuses.
     """
     data, masks, scored = lay_out(project, say)
+    say("the last epoch is kept: the one image that training holds out chooses nothing")
     number = 1 + max((int(each.run[-3:]) for each in project.rounds), default=0)
     run = project.folder / "runs" / f"{number:03d}"
     shutil.rmtree(run, ignore_errors=True)  # one that was stopped, of which the project doesn't know
