@@ -43,7 +43,7 @@ from segnet.data.synthetic import BACKGROUND, load_synthetic
 from segnet.inference.annotations import AnnotationWriter
 from segnet.inference.predict_files import Page, predict_files
 from segnet.inference.segmentation import Segmentation
-from segnet.labelling.picking import By, describe, doubt, pick
+from segnet.labelling.picking import By, doubt, open_features, pick
 from segnet.labelling.rounds import LAST, keep_last
 
 WAYS: tuple[By, ...] = ("random", "uncertainty", "uncertainty+distance")
@@ -127,7 +127,8 @@ def next_names(way: By, names: list[str], count: int, model: Path | None, pool: 
     files = {file.stem: file for file in sorted((pool / "all/images").iterdir())}
     cache = pool / "features.npy"
     if not cache.exists():
-        np.save(cache, describe([*files.values()], lambda: None)[0])
+        encode, _ = open_features()
+        np.save(cache, np.stack([encode(file) for file in files.values()]))
     features = dict(zip(files, np.load(cache), strict=True))
     left = [name for name in files if name not in names]
     uncertainty = None

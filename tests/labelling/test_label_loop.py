@@ -126,6 +126,24 @@ def test_what_is_given_out_is_not_given_again_until_asked(project, segnet):
     assert "wrote labels/next-002" in again.out
 
 
+def test_features_are_computed_once_for_each_photo_and_anew_where_they_are_damaged(
+    project, segnet, monkeypatch
+):
+    from segnet.labelling import giving_out
+
+    def picks(number):
+        given = segnet("label", "next", "labels", "--count", 8, "--again")
+        assert given.code == 0, given.err
+        return given_names(project, f"next-{number:03d}")
+
+    first, (_, said) = picks(1), giving_out.open_features()
+    with monkeypatch.context() as patch:
+        patch.setattr(giving_out, "open_features", lambda: (None, said))  # which computes nothing
+        assert picks(2) == first
+    (project / "features.npz").write_bytes(b"damaged")
+    assert picks(3) == first
+
+
 def test_an_export_of_another_project_is_refused(project, here, segnet):
     segnet("label", "next", "labels", "--count", 6)
     draw_photos(here / "other", 6, seed=9)

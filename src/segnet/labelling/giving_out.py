@@ -7,7 +7,9 @@ import json
 import random
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,7 +19,7 @@ import numpy as np
 from segnet.base.class_roles import background_of
 from segnet.base.errors import SegnetError
 from segnet.base.extras import require_package
-from segnet.base.files import new_folder, require_new, write_text
+from segnet.base.files import new_folder, replacing, require_new, write_text
 from segnet.data.dataset import Mask, Progress, uncounted
 from segnet.data.folder import load_folder
 from segnet.data.labels.convert import convert
@@ -25,7 +27,7 @@ from segnet.inference.annotations import CONFIGURATION, TASKS, AnnotationWriter
 from segnet.inference.label_studio_tasks import FILES_URL, configuration
 from segnet.inference.predict_files import Page, predict_files
 from segnet.inference.segmenter import Segmenter
-from segnet.labelling.picking import By, Floats, describe, doubt, pick
+from segnet.labelling.picking import By, Floats, doubt, open_features, pick
 from segnet.labelling.project import Photo, Project
 
 Tool = Literal["labelme", "coco", "label-studio"]
@@ -137,8 +139,7 @@ def _choose(
     known = [each for each in known if project.photo(each).is_file()]
     features = np.zeros((len(pool) + len(known), 1))
     if by == "uncertainty+distance":
-        with progress(len(features)) as count_one:
-            features, what = describe([project.photo(each) for each in (*pool, *known)], count_one)
+        features, what = _features(project, [*pool, *known], progress)
         said.append(f"distance is between {what}")
     uncertainty: Floats | None = None
     if segmenter is not None and by != "random":
@@ -164,6 +165,24 @@ def _choose(
         seed=seed,
     )
     return [pool[place] for place in places], said
+
+
+def _features(project: Project, photos: Sequence[Photo], progress: Progress) -> tuple[Floats, str]:
+    """Return the features of photos, and what they are; they are kept in ``features.npz``."""
+    encode, what = open_features()
+    file, kept = project.folder / "features.npz", dict[str, Floats]()
+    with suppress(OSError, ValueError, KeyError, zipfile.BadZipFile), np.load(file) as stored:
+        if str(stored["what"]) == what:
+            kept = dict(zip(stored["photos"].tolist(), stored["features"], strict=True))
+    new = [each for each in photos if each.sha256 not in kept]
+    if new:
+        with progress(len(new)) as count_one:
+            for each in new:
+                kept[each.sha256] = encode(project.photo(each))
+                count_one()
+        with replacing(file) as temporary:
+            np.savez(temporary, what=what, photos=[*kept], features=np.stack([*kept.values()]))
+    return np.stack([kept[each.sha256] for each in photos]), what
 
 
 def _copy_name(each: Photo) -> str:

@@ -11,7 +11,7 @@ k-center-greedy (arXiv 1708.00489). Distances are between features of images, no
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -119,13 +119,3 @@ def colours(image: Image.Image) -> Floats:
 
 def _unit(vector: Floats) -> Floats:
     return vector / max(float(np.linalg.norm(vector)), 1e-12)
-
-
-def describe(files: Sequence[Path], count_one: Callable[[], object]) -> tuple[Floats, str]:
-    """Return the features of image files ``(N, D)``, and in words what they are."""
-    encode, said = open_features()
-    found = []
-    for file in files:
-        found.append(encode(file))
-        count_one()
-    return np.stack(found), said
