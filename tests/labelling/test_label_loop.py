@@ -144,6 +144,41 @@ def test_features_are_computed_once_for_each_photo_and_anew_where_they_are_damag
     assert picks(3) == first
 
 
+@pytest.mark.parametrize("tool", TOOLS)
+def test_a_folder_elsewhere_and_photos_in_folders_are_found_again(tool, photos, here, segnet):
+    for place, file in enumerate(sorted(photos.iterdir())):
+        target = photos / f"day{place % 2}" / f"{place // 2}.png"
+        target.parent.mkdir(exist_ok=True)
+        shutil.copy(here / "truth" / file.name, here / "truth" / f"day{place % 2}__{place // 2}.png")
+        file.rename(target)
+    segnet("label", "start", "photos", "--project", "labels", "--classes", "pet", "--scored", 4)
+    segnet("label", "next", "labels", "--count", 9, "--format", tool, "--out", "desk")
+    export = correct(here, here / "desk", tool)
+    if tool == "coco":
+        export = export.rename(here / "export.json")
+    taken = segnet("label", "take", "labels", export)
+    assert taken.code == 0, taken.err
+    assert "took 9 new masks" in taken.out
+    for name, mask in masks_of(here / "labels").items():
+        np.testing.assert_array_equal(mask, truth_of(here, name))
+
+
+def test_a_folder_with_a_few_masks_is_begun_with_its_images_and_the_masks_taken(photos, here, segnet):
+    photos.rename(here / "images")
+    (here / "mine/masks").mkdir(parents=True)
+    (here / "images").rename(here / "mine/images")
+    for file in sorted((here / "truth").iterdir())[:5]:
+        shutil.copy(file, here / "mine/masks")
+    (here / "mine/dataset.yaml").write_text("classes: [background, pet]")
+    wrong = segnet("label", "start", "mine", "--project", "labels")
+    wrong.is_a_mistake_in_one_line("segnet label take labels mine --skip")
+    segnet("label", "start", "mine/images", "--project", "labels")
+    taken = segnet("label", "take", "labels", "mine", "--skip")
+    assert taken.code == 1
+    assert "took 5 new masks" in taken.out
+    assert len(masks_of(here / "labels")) == 5
+
+
 def test_an_export_of_another_project_is_refused(project, here, segnet):
     segnet("label", "next", "labels", "--count", 6)
     draw_photos(here / "other", 6, seed=9)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import multiprocessing
+import shutil
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,7 @@ STARTS = {
         ["photos", "--project", "l", "--model", "pets-lite", "--classes", "pet"],
         "pets-lite finds border, which isn't among the classes pet",
     ),
+    "masks": (["mine", "--project", "l"], "mine holds masks (mine/masks/"),
     "few photos": (["few", "--project", "l"], "few holds 2 photos that can be read; a project needs 4"),
 }
 
@@ -127,6 +129,8 @@ def test_a_start_that_cannot_be_made_is_one_line_and_leaves_nothing(case, photos
     (photos.parent / "few").mkdir()
     for file in sorted(photos.iterdir())[:2]:
         (photos.parent / "few" / file.name).write_bytes(file.read_bytes())
+    for part in ("images", "masks"):
+        shutil.copytree(photos, photos.parent / "mine" / part)
     arguments, says = STARTS[case]
     segnet("label", "start", *arguments).is_a_mistake_in_one_line(says)
     assert not (photos.parent / "l").exists()

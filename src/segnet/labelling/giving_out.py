@@ -28,7 +28,7 @@ from segnet.inference.label_studio_tasks import FILES_URL, configuration
 from segnet.inference.predict_files import Page, predict_files
 from segnet.inference.segmenter import Segmenter
 from segnet.labelling.picking import By, Floats, doubt, open_features, pick
-from segnet.labelling.project import Photo, Project
+from segnet.labelling.project import Photo, Project, relative
 
 Tool = Literal["labelme", "coco", "label-studio"]
 
@@ -81,8 +81,8 @@ def give_out(
     if count < 1:
         raise SegnetError(f"--count must be 1 or more, got {count}")
     lines = project.add_new_photos()
-    number = 1 + sum(1 for _ in project.folder.glob("next-*"))
-    target = out or project.folder / f"next-{number:03d}"
+    numbers = [int(each.name[5:]) for each in project.folder.glob("next-*") if each.name[5:].isdecimal()]
+    target = out or project.folder / f"next-{max(numbers, default=0) + 1:03d}"
     require_new(target)
     scored, pool = (
         [each for each in project.chosen(scored=part, labelled=False) if project.photo(each).is_file()]
@@ -92,10 +92,9 @@ def give_out(
     if not again:
         scored, pool = ([each for each in part if not each.given] for part in (scored, pool))
     if not scored and not pool:
-        rest = f"{len(waiting)} are given out and not yet taken; "
-        remedy = (
-            f"{rest}--again gives them out anew" if waiting else "every photo has a mask; segnet label train"
-        )
+        remedy = "every photo has a mask; segnet label train"
+        if waiting:
+            remedy = f"{len(waiting)} are given out and not yet taken; --again gives them out anew"
         raise SegnetError(f"there is no image to give out: {remedy}")
     scored = sorted(scored, key=lambda each: each.sha256)[:count]
     segmenter = _open(project)
@@ -111,7 +110,7 @@ def give_out(
         )
         _write_classes(project, tool, partial, target.name, [*scored, *chosen])
     for each in (*scored, *chosen):
-        each.given, each.suggested = target.name, suggested.get(each.name, "")
+        each.given, each.suggested = relative(target, project.folder), suggested.get(each.name, "")
     project.save()
     return GivenOut(target, len(scored), len(chosen), len(suggested), tuple(lines))
 

@@ -21,7 +21,7 @@ from typing import Any
 from segnet.base.class_roles import BACKGROUND, is_background
 from segnet.base.classes import ClassTable
 from segnet.base.errors import SegnetError, refuse
-from segnet.base.files import require_new, write_text
+from segnet.base.files import expand_home, require_new, write_text
 from segnet.base.readable import counted
 from segnet.data.images.file_records import file_digest
 from segnet.data.images.headers import look_at_images
@@ -46,7 +46,7 @@ class Photo:
     scored: bool = False
     """Whether it is set aside for scoring, for good."""
     given: str = ""
-    """The folder in which it was given to be labelled, the last time."""
+    """The folder in which it was given to be labelled, the last time, as seen from the project's."""
     suggested: str = ""
     """The digest of the mask that the model's outlines in there make."""
     labelled: str = ""
@@ -110,7 +110,7 @@ class Project:
         """Write ``project.json``, whole or not at all."""
         head = {
             "segnet_label_project": _VERSION,
-            "photos": _relative(self.photos, self.folder),
+            "photos": relative(self.photos, self.folder),
             "classes": self.classes,
             "model": self.model,
             "said": self.said,
@@ -186,6 +186,11 @@ def start_project(
     if names and not any(map(is_background, names)):
         names.insert(0, BACKGROUND)
     files, skipped = _images_in(photos)
+    if masks := [file for file in files if "masks" in file.relative_to(photos).parts[:-1]]:
+        raise SegnetError(
+            f"{photos} holds masks ({masks[0]}), which would be taken for photos: start with the images' own "
+            f"folder, and take the masks with segnet label take {folder} {photos} --skip"
+        )
     images, lines = _photos_of(files, photos, ())
     if len(images) < _LEAST:
         raise SegnetError(f"{photos} holds {len(images)} photos that can be read; a project needs {_LEAST}")
@@ -195,6 +200,8 @@ def start_project(
         raise SegnetError(f"--scored must leave 2 photos to train on: 1 to {len(images) - 2}, not {count}")
     for each in sorted(images, key=lambda each: hashlib.sha256(each.sha256.encode()).digest())[:count]:
         each.scored = True
+    if model and expand_home(model).exists():
+        model = str(expand_home(model).resolve())
     project = Project(folder, photos, names, model, images)
     project.save()
     return project, lines + skipped
@@ -284,7 +291,7 @@ def _photos_of(files: Sequence[Path], photos: Path, known: Sequence[Photo]) -> t
     ]
 
 
-def _relative(path: Path, folder: Path) -> str:
+def relative(path: Path, folder: Path) -> str:
     """Return a path as seen from a folder, so that both may be moved together."""
     try:
         return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()

@@ -81,8 +81,8 @@ def take(
             none that can be taken.
     """
     _extend_classes(project, classes)
-    given = [folder for folder in sorted(project.folder.glob("next-*")) if folder.is_dir()]
-    places = [*images, *given, project.photos]
+    given = {project.folder / each.given for each in project.images if each.given}
+    places = [*images, *sorted(folder for folder in given if folder.is_dir()), project.photos]
     with unpacked([source]) as found:
         if _is_dataset(folder := found.paths[0]):
             taken = Taken("images with masks")
