@@ -358,6 +358,19 @@ def test_the_last_epoch_is_kept_whichever_was_best(labelled, segnet):
 
 
 @pytest.mark.usefixtures("plain_runs")
+def test_a_training_goes_on_from_the_last_and_learns_from_photos_without_masks_but_those_set_aside(
+    labelled, segnet
+):
+    refused = segnet("label", "train", "labels", *SMALL, "--start-from", "last")
+    refused.is_a_mistake_in_one_line("--start-from last: the project has no training yet")
+    segnet("label", "train", "labels", *SMALL)
+    trained = segnet("label", "train", "labels", *SMALL, "--start-from", "last", "--unlabeled")
+    assert trained.code == 0, trained.err
+    assert "segnet-nano from labels/runs/001/last.safetensors" in trained.out
+    assert "5 more are validated or tested on, so they are left out" in trained.out  # 4 set aside, 1 held out
+
+
+@pytest.mark.usefixtures("plain_runs")
 def test_photos_that_were_changed_are_left_out_of_training_and_said(labelled, photos, segnet):
     opened = read_project(labelled)
     changed = next(each for each in opened.images if each.labelled and not each.scored)
@@ -383,7 +396,7 @@ def test_a_training_that_was_cut_off_leaves_a_project_that_trains(labelled, segn
     assert (labelled / "runs/001").is_dir()
     again = segnet("label", "train", "labels", *SMALL)
     assert again.code == 0, again.err
-    assert [each.run for each in read_project(labelled).rounds] == ["runs/001"]
+    assert [each.run for each in read_project(labelled).rounds] == ["runs/002"]  # the other one stays
 
 
 def test_without_masks_for_scoring_nothing_is_trained(project, here, segnet):

@@ -57,24 +57,24 @@ def train_round(project: Project, plan: Plan, say: Callable[[str], object]) -> R
         say: is told what happens, a sentence at a time.
 
     Returns:
-        What was trained; None where Ctrl-C has stopped it, which leaves the project as it was.
+        What was trained; None where Ctrl-C has stopped it, which leaves the run folder alone.
 
     Raises:
         SegnetError: too few masks, or what training refuses.
     """
     data, masks, scored = lay_out(project, say)
     say("the last epoch is kept: the one image that training holds out chooses nothing")
-    number = 1 + max((int(each.run[-3:]) for each in project.rounds), default=0)
-    run = project.folder / "runs" / f"{number:03d}"
-    shutil.rmtree(run, ignore_errors=True)  # one that was stopped, of which the project doesn't know
+    numbers = [int(each.name) for each in project.folder.glob("runs/*") if each.name.isdecimal()]
+    run = project.folder / "runs" / f"{max(numbers, default=0) + 1:03d}"
     done = train(_config(project, plan, data, run, say))
     if not done.finished:
-        say("stopped: the project is as it was")
+        say("the project goes on from the training before; segnet label train begins a new one")
         return None
     keep_last(run)
     found = Round(run.relative_to(project.folder).as_posix(), masks, scored, None, now())
     project.rounds.append(found)
     project.model = f"{found.run}/{LAST}"
+    project.save()  # whatever happens to the scores
     project.said = score_rounds(project, data, plan.more)
     project.save()
     return found
