@@ -163,6 +163,15 @@ def test_a_folder_elsewhere_and_photos_in_folders_are_found_again(tool, photos, 
         np.testing.assert_array_equal(mask, truth_of(here, name))
 
 
+def test_masks_whose_values_have_no_names_are_taken_by_their_ids_and_that_is_said(project, here, segnet):
+    for kind, source in (("images", "photos"), ("masks", "truth")):
+        shutil.copytree(here / source, here / "mine" / kind)
+    taken = segnet("label", "take", "labels", "mine")
+    assert "the masks' values have no names, so they were taken as background, pet in turn" in taken.out
+    for name, mask in masks_of(project).items():
+        np.testing.assert_array_equal(mask, truth_of(here, name))
+
+
 def test_a_folder_with_a_few_masks_is_begun_with_its_images_and_the_masks_taken(photos, here, segnet):
     photos.rename(here / "images")
     (here / "mine/masks").mkdir(parents=True)
@@ -201,7 +210,7 @@ def test_images_of_another_project_among_ours_are_counted(project, here, segnet)
     correct(here, export, "labelme")
     taken = segnet("label", "take", "labels", export)
     assert taken.code == 0, taken.err
-    assert "left out 2 of images that aren't of this project: synthetic-9-" in taken.out
+    assert "left out 2 of images that aren't of this project, or were saved anew: synthetic-9-" in taken.out
     assert "took 6 new masks" in taken.out
 
 

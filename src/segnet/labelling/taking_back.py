@@ -121,7 +121,11 @@ def _finish(
     project: Project, taken: Taken, dataset: Dataset, accept_unchanged: bool, by: str, source: Path
 ) -> Taken:
     """Take the masks of a dataset, and save the project."""
-    project.classes = project.classes or [*dataset.classes.names]
+    names = project.classes = project.classes or [*dataset.classes.names]
+    if names[: len(dataset.classes)] != [*dataset.classes.names] and _is_unnamed(dataset):
+        taken.lines.append(
+            f"the masks' values have no names, so they were taken as {', '.join(names)} in turn"
+        )
     _take_each(project, _masks(project, dataset), taken, accept_unchanged, by, source)
     if not taken.new and not taken.replaced:
         raise SegnetError(f"{source}: no mask is taken: {'; '.join(lines_left_out(taken))}")
@@ -132,7 +136,7 @@ def _finish(
 def lines_left_out(taken: Taken) -> list[str]:
     """Say what wasn't taken, with the way out."""
     found = (
-        (taken.strange, "of images that aren't of this project"),
+        (taken.strange, "of images that aren't of this project, or were saved anew"),
         (
             taken.unchanged,
             "as the model's outlines were (--accept-unchanged takes them, if somebody has looked)",
@@ -169,7 +173,7 @@ def _require_ours(project: Project, source: Path, places: Sequence[Path]) -> Non
 def _masks(project: Project, dataset: Dataset) -> Iterator[tuple[Path, Mask]]:
     """Yield each image's file with its mask, in the project's class ids."""
     names, known = dataset.classes.names, project.classes
-    unnamed = [*names] == [f"class {number}" for number in range(len(names))] and len(names) <= len(known)
+    unnamed = _is_unnamed(dataset) and len(names) <= len(known)
     strange = [] if unnamed else [name for name in names if name not in known]
     if strange:
         raise SegnetError(
@@ -183,6 +187,11 @@ def _masks(project: Project, dataset: Dataset) -> Iterator[tuple[Path, Mask]]:
             assert isinstance(sample, FolderSample)
             assert isinstance(sample.image, Path)
             yield sample.image, ids[sample.read()[1]]
+
+
+def _is_unnamed(dataset: Dataset) -> bool:
+    names = dataset.classes.names
+    return [*names] == [f"class {number}" for number in range(len(names))]
 
 
 def _take_each(
