@@ -47,7 +47,7 @@ from segnet.labelling.picking import By, doubt, open_features, pick
 from segnet.labelling.rounds import LAST, keep_last
 
 WAYS: tuple[By, ...] = ("random", "uncertainty", "uncertainty+distance")
-KEY = ("data", "way", "masks", "seed", "effort")
+KEY = ("data", "way", "masks", "seed", "effort", "size")
 
 
 def write_pool(args: argparse.Namespace, seed: int, folder: Path) -> None:
@@ -111,6 +111,7 @@ def train(names: list[str], seed: int, pool: Path, out: Path, args: argparse.Nam
             seed=seed,
             out=out,
             epochs=epochs,
+            size=(args.size, args.size),
         )
         segnet.train(config, console=console)
     scored = pool / "scored"
@@ -157,10 +158,10 @@ def run_way(way: By, seed: int, args: argparse.Namespace) -> None:
         names = next_names(way, names, masks, model, home / "pool", seed)
         first = model is None and way != "uncertainty+distance"
         whole = masks == args.pool  # all ways have the same then
-        model = home / f"{'all' if whole else 'random' if first else way}-{masks}-{args.effort}"
+        model = home / f"{'all' if whole else 'random' if first else way}-{masks}-{args.effort}-{args.size}"
         score = train(sorted(names), seed, home / "pool", model, args)
         row = {"data": args.data, "way": way, "masks": masks, "seed": seed, "effort": args.effort or "modern"}
-        row |= {"mean_iou": round(score, 4), "machine": cpu_name()}
+        row |= {"size": args.size, "mean_iou": round(score, 4), "machine": cpu_name()}
         rows = [*read_rows(args.csv)] if args.csv.exists() else []
         rows = [each for each in rows if any(str(each[key]) != str(row[key]) for key in KEY)] + [row]
         write_rows(args.csv, rows)
@@ -254,6 +255,7 @@ def main() -> None:
     step.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
     step.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     step.add_argument("--effort", type=int, help="trainings of EFFORT / sqrt(masks) epochs, not the recipe's")
+    step.add_argument("--size", type=int, default=128, help="pixels of the images, each way")
     step.set_defaults(run=train_all)
     step = steps.add_parser("draw", help="draw photos to try the label loop on")
     step.add_argument("folder", type=Path)

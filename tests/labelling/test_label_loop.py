@@ -95,6 +95,21 @@ def test_outlines_that_nobody_has_touched_are_no_masks_unless_somebody_says_so(t
     assert "2 of the images given out with them didn't come back" in taken.out
 
 
+def test_specks_and_holes_are_filled_with_what_is_around_them():
+    from segnet.labelling.giving_out import without_specks
+
+    mask = np.zeros((40, 50), np.uint8)
+    mask[5:35, 5:30] = 1
+    mask[20:30, 30:45] = 2
+    expected = mask.copy()
+    mask[10:12, 10:14] = 0  # a hole of 8 pixels
+    mask[2, 40:45] = 2  # a speck of 5
+    mask[25, 35:38] = 1
+    mask[15:20, 20:24] = expected[15:20, 20:24] = 2  # of 20: it stays
+    np.testing.assert_array_equal(without_specks(mask, 20), expected)
+    np.testing.assert_array_equal(without_specks(mask, 10_000), mask)
+
+
 def test_one_corrected_outline_among_untouched_ones_is_taken(with_model, here, segnet):
     segnet("label", "next", "labels", "--count", 5)
     name = sorted(each.stem for each in (with_model / "next-001").glob("*.json"))[1]

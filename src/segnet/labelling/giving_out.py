@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import random
 import shutil
 import tempfile
@@ -32,8 +33,9 @@ from segnet.labelling.project import Photo, Project, relative
 
 Tool = Literal["labelme", "coco", "label-studio"]
 
-LEAST_PX = 20
-"""Smaller regions of a model get no outline: deleting specks takes longer than drawing what is missed."""
+LEAST_PX, LEAST_OWN_PX = 20, 4
+"""Smaller specks and holes are filled before outlines are drawn, in pixels of the image and of the model's
+size: deleting them takes longer than drawing what is missed."""
 
 
 @dataclass(frozen=True)
@@ -192,12 +194,15 @@ def _write(
     project: Project, segmenter: Segmenter, chosen: Sequence[Photo], tool: Tool, folder: Path, called: str
 ) -> dict[str, str]:
     """Write the model's outlines of photos; return by name the digest of the mask that they make."""
-    writer = AnnotationWriter(tool, folder, segmenter.classes, least_px=LEAST_PX)
+    writer = AnnotationWriter(tool, folder, segmenter.classes)
     above = {"labelme": folder, "coco": Path(), "label-studio": Path(called)}[tool]
     pages = (Page(above / _copy_name(each), each.name, source=project.photo(each)) for each in chosen)
     for page, result in predict_files(segmenter, pages):
         if isinstance(result, SegnetError):
             raise result
+        own = result.logits.shape[1:] if isinstance(result.logits, np.ndarray) else result.logits.extent
+        least = max(LEAST_PX, LEAST_OWN_PX * result.mask.size // math.prod(own))
+        result.__dict__["mask"] = without_specks(result.mask, least)  # in which its regions are found
         writer.keep(writer.describe(result, page))
     writer.finish()
     return _digests(project, chosen, tool, folder)
@@ -218,6 +223,23 @@ def _digests(project: Project, chosen: Sequence[Photo], tool: Tool, folder: Path
         dataset = load_folder(target)
         samples = [sample for part in dataset.splits.values() for sample in part]
         return {each.name: digest(each.read()[1]) for each in samples if each.name in names}
+
+
+def without_specks(mask: Mask, least_px: int) -> Mask:
+    """Return a mask ``(H, W)`` whose pieces of fewer pixels have the class of the nearest other pixel."""
+    from scipy import ndimage
+
+    is_small = np.zeros(mask.shape, bool)
+    for class_id in np.unique(mask):
+        pieces, _ = ndimage.label(mask == class_id)
+        sizes = np.bincount(pieces.ravel())
+        sizes[0] = least_px  # which are other classes
+        is_small |= (sizes < least_px)[pieces]
+    if is_small.all():
+        return mask
+    nearest = ndimage.distance_transform_edt(is_small, return_distances=False, return_indices=True)
+    filled: Mask = mask[tuple(nearest)]
+    return filled
 
 
 def digest(mask: Mask) -> str:
