@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import random
 import shutil
 import statistics
@@ -47,7 +46,8 @@ from segnet.labelling.picking import By, doubt, open_features, pick
 from segnet.labelling.rounds import LAST, keep_last
 
 WAYS: tuple[By, ...] = ("random", "uncertainty", "uncertainty+distance")
-KEY = ("data", "way", "masks", "seed", "effort", "size")
+BATCH = 4  # of short trainings, which take equally many steps: what modern takes of 20 to 60 masks
+KEY = ("data", "way", "masks", "seed", "steps", "size")
 
 
 def write_pool(args: argparse.Namespace, seed: int, folder: Path) -> None:
@@ -102,7 +102,7 @@ def train(names: list[str], seed: int, pool: Path, out: Path, args: argparse.Nam
         segnet.resume(out, console=console)
     else:
         shutil.rmtree(out, ignore_errors=True)
-        epochs = None if args.effort is None else round(args.effort / math.sqrt(len(names)))
+        short = {"batch_size": BATCH, "epochs": max(1, round(args.steps * BATCH / len(names)))}
         config = segnet.TrainConfig(
             data=str(data),
             model="segnet-efficient",
@@ -110,8 +110,8 @@ def train(names: list[str], seed: int, pool: Path, out: Path, args: argparse.Nam
             holdout=0.01,
             seed=seed,
             out=out,
-            epochs=epochs,
             size=(args.size, args.size),
+            **(short if args.steps else {}),
         )
         segnet.train(config, console=console)
     scored = pool / "scored"
@@ -158,9 +158,9 @@ def run_way(way: By, seed: int, args: argparse.Namespace) -> None:
         names = next_names(way, names, masks, model, home / "pool", seed)
         first = model is None and way != "uncertainty+distance"
         whole = masks == args.pool  # all ways have the same then
-        model = home / f"{'all' if whole else 'random' if first else way}-{masks}-{args.effort}-{args.size}"
+        model = home / f"{'all' if whole else 'random' if first else way}-{masks}-{args.steps}-{args.size}"
         score = train(sorted(names), seed, home / "pool", model, args)
-        row = {"data": args.data, "way": way, "masks": masks, "seed": seed, "effort": args.effort or "modern"}
+        row = {"data": args.data, "way": way, "masks": masks, "seed": seed, "steps": args.steps or "modern"}
         row |= {"size": args.size, "mean_iou": round(score, 4), "machine": cpu_name()}
         rows = [*read_rows(args.csv)] if args.csv.exists() else []
         rows = [each for each in rows if any(str(each[key]) != str(row[key]) for key in KEY)] + [row]
@@ -254,7 +254,9 @@ def main() -> None:
     step.add_argument("--pool", type=int, default=200, help="images to pick from; the last number of masks")
     step.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
     step.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    step.add_argument("--effort", type=int, help="trainings of EFFORT / sqrt(masks) epochs, not the recipe's")
+    step.add_argument(
+        "--steps", type=int, default=0, help=f"of each training, in batches of {BATCH}; 0 = the recipe's"
+    )
     step.add_argument("--size", type=int, default=128, help="pixels of the images, each way")
     step.set_defaults(run=train_all)
     step = steps.add_parser("draw", help="draw photos to try the label loop on")
