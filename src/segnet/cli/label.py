@@ -117,7 +117,8 @@ def next_(
         outlines = (
             f"{given.outlined} with outlines of {opened.model}" if given.outlined else "without outlines"
         )
-        print(f"{counted(given.picked, 'image')} to train on, picked by {by}, {outlines}")
+        way = f", picked by {by}" if opened.model or by == "random" else ""  # else a line has said it
+        print(f"{counted(given.picked, 'image')} to train on{way}, {outlines}")
     print(f"wrote {given.folder}")
     print(f"then: segnet label take {shlex.quote(project)} {_export(given.folder, format_)}")
     return 0
