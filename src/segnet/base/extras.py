@@ -9,6 +9,7 @@ from segnet.base.errors import SegnetError
 # By the name that is imported: what people call it, and what brings it.
 _TRAIN = "'segnet[train]'"
 _REGIONS = "'segnet[regions]'"
+_SERVE = "'segnet[serve]'"
 _BROUGHT_BY = {
     "torch": ("PyTorch", _TRAIN),
     "filelock": ("filelock", _TRAIN),
@@ -20,6 +21,10 @@ _BROUGHT_BY = {
     "yaml": ("PyYAML", _TRAIN),
     "scipy": ("SciPy", _REGIONS),
     "shapely": ("Shapely", _REGIONS),
+    "fastapi": ("FastAPI", _SERVE),
+    "uvicorn": ("uvicorn", _SERVE),
+    "python_multipart": ("python-multipart", _SERVE),
+    "prometheus_client": ("prometheus-client", _SERVE),
     "datasets": ("datasets", "'segnet[hf]'"),
     "pycocotools": ("pycocotools", "'segnet[convert]'"),
     "tifffile": ("tifffile", "'segnet[tiff]'"),

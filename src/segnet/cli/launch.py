@@ -26,6 +26,7 @@ from segnet.cli import (  # noqa: F401 - each adds its commands
     label,
     models,
     predict,
+    serve,
     show,
     train,
 )

@@ -76,13 +76,9 @@ class AnnotationWriter:
 
     def describe(self, result: Segmentation, page: Page) -> Annotated:
         """Outline what was found in a page, and write it where it has a file of its own; in any thread."""
-        image, name = page.file, page.name
-        regions = list(result.regions(least_px=self.least_px))
-        size = result.image.size
-        outlines = outline_all(
-            regions, size, tolerance_px=self.tolerance_px, larger_below=self.format == "coco"
-        )
-        outlined = [*zip(regions, outlines, strict=True)]
+        image, name, size = page.file, page.name, result.image.size
+        outlined = self._outlined(result)
+        regions = [region for region, _ in outlined]
         if self.format == "coco":
             entry = {"file_name": image.as_posix(), "width": size[0], "height": size[1]}
             entry |= {} if page.number is None else {"page": page.number}  # its pages share the file's name
@@ -100,6 +96,21 @@ class AnnotationWriter:
         write_text(target, json.dumps(content))
         return Annotated(target, regions)
 
+    def of_one(self, result: Segmentation, page: Page) -> dict[str, Any]:
+        """Return what the file of this image alone would hold, in COCO or GeoJSON; nothing is written."""
+        if self.format == "geojson":
+            return self._geojson(self._outlined(result), page.file, result.image.size)
+        assert self.format == "coco", "LabelMe's files name the image's place on the disk"
+        self.keep(self.describe(result, page))
+        return self._of_all()
+
+    def _outlined(self, result: Segmentation) -> list[tuple[Region, list[Polygon]]]:
+        regions = list(result.regions(least_px=self.least_px))
+        outlines = outline_all(
+            regions, result.image.size, tolerance_px=self.tolerance_px, larger_below=self.format == "coco"
+        )
+        return [*zip(regions, outlines, strict=True)]
+
     def keep(self, annotated: Annotated) -> None:
         """Number what ``describe`` gave, in the order in which it is called."""
         if self.format == "coco":
@@ -114,17 +125,19 @@ class AnnotationWriter:
     def finish(self) -> None:
         """Write the file of all images, where there is one."""
         if self.format == "coco":
-            numbers = self._categories().items()
-            content = {
-                "info": {"description": f"predicted by segnet {__version__}"},
-                "images": self._images,
-                "annotations": self._annotations,
-                "categories": [{"id": number, "name": name, "supercategory": ""} for name, number in numbers],
-            }
-            write_text(self.folder / _OF_ALL, json.dumps(content))
+            write_text(self.folder / _OF_ALL, json.dumps(self._of_all()))
         elif self.format == "label-studio":
             write_text(self.folder / TASKS, json.dumps(self._images))
             write_text(self.folder / CONFIGURATION, configuration(self.classes))
+
+    def _of_all(self) -> dict[str, Any]:
+        numbers = self._categories().items()
+        return {
+            "info": {"description": f"predicted by segnet {__version__}"},
+            "images": self._images,
+            "annotations": self._annotations,
+            "categories": [{"id": number, "name": name, "supercategory": ""} for name, number in numbers],
+        }
 
     def _categories(self) -> dict[str, int]:
         """Return COCO's number of each class, from 1: many tools take 0 for the background."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ MOST_KEPT = 1 << 26
 """More logits than this, 256 MiB of them, are not kept but computed anew where they are needed again."""
 
 _STRIP_VALUES = 1 << 22  # 16 MiB of a resampled map at a time
+_FAINT = 0.1  # a smaller probability of the foreground doesn't show in a cut-out
 _BRIGHTEST = 0.5  # the standard deviation of a value that is 0 half the time and 1 the other half
 
 
@@ -102,13 +104,23 @@ class Segmentation:
             result[:, rows] = strip
         return result
 
-    def save_probabilities(self, file: Path) -> None:
-        """Write the softmax over the classes to a .npy file, ``(C, H, W)`` float16, a strip at a time."""
+    def save_probabilities(self, file: Path | BinaryIO) -> None:
+        """Write the softmax over the classes as .npy, ``(C, H, W)`` float16, to a file or an open stream.
+
+        A file is written a strip at a time; what goes to a stream is held in memory first.
+        """
         shape = (len(self.classes), self.image.height, self.image.width)
-        result = open_memmap(file, "w+", np.float16, shape)
+        result: npt.NDArray[np.float16]
+        if isinstance(file, Path):
+            result = open_memmap(file, "w+", np.float16, shape)
+        else:
+            result = np.empty(shape, np.float16)
         for rows, strip in self._probability_strips():
             result[:, rows] = strip
-        result.flush()
+        if isinstance(result, np.memmap):
+            result.flush()
+        else:
+            np.save(file, result)
 
     @cached_property
     def uncertainty(self) -> Maps | None:
@@ -144,6 +156,34 @@ class Segmentation:
         """Return the image with the classes painted over it; the background stays bare."""
         image = self.image if isinstance(self.image, Image.Image) else self.image.decode()
         return overlay(image, self.mask, self.classes, background=background_of(self.classes.names))
+
+    def cutout(self) -> Image.Image:
+        """Return what isn't background as an RGBA picture of the image's size.
+
+        A pixel's alpha is the probability that it is not background, so edges are soft. Probabilities below
+        10 % become transparent and those above 90 % opaque, or a faint veil would lie over the whole picture.
+        Pixels without data are transparent.
+
+        Raises:
+            SegnetError: no class is the background.
+        """
+        name = background_of(self.classes.names)
+        if name is None:
+            raise SegnetError(
+                f"a cut-out leaves the background away, and no class of the model is called background: it "
+                f"has {', '.join(self.classes.names)}; take the mask or the overlay"
+            )
+        background = self.classes.names.index(name)
+        alpha = np.empty((self.image.height, self.image.width), np.uint8)
+        for rows, strip in self._probability_strips():
+            kept = (1 - strip[background] - _FAINT) / (1 - 2 * _FAINT)
+            alpha[rows] = (255 * kept.clip(0, 1)).round()
+        if self.missing is not None:
+            alpha[self.missing] = 0
+        image = self.image if isinstance(self.image, Image.Image) else self.image.decode()
+        image = image.convert("RGBA")
+        image.putalpha(Image.fromarray(alpha))
+        return image
 
     def index_image(self) -> Image.Image:
         """Return the mask as a palette image: its values are class ids, its look the class colours."""

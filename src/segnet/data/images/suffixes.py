@@ -12,10 +12,12 @@ from segnet.base.extras import is_installed
 from segnet.base.readable import counted
 
 # Raster formats of photos, scans and masks; Pillow also registers documents, films and icons.
-_FORMATS = (
+FORMATS = (
     "JPEG", "MPO", "PNG", "TIFF", "WEBP", "AVIF", "JPEG2000", "BMP", "DIB", "GIF", "PPM", "TGA", "PCX", "SGI",
     "QOI",
 )  # fmt: skip
+"""Kinds of pictures, by Pillow's names of them."""
+
 _HEIF = (".heic", ".heif", ".hif")
 _FIRST = (".jpg", ".jpeg", ".png", ".tif", ".tiff")  # messages name the usual ones first
 
@@ -24,7 +26,7 @@ def _openable() -> tuple[str, ...]:
     """Return the suffixes of pictures that can be opened here."""
     registered = Image.registered_extensions()
     # Pillow opens MPO as JPEG and registers no opener for it.
-    known = [name for name in _FORMATS if name in Image.OPEN or name == "MPO"]
+    known = [name for name in FORMATS if name in Image.OPEN or name == "MPO"]
     found = [suffix for name in known for suffix, of in registered.items() if of == name]
     heif = _HEIF if is_installed("pillow_heif") else ()
     return tuple(dict.fromkeys((*_FIRST, *found, *heif)))
