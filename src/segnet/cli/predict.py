@@ -46,6 +46,7 @@ def predict(
         Literal["masks", "coco", "labelme", "label-studio", "geojson"], Parameter(name="--format")
     ] = "masks",
     overlay: bool = True,
+    cutout: Annotated[bool, Parameter(negative=())] = False,
     probabilities: Annotated[bool, Parameter(negative=())] = False,
     regions: Annotated[bool, Parameter(negative=())] = False,
     least_region: Annotated[Whole | None, Parameter(show_default=False)] = None,
@@ -81,6 +82,7 @@ def predict(
             images), labelme (NAME.json), label-studio (tasks.json and label_config.xml) or geojson
             (NAME.geojson, in pixels).
         overlay: write NAME.overlay.png beside each mask.
+        cutout: write NAME.cutout.png beside each mask: the image with its background transparent, edges soft.
         probabilities: write NAME.probabilities.npy beside each mask: softmax by class, float16.
         regions: list the connected regions in each line, with class, area in pixels, box
             (left, top, right, bottom) and centroid.
@@ -110,6 +112,12 @@ def predict(
     is_ray, no_masks = engine == "ray", format_ != "masks"
     to_cluster = workers is not None or ray_address is not None
     _check(images, stdin, out, format_, probabilities, least_region, is_ray=is_ray, to_cluster=to_cluster)
+    refuse(
+        (
+            cutout and (out == "-" or no_masks or is_ray),
+            "--cutout goes with masks in a folder alone; leave it out, or --out -, --format and --engine ray",
+        )
+    )
     if samples and runtime == "auto" and is_bundled(model):
         runtime = "torch"  # no exported model has dropout
     if regions or no_masks:  # before an image is read
@@ -137,7 +145,7 @@ def predict(
     segmenter = load(model, device=device, runtime=runtime)
     if threshold is not None:
         segmenter = segmenter.at_threshold(_threshold(threshold))
-    wanted = _Wanted(out, overlay, probabilities, regions, least_region)
+    wanted = _Wanted(out, overlay, cutout, probabilities, regions, least_region)
     if format_ != "masks":
         from segnet.inference.annotations import AnnotationWriter
 
@@ -280,6 +288,7 @@ class _Wanted:
 
     out: str
     overlay: bool
+    cutout: bool
     probabilities: bool
     regions: bool
     least_region: int | None
@@ -307,6 +316,7 @@ class _Wanted:
                 expand_home(self.out),
                 page.name,
                 overlay=self.overlay,
+                cutout=self.cutout,
                 probabilities=self.probabilities,
                 like=page.like,
             )

@@ -30,8 +30,8 @@ from segnet.inference.segmenter import Prepared, Segmenter
 from segnet.inference.tiles import LargePicture
 
 MASK, OVERLAY, UNCERTAINTY = ".mask.png", ".overlay.png", ".uncertainty.png"
-GEOGRAPHIC_MASK, PROBABILITIES = ".mask.tif", ".probabilities.npy"
-_OUTPUTS = (MASK, GEOGRAPHIC_MASK, OVERLAY, UNCERTAINTY)
+GEOGRAPHIC_MASK, PROBABILITIES, CUTOUT = ".mask.tif", ".probabilities.npy", ".cutout.png"
+_OUTPUTS = (MASK, GEOGRAPHIC_MASK, OVERLAY, CUTOUT, UNCERTAINTY)
 _OF_PAGE = re.compile(r"(.+)\.page\d+", re.DOTALL)  # a name that a page of another file may have
 
 # Images computed together: on a CPU a few are as fast as many and take less memory; GPUs want more.
@@ -67,8 +67,8 @@ class Page:
 def find_images(sources: Sequence[str], skipped: list[PurePath] | None = None) -> list[Path]:
     """Return the image files that the sources stand for, each once, in the order given.
 
-    Files named like an output, ``NAME.mask.png``, ``NAME.mask.tif``, ``NAME.overlay.png`` and
-    ``NAME.uncertainty.png``, are left out wherever they come from: the second
+    Files named like an output, ``NAME.mask.png``, ``NAME.mask.tif``, ``NAME.overlay.png``,
+    ``NAME.cutout.png`` and ``NAME.uncertainty.png``, are left out wherever they come from: the second
     ``segnet predict *.png --out .`` must not segment what the first one wrote.
 
     Args:

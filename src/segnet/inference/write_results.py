@@ -15,7 +15,15 @@ from segnet.base.classes import IGNORE_INDEX
 from segnet.base.colours import hex_code
 from segnet.base.files import replacing
 from segnet.data.images.tiff import GEO_TAGS, NODATA_TAG, TiffPage
-from segnet.inference.predict_files import GEOGRAPHIC_MASK, MASK, OVERLAY, PROBABILITIES, UNCERTAINTY, Page
+from segnet.inference.predict_files import (
+    CUTOUT,
+    GEOGRAPHIC_MASK,
+    MASK,
+    OVERLAY,
+    PROBABILITIES,
+    UNCERTAINTY,
+    Page,
+)
 from segnet.inference.regions import Region
 from segnet.inference.segmentation import Segmentation
 
@@ -28,6 +36,7 @@ def write_segmentation(
     name: str,
     *,
     overlay: bool = True,
+    cutout: bool = False,
     probabilities: bool = False,
     like: TiffPage | None = None,
 ) -> dict[str, Path]:
@@ -40,16 +49,18 @@ def write_segmentation(
         folder: where to write.
         name: of the image, perhaps with folders.
         overlay: write ``NAME.overlay.png``.
+        cutout: write ``NAME.cutout.png``, RGBA, what isn't background.
         probabilities: write ``NAME.probabilities.npy``, 2 bytes a pixel and class.
         like: the page of a GeoTIFF that it was; the mask is then a GeoTIFF too, ``NAME.mask.tif``.
 
     Returns:
         The files by what they are called where an image is described: ``mask``, class ids as a palette image,
-        ``overlay``, a picture for people, ``uncertainty_map``, a picture of the uncertainty, and
-        ``probabilities``, the softmax over the classes, ``(C, H, W)`` float16 as numpy writes it.
+        ``overlay``, a picture for people, ``cutout``, the image without its background,
+        ``uncertainty_map``, a picture of the uncertainty, and ``probabilities``, the softmax
+        over the classes, ``(C, H, W)`` float16 as numpy writes it.
 
     Raises:
-        SegnetError: the folder can't be written to.
+        SegnetError: the folder can't be written to, or a cut-out of a model without a background.
     """
     written = {"mask": folder / f"{name}{MASK if like is None else GEOGRAPHIC_MASK}"}
     if like is None:
@@ -60,6 +71,9 @@ def write_segmentation(
         written["overlay"] = folder / f"{name}{OVERLAY}"
         # at the usual level a large photo is compressed for half a minute, to save a sixth
         _save(result.overlay(), written["overlay"], compress_level=1)
+    if cutout:
+        written["cutout"] = folder / f"{name}{CUTOUT}"
+        _save(result.cutout(), written["cutout"], compress_level=1)
     if probabilities:
         written["probabilities"] = folder / f"{name}{PROBABILITIES}"
         with replacing(written["probabilities"]) as temporary:

@@ -161,7 +161,7 @@ def _models(models: Mapping[str, Segmenter]) -> APIRouter:
     async def list_models() -> dict[str, Any]:
         return {"models": [_brief(name, each) for name, each in models.items()]}
 
-    @router.get("/v1/models/{name}", summary="Describe a model", responses=documented(404))
+    @router.get("/v1/models/{name}", summary="Describe a model", responses=documented(404, 422))
     async def describe_model(name: str, request: Request) -> dict[str, Any]:
         segmenter = _named(models, name)
         request.state.model = name

@@ -79,22 +79,31 @@ def serve(models: dict[str, Segmenter], limits: Limits, *, host: str = "127.0.0.
     Raises:
         SegnetError: an address that others can reach without a token, or one that can't be listened on.
     """
-    require_token_beyond_here(host, limits.token)
-    if not 0 <= port < 65536:
-        raise SegnetError(f"--port must be from 0 to 65535, got {port}")
     _log_to(sys.stdout)
-    patient = type("Patient", (PatientProtocol,), {"patience_s": limits.timeout_s})
-    config = uvicorn.Config(
-        create_app(models, limits), host, port, http=patient, ws="none", log_config=None, access_log=False,
-        server_header=False, lifespan="on",
-    )  # fmt: skip
-    server = _Server(config, ", ".join(models))
+    server = server_of(models, limits, host=host, port=port)
     try:
         server.run()
     except KeyboardInterrupt:  # uvicorn repeats the signal once everything is answered
         pass
     except SystemExit as error:  # uvicorn has logged why it can't listen
         raise SegnetError(f"can't listen on {host} port {port}; take another --port or --host") from error
+
+
+def server_of(models: dict[str, Segmenter], limits: Limits, *, host: str, port: int) -> uvicorn.Server:
+    """Return the server that ``serve`` runs.
+
+    Raises:
+        SegnetError: as ``serve``, before anything listens.
+    """
+    require_token_beyond_here(host, limits.token)
+    if not 0 <= port < 65536:
+        raise SegnetError(f"--port must be from 0 to 65535, got {port}")
+    patient = type("Patient", (PatientProtocol,), {"patience_s": limits.timeout_s})
+    config = uvicorn.Config(
+        create_app(models, limits), host, port, http=patient, ws="none", log_config=None, access_log=False,
+        server_header=False, lifespan="on",
+    )  # fmt: skip
+    return _Server(config, ", ".join(models))
 
 
 def _log_to(stream: Any) -> None:
