@@ -123,6 +123,31 @@ def its_files_exist(words, monkeypatch):
     assert [file for file in files if not (ROOT / file).exists()] == []
 
 
+def the_server_answers(words, monkeypatch):
+    """Send what curl would to the app that ``segnet serve`` runs."""
+    from starlette.testclient import TestClient
+
+    from segnet import load
+    from segnet.serve.app import create_app
+
+    form, url, headers, body = {}, "", {}, None
+    pairs = iter(words[1 : words.index(">") if ">" in words else None])
+    for word in pairs:
+        if word == "-F":
+            part, _, file = next(pairs).partition("=@")
+            form[part] = Path(file).read_bytes()
+        elif word == "-H":
+            name, _, value = next(pairs).partition(": ")
+            headers[name] = value
+        elif word == "--data-binary":
+            body = Path(next(pairs).removeprefix("@")).read_bytes()
+        else:
+            url = word
+    client = TestClient(create_app({"pets": load("pets-nano")}))
+    answer = client.post(f"http://{url}", content=body, files=form, headers=headers)
+    assert answer.status_code == 200, answer.text
+
+
 # Of a command either (options that are added, in place of those that it has already, why),
 # or, where it can't be run in a test, (what is looked at, why). The first pattern that fits counts.
 RUN = {
@@ -270,6 +295,9 @@ RUN = {
         its_options_exist,
         "starts a cluster, for half a minute; tests/inference/test_bulk.py has two",
     ),
+    "segnet serve*": (its_options_exist, "serves until it is stopped; tests/serve starts and stops it"),
+    "curl *": (the_server_answers, "the app answers, without a socket"),
+    "export SEGNET_TOKEN=*": (its_files_exist, "sets a variable"),
     "python benchmarks/bayesian_samples.py *": ("--samples 2", "two samples in place of 16"),
     "python benchmarks/drawn_cells.py *": ("", "nothing to shorten"),
     "python docs/tutorial/microsegnet.py": ("1", "one training step in place of 160"),
@@ -568,6 +596,7 @@ def options_of_segnet():
         "resume",
         "eval",
         "predict",
+        "serve",
         "models",
         "compare",
         "data convert",
