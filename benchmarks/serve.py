@@ -1,11 +1,11 @@
 """What HTTP costs: images a second of ``segnet serve`` beside a plain loop and beside plain FastAPI.
 
 The same JPEGs of 500x375 go through a loop in one process that decodes, predicts and encodes the mask,
-through ``segnet serve``, and through a FastAPI app of ten lines around the same segmenter. Each has one thread
-for computing and one core, and the client has the other core. They take turns in rounds. Beside images a second
-it tells the milliseconds of processor time of an image, which other programs on the machine change little. Then
-the server gets half of the requests a second that it can answer, and the times of its answers are told. Prints a
-table and writes a CSV. Linux alone: cores are chosen, and processor times read from /proc.
+through ``segnet serve``, and through a FastAPI app of ten lines around the same segmenter. Each has one
+thread for computing and one core, and the client has the other core. They take turns in rounds. Beside images
+a second it tells the milliseconds of processor time of an image, which other programs on the machine change
+little. Then the server gets half of the requests a second that it can answer, and the times of its answers
+are told. Prints a table and writes a CSV. Linux alone: cores are chosen, and processor times read from /proc.
 """
 
 from __future__ import annotations
