@@ -79,8 +79,8 @@ def serve(models: dict[str, Segmenter], limits: Limits, *, host: str = "127.0.0.
     Raises:
         SegnetError: an address that others can reach without a token, or one that can't be listened on.
     """
-    _log_to(sys.stdout)
     server = server_of(models, limits, host=host, port=port)
+    _log_to(sys.stdout)
     try:
         server.run()
     except KeyboardInterrupt:  # uvicorn repeats the signal once everything is answered
