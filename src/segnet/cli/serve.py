@@ -38,8 +38,8 @@ def serve(
     server is stopped is answered.
 
     Args:
-        models: run folders, .safetensors, .onnx or .xml files, bundled names (pets-lite where none is
-            given), each also as NAME=MODEL; the first answers where a request names none.
+        models: run folders, model files, bundled names (pets-lite where none is given), each also as
+            NAME=MODEL; the first answers where a request names none.
         host: the address to listen on; one that other machines reach needs a token.
         port: of it; 0 takes a free one.
         token: what clients must send as "Authorization: Bearer TOKEN". Other users of the machine see what
@@ -53,7 +53,8 @@ def serve(
         threads: how many threads compute one image of an exported model.
         timeout: seconds from a request's headers to its answer.
         device: auto, or a device by name.
-        runtime: what computes: torch, or for exported models onnxruntime or openvino; auto takes what fits.
+        runtime: what computes: torch, or for exported models onnxruntime, openvino or litert; auto takes
+            what fits.
     """
     for package in ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "scipy", "shapely"):
         require_package("segnet serve", package)
