@@ -360,6 +360,12 @@ TRAINING_MISTAKES = {
 }
 
 
+def test_a_program_that_has_imported_pydantic_parses_the_same(segnet, here):
+    pytest.importorskip("pydantic", reason="pydantic comes with the extra serve")
+    done = segnet("train", "--data", "nothing")
+    done.is_a_mistake_in_one_line("'nothing' is neither a dataset nor a folder here")
+
+
 @pytest.mark.parametrize(("arguments", "says"), TRAINING_MISTAKES.items())
 def test_a_mistake_in_train_is_one_line_and_nothing_is_left_behind(segnet, here, arguments, says):
     for name, text in {

@@ -100,7 +100,7 @@ def segmenter_of(runtime):
     return Segmenter(runtime, replace(segnet.load("pets-nano").description, size=(32, 32)))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # no longer: tests elsewhere change the clock that its loop waits by
 def client():
     """A client of a server with two models."""
     models = {"lite": segnet.load("pets-lite"), "nano": segnet.load("pets-nano")}

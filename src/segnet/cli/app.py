@@ -32,7 +32,24 @@ OptionalBorder = Annotated[BorderPolicy | None, Parameter(show_default=False)]
 
 SOME_FAILED, BAD_INPUT, OUR_FAULT, PROCESS_LOST, PIPE_CLOSED = 1, 2, 70, 75, 141
 
-app = cyclopts.App(
+
+class _App(cyclopts.App):
+    """An app whose values are checked by our types alone.
+
+    Where a program has imported pydantic, cyclopts lets it check every value again, and it takes no None for
+    the default of a number that a recipe fills in.
+    """
+
+    def parse_args(self, *arguments: Any, **options: Any) -> Any:
+        hidden = sys.modules.pop("pydantic", None)
+        try:
+            return super().parse_args(*arguments, **options)
+        finally:
+            if hidden is not None:
+                sys.modules["pydantic"] = hidden
+
+
+app = _App(
     name="segnet",
     version=__version__,
     help="Train, understand and ship compact image-segmentation networks in PyTorch.",
