@@ -33,7 +33,7 @@ OptionalBorder = Annotated[BorderPolicy | None, Parameter(show_default=False)]
 SOME_FAILED, BAD_INPUT, OUR_FAULT, PROCESS_LOST, PIPE_CLOSED = 1, 2, 70, 75, 141
 
 
-class _App(cyclopts.App):
+class App(cyclopts.App):
     """An app whose values are checked by our types alone.
 
     Where a program has imported pydantic, cyclopts lets it check every value again, and it takes no None for
@@ -41,6 +41,7 @@ class _App(cyclopts.App):
     """
 
     def parse_args(self, *arguments: Any, **options: Any) -> Any:
+        """Parse as cyclopts does, while pydantic is out of its sight."""
         hidden = sys.modules.pop("pydantic", None)
         try:
             return super().parse_args(*arguments, **options)
@@ -49,7 +50,7 @@ class _App(cyclopts.App):
                 sys.modules["pydantic"] = hidden
 
 
-app = _App(
+app = App(
     name="segnet",
     version=__version__,
     help="Train, understand and ship compact image-segmentation networks in PyTorch.",

@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import cyclopts
 from cyclopts import Parameter, Token
 
 from segnet.base.errors import SegnetError
 from segnet.base.files import expand_home
 from segnet.base.settings import Whole
-from segnet.cli.app import OptionalPath, OptionalWhole, app, print_all
+from segnet.cli.app import App, OptionalPath, OptionalWhole, app, print_all
 from segnet.training.configuration.option_types import SizeOption
 
-bench = cyclopts.App(name="bench", help="Measure this machine, ours beside stock PyTorch in one run.")
+bench = App(name="bench", help="Measure this machine, ours beside stock PyTorch in one run.")
 app.command(bench)
 
 

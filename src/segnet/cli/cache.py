@@ -9,18 +9,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import cyclopts
 from cyclopts import Parameter
 from rich.box import HEAVY_HEAD
 
 from segnet.base.errors import SegnetError, did_you_mean
 from segnet.base.files import cache_folder
 from segnet.base.readable import number_table, readable_size
-from segnet.cli.app import Json, app, print_whole
+from segnet.cli.app import App, Json, app, print_whole
 
-cache = cyclopts.App(
-    name="cache", help="List and remove what is kept on the disk: decoded pixels, downloads."
-)
+cache = App(name="cache", help="List and remove what is kept on the disk: decoded pixels, downloads.")
 app.command(cache)
 
 # What else is in the folder; nothing but what is named here is ever removed.

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import cyclopts
 from cyclopts import Parameter
 from rich.box import HEAVY_HEAD
 from rich.console import Console
@@ -23,6 +22,7 @@ from segnet.base.settings import Whole
 from segnet.cli.app import (
     BAD_INPUT,
     SOME_FAILED,
+    App,
     Flag,
     Json,
     OptionalPath,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from segnet.data.labels.convert import Converted
     from segnet.data.labels.shapes import Tally
 
-data = cyclopts.App(name="data", help="Check and convert your own images and masks.")
+data = App(name="data", help="Check and convert your own images and masks.")
 app.command(data)
 
 

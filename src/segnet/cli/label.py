@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import cyclopts
 from cyclopts import Parameter
 from rich.console import Console
 
@@ -16,6 +15,7 @@ from segnet.base.readable import counted, number_table
 from segnet.base.settings import Whole
 from segnet.cli.app import (
     SOME_FAILED,
+    App,
     Flag,
     OptionalPath,
     OptionalText,
@@ -29,7 +29,7 @@ from segnet.training.interrupt import INTERRUPTED
 if TYPE_CHECKING:
     from segnet.labelling.project import Project
 
-label = cyclopts.App(name="label", help="Label the images that are worth it, train, and see what it brought.")
+label = App(name="label", help="Label the images that are worth it, train, and see what it brought.")
 app.command(label)
 
 Names = Annotated[str, Parameter(show_default=False)]

@@ -8,13 +8,13 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
-import cyclopts
 from cyclopts import Parameter
 
 from segnet.base.errors import SegnetError
 from segnet.base.files import expand_home, write_text
 from segnet.base.settings import Whole
 from segnet.cli.app import (
+    App,
     Flag,
     OptionalPath,
     OptionalText,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 Figure = TypeVar("Figure")
 
-show = cyclopts.App(name="show", help="Draw the articles' figures from live code.")
+show = App(name="show", help="Draw the articles' figures from live code.")
 app.command(show)
 
 
