@@ -1,4 +1,4 @@
-"""What picking images for labelling brings: random, uncertainty, and uncertainty with distance.
+"""Compare ways of picking images to label: random, uncertainty, and uncertainty with distance.
 
 A pool of images without masks stands for a reader's photos, and their true masks play the corrector. Each way
 picks the first ``--masks``, then by the model that was trained on these the next ones, and so on; all models

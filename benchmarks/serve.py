@@ -1,4 +1,4 @@
-"""What HTTP costs: images a second of ``segnet serve`` beside a plain loop and beside plain FastAPI.
+"""Measure the cost of HTTP: images a second of ``segnet serve`` beside a plain loop and beside plain FastAPI.
 
 The same JPEGs of 500x375 go through a loop in one process that decodes, predicts and encodes the mask,
 through ``segnet serve``, and through a FastAPI app of ten lines around the same segmenter. Each has one

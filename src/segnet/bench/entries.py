@@ -17,13 +17,14 @@ from torch.optim.swa_utils import update_bn
 from segnet.base.classes import ClassTable
 from segnet.base.errors import SegnetError
 from segnet.base.files import expand_home
+from segnet.base.quiet import quiet
 from segnet.bench.pooling import stock_copy
 from segnet.bench.side import Side
 from segnet.core.pooling import Size
 from segnet.data.images.pixel_values import Pixels
 from segnet.data.synthetic import SyntheticSample
 from segnet.export.layers import LITERT, network_of
-from segnet.export.onnx_graph import OPSET, quiet, to_graph
+from segnet.export.onnx_graph import OPSET, to_graph
 from segnet.export.smaller import to_int8
 from segnet.inference.description import KEY, Description
 from segnet.inference.opening import load
@@ -126,16 +127,11 @@ def sides_of_model(
 
 
 def _litert_file(model: Model, size: Size, calibration: Pixels | None) -> bytes:
-    from segnet.export.litert.bias_folding import with_biases_moved
-    from segnet.export.litert.lowering import lowered  # with LiteRT, which isn't everywhere
-    from segnet.export.litert.ranges import ranges_of
+    from segnet.export.litert.litert_target import graph_bytes  # with LiteRT, which isn't everywhere
 
     # of the description only the model's name and the channels are looked at
     about = Description(model.name, _ANY_CLASSES, size, "area")
-    network = with_biases_moved(network_of(model.module, about, LITERT))
-    ranges = None if calibration is None else ranges_of(network, calibration)
-    graph, image, logits = lowered(network, size, ranges=ranges)
-    return graph.to_bytes(image, logits, {})
+    return graph_bytes(network_of(model.module, about, LITERT), size, calibration)
 
 
 def sides_of_stock(

@@ -36,8 +36,8 @@ SOME_FAILED, BAD_INPUT, OUR_FAULT, PROCESS_LOST, PIPE_CLOSED = 1, 2, 70, 75, 141
 class App(cyclopts.App):
     """An app whose values are checked by our types alone.
 
-    Where a program has imported pydantic, cyclopts lets it check every value again, and it takes no None for
-    the default of a number that a recipe fills in.
+    Where a program has imported pydantic, cyclopts lets pydantic check every value again. Pydantic refuses
+    None, which is the default of numbers that a recipe fills in.
     """
 
     def parse_args(self, *arguments: Any, **options: Any) -> Any:

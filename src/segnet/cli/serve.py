@@ -63,11 +63,8 @@ def serve(
     from segnet.serve.running import open_models
     from segnet.serve.running import serve as serve_models
 
-    refuse(
-        (workers is not None and workers < 1, f"--workers must be 1 or more, got {workers}"),
-        (threads < 1, f"--threads must be 1 or more, got {threads}"),
-    )
-    limits = Limits(token, cors, page, max_bytes, max_megapixels, queue, workers or 0, timeout)
+    refuse((threads < 1, f"--threads must be 1 or more, got {threads}"))
+    limits = Limits(token, cors, page, max_bytes, max_megapixels, queue, workers, timeout)
     require_token_beyond_here(host, token)  # before models are opened, which takes a while
     opened = open_models(models or ("pets-lite",), device=device, runtime=runtime, threads=threads)
     serve_models(opened, limits, host=host, port=port)

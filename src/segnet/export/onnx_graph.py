@@ -10,9 +10,6 @@ cropped. That costs an odd size twice the time, but the sizes that people use sa
 from __future__ import annotations
 
 import contextlib
-import io
-import logging
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +25,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from segnet.base.errors import SegnetError, first_line
+from segnet.base.quiet import quiet
 from segnet.core.blocks import EncoderStage
 from segnet.core.kernels.exported import EVEN_SIZES, FIXED_SIZE
 from segnet.inference.description import KEY
@@ -322,16 +320,3 @@ def _explained(model: nn.Module) -> Iterator[None]:
             f"{type(model).__name__} can't be exported; torch's exporter says: "
             f"{type(reason).__name__}: {first_line(reason)}"
         ) from error
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep back what torch's exporter says to developers."""
-    level = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)

@@ -11,7 +11,8 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from segnet.export.onnx_graph import Change, quiet
+from segnet.base.quiet import quiet
+from segnet.export.onnx_graph import Change
 from segnet.inference.runtimes import INPUT
 
 # A convolution with less than this part of a model's weights stays in floating point: those are the ones at

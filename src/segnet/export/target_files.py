@@ -49,3 +49,8 @@ class TargetFiles(Protocol):
 
     def remarks_on(self, path: Path, size_bytes: int, stored: Precision, run_by: str) -> tuple[str, ...]:
         """Return what else there is to know of a file that was written, in sentences."""
+
+
+def why_float32(stored: Precision) -> str:
+    """Return the reason that a remark on float32 weights ends with; "" for other weights."""
+    return ", since float16 gives too many pixels another class" if stored == "float32" else ""

@@ -18,6 +18,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from segnet import __version__
 from segnet.base.colours import hex_code
 from segnet.base.errors import SegnetError, did_you_mean
+from segnet.base.threads import count_cores
 from segnet.inference.segmenter import Segmenter
 from segnet.serve.answers import ANSWERS, FormatName, Wanted, accepted_format, answer
 from segnet.serve.limits import Limits
@@ -57,7 +58,7 @@ def create_app(models: Mapping[str, Segmenter], limits: Limits | None = None) ->
     if not models:
         raise SegnetError("a server needs a model; name one, such as pets-lite")
     limits = limits or Limits()
-    work = WorkQueue(limits.threads, limits.queue)
+    work = WorkQueue(limits.workers or count_cores(), limits.queue)
     metrics = Metrics(work)
 
     @asynccontextmanager

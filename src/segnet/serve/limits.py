@@ -7,7 +7,6 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from segnet.base.errors import refuse
-from segnet.base.threads import count_cores
 from segnet.data.images.reading import pixels_of
 
 
@@ -31,8 +30,8 @@ class Limits:
     """Of an image."""
     queue: int = 16
     """Images that may wait."""
-    workers: int = 0
-    """Images that are computed at the same time; 0 is one for each core."""
+    workers: int | None = None
+    """Images that are computed at the same time; None is one for each core."""
     timeout_s: float = 60.0
     """From a request's headers to its answer."""
 
@@ -42,7 +41,10 @@ class Limits:
         refuse(
             (self.max_bytes < 1, f"--max-bytes must be 1 or more, got {self.max_bytes}"),
             (self.queue < 0, f"--queue must be 0 or more, got {self.queue}"),
-            (self.workers < 0, f"--workers must be 1 or more, got {self.workers}"),
+            (
+                self.workers is not None and self.workers < 1,
+                f"--workers must be 1 or more, got {self.workers}",
+            ),
             (not 0 < self.timeout_s < 86_400, f"--timeout must be seconds above 0, got {self.timeout_s:g}"),
             (
                 token is not None
@@ -54,11 +56,6 @@ class Limits:
                 f"there is no page {page}; segnet export --to html writes one",
             ),
         )
-
-    @property
-    def threads(self) -> int:
-        """How many images are computed at the same time."""
-        return self.workers or count_cores()
 
 
 def require_token_beyond_here(host: str, token: str | None) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
-import logging
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 
+from segnet.base.colours import hex_code
+from segnet.base.quiet import quiet
 from segnet.export.parity import Logits, Precision
 from segnet.export.target_files import Job
 from segnet.inference.description import KEY
@@ -44,7 +43,7 @@ def write(job: Job, path: Path) -> None:
             skip_model_load=True,
         )
         classes = description.classes
-        colours = ["#{:02x}{:02x}{:02x}".format(*colour) for colour in classes.colours]
+        colours = [hex_code(colour) for colour in classes.colours]
         model.short_description = f"{description.model}: {', '.join(classes.names)}"
         model.license = description.notice
         # by these Xcode shows masks of photos that are dropped on the file
@@ -76,12 +75,5 @@ def remarks_on(path: Path, size_bytes: int, stored: Precision, run_by: str) -> t
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep back progress bars, and what coremltools says of parts that only Apple's systems have."""
-    level = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            with contextlib.redirect_stderr(io.StringIO()):
-                yield
-    finally:
-        logging.disable(level)
+    with quiet(), redirect_stderr(io.StringIO()):
+        yield

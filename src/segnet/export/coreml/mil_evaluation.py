@@ -1,4 +1,4 @@
-"""What a Core ML file computes, by PyTorch: Core ML itself runs on Apple's systems alone.
+"""Compute a Core ML file's operations in PyTorch, since Core ML runs on Apple's systems alone.
 
 The file is read back, and each of the few kinds of operations that our files have is computed as coremltools
 documents it, in float32 with results rounded to what the file says.

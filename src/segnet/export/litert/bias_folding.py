@@ -12,8 +12,8 @@ from segnet.export.network import Network
 def with_biases_moved(network: Network) -> Network:
     """Return the same network, depthwise convolutions without biases where a pointwise one alone reads them.
 
-    What a pointwise convolution makes of a constant is a constant. In an int8 file a depthwise convolution's
-    biases and their scales take as much as its kernel.
+    A pointwise convolution turns a constant into a constant, which its own bias can hold. In an int8 file the
+    biases of a depthwise convolution and their scales take as much as its kernel.
     """
     weights = list(network.weights)
     for number, layer in enumerate(network.layers):

@@ -32,7 +32,7 @@ _LATER_INT8 = 2
 
 @dataclass(frozen=True)
 class Quantised:
-    """What the whole numbers of an int8 tensor stand for: ``(number - zero) * scale``."""
+    """The value of a whole number in an int8 tensor: ``(number - zero) * scale``."""
 
     scale: tuple[float, ...]
     """One, or one for each channel."""

@@ -83,8 +83,7 @@ class _Lowering:
         """Add a layer with what is added after it, and return what it gives."""
         activation = _FUSED[layer.activation]
         if weights is not None:
-            alone = layer.add is None
-            x = self._convolution(layer, weights, activation if alone else _NONE)
+            x = self._convolution(layer, weights, activation if layer.add is None else _NONE)
         else:
             x = self._layers[layer.op](layer)
         if layer.add is None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from segnet.export.parity import Logits, Precision
 from segnet.export.reference import Reference
-from segnet.export.target_files import Job
+from segnet.export.target_files import Job, why_float32
 from segnet.export.web.under_node import ENGINE, Node, find_node, running
 from segnet.export.web.web_file import about, from_bytes, to_bytes
 from segnet.export.web.web_page import model_in, page_with
@@ -59,8 +59,7 @@ def opened(path: Path) -> Iterator[tuple[Logits, str]]:
 
 def remarks_on(path: Path, size_bytes: int, stored: Precision, run_by: str) -> tuple[str, ...]:
     """Return what there is to know of a file that was written, in sentences."""
-    why = ", since float16 gives too many pixels another class" if stored == "float32" else ""
-    remarks = [f"weights are stored as {stored}{why}", f"the file was run by {run_by}"]
+    remarks = [f"weights are stored as {stored}{why_float32(stored)}", f"the file was run by {run_by}"]
     if path.suffix == PAGE_SUFFIX:
         if size_bytes > _LARGE:
             remarks.append(
